@@ -1,0 +1,145 @@
+//! 32 bytes over everything that a check compares: equal for two engines exactly if no file could tell them apart by a
+//! compatibility check.
+
+use super::{Engine, FlagMap, FlagTable, VersionRule, WASMTIME, target};
+use crate::format::flags::{Features, Flag, Tunables};
+
+/// Separates these hashes from every other use of BLAKE3 (its derive-key mode).
+const CONTEXT: &str = "libartifact 2026-11 engine fingerprint";
+
+struct Hasher(blake3::Hasher);
+
+impl Hasher {
+    fn number(&mut self, value: u64) {
+        self.0.update(&value.to_le_bytes());
+    }
+
+    fn text(&mut self, text: &str) {
+        self.number(text.len() as u64);
+        self.0.update(text.as_bytes());
+    }
+
+    fn flags<'f>(&mut self, table: &'f FlagTable, compared: impl Fn(&Flag<String>) -> bool + 'f) {
+        let entries = || table.iter().filter(|(_, flag)| compared(flag));
+        self.number(entries().count() as u64);
+        for (name, flag) in entries() {
+            self.text(name);
+            match flag {
+                Flag::Enum(word) => {
+                    self.number(0);
+                    self.text(word);
+                }
+                Flag::Num(number) => {
+                    self.number(1);
+                    self.number(u64::from(*number));
+                }
+                Flag::Bool(on) => {
+                    self.number(2);
+                    self.number(u64::from(*on));
+                }
+            }
+        }
+    }
+}
+
+impl Engine {
+    /// 32 bytes over everything that a check compares, for cache keys.
+    #[must_use]
+    pub fn fingerprint(&self) -> [u8; 32] {
+        let Engine { producer, version, target, shared_flags: _, isa_flags: _, tunables, features } = self;
+        let mut hasher = Hasher(blake3::Hasher::new_derive_key(CONTEXT));
+        hasher.text(producer);
+        match version {
+            VersionRule::None => hasher.number(0),
+            // A custom version that equals the library's accepts the same files.
+            VersionRule::Library | VersionRule::Custom(_) => {
+                hasher.number(1);
+                hasher.text(version.written(producer));
+            }
+        }
+        let (architecture, system) = target::compared(target);
+        hasher.text(&architecture);
+        hasher.text(&system);
+        hasher.flags(self.flags(FlagMap::Shared), |_| true);
+        // Where an absent instruction set counts as off, one that is off counts as absent.
+        let strict = producer == WASMTIME;
+        hasher.flags(self.flags(FlagMap::Isa), |flag| strict || *flag != Flag::Bool(false));
+        let Tunables {
+            static_memory_bound,
+            static_memory_offset_guard_size,
+            dynamic_memory_offset_guard_size,
+            dynamic_memory_growth_reserve: _, // only how fast memories grow
+            generate_native_debuginfo,
+            parse_wasm_debuginfo,
+            interruptable,
+            consume_fuel,
+            static_memory_bound_is_maximum,
+            guard_before_linear_memory,
+            generate_address_map: _, // only what backtraces can say
+        } = *tunables;
+        hasher.number(static_memory_bound);
+        hasher.number(static_memory_offset_guard_size);
+        hasher.number(dynamic_memory_offset_guard_size);
+        let Features {
+            reference_types,
+            multi_value,
+            bulk_memory,
+            module_linking,
+            simd,
+            threads,
+            tail_call,
+            deterministic_only,
+            multi_memory,
+            exceptions,
+            memory64,
+        } = *features;
+        let switches = [
+            generate_native_debuginfo,
+            parse_wasm_debuginfo,
+            interruptable,
+            consume_fuel,
+            static_memory_bound_is_maximum,
+            guard_before_linear_memory,
+            reference_types,
+            multi_value,
+            bulk_memory,
+            module_linking,
+            simd,
+            threads,
+            tail_call,
+            deterministic_only,
+            multi_memory,
+            exceptions,
+            memory64,
+        ];
+        hasher.0.update(&switches.map(u8::from));
+        *hasher.0.finalize().as_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_compared_counts() {
+        let base = Engine::new();
+        let changed = |change: fn(&mut Engine)| {
+            let mut engine = base.clone();
+            change(&mut engine);
+            engine.fingerprint() != base.fingerprint()
+        };
+        assert!(!changed(|_| ()));
+        assert!(!changed(|e| e.tunables.dynamic_memory_growth_reserve = 1));
+        assert!(!changed(|e| e.tunables.generate_address_map = true));
+        assert!(!changed(|e| e.set_flag(FlagMap::Isa, "avx9", Flag::Bool(false)).unwrap()));
+        assert!(!changed(|e| e.set_version_rule(VersionRule::Custom("1".into())).unwrap()));
+        assert!(changed(|e| e.set_flag(FlagMap::Isa, "avx9", Flag::Bool(true)).unwrap()));
+        assert!(changed(|e| e.set_flag(FlagMap::Shared, "pic", Flag::Bool(false)).unwrap()));
+        assert!(changed(|e| e.set_version_rule(VersionRule::None).unwrap()));
+        assert!(changed(|e| e.set_producer("other").unwrap()));
+        assert!(changed(|e| e.set_target("s390x-unknown-linux-gnu").unwrap()));
+        assert!(changed(|e| e.tunables.static_memory_bound = 1));
+        assert!(changed(|e| e.features.memory64 = true));
+    }
+}

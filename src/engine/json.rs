@@ -1,0 +1,134 @@
+//! An engine as JSON: everything that it holds, in the form that `artifact engine` prints and `--engine` reads.
+
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::{Engine, FlagMap, FlagTable, VersionRule};
+use crate::error::{Error, Result, Status, quote};
+use crate::format::flags::{Features, Flag, Tunables};
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    producer: String,
+    version: Version,
+    target: String,
+    #[serde(deserialize_with = "flags")]
+    shared_flags: FlagTable,
+    #[serde(deserialize_with = "flags")]
+    isa_flags: FlagTable,
+    tunables: Tunables,
+    features: Features,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Version {
+    Library(bool),
+    Custom(String),
+    None(bool),
+}
+
+/// A flag map in which no name stands twice.
+fn flags<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<FlagTable, D::Error> {
+    struct Entries;
+    impl<'de> Visitor<'de> for Entries {
+        type Value = FlagTable;
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("a map of flags")
+        }
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<FlagTable, A::Error> {
+            let mut table = FlagTable::new();
+            while let Some((name, flag)) = map.next_entry::<String, Flag<String>>()? {
+                if table.contains_key(&name) {
+                    return Err(A::Error::custom(format!("flag '{name}' stands there twice")));
+                }
+                table.insert(name, flag);
+            }
+            Ok(table)
+        }
+    }
+    deserializer.deserialize_map(Entries)
+}
+
+impl Engine {
+    /// Everything in this engine, as JSON.
+    ///
+    /// # Errors
+    ///
+    /// INTERNAL only.
+    pub fn to_json(&self) -> Result<String> {
+        let Engine { producer, version, target, shared_flags, isa_flags, tunables, features } = self.clone();
+        let version = match version {
+            VersionRule::Library => Version::Library(true),
+            VersionRule::Custom(version) => Version::Custom(version),
+            VersionRule::None => Version::None(true),
+        };
+        let document = Document { producer, version, target, shared_flags, isa_flags, tunables, features };
+        serde_json::to_string_pretty(&document).map_err(|error| Error::new(Status::Internal, error.to_string()))
+    }
+
+    /// The engine that this JSON describes. Every key is needed, and no other is known.
+    ///
+    /// # Errors
+    ///
+    /// INVALID_ARGUMENT, with line and column.
+    pub fn from_json(json: &str) -> Result<Engine> {
+        let refused =
+            |why: &str| Error::new(Status::InvalidArgument, format!("engine in JSON: {}", quote(why.as_bytes())));
+        let document: Document = serde_json::from_str(json).map_err(|error| refused(&error.to_string()))?;
+        let Document { producer, version, target, shared_flags, isa_flags, tunables, features } = document;
+        let mut engine = Engine { tunables, features, ..Engine::new() };
+        engine.set_producer(&producer)?;
+        engine.set_target(&target)?;
+        engine.set_version_rule(match version {
+            Version::Library(true) => VersionRule::Library,
+            Version::Custom(version) => VersionRule::Custom(version),
+            Version::None(true) => VersionRule::None,
+            Version::Library(false) | Version::None(false) => {
+                return Err(refused("version: expected {\"library\": true}, {\"custom\": …} or {\"none\": true}"));
+            }
+        })?;
+        for (map, table) in [(FlagMap::Shared, shared_flags), (FlagMap::Isa, isa_flags)] {
+            for (name, flag) in table {
+                engine.set_flag(map, &name, flag)?;
+            }
+        }
+        Ok(engine)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_and_back() {
+        let mut custom = Engine::host();
+        custom.set_version_rule(VersionRule::Custom("my \"own\" 1".into())).unwrap();
+        let mut none = Engine::wasmtime();
+        none.set_version_rule(VersionRule::None).unwrap();
+        for engine in [Engine::new(), custom, none] {
+            assert_eq!(Engine::from_json(&engine.to_json().unwrap()).unwrap(), engine);
+        }
+    }
+
+    #[test]
+    fn refusals_say_where() {
+        let json = Engine::new().to_json().unwrap();
+        let bad = [
+            json.replacen("\"producer\"", "\"producers\"", 1),
+            json.replacen("\"library\": true", "\"library\": false", 1),
+            json.replacen("\"shared_flags\": {}", r#""shared_flags": {"a": {"Bool": true}, "a": {"Bool": true}}"#, 1),
+            json.replacen("\"shared_flags\": {}", r#""shared_flags": {"a": {"Num": 256}}"#, 1),
+            json.replacen("\"simd\"", "\"smd\"", 1),
+            format!("{json}x"),
+            "[".repeat(100_000),
+        ];
+        for text in bad {
+            let error = Engine::from_json(&text).unwrap_err();
+            assert_eq!(error.status(), Status::InvalidArgument, "{text}");
+            assert!(error.message().starts_with("engine in JSON: "), "{}", error.message());
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Target triples: this host's, which parts of two are compared, and which ELF machine belongs to one.
+
+use std::str::FromStr;
+
+use object::elf;
+use target_lexicon::{Architecture, HOST, OperatingSystem, Triple};
+
+use crate::error::{Error, Result, Status, quote};
+
+/// The triple that this library was compiled for, and therefore runs on.
+#[must_use]
+pub fn host() -> String {
+    HOST.to_string()
+}
+
+/// # Errors
+///
+/// INVALID_ARGUMENT if it is no target triple.
+pub fn check(triple: &str) -> Result<()> {
+    match Triple::from_str(triple) {
+        Ok(parsed) if parsed.architecture != Architecture::Unknown => Ok(()),
+        Ok(_) => Err(refused(triple, "its architecture is unknown")),
+        Err(error) => Err(refused(triple, &error.to_string())),
+    }
+}
+
+fn refused(triple: &str, why: &str) -> Error {
+    let shown = quote(triple.as_bytes());
+    let message = format!("target: expected a triple such as x86_64-unknown-linux-gnu, found '{shown}' ({why})");
+    Error::new(Status::InvalidArgument, message)
+}
+
+/// The parts of a triple that are compared, as text: architecture and operating system. Of a triple that can't be parsed,
+/// which is no error of the file's, they are the first and the third part.
+#[must_use]
+pub fn compared(triple: &str) -> (String, String) {
+    match Triple::from_str(triple) {
+        Ok(parsed) => (parsed.architecture.to_string(), system(parsed.operating_system)),
+        Err(_) => {
+            let mut parts = triple.split('-');
+            let architecture = parts.next().unwrap_or_default().to_owned();
+            let system = parts.nth(1).unwrap_or("unknown").to_owned();
+            (architecture, system)
+        }
+    }
+}
+
+/// Without the deployment target that Apple's triples may carry: it says what is needed at least, not what is there.
+fn system(system: OperatingSystem) -> String {
+    match system {
+        OperatingSystem::Darwin(_) => OperatingSystem::Darwin(None).to_string(),
+        OperatingSystem::MacOSX(_) => OperatingSystem::MacOSX(None).to_string(),
+        OperatingSystem::IOS(_) => OperatingSystem::IOS(None).to_string(),
+        other => other.to_string(),
+    }
+}
+
+/// `e_machine` and byte order (true: big-endian) of images for this triple, where we know them.
+#[must_use]
+pub fn elf_machine(triple: &str) -> Option<(u16, bool)> {
+    let parsed = Triple::from_str(triple).ok()?;
+    let machine = match parsed.architecture {
+        Architecture::X86_64 | Architecture::X86_64h => elf::EM_X86_64,
+        Architecture::X86_32(_) => elf::EM_386,
+        Architecture::Aarch64(_) => elf::EM_AARCH64,
+        Architecture::Arm(_) => elf::EM_ARM,
+        Architecture::S390x => elf::EM_S390,
+        Architecture::Riscv64(_) | Architecture::Riscv32(_) => elf::EM_RISCV,
+        Architecture::Powerpc64 | Architecture::Powerpc64le => elf::EM_PPC64,
+        Architecture::LoongArch64 => elf::EM_LOONGARCH,
+        Architecture::Sparc64 => elf::EM_SPARCV9,
+        Architecture::Mips64(_) => elf::EM_MIPS,
+        _ => return None,
+    };
+    let big = parsed.endianness().ok()? == target_lexicon::Endianness::Big;
+    Some((machine.0, big))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_architecture_and_system_are_compared() {
+        let parts = |triple| compared(triple);
+        assert_eq!(parts("x86_64-unknown-linux-gnu"), parts("x86_64-pc-linux-musl"));
+        assert_eq!(parts("x86_64-pc-windows-msvc"), ("x86_64".into(), "windows".into()));
+        assert_eq!(parts("aarch64-apple-darwin20.1.0"), parts("aarch64-apple-darwin"));
+        assert_eq!(parts("brandnew-unknown-plan10"), ("brandnew".into(), "plan10".into()));
+    }
+
+    #[test]
+    fn machines() {
+        assert_eq!(elf_machine("x86_64-unknown-linux-gnu"), Some((62, false)));
+        assert_eq!(elf_machine("s390x-unknown-linux-gnu"), Some((22, true)));
+        assert_eq!(elf_machine("aarch64-unknown-linux-gnu"), Some((183, false)));
+        assert_eq!(elf_machine("wasm32-unknown-unknown"), None);
+    }
+
+    #[test]
+    fn what_is_no_triple() {
+        check("x86_64-unknown-linux-gnu").unwrap();
+        for bad in ["", "x86", "unknown-unknown-unknown", "not a triple"] {
+            assert_eq!(check(bad).unwrap_err().status(), Status::InvalidArgument, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! The Wasmtime 0.33 profile: what that version compiles with by default, under Cranelift's names. `docs/format.md` lists
+//! the same values.
+
+use super::{Engine, FlagTable, VersionRule, WASMTIME, cpu};
+use crate::format::flags::{Features, Flag, Tunables};
+
+const ON: [&str; 8] = [
+    "avoid_div_traps",
+    "enable_atomics",
+    "enable_float",
+    "enable_heap_access_spectre_mitigation",
+    "enable_jump_tables",
+    "enable_safepoints",
+    "enable_simd",
+    "unwind_info",
+];
+const OFF: [&str; 11] = [
+    "emit_all_ones_funcaddrs",
+    "enable_llvm_abi_extensions",
+    "enable_nan_canonicalization",
+    "enable_pinned_reg",
+    "enable_probestack",
+    "enable_verifier",
+    "is_pic",
+    "machine_code_cfg_info",
+    "probestack_func_adjusts_sp",
+    "use_colocated_libcalls",
+    "use_pinned_reg_as_heap_base",
+];
+const NUMBERS: [(&str, u8); 2] = [("baldrdash_prologue_words", 0), ("probestack_size_log2", 12)];
+const WORDS: [(&str, &str); 4] =
+    [("libcall_call_conv", "isa_default"), ("opt_level", "speed"), ("regalloc", "backtracking"), ("tls_model", "none")];
+
+/// Cranelift 0.80's ISA flags by architecture, each with LLVM's names for what it asks of the CPU.
+const X86_64: [(&str, &[&str]); 15] = [
+    ("has_avx", &["avx"]),
+    ("has_avx2", &["avx2"]),
+    ("has_avx512bitalg", &["avx512bitalg"]),
+    ("has_avx512dq", &["avx512dq"]),
+    ("has_avx512f", &["avx512f"]),
+    ("has_avx512vbmi", &["avx512vbmi"]),
+    ("has_avx512vl", &["avx512vl"]),
+    ("has_bmi1", &["bmi"]),
+    ("has_bmi2", &["bmi2"]),
+    ("has_lzcnt", &["lzcnt"]),
+    ("has_popcnt", &["popcnt"]),
+    ("has_sse3", &["sse3"]),
+    ("has_sse41", &["sse4.1"]),
+    ("has_sse42", &["sse4.2"]),
+    ("has_ssse3", &["ssse3"]),
+];
+const AARCH64: [(&str, &[&str]); 1] = [("has_lse", &["lse"])];
+const S390X: [(&str, &[&str]); 2] =
+    [("has_mie2", &["miscellaneous-extensions-2"]), ("has_vxrs_ext2", &["vector-enhancements-2"])];
+
+pub fn engine(target: &str) -> Engine {
+    let named = |name: &str, flag| (name.to_owned(), flag);
+    let shared_flags: FlagTable = ON
+        .iter()
+        .map(|name| named(name, Flag::Bool(true)))
+        .chain(OFF.iter().map(|name| named(name, Flag::Bool(false))))
+        .chain(NUMBERS.iter().map(|(name, number)| named(name, Flag::Num(*number))))
+        .chain(WORDS.iter().map(|(name, word)| named(name, Flag::Enum((*word).to_owned()))))
+        .collect();
+    let here = cpu::features();
+    let isa: &[(&str, &[&str])] = match target.split('-').next() {
+        Some("x86_64") => &X86_64,
+        Some("aarch64") => &AARCH64,
+        Some("s390x") => &S390X,
+        _ => &[],
+    };
+    let isa_flags = isa
+        .iter()
+        .map(|(name, needs)| named(name, Flag::Bool(needs.iter().all(|feature| here.contains(feature)))))
+        .collect();
+    Engine {
+        producer: WASMTIME.to_owned(),
+        version: VersionRule::Library,
+        target: target.to_owned(),
+        shared_flags,
+        isa_flags,
+        tunables: Tunables {
+            static_memory_bound: 65536,
+            static_memory_offset_guard_size: 2 << 30,
+            dynamic_memory_offset_guard_size: 64 << 10,
+            dynamic_memory_growth_reserve: 2 << 30,
+            guard_before_linear_memory: true,
+            generate_address_map: true,
+            ..Tunables::default()
+        },
+        features: Features {
+            reference_types: true,
+            multi_value: true,
+            bulk_memory: true,
+            simd: true,
+            ..Features::default()
+        },
+    }
+}

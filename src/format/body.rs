@@ -1,0 +1,244 @@
+//! The frame around the modules: links from one ELF to the next, the terminator, HEADER and the version.
+
+use super::elf::{self, Extent};
+use super::{Fetch, align_up};
+use crate::error::{Error, Result, Status, quote};
+use crate::limits::{MAX_MODULES, MAX_PRODUCER, MAX_VERSION};
+
+/// The link word that says that no ELF follows.
+pub const TERMINATOR: u64 = u64::MAX;
+/// Size of a link word.
+pub const LINK_SIZE: u64 = 8;
+/// What stands behind the producer's name in HEADER.
+const SUFFIX: &str = "-aot";
+
+/// One module's place in the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Where its ELF begins.
+    pub offset: u64,
+    /// What its header says.
+    pub extent: Extent,
+}
+
+impl Place {
+    /// Where its ELF ends.
+    #[must_use]
+    pub fn end(&self) -> u64 {
+        // The walk has seen that it lies within the file.
+        self.offset.saturating_add(self.extent.len)
+    }
+}
+
+/// Where a link word that is followed by an ELF of this alignment leads.
+#[must_use]
+pub fn link(position: u64, align: u64) -> Option<u64> {
+    align_up(position.checked_add(LINK_SIZE)?, align)
+}
+
+/// Follows the links from the first ELF to the terminator, in a file of `len` bytes. The header behind the terminator
+/// begins at the end of the last place plus [`LINK_SIZE`].
+///
+/// # Errors
+///
+/// NOT_AN_ARTIFACT if this is no such file at all, TRUNCATED if it ends too early, CORRUPT or LIMIT if a link or an
+/// image is wrong.
+pub fn walk(fetch: &mut impl Fetch, len: u64) -> Result<Vec<Place>> {
+    let mut places: Vec<Place> = Vec::new();
+    let mut offset = 0;
+    loop {
+        let extent = elf::extent(fetch, offset, len.saturating_sub(offset)).map_err(|error| {
+            let foreign =
+                matches!(error.status(), Status::InvalidArgument | Status::Unsupported | Status::NotAnArtifact);
+            let status = match (foreign, places.is_empty()) {
+                (true, true) => Status::NotAnArtifact,
+                (true, false) => Status::Corrupt,
+                (false, _) => error.status(),
+            };
+            let at = error.offset().unwrap_or(0);
+            Error::new(status, format!("module {}: {}", places.len(), error.message())).at(at).shifted(offset)
+        })?;
+        if places.len() >= MAX_MODULES {
+            let message = format!("number of modules: expected at most {MAX_MODULES}, found more");
+            return Err(Error::new(Status::Limit, message).at(offset));
+        }
+        places.try_reserve(1).map_err(|_| Error::no_memory("the list of modules"))?;
+        let place = Place { offset, extent };
+        places.push(place);
+        let position = place.end();
+        if position == len && places.len() == 1 {
+            let message = "expected an artifact, found an ELF file with nothing behind its section headers";
+            return Err(Error::new(Status::NotAnArtifact, message).at(position));
+        }
+        let Some(after) = position.checked_add(LINK_SIZE).filter(|after| *after <= len) else {
+            let found = len - position;
+            let message = format!(
+                "expected a link word of {LINK_SIZE} bytes behind module {}, found {found} bytes",
+                places.len() - 1
+            );
+            return Err(Error::new(Status::Truncated, message).at(position));
+        };
+        let mut word = [0; LINK_SIZE as usize];
+        fetch.fetch(position, &mut word)?;
+        match u64::from_le_bytes(word) {
+            TERMINATOR => return Ok(places),
+            next if next < after || next >= len => {
+                let message = format!(
+                    "link behind module {}: expected {after} to {len} or all ones, found {next}",
+                    places.len() - 1
+                );
+                return Err(Error::new(Status::Corrupt, message).at(position));
+            }
+            next => offset = next,
+        }
+    }
+}
+
+/// HEADER and the version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head<'a> {
+    /// Who compiled it.
+    pub producer: &'a str,
+    /// The version that the producer wrote; any bytes.
+    pub version: &'a [u8],
+    /// Bytes that both take: Metadata follows.
+    pub len: usize,
+}
+
+impl<'a> Head<'a> {
+    /// Reads HEADER and the version from the start of what follows the terminator.
+    ///
+    /// # Errors
+    ///
+    /// CORRUPT or TRUNCATED; offsets count from the start of `bytes`.
+    pub fn decode(bytes: &'a [u8]) -> Result<Head<'a>> {
+        let longest = 1 + MAX_PRODUCER + SUFFIX.len();
+        let window = bytes.get(..longest).unwrap_or(bytes);
+        let bad = |status, bytes: &[u8]| {
+            let shown = bytes.get(..24).unwrap_or(bytes);
+            let message =
+                format!("HEADER: expected a NUL, a producer's name and \"{SUFFIX}\", found \"{}\"", quote(shown));
+            Error::new(status, message).at(0)
+        };
+        let Some(end) = window.windows(SUFFIX.len()).position(|part| part == SUFFIX.as_bytes()) else {
+            let plausible = window.iter().enumerate().all(|(at, byte)| match at {
+                0 => *byte == 0,
+                _ => is_producer_byte(*byte),
+            });
+            let cut = plausible && window.len() < longest;
+            return Err(bad(if cut { Status::Truncated } else { Status::Corrupt }, window));
+        };
+        let name = window.get(1..end).filter(|_| window.first() == Some(&0));
+        let producer = name.and_then(|name| std::str::from_utf8(name).ok()).filter(|name| check_producer(name).is_ok());
+        let producer = producer.ok_or_else(|| bad(Status::Corrupt, window))?;
+        let length_at = end + SUFFIX.len();
+        let rest = bytes.get(length_at..).unwrap_or(&[]);
+        let Some((length, rest)) = rest.split_first() else {
+            let message = "expected the length of the version, found the end of the file";
+            return Err(Error::new(Status::Truncated, message).at(length_at as u64));
+        };
+        let version = rest.get(..usize::from(*length)).ok_or_else(|| {
+            let message = format!("version: expected {length} bytes, found {}", rest.len());
+            Error::new(Status::Truncated, message).at(length_at as u64 + 1)
+        })?;
+        Ok(Head { producer, version, len: length_at + 1 + version.len() })
+    }
+
+    /// Appends HEADER and the version to `out`.
+    ///
+    /// # Errors
+    ///
+    /// INVALID_ARGUMENT for a producer or version that can't be represented.
+    pub fn encode(producer: &str, version: &[u8], out: &mut Vec<u8>) -> Result<()> {
+        check_producer(producer)?;
+        let length = check_version(version)?;
+        out.push(0);
+        out.extend_from_slice(producer.as_bytes());
+        out.extend_from_slice(SUFFIX.as_bytes());
+        out.push(length);
+        out.extend_from_slice(version);
+        Ok(())
+    }
+}
+
+fn is_producer_byte(byte: u8) -> bool {
+    matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-')
+}
+
+/// Checks a producer's name: 1 to 32 of `a-z 0-9 . _ -`, not containing `-aot`.
+///
+/// # Errors
+///
+/// INVALID_ARGUMENT, quoting the name.
+pub fn check_producer(name: &str) -> Result<()> {
+    let fits = (1..=MAX_PRODUCER).contains(&name.len());
+    if fits && name.bytes().all(is_producer_byte) && !name.contains(SUFFIX) {
+        return Ok(());
+    }
+    let message = format!(
+        "producer: expected 1 to {MAX_PRODUCER} of a-z 0-9 . _ - without \"{SUFFIX}\", found '{}'",
+        quote(name.as_bytes())
+    );
+    Err(Error::new(Status::InvalidArgument, message))
+}
+
+/// Checks that a version fits the one byte that holds its length, and returns that.
+///
+/// # Errors
+///
+/// INVALID_ARGUMENT, with its length.
+pub fn check_version(version: &[u8]) -> Result<u8> {
+    u8::try_from(version.len()).map_err(|_| {
+        let message = format!("version: expected at most {MAX_VERSION} bytes, found {}", version.len());
+        Error::new(Status::InvalidArgument, message)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_are_absolute_and_aligned() {
+        assert_eq!(link(10640, 4096), Some(12288));
+        assert_eq!(link(4088, 4096), Some(4096));
+        assert_eq!(link(4089, 4096), Some(8192));
+        assert_eq!(link(100, 1), Some(108));
+        assert_eq!(link(u64::MAX - 3, 1), None);
+    }
+
+    #[test]
+    fn the_head_of_a_genuine_file() {
+        let head = Head::decode(b"\0wasmtime-aot\x060.33.0rest").unwrap();
+        assert_eq!((head.producer, head.version, head.len), ("wasmtime", &b"0.33.0"[..], 20));
+        let mut bytes = Vec::new();
+        Head::encode("wasmtime", b"0.33.0", &mut bytes).unwrap();
+        assert_eq!(bytes, b"\0wasmtime-aot\x060.33.0");
+    }
+
+    #[test]
+    fn a_head_that_ends_early_is_truncated_and_another_corrupt() {
+        let whole = b"\0wasmtime-aot\x060.33.0";
+        for cut in 0..whole.len() {
+            assert_eq!(Head::decode(&whole[..cut]).unwrap_err().status(), Status::Truncated, "cut at {cut}");
+        }
+        for bad in [
+            &b"xwasmtime-aot\x000"[..],
+            b"\0Wasmtime-aot\0",
+            b"\0-aot\0",
+            b"\0aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+        ] {
+            assert_eq!(Head::decode(bad).unwrap_err().status(), Status::Corrupt, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn producers() {
+        for good in ["a", "wasmtime", "my-engine_2.0", "-ao", "a-ao"] {
+            check_producer(good).unwrap();
+        }
+        for bad in ["", "A", "a b", "x-aot", "-aotx", "ü", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"] {
+            assert_eq!(check_producer(bad).unwrap_err().status(), Status::InvalidArgument, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! Upvars: which modules of the artifact a nested module can reach. On the wire a tree; here a flat list of nodes that
+//! know their parents, so that nothing but decoding and encoding nests, and those to a bounded depth.
+
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, Error as _, SeqAccess, Visitor};
+use serde::ser::{Serialize, SerializeSeq, SerializeStruct, Serializer};
+
+use super::wire;
+use crate::error::{Error, Result, Status};
+use crate::limits::MAX_UPVAR_DEPTH;
+
+/// One upvar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Upvar {
+    /// The node that it is nested in.
+    pub parent: Option<u32>,
+    /// Which ELF of this artifact it is.
+    pub module: u64,
+    first: u32,
+    count: u32,
+    depth: u16,
+}
+
+/// All upvars of an artifact. A parent stands before its children; siblings stand in their order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Upvars {
+    nodes: Vec<Upvar>,
+    modules: Vec<u64>,
+}
+
+impl Upvars {
+    /// The nodes.
+    #[must_use]
+    pub fn nodes(&self) -> &[Upvar] {
+        &self.nodes
+    }
+
+    /// The modules of the artifact that a node passes on.
+    #[must_use]
+    pub fn artifact_upvars(&self, node: &Upvar) -> &[u64] {
+        let first = node.first as usize;
+        self.modules.get(first..first + node.count as usize).unwrap_or(&[])
+    }
+
+    /// Adds a node behind its parent's other children.
+    ///
+    /// # Errors
+    ///
+    /// INVALID_ARGUMENT if there is no such parent, LIMIT if it would be nested too deep.
+    pub fn add(&mut self, parent: Option<u32>, module: u64, artifact_upvars: &[u64]) -> Result<u32> {
+        let depth = match parent {
+            None => 0,
+            Some(index) => {
+                let found = self.nodes.get(index as usize).ok_or_else(|| {
+                    let count = self.nodes.len();
+                    Error::new(
+                        Status::InvalidArgument,
+                        format!("parent: expected an upvar below {count}, found {index}"),
+                    )
+                })?;
+                found.depth + 1
+            }
+        };
+        if usize::from(depth) >= MAX_UPVAR_DEPTH {
+            return Err(Error::new(Status::Limit, wire::TOO_DEEP));
+        }
+        let narrow = |count: usize| u32::try_from(count).map_err(|_| Error::no_memory("upvars"));
+        let index = narrow(self.nodes.len())?;
+        let (first, count) = (narrow(self.modules.len())?, narrow(artifact_upvars.len())?);
+        self.nodes.try_reserve(1).map_err(|_| Error::no_memory("upvars"))?;
+        self.modules.try_reserve(artifact_upvars.len()).map_err(|_| Error::no_memory("upvars"))?;
+        self.modules.extend_from_slice(artifact_upvars);
+        self.nodes.push(Upvar { parent, module, first, count, depth });
+        Ok(index)
+    }
+
+    /// Checks that every index names a module of the artifact.
+    ///
+    /// # Errors
+    ///
+    /// CORRUPT, saying which index names none.
+    pub fn check(&self, modules: u64) -> Result<()> {
+        let named = self.nodes.iter().map(|node| node.module);
+        match named.chain(self.modules.iter().copied()).find(|module| *module >= modules) {
+            None => Ok(()),
+            Some(found) => {
+                let message = format!("upvar: expected a module index below {modules}, found {found}");
+                Err(Error::new(Status::Corrupt, message))
+            }
+        }
+    }
+
+    /// For each node, and first for the root: its children.
+    fn children(&self) -> Vec<Vec<u32>> {
+        let mut children = vec![Vec::new(); self.nodes.len() + 1];
+        for (index, node) in (0..).zip(&self.nodes) {
+            let parent = node.parent.map_or(0, |parent| parent as usize + 1);
+            if let Some(siblings) = children.get_mut(parent) {
+                siblings.push(index);
+            }
+        }
+        children
+    }
+}
+
+struct Nested<'a> {
+    upvars: &'a Upvars,
+    children: &'a [Vec<u32>],
+    parent: usize,
+}
+
+impl Serialize for Upvars {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let children = self.children();
+        Nested { upvars: self, children: &children, parent: 0 }.serialize(serializer)
+    }
+}
+
+impl Serialize for Nested<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let indexes = self.children.get(self.parent).map_or(&[][..], Vec::as_slice);
+        let mut seq = serializer.serialize_seq(Some(indexes.len()))?;
+        for index in indexes {
+            seq.serialize_element(&Node { list: self, index: *index })?;
+        }
+        seq.end()
+    }
+}
+
+struct Node<'a> {
+    list: &'a Nested<'a>,
+    index: u32,
+}
+
+impl Serialize for Node<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let Nested { upvars, children, .. } = *self.list;
+        let index = self.index as usize;
+        let node = upvars.nodes.get(index).ok_or_else(|| serde::ser::Error::custom("upvar without a node"))?;
+        let mut fields = serializer.serialize_struct("Upvar", 3)?;
+        fields.serialize_field("index", &node.module)?;
+        fields.serialize_field("artifact_upvars", upvars.artifact_upvars(node))?;
+        fields.serialize_field("module_upvars", &Nested { upvars, children, parent: index + 1 })?;
+        fields.end()
+    }
+}
+
+/// Decodes a list of upvars into one flat list.
+pub(super) struct ListSeed<'u> {
+    pub upvars: &'u mut Upvars,
+    pub parent: Option<u32>,
+    pub depth: usize,
+}
+
+impl<'de> DeserializeSeed<'de> for ListSeed<'_> {
+    type Value = ();
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> std::result::Result<(), D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for ListSeed<'_> {
+    type Value = ();
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of upvars")
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> std::result::Result<(), A::Error> {
+        let ListSeed { upvars, parent, depth } = self;
+        while seq.next_element_seed(NodeSeed { upvars: &mut *upvars, parent, depth })?.is_some() {
+            // Each node has put itself into the list.
+        }
+        Ok(())
+    }
+}
+
+struct NodeSeed<'u> {
+    upvars: &'u mut Upvars,
+    parent: Option<u32>,
+    depth: usize,
+}
+
+impl<'de> DeserializeSeed<'de> for NodeSeed<'_> {
+    type Value = ();
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> std::result::Result<(), D::Error> {
+        if self.depth >= MAX_UPVAR_DEPTH {
+            return Err(D::Error::custom(wire::TOO_DEEP));
+        }
+        deserializer.deserialize_struct("Upvar", &["index", "artifact_upvars", "module_upvars"], self)
+    }
+}
+
+impl<'de> Visitor<'de> for NodeSeed<'_> {
+    type Value = ();
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an upvar")
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> std::result::Result<(), A::Error> {
+        let missing = || A::Error::custom("upvar: expected three fields");
+        let module = seq.next_element()?.ok_or_else(missing)?;
+        let artifact_upvars: Passed = seq.next_element()?.ok_or_else(missing)?;
+        let index = self.upvars.add(self.parent, module, &artifact_upvars.0).map_err(A::Error::custom)?;
+        let children = ListSeed { upvars: self.upvars, parent: Some(index), depth: self.depth + 1 };
+        seq.next_element_seed(children)?.ok_or_else(missing)
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct Passed(#[serde(deserialize_with = "wire::list")] Vec<u64>);

@@ -1,0 +1,32 @@
+//! Every bound on what a file may ask for. A count or length taken from a file is compared with one of these, or with
+//! the bytes that remain, before anything is allocated for it.
+
+/// Metadata: most bytes on the wire. What it decodes to is at most eight times this.
+pub const MAX_METADATA: u64 = 64 << 20;
+
+/// Modules in one artifact.
+pub const MAX_MODULES: usize = 1 << 20;
+
+/// Sections in one module: what ELF numbering without the extension reaches, sixteen times over.
+pub const MAX_SECTIONS: u64 = 1 << 20;
+
+/// Upvars nested in one another. Each level costs a stack frame while decoding.
+pub const MAX_UPVAR_DEPTH: usize = 100;
+
+/// Alignment of a module within the file, in bytes: one huge page on x86-64.
+pub const MAX_ALIGN: u64 = 2 << 20;
+
+/// The alignment that a module with PT_LOAD segments gets at least: the largest page size of a supported host.
+pub const SEGMENT_ALIGN: u64 = 64 << 10;
+
+/// A producer's name, in bytes.
+pub const MAX_PRODUCER: usize = 32;
+
+/// A version, in bytes: its length is stored in one.
+pub const MAX_VERSION: usize = 255;
+
+/// Characters of text from a file that an error message quotes.
+pub const MAX_QUOTE: usize = 300;
+
+/// What a decoder reserves ahead of the items it has really seen, in bytes.
+pub const MAX_RESERVE: usize = 64 << 10;
