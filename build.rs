@@ -1,0 +1,148 @@
+//! Names the shared library, and keeps include/artifact.h in step with src/ffi.
+
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rustc-cdylib-link-arg=-Wl,-soname,libartifact.so.{}", env!("CARGO_PKG_VERSION_MAJOR"));
+    #[cfg(feature = "header")]
+    header::update();
+}
+
+#[cfg(feature = "header")]
+mod header {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+    use std::{env, fs};
+
+    const FFI: &str = "src/ffi";
+    const TEMPLATE: &str = "include/artifact.h.in";
+    const HEADER: &str = "include/artifact.h";
+    const CHECK: &str = "ARTIFACT_HEADER_CHECK";
+
+    pub fn update() {
+        for path in [FFI, TEMPLATE, HEADER, "cbindgen.toml"] {
+            println!("cargo::rerun-if-changed={path}");
+        }
+        println!("cargo::rerun-if-env-changed={CHECK}");
+
+        let header = generate();
+        fs::write(Path::new(&env::var("OUT_DIR").unwrap()).join("artifact.h"), &header).unwrap();
+        if fs::read_to_string(HEADER).is_ok_and(|committed| committed == header) {
+            return;
+        }
+        if env::var_os(CHECK).is_some_and(|value| value != "0") {
+            fail(&format!("{HEADER} is stale: `cargo build` writes it anew, commit the result"));
+        }
+        // Cargo puts this file into packages: what was published is not ours to change.
+        if !Path::new("Cargo.toml.orig").exists() && fs::write(HEADER, &header).is_err() {
+            println!("cargo::warning={HEADER} is stale and can't be written");
+        }
+    }
+
+    /// Fills the template: `@engine.rs@` is what src/ffi/engine.rs gives to C, `@handles@` every opaque type, `@tour@` the
+    /// opening text.
+    fn generate() -> String {
+        let mut handles = Vec::new();
+        let mut header = read(TEMPLATE);
+        for file in ffi_files() {
+            let place = format!("@{file}@");
+            let items = items(&format!("{FFI}/{file}"), &mut handles);
+            if !items.is_empty() && !header.contains(&place) {
+                fail(&format!("{TEMPLATE} has no line {place}"));
+            }
+            header = header.replace(&place, &items);
+        }
+        for (place, text) in [
+            ("@tour@", fs::read_to_string(format!("{FFI}/tour.h")).unwrap_or_default().trim()),
+            ("@handles@", handles.join("\n\n").as_str()),
+            ("@VERSION@", env!("CARGO_PKG_VERSION")),
+            ("@MAJOR@", env!("CARGO_PKG_VERSION_MAJOR")),
+            ("@MINOR@", env!("CARGO_PKG_VERSION_MINOR")),
+            ("@PATCH@", env!("CARGO_PKG_VERSION_PATCH")),
+        ] {
+            header = header.replace(place, text);
+        }
+        if let Some(line) = header.lines().find(|line| line.starts_with('@') && line.ends_with('@')) {
+            println!("cargo::warning={TEMPLATE} asks for {line}, which {FFI} doesn't have");
+        }
+        header
+    }
+
+    fn read(path: &str) -> String {
+        fs::read_to_string(path).unwrap_or_else(|error| fail(&format!("{path}: {error}")))
+    }
+
+    fn ffi_files() -> BTreeSet<String> {
+        let names = fs::read_dir(FFI).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.ends_with(".rs") && name != "mod.rs").collect()
+    }
+
+    /// What one file gives to C, types first, then functions as they stand in it. Opaque types go to `handles`, since
+    /// the objects know one another in circles.
+    fn items(path: &str, handles: &mut Vec<String>) -> String {
+        let source = read(path);
+        let mut config = cbindgen::Config::from_file("cbindgen.toml").unwrap();
+        // Enums are passed as numbers, so that cbindgen would find no use of them.
+        config.export.include = source.lines().filter_map(type_name).map(String::from).collect();
+        let bindings = cbindgen::Builder::new().with_config(config).with_src(path).generate();
+        let mut text = Vec::new();
+        bindings.unwrap_or_else(|error| fail(&error.to_string())).write(&mut text);
+
+        let text = String::from_utf8(text).unwrap();
+        let (opaque, items): (Vec<_>, Vec<_>) = text.trim().split("\n\n").map(tidy).partition(|item| is_handle(item));
+        handles.extend(opaque);
+        items.join("\n\n")
+    }
+
+    fn type_name(line: &str) -> Option<&str> {
+        let name = ["pub enum ", "pub struct ", "pub type "].iter().find_map(|start| line.strip_prefix(start))?;
+        name.split(|c: char| !c.is_alphanumeric() && c != '_').next()
+    }
+
+    fn is_handle(item: &str) -> bool {
+        let code = item.rsplit("*/").next().unwrap().trim();
+        code.starts_with("typedef struct") && !code.contains(['{', '('])
+    }
+
+    fn tidy(item: &str) -> String {
+        let item = short_comments(&without_safety(item));
+        with_tag(&item, "typedef struct {").or_else(|| with_tag(&item, "typedef enum {")).unwrap_or(item)
+    }
+
+    /// Rust's `# Safety` sections say what C takes for granted.
+    fn without_safety(item: &str) -> String {
+        let Some((before, after)) = item.split_once(" * # Safety\n") else { return item.to_string() };
+        let end = after.find(" */").unwrap_or(after.len());
+        format!("{}\n{}", before.trim_end_matches(['\n', ' ', '*']), &after[end..])
+    }
+
+    /// Comments of one line take one line.
+    fn short_comments(item: &str) -> String {
+        let lines: Vec<&str> = item.lines().collect();
+        let mut short = Vec::new();
+        let mut at = 0;
+        while at < lines.len() {
+            let indent = &lines[at][..lines[at].len() - lines[at].trim_start().len()];
+            if lines[at].trim() == "/**" && lines.get(at + 2).is_some_and(|line| line.trim() == "*/") {
+                let text = lines[at + 1].trim().trim_start_matches('*').trim();
+                short.push(format!("{indent}/** {text} */"));
+                at += 3;
+            } else {
+                short.push(lines[at].to_string());
+                at += 1;
+            }
+        }
+        short.join("\n")
+    }
+
+    /// A struct or enum that others can declare without this header: its tag is its name.
+    fn with_tag(item: &str, start: &str) -> Option<String> {
+        let (_, name) = item.rsplit_once("} ")?;
+        let tagged = format!("{} {} {{", start.trim_end_matches(" {"), name.trim_end_matches(';'));
+        item.contains(start).then(|| item.replacen(start, &tagged, 1))
+    }
+
+    fn fail(message: &str) -> ! {
+        println!("cargo::error={message}");
+        std::process::exit(1);
+    }
+}
