@@ -1,0 +1,58 @@
+# The target artifact_build: cargo makes the libraries and the tool, BuildLibraries.cmake.in finishes them in
+# ARTIFACT_OUT_DIR.
+find_program(ARTIFACT_CARGO cargo REQUIRED HINTS "$ENV{HOME}/.cargo/bin")
+find_program(ARTIFACT_RUSTC rustc REQUIRED HINTS "$ENV{HOME}/.cargo/bin")
+
+set(rust_target ${ARTIFACT_RUST_TARGET})
+if(NOT rust_target)
+    execute_process(COMMAND ${ARTIFACT_RUSTC} -vV OUTPUT_VARIABLE about COMMAND_ERROR_IS_FATAL ANY)
+    string(REGEX MATCH "host: ([^\n]+)" about "${about}")
+    set(rust_target ${CMAKE_MATCH_1})
+endif()
+
+# What a C program needs beside the static library. The C driver adds libgcc and libc by itself, in the form that -static
+# or -shared-libgcc asks for.
+file(WRITE "${PROJECT_BINARY_DIR}/empty.rs" "")
+execute_process(
+    COMMAND ${ARTIFACT_RUSTC} --target ${rust_target} --crate-type staticlib --print native-static-libs empty.rs
+    WORKING_DIRECTORY "${PROJECT_BINARY_DIR}" ERROR_VARIABLE native RESULT_VARIABLE failed)
+if(failed)
+    message(FATAL_ERROR "rustc can't build for ${rust_target}:\n${native}")
+endif()
+string(REGEX MATCH "native-static-libs: ([^\n]*)" native "${native}")
+separate_arguments(artifact_native_libs UNIX_COMMAND "${CMAKE_MATCH_1}")
+list(REMOVE_ITEM artifact_native_libs -lgcc_s -lc)
+list(REMOVE_DUPLICATES artifact_native_libs)
+
+# The same compiler for cargo as for everything else.
+string(TOUPPER "${rust_target}" upper)
+string(REPLACE - _ upper "${upper}")
+string(REPLACE - _ lower "${rust_target}")
+set(cargo_environment "CARGO_TARGET_${upper}_LINKER=${CMAKE_C_COMPILER}" "CC_${lower}=${CMAKE_C_COMPILER}"
+    "AR_${lower}=${CMAKE_AR}")
+separate_arguments(cargo_flags UNIX_COMMAND "${ARTIFACT_CARGO_FLAGS}")
+if(ARTIFACT_RUST_TARGET)
+    list(APPEND cargo_flags --target ${ARTIFACT_RUST_TARGET})
+endif()
+
+execute_process(COMMAND ${CMAKE_LINKER} --help OUTPUT_VARIABLE linker_help ERROR_QUIET)
+set(prelink ${ARTIFACT_PRELINK})
+if(prelink AND NOT linker_help MATCHES "--force-group-allocation")
+    message(WARNING "${CMAKE_LINKER} can't prelink: the static library won't go together with another one made by Rust")
+    set(prelink OFF)
+endif()
+
+if(multi_config)
+    set(ARTIFACT_OUT_DIR "${PROJECT_BINARY_DIR}/out/$<CONFIG>")
+else()
+    set(ARTIFACT_OUT_DIR "${PROJECT_BINARY_DIR}/out")
+endif()
+configure_file(cmake/BuildLibraries.cmake.in BuildLibraries.cmake @ONLY)
+set(outputs libartifact.so.${PROJECT_VERSION} libartifact.so libartifact.a)
+if(ARTIFACT_CLI)
+    list(APPEND outputs artifact)
+endif()
+list(TRANSFORM outputs PREPEND "${ARTIFACT_OUT_DIR}/")
+add_custom_target(artifact_build ALL
+    COMMAND ${CMAKE_COMMAND} -DCONFIG=$<CONFIG> "-DOUT=${ARTIFACT_OUT_DIR}" -P "${PROJECT_BINARY_DIR}/BuildLibraries.cmake"
+    BYPRODUCTS ${outputs} COMMENT "Building libartifact with cargo" USES_TERMINAL VERBATIM)

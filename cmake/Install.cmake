@@ -1,0 +1,40 @@
+include(CMakePackageConfigHelpers)
+
+install(PROGRAMS "${ARTIFACT_OUT_DIR}/libartifact.so.${PROJECT_VERSION}" DESTINATION "${CMAKE_INSTALL_LIBDIR}" COMPONENT runtime)
+install(FILES "${ARTIFACT_OUT_DIR}/libartifact.so.${PROJECT_VERSION_MAJOR}" DESTINATION "${CMAKE_INSTALL_LIBDIR}" COMPONENT runtime)
+install(FILES "${ARTIFACT_OUT_DIR}/libartifact.so" "${ARTIFACT_OUT_DIR}/libartifact.a" DESTINATION "${CMAKE_INSTALL_LIBDIR}"
+    COMPONENT dev)
+install(DIRECTORY include/ DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}" COMPONENT dev FILES_MATCHING PATTERN "*.h" PATTERN "*.hpp")
+if(ARTIFACT_CLI)
+    install(PROGRAMS "${ARTIFACT_OUT_DIR}/artifact" DESTINATION "${CMAKE_INSTALL_BINDIR}" COMPONENT tools)
+endif()
+
+# Relative to where the files are, so that the prefix can be moved.
+set(pc_dir "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
+if(IS_ABSOLUTE "${pc_dir}")
+    set(pc_prefix "${CMAKE_INSTALL_PREFIX}")
+    set(pc_libdir "${CMAKE_INSTALL_FULL_LIBDIR}")
+else()
+    file(RELATIVE_PATH pc_prefix "/prefix/${pc_dir}" "/prefix")
+    string(REGEX REPLACE "/$" "" pc_prefix "\${pcfiledir}/${pc_prefix}")
+    set(pc_libdir "\${prefix}/${CMAKE_INSTALL_LIBDIR}")
+endif()
+if(IS_ABSOLUTE "${CMAKE_INSTALL_INCLUDEDIR}")
+    set(pc_includedir "${CMAKE_INSTALL_INCLUDEDIR}")
+else()
+    set(pc_includedir "\${prefix}/${CMAKE_INSTALL_INCLUDEDIR}")
+endif()
+list(JOIN artifact_native_libs " " pc_libs_private)
+configure_file(cmake/artifact.pc.in artifact.pc @ONLY)
+install(FILES "${PROJECT_BINARY_DIR}/artifact.pc" DESTINATION "${pc_dir}" COMPONENT dev)
+
+set(package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/Artifact")
+configure_package_config_file(cmake/ArtifactConfig.cmake.in ArtifactConfig.cmake INSTALL_DESTINATION "${package_dir}"
+    PATH_VARS CMAKE_INSTALL_INCLUDEDIR CMAKE_INSTALL_LIBDIR)
+set(compatible SameMinorVersion)
+if(PROJECT_VERSION_MAJOR GREATER 0)
+    set(compatible SameMajorVersion)
+endif()
+write_basic_package_version_file(ArtifactConfigVersion.cmake COMPATIBILITY ${compatible})
+install(FILES "${CMAKE_CURRENT_BINARY_DIR}/ArtifactConfig.cmake" "${CMAKE_CURRENT_BINARY_DIR}/ArtifactConfigVersion.cmake"
+    cmake/ArtifactTargets.cmake DESTINATION "${package_dir}" COMPONENT dev)
