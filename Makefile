@@ -1,0 +1,34 @@
+# What there is to do here. CMakeLists.txt builds and installs the library; this only calls it.
+.PHONY: help demo test bench deb matrix machines format
+
+help: ## What can be made
+	@sed -n 's/^\([a-z]*\): ##/  make \1	/p' Makefile
+
+demo: ## Pack compiled C code into a file, open it in another process, check that it fits
+	@scripts/setup demo
+	@demo/run
+
+test: ## Every test: Rust, C against both libraries, valgrind, sanitizers, programs that use the installed copy
+	@scripts/setup test
+	@scripts/test
+
+bench: ## How long opening takes, against the raw system calls
+	@scripts/setup demo
+	@cargo bench --locked
+
+deb: ## Debian packages, in target/deb
+	@scripts/setup deb
+	@scripts/deb
+
+matrix: ## The tests in every build type with every generator
+	@scripts/setup test
+	@scripts/matrix
+
+machines: ## The tests on aarch64, s390x and i686, emulated
+	@scripts/machine aarch64
+	@scripts/machine s390x
+	@scripts/machine i686
+
+format: ## Rust and C sources as CI wants them
+	@cargo fmt
+	@clang-format -i $$(git ls-files '*.c' '*.cc' '*.hpp' 'c_tests/*.h')
