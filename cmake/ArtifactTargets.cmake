@@ -12,7 +12,7 @@ foreach(kind IN ITEMS shared static)
     set_target_properties(${target} PROPERTIES INTERFACE_INCLUDE_DIRECTORIES "${artifact_include_dir}"
         IMPORTED_LINK_INTERFACE_LANGUAGES C)
     set(file libartifact.a)
-    if(kind STREQUAL shared)
+    if(kind STREQUAL "shared")
         set(file libartifact.so)
         set_target_properties(${target} PROPERTIES IMPORTED_SONAME libartifact.so.0)
     endif()
