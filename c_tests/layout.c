@@ -1,0 +1,112 @@
+/* How structs lie in memory on 64-bit machines: programs are compiled for it, so it stays. Options grow at the end. */
+#include <artifact.h>
+
+#define SIZE(type, size) _Static_assert(sizeof(type) == (size), #type)
+#define FIELD(type, field, offset, size)                                                                               \
+    _Static_assert(offsetof(type, field) == (offset) && sizeof(((type *)0)->field) == (size), #type "." #field)
+
+#if SIZE_MAX == UINT64_MAX
+
+SIZE(artifact_slice_t, 16);
+FIELD(artifact_slice_t, data, 0, 8);
+FIELD(artifact_slice_t, len, 8, 8);
+
+SIZE(artifact_flag_t, 24);
+FIELD(artifact_flag_t, name, 0, 8);
+FIELD(artifact_flag_t, kind, 8, 4);
+FIELD(artifact_flag_t, value, 12, 4);
+FIELD(artifact_flag_t, text, 16, 8);
+
+SIZE(artifact_entity_t, 56);
+FIELD(artifact_entity_t, kind, 0, 4);
+FIELD(artifact_entity_t, index, 4, 4);
+FIELD(artifact_entity_t, wasm_type, 8, 4);
+FIELD(artifact_entity_t, init, 12, 4);
+FIELD(artifact_entity_t, init_low, 16, 8);
+FIELD(artifact_entity_t, init_high, 24, 8);
+FIELD(artifact_entity_t, minimum, 32, 8);
+FIELD(artifact_entity_t, maximum, 40, 8);
+FIELD(artifact_entity_t, has_maximum, 48, 1);
+FIELD(artifact_entity_t, is_mutable, 49, 1);
+FIELD(artifact_entity_t, is_shared, 50, 1);
+FIELD(artifact_entity_t, is_memory64, 51, 1);
+
+SIZE(artifact_func_type_t, 48);
+FIELD(artifact_func_type_t, params, 0, 8);
+FIELD(artifact_func_type_t, params_len, 8, 8);
+FIELD(artifact_func_type_t, returns, 16, 8);
+FIELD(artifact_func_type_t, returns_len, 24, 8);
+FIELD(artifact_func_type_t, externref_params, 32, 8);
+FIELD(artifact_func_type_t, externref_returns, 40, 8);
+
+SIZE(artifact_upvar_t, 32);
+FIELD(artifact_upvar_t, parent, 0, 8);
+FIELD(artifact_upvar_t, module, 8, 8);
+FIELD(artifact_upvar_t, artifact_upvars, 16, 8);
+FIELD(artifact_upvar_t, artifact_upvars_len, 24, 8);
+
+SIZE(artifact_save_options_t, 16);
+FIELD(artifact_save_options_t, size, 0, 8);
+FIELD(artifact_save_options_t, flags, 8, 8);
+
+SIZE(artifact_open_options_t, 40);
+FIELD(artifact_open_options_t, size, 0, 8);
+FIELD(artifact_open_options_t, flags, 8, 8);
+FIELD(artifact_open_options_t, offset, 16, 8);
+FIELD(artifact_open_options_t, length, 24, 8);
+FIELD(artifact_open_options_t, memory_limit, 32, 8);
+
+SIZE(artifact_module_t, 48);
+FIELD(artifact_module_t, bytes, 0, 16);
+FIELD(artifact_module_t, offset, 16, 8);
+FIELD(artifact_module_t, align, 24, 8);
+FIELD(artifact_module_t, machine, 32, 4);
+FIELD(artifact_module_t, type, 36, 4);
+FIELD(artifact_module_t, byte_order, 40, 4);
+
+SIZE(artifact_section_t, 72);
+FIELD(artifact_section_t, name, 0, 8);
+FIELD(artifact_section_t, bytes, 8, 16);
+FIELD(artifact_section_t, offset, 24, 8);
+FIELD(artifact_section_t, size, 32, 8);
+FIELD(artifact_section_t, align, 40, 8);
+FIELD(artifact_section_t, address, 48, 8);
+FIELD(artifact_section_t, flags, 56, 8);
+FIELD(artifact_section_t, type, 64, 4);
+
+SIZE(artifact_symbol_t, 40);
+FIELD(artifact_symbol_t, name, 0, 8);
+FIELD(artifact_symbol_t, value, 8, 8);
+FIELD(artifact_symbol_t, size, 16, 8);
+FIELD(artifact_symbol_t, section, 24, 4);
+FIELD(artifact_symbol_t, type, 28, 4);
+FIELD(artifact_symbol_t, binding, 32, 4);
+
+SIZE(artifact_report_entry_t, 40);
+FIELD(artifact_report_entry_t, kind, 0, 4);
+FIELD(artifact_report_entry_t, setting, 8, 8);
+FIELD(artifact_report_entry_t, artifact_value, 16, 8);
+FIELD(artifact_report_entry_t, engine_value, 24, 8);
+FIELD(artifact_report_entry_t, sentence, 32, 8);
+
+SIZE(artifact_detection_t, 300);
+FIELD(artifact_detection_t, kind, 0, 4);
+FIELD(artifact_detection_t, version_len, 4, 4);
+FIELD(artifact_detection_t, producer, 8, 36);
+FIELD(artifact_detection_t, version, 44, 256);
+
+#endif
+
+/* Enums are passed as uint32_t. */
+SIZE(artifact_status_t, 4);
+SIZE(artifact_version_rule_t, 4);
+SIZE(artifact_flag_map_t, 4);
+SIZE(artifact_flag_kind_t, 4);
+SIZE(artifact_tunable_t, 4);
+SIZE(artifact_feature_t, 4);
+SIZE(artifact_wasm_type_t, 4);
+SIZE(artifact_entity_kind_t, 4);
+SIZE(artifact_init_kind_t, 4);
+SIZE(artifact_byte_order_t, 4);
+SIZE(artifact_report_kind_t, 4);
+SIZE(artifact_detected_t, 4);
