@@ -1,7 +1,13 @@
 //! libartifact: compiled code saved once, shipped, known to fit this host, and opened again in microseconds.
+pub mod artifact;
+pub mod builder;
 pub mod compat;
+pub mod detect;
 pub mod engine;
 pub mod error;
+pub mod ffi;
 pub mod format;
 pub mod limits;
 pub mod report;
+pub mod storage;
+pub mod trust;

@@ -5,7 +5,9 @@
 
 use object::elf::{self, FileHeader64, ProgramHeader64, SectionHeader64, Sym64};
 use object::pod;
-use object::read::elf::{FileHeader as _, ProgramHeader as _, SectionHeader as _, SectionTable, Sym as _, SymbolTable};
+use object::read::elf::{
+    FileHeader as _, ProgramHeader as _, Rela as _, SectionHeader as _, SectionTable, Sym as _, SymbolTable,
+};
 use object::{Endianness, SectionIndex, SymbolIndex};
 
 use super::{Fetch, align_up};
@@ -66,8 +68,8 @@ impl Header {
         Ok(Header { raw: *raw, order })
     }
 
-    /// Offset, count and end of the section header table, its end within `available` bytes.
-    fn sections(&self, available: u64, fetch: &mut impl Fetch, base: u64) -> Result<(u64, u64, u64)> {
+    /// Where the section header table, and with it the image, ends: within `available` bytes.
+    fn len(&self, available: u64, fetch: &mut impl Fetch, base: u64) -> Result<u64> {
         let offset = self.raw.e_shoff(self.order);
         if offset == 0 {
             return Err(Error::new(
@@ -113,7 +115,7 @@ impl Header {
                     let message = format!("number of sections: expected at most {MAX_SECTIONS}, found {count}");
                     return Err(Error::new(Status::Limit, message).at(60));
                 }
-                Ok((offset, count, end))
+                Ok(end)
             }
             end => Err(outside(end)),
         }
@@ -139,7 +141,7 @@ pub fn extent(fetch: &mut impl Fetch, base: u64, available: u64) -> Result<Exten
         }));
     }
     let header = Header::parse(&bytes)?;
-    let (_, _, len) = header.sections(available, fetch, base)?;
+    let len = header.len(available, fetch, base)?;
     Ok(Extent {
         len,
         machine: header.raw.e_machine(header.order).0,
@@ -161,76 +163,58 @@ impl Fetch for Slice<'_> {
     }
 }
 
-/// An image as it will stand in an artifact: its section header table is the last thing in it.
+/// What has to change about an image so that its section header table is the last thing in it.
 #[derive(Clone, Debug)]
-pub struct Image<'a> {
-    /// The first bytes: the header, patched where the table had to move; otherwise empty.
+pub struct Image {
+    /// Stands in place of as many first bytes: the header, patched where the table had to move; otherwise empty.
     pub head: Vec<u8>,
-    /// The caller's bytes behind `head`.
-    pub body: &'a [u8],
-    /// Zeros and a copy of the section header table where it had to move; otherwise empty.
+    /// Follows the image: zeros and a copy of the table where it had to move; otherwise empty.
     pub tail: Vec<u8>,
     /// What the image's offset in the file is a multiple of.
     pub align: u64,
 }
 
-impl<'a> Image<'a> {
+impl Image {
     /// Checks an image that somebody wants to store: everything that its headers point at lies inside it.
     ///
     /// # Errors
     ///
     /// As [`extent`], and LIMIT for an alignment over 2 MiB.
-    pub fn new(bytes: &'a [u8]) -> Result<Image<'a>> {
+    pub fn new(bytes: &[u8]) -> Result<Image> {
         let available = bytes.len() as u64;
-        let header_bytes = bytes.first_chunk::<HEADER_SIZE>();
-        let Some(header_bytes) = header_bytes else {
-            // The same refusals, with the same words, as for a short image in a file.
-            return Err(extent(&mut Slice(bytes), 0, available)
-                .err()
-                .unwrap_or_else(|| corrupt("ELF header is cut short")));
-        };
-        let header = Header::parse(header_bytes)?;
-        let (offset, count, end) = header.sections(available, &mut Slice(bytes), 0).map_err(|error| {
+        // The same refusals, with the same words, as for an image in a file.
+        let extent = extent(&mut Slice(bytes), 0, available).map_err(|error| match error.status() {
             // For a module on its own there is no question whether it is ours.
-            match error.status() {
-                Status::NotAnArtifact => corrupt(error.message().to_owned()).at(40),
-                _ => error,
-            }
+            Status::NotAnArtifact => corrupt(error.message().to_owned()).at(40),
+            _ => error,
         })?;
         let module = Module::parse(bytes)?;
-        for index in 0..count {
-            let section = module.section(index as usize)?;
-            section.check_inside(bytes)?;
+        for index in 0..module.section_count() {
+            module.section(index)?.check_inside(bytes)?;
         }
         let align = module.align()?;
-        if end == available {
-            return Ok(Image { head: Vec::new(), body: bytes, tail: Vec::new(), align });
+        if extent.len == available {
+            return Ok(Image { head: Vec::new(), tail: Vec::new(), align });
         }
-        let moved = align_up(available, 8).ok_or_else(|| corrupt("image is too large"))?;
-        let mut raw = header.raw;
-        raw.e_shoff.set(header.order, moved);
-        let table = bytes
-            .get(offset as usize..end as usize)
-            .ok_or_else(|| corrupt("section header table lies outside the image"))?;
-        let mut tail = Vec::new();
+        let overflow = || corrupt("image is too large to move its section header table");
+        let moved = align_up(available, 8).ok_or_else(overflow)?;
+        let mut raw = *module.header;
+        let start = usize::try_from(raw.e_shoff(module.order)).map_err(|_| overflow())?;
+        let table = bytes.get(start..extent.len as usize).ok_or_else(overflow)?;
+        raw.e_shoff.set(module.order, moved);
         let padding = (moved - available) as usize;
+        let mut tail = Vec::new();
         tail.try_reserve_exact(padding + table.len()).map_err(|_| Error::no_memory("a section header table"))?;
         tail.resize(padding, 0);
         tail.extend_from_slice(table);
-        let (_, body) = bytes.split_at(HEADER_SIZE);
-        Ok(Image { head: pod::bytes_of(&raw).to_vec(), body, tail, align })
-    }
-
-    /// Length in bytes, as stored.
-    #[must_use]
-    pub fn len(&self) -> u64 {
-        (self.head.len() + self.body.len() + self.tail.len()) as u64
+        Ok(Image { head: pod::bytes_of(&raw).to_vec(), tail, align })
     }
 }
 
 /// A checked view of one stored image.
 pub struct Module<'a> {
     bytes: &'a [u8],
+    header: &'a FileHeader64<Endianness>,
     order: Endianness,
     segments: &'a [ProgramHeader64<Endianness>],
     sections: SectionTable<'a, FileHeader64<Endianness>>,
@@ -321,7 +305,7 @@ impl<'a> Module<'a> {
         let order = header.endian().map_err(malformed("ELF byte order"))?;
         let segments = header.program_headers(order, bytes).map_err(malformed("program headers"))?;
         let sections = header.sections(order, bytes).map_err(malformed("section headers"))?;
-        Ok(Module { bytes, order, segments, sections })
+        Ok(Module { bytes, header, order, segments, sections })
     }
 
     /// Number of sections, the null section among them.
@@ -405,6 +389,33 @@ impl<'a> Module<'a> {
         Ok(largest)
     }
 
+    /// The relocation sections with addends, which are the only ones on the machines that we know.
+    ///
+    /// # Errors
+    ///
+    /// CORRUPT if one lies outside the image.
+    pub fn relocations(&self) -> Result<Vec<Relocations<'a>>> {
+        let malformed = |error: object::read::Error| corrupt(format!("relocations: {error}"));
+        let mips64el = false;
+        let relocatable = self.header.e_type(self.order) == elf::ET_REL;
+        let mut tables = Vec::new();
+        for header in self.sections.iter() {
+            let Some((entries, _)) = header.rela(self.order, self.bytes).map_err(malformed)? else { continue };
+            let mut places = Vec::new();
+            places.try_reserve_exact(entries.len()).map_err(|_| Error::no_memory("relocations"))?;
+            places.extend(
+                entries.iter().map(|entry| (entry.r_offset(self.order), u64::from(entry.r_sym(self.order, mips64el)))),
+            );
+            tables.push(Relocations {
+                name: self.sections.section_name(self.order, header).unwrap_or_default(),
+                target: header.sh_info(self.order) as usize,
+                relocatable,
+                entries: places,
+            });
+        }
+        Ok(tables)
+    }
+
     /// The symbol table: `.symtab`, or `.dynsym` where there is no other.
     ///
     /// # Errors
@@ -418,6 +429,18 @@ impl<'a> Module<'a> {
         }
         Ok(Symbols { table, order: self.order })
     }
+}
+
+/// One relocation section.
+pub struct Relocations<'a> {
+    /// The section's name.
+    pub name: &'a [u8],
+    /// Index of the section that it applies to.
+    pub target: usize,
+    /// Whether offsets count from that section's start, as in ET_REL, and aren't addresses.
+    pub relocatable: bool,
+    /// Offset and symbol index of each.
+    pub entries: Vec<(u64, u64)>,
 }
 
 /// A module's symbols.

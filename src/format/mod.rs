@@ -11,6 +11,8 @@ pub mod types;
 pub mod upvars;
 mod wire;
 
+pub use wire::Map;
+
 /// Copies bytes at an offset of the artifact into a buffer, all of them or an error: how pure code reads a large file.
 pub trait Fetch {
     /// Fills `buffer` from `offset`.

@@ -1,0 +1,359 @@
+//! An artifact, being made: modules and settings in, pieces of a file out. Payload is never copied on the way.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::artifact::Artifact;
+use crate::engine::{Engine, FlagMap};
+use crate::error::{Error, Result, Status, quote};
+use crate::format::Map;
+use crate::format::body::{Head, LINK_SIZE, TERMINATOR, link};
+use crate::format::elf::Image;
+use crate::format::flags::Flag;
+use crate::format::metadata::Fields;
+use crate::format::types::{EntityType, FuncType, InstanceType, ModuleType, Types, WasmType, check_index};
+use crate::format::upvars::Upvars;
+use crate::limits::MAX_MODULES;
+use crate::storage::{Mapping, Sync, replace};
+
+/// An artifact being made. Borrows the modules that it is given for `'m`.
+#[derive(Debug)]
+pub struct Builder<'m> {
+    content: Content<'m>,
+}
+
+#[derive(Debug)]
+enum Content<'m> {
+    New(Box<Parts<'m>>),
+    /// The body of an artifact that exists, kept byte for byte.
+    Copy(Arc<Artifact>),
+}
+
+#[derive(Debug)]
+struct Parts<'m> {
+    engine: Engine,
+    modules: Vec<Stored<'m>>,
+    types: Types<String>,
+    /// The names in those types, to find a second one without a search.
+    names: HashSet<(Table, u32, String)>,
+    upvars: Upvars,
+}
+
+/// Which table of types a name stands in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Table {
+    Modules,
+    Instances,
+}
+
+#[derive(Debug)]
+struct Stored<'m> {
+    bytes: Bytes<'m>,
+    image: Image,
+}
+
+#[derive(Debug)]
+enum Bytes<'m> {
+    Borrowed(&'m [u8]),
+    Mapped(Mapping),
+}
+
+impl Stored<'_> {
+    /// What is written of the caller's bytes: all but the header, where a patched one takes its place.
+    fn body(&self) -> &[u8] {
+        let bytes = match &self.bytes {
+            Bytes::Borrowed(bytes) => bytes,
+            Bytes::Mapped(mapping) => mapping.bytes(),
+        };
+        bytes.get(self.image.head.len()..).unwrap_or(&[])
+    }
+
+    fn len(&self) -> u64 {
+        (self.image.head.len() + self.body().len() + self.image.tail.len()) as u64
+    }
+}
+
+impl<'m> Builder<'m> {
+    /// An artifact without modules, for what this engine compiles. Later changes to the engine don't reach it.
+    #[must_use]
+    pub fn new(engine: &Engine) -> Builder<'m> {
+        let parts = Parts {
+            engine: engine.clone(),
+            modules: Vec::new(),
+            types: Types::default(),
+            names: HashSet::new(),
+            upvars: Upvars::default(),
+        };
+        Builder { content: Content::New(Box::new(parts)) }
+    }
+
+    /// An artifact with the body of another, byte for byte. Nothing can be added to it.
+    #[must_use]
+    pub fn from_artifact(artifact: Arc<Artifact>) -> Builder<'m> {
+        Builder { content: Content::Copy(artifact) }
+    }
+
+    fn parts(&mut self) -> Result<&mut Parts<'m>> {
+        match &mut self.content {
+            Content::New(parts) => Ok(parts),
+            Content::Copy(_) => {
+                let message = "builder: expected one for a new artifact, found one that keeps the body of another";
+                Err(Error::new(Status::InvalidArgument, message))
+            }
+        }
+    }
+
+    /// Adds a module. The last one added is the main module.
+    ///
+    /// # Errors
+    ///
+    /// INVALID_ARGUMENT if it is no ELF, UNSUPPORTED if it is no ELF64, TRUNCATED or CORRUPT if it is damaged, LIMIT if
+    /// its alignment is over 2 MiB. Nothing is added then.
+    pub fn add_module(&mut self, elf: &'m [u8]) -> Result<usize> {
+        self.store(Bytes::Borrowed(elf))
+    }
+
+    /// Adds a module from a file, which is mapped until the builder is dropped.
+    ///
+    /// # Errors
+    ///
+    /// As [`Builder::add_module`], and IO.
+    pub fn add_module_file(&mut self, path: &Path) -> Result<usize> {
+        self.parts()?;
+        let mapping = Mapping::open(path)?;
+        let name = path.display().to_string();
+        self.store(Bytes::Mapped(mapping)).map_err(|error| error.within(format!("'{}'", quote(name.as_bytes()))))
+    }
+
+    fn store(&mut self, bytes: Bytes<'m>) -> Result<usize> {
+        let parts = self.parts()?;
+        let index = parts.modules.len();
+        if index >= MAX_MODULES {
+            let message = format!("number of modules: expected at most {MAX_MODULES}, found one more");
+            return Err(Error::new(Status::Limit, message));
+        }
+        let image = Image::new(match &bytes {
+            Bytes::Borrowed(bytes) => bytes,
+            Bytes::Mapped(mapping) => mapping.bytes(),
+        })
+        .map_err(|error| error.within("module"))?;
+        parts.modules.try_reserve(1).map_err(|_| Error::no_memory("the list of modules"))?;
+        parts.modules.push(Stored { bytes, image });
+        Ok(index)
+    }
+
+    /// How many modules it has.
+    #[must_use]
+    pub fn module_count(&self) -> usize {
+        match &self.content {
+            Content::New(parts) => parts.modules.len(),
+            Content::Copy(artifact) => artifact.places().len(),
+        }
+    }
+
+    /// Adds a function type.
+    ///
+    /// # Errors
+    ///
+    /// INVALID_ARGUMENT on a builder that keeps a body.
+    pub fn add_func_type(&mut self, params: Vec<WasmType>, returns: Vec<WasmType>) -> Result<u32> {
+        let types = &mut self.parts()?.types.wasm_signatures;
+        let index = next_index(types.len())?;
+        types.push(FuncType::new(params, returns));
+        Ok(index)
+    }
+
+    /// Adds an instance type without exports.
+    ///
+    /// # Errors
+    ///
+    /// INVALID_ARGUMENT on a builder that keeps a body.
+    pub fn add_instance_type(&mut self) -> Result<u32> {
+        let types = &mut self.parts()?.types.instance_signatures;
+        let index = next_index(types.len())?;
+        types.push(InstanceType { exports: Map::default() });
+        Ok(index)
+    }
+
+    /// Adds a module type without imports; `exports` is an instance type.
+    ///
+    /// # Errors
+    ///
+    /// INVALID_ARGUMENT if there is no such instance type.
+    pub fn add_module_type(&mut self, exports: u32) -> Result<u32> {
+        let types = &mut self.parts()?.types;
+        argument(check_index("instance", exports, types.instance_signatures.len()))?;
+        let index = next_index(types.module_signatures.len())?;
+        types.module_signatures.push(ModuleType { imports: Map::default(), exports });
+        Ok(index)
+    }
+
+    /// Adds an export to an instance type.
+    ///
+    /// # Errors
+    ///
+    /// INVALID_ARGUMENT if there is no such type, the name stands there, or the entity names a type that isn't there.
+    pub fn add_instance_export(&mut self, instance: u32, name: &str, entity: EntityType) -> Result<()> {
+        self.parts()?.add_name(Table::Instances, instance, name, entity)
+    }
+
+    /// Adds an import to a module type.
+    ///
+    /// # Errors
+    ///
+    /// INVALID_ARGUMENT if there is no such type, the name stands there, or the entity names a type that isn't there.
+    pub fn add_module_import(&mut self, module: u32, name: &str, entity: EntityType) -> Result<()> {
+        self.parts()?.add_name(Table::Modules, module, name, entity)
+    }
+
+    /// Adds an upvar behind its siblings; all indexes name things that are there.
+    ///
+    /// # Errors
+    ///
+    /// INVALID_ARGUMENT if there is no such parent or module, LIMIT if it is nested too deep.
+    pub fn add_upvar(&mut self, parent: Option<u32>, module: u64, artifact_upvars: &[u64]) -> Result<u32> {
+        let parts = self.parts()?;
+        let count = parts.modules.len() as u64;
+        let mut named = std::iter::once(&module).chain(artifact_upvars);
+        if let Some(found) = named.find(|module| **module >= count) {
+            let message = format!("upvar: expected a module index below {count}, found {found}");
+            return Err(Error::new(Status::InvalidArgument, message));
+        }
+        parts.upvars.add(parent, module, artifact_upvars)
+    }
+
+    /// The whole artifact.
+    ///
+    /// # Errors
+    ///
+    /// INVALID_ARGUMENT without any module; LIMIT, NO_MEMORY, IO.
+    pub fn serialize(&self) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.with_pieces(|pieces| {
+            let len: usize = pieces.iter().map(|piece| piece.len()).sum();
+            // One more, so that C gets a NUL behind it without another copy.
+            bytes.try_reserve_exact(len + 1).map_err(|_| Error::no_memory(format!("an artifact of {len} bytes")))?;
+            pieces.iter().for_each(|piece| bytes.extend_from_slice(piece));
+            Ok(())
+        })?;
+        Ok(bytes)
+    }
+
+    /// The whole artifact, handed on piece by piece in order.
+    ///
+    /// # Errors
+    ///
+    /// As [`Builder::serialize`], and the first that `write` returns, which ends the writing.
+    pub fn serialize_to(&self, mut write: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        self.with_pieces(|pieces| pieces.iter().try_for_each(|piece| write(piece)))
+    }
+
+    /// The whole artifact, as a file that replaces `path` atomically.
+    ///
+    /// # Errors
+    ///
+    /// As [`Builder::serialize`] and `storage::replace`.
+    pub fn serialize_to_file(&self, path: &Path, sync: Sync) -> Result<()> {
+        self.with_pieces(|pieces| replace(path, pieces, sync))
+    }
+
+    /// Lays the artifact out as slices of what is there already, and a few small pieces in between.
+    fn with_pieces(&self, use_them: impl FnOnce(&[&[u8]]) -> Result<()>) -> Result<()> {
+        let parts = match &self.content {
+            Content::Copy(artifact) => return use_them(&[artifact.body()?]),
+            Content::New(parts) => parts,
+        };
+        let too_large = || Error::new(Status::Limit, "artifact: expected less than 2^64 bytes, found more");
+        let Some((first, others)) = parts.modules.split_first() else {
+            let message = "builder: expected at least one module, found none";
+            return Err(Error::new(Status::InvalidArgument, message));
+        };
+        // First where everything goes, then the slices: they borrow the link words.
+        let mut links = Vec::new();
+        let mut gaps = Vec::new();
+        let mut position = first.len();
+        for module in others {
+            let next = link(position, module.image.align).ok_or_else(too_large)?;
+            links.push(next.to_le_bytes());
+            gaps.push(next - position - LINK_SIZE);
+            position = next.checked_add(module.len()).ok_or_else(too_large)?;
+        }
+        let mut tail = TERMINATOR.to_le_bytes().to_vec();
+        parts.encode_tail(&mut tail)?;
+
+        let mut pieces = Vec::new();
+        push_module(&mut pieces, first);
+        for ((module, link), gap) in others.iter().zip(&links).zip(gaps) {
+            pieces.push(link);
+            push_zeros(&mut pieces, gap);
+            push_module(&mut pieces, module);
+        }
+        pieces.push(&tail);
+        use_them(&pieces)
+    }
+}
+
+impl Parts<'_> {
+    fn add_name(&mut self, table: Table, index: u32, name: &str, entity: EntityType) -> Result<()> {
+        argument(self.types.check_entity(&entity))?;
+        let Types { module_signatures: modules, instance_signatures: instances, .. } = &mut self.types;
+        let (what, count, map) = match table {
+            Table::Modules => ("module", modules.len(), modules.get_mut(index as usize).map(|ty| &mut ty.imports)),
+            Table::Instances => {
+                ("instance", instances.len(), instances.get_mut(index as usize).map(|ty| &mut ty.exports))
+            }
+        };
+        let Some(map) = map else {
+            return argument(check_index(what, index, count));
+        };
+        if !self.names.insert((table, index, name.to_owned())) {
+            let message = format!("name: expected one that isn't there yet, found '{}'", quote(name.as_bytes()));
+            return Err(Error::new(Status::InvalidArgument, message));
+        }
+        map.0.push((name.to_owned(), entity));
+        Ok(())
+    }
+
+    /// HEADER, version and Metadata.
+    fn encode_tail(&self, out: &mut Vec<u8>) -> Result<()> {
+        let engine = &self.engine;
+        Head::encode(engine.producer(), engine.version().as_bytes(), out)?;
+        let flags = |map| -> Vec<(&str, Flag<&str>)> {
+            engine.flags(map).iter().map(|(name, flag)| (name.as_str(), flag.borrowed())).collect()
+        };
+        Fields {
+            target: engine.target(),
+            shared_flags: &flags(FlagMap::Shared),
+            isa_flags: &flags(FlagMap::Isa),
+            tunables: &engine.tunables,
+            features: &engine.features,
+            upvars: &self.upvars,
+            types: &self.types,
+        }
+        .encode(out)
+    }
+}
+
+fn push_module<'p>(pieces: &mut Vec<&'p [u8]>, module: &'p Stored<'_>) {
+    pieces.extend([module.image.head.as_slice(), module.body(), module.image.tail.as_slice()]);
+}
+
+fn push_zeros(pieces: &mut Vec<&[u8]>, count: u64) {
+    const ZEROS: &[u8] = &[0; 4096];
+    let mut rest = count;
+    while rest > 0 {
+        let take = rest.min(ZEROS.len() as u64);
+        pieces.extend(ZEROS.get(..take as usize));
+        rest -= take;
+    }
+}
+
+fn next_index(len: usize) -> Result<u32> {
+    u32::try_from(len).map_err(|_| Error::new(Status::Limit, "types: expected fewer than 2^32, found more"))
+}
+
+/// What is corrupt in a file is a wrong argument in a call.
+fn argument(checked: Result<()>) -> Result<()> {
+    checked.map_err(|error| Error::new(Status::InvalidArgument, error.message()))
+}

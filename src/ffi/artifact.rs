@@ -1,0 +1,268 @@
+//! Artifact: an opened one.
+
+use std::ffi::{c_char, c_int};
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+
+use super::boundary::{fallible, handle, infallible, options, out, path, slice};
+use super::engine::artifact_engine_t;
+use super::error::artifact_error_t;
+use super::library::{artifact_slice_t, artifact_status_t};
+use super::report::artifact_report_t;
+use super::text::Texts;
+use crate::artifact::{Artifact, OpenOptions};
+use crate::engine::Engine;
+use crate::error::{Error, Result, Status};
+use crate::limits::MAX_METADATA;
+use crate::storage::Part;
+
+/// An opened artifact. Owned; freed with artifact_free(). All functions that read it may run in many threads at once.
+pub struct artifact_t {
+    pub(super) artifact: Arc<Artifact>,
+    pub(super) texts: Texts,
+}
+
+/// How to open. Begin with ARTIFACT_OPEN_OPTIONS_INIT.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct artifact_open_options_t {
+    /// sizeof(artifact_open_options_t)
+    pub size: usize,
+    /// ARTIFACT_OPEN_ flags.
+    pub flags: u64,
+    /// Where the artifact begins in the file or bytes: 0 unless it lies inside something larger.
+    pub offset: u64,
+    /// Its length in bytes; 0: to the end.
+    pub length: u64,
+    /// Most bytes of Metadata to read; 0, or more than that: 64 MiB.
+    pub memory_limit: u64,
+}
+
+const ARTIFACT_OPEN_VERIFY: u64 = 1;
+
+unsafe fn read_options(given: *const artifact_open_options_t) -> Result<OpenOptions> {
+    let defaults = artifact_open_options_t { size: 0, flags: 0, offset: 0, length: 0, memory_limit: 0 };
+    // SAFETY: the header's rule for pointers.
+    let artifact_open_options_t { flags, offset, length, memory_limit, .. } =
+        unsafe { options(given, defaults, "options") }?;
+    if flags & !ARTIFACT_OPEN_VERIFY != 0 {
+        return Err(Error::new(Status::Unsupported, format!("options.flags: unknown ones in {flags:#x}")));
+    }
+    Ok(OpenOptions {
+        part: Part { offset, length: (length != 0).then_some(length) },
+        memory_limit: if memory_limit == 0 { MAX_METADATA } else { memory_limit },
+        verify: flags & ARTIFACT_OPEN_VERIFY != 0,
+    })
+}
+
+/// Opens in `body`; the shape of every opening function.
+unsafe fn open(
+    engine: *const artifact_engine_t,
+    options: *const artifact_open_options_t,
+    artifact: *mut *mut artifact_t,
+    error: *mut *mut artifact_error_t,
+    body: impl FnOnce(Option<&Engine>, &OpenOptions) -> Result<Artifact>,
+) -> artifact_status_t {
+    // SAFETY: the header's rule for pointers.
+    unsafe {
+        fallible(error, || {
+            let artifact = out(artifact, "artifact", std::ptr::null_mut())?;
+            let opened = body(engine.as_ref().map(|engine| &engine.engine), &read_options(options)?)?;
+            let handle = artifact_t { artifact: Arc::new(opened), texts: Texts::default() };
+            *artifact = Box::into_raw(Box::new(handle));
+            Ok(())
+        })
+    }
+}
+
+/// Opens the artifact at path. Reads headers and Metadata into private memory; modules are mapped when one is first asked
+/// for. One close-on-exec descriptor stays open. The caller owns the artifact.
+///
+/// With an engine, the file must be of its producer (ARTIFACT_WRONG_PRODUCER) and of a version that its rule accepts
+/// (ARTIFACT_WRONG_VERSION); that is checked before anything else is decoded. Whether it fits otherwise,
+/// artifact_check_compat() tells. With NULL whatever it is opens, for inspection: even a foreign version whose settings can't
+/// be decoded. options may be NULL.
+///
+/// ARTIFACT_NOT_AN_ARTIFACT, ARTIFACT_TRUNCATED, ARTIFACT_CORRUPT, ARTIFACT_LIMIT: the file. ARTIFACT_IO: it can't be read.
+/// ARTIFACT_INVALID_ARGUMENT: it is a directory, device, FIFO or socket, on which opening never waits, or has no such part.
+///
+/// A file that others truncate or write in place while it is open can take the process down when its modules are read
+/// (SIGBUS): replace files, as artifact_serialize_to_file() does, never change them.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_open_file(
+    path: *const c_char,
+    engine: *const artifact_engine_t,
+    options: *const artifact_open_options_t,
+    artifact: *mut *mut artifact_t,
+    error: *mut *mut artifact_error_t,
+) -> artifact_status_t {
+    // SAFETY: the header's rule for pointers.
+    unsafe {
+        open(engine, options, artifact, error, |engine, options| {
+            let path = self::path(path)?;
+            Artifact::open(path, engine, options)
+        })
+    }
+}
+
+/// Opens the artifact in an open file. The descriptor is duplicated: yours stays yours, and its position is neither used nor
+/// moved. Otherwise as artifact_open_file().
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_open_fd(
+    fd: c_int,
+    engine: *const artifact_engine_t,
+    options: *const artifact_open_options_t,
+    artifact: *mut *mut artifact_t,
+    error: *mut *mut artifact_error_t,
+) -> artifact_status_t {
+    // SAFETY: the header's rule for pointers.
+    unsafe {
+        open(engine, options, artifact, error, |engine, options| Artifact::open_fd(borrow_fd(fd)?, engine, options))
+    }
+}
+
+/// # Safety
+///
+/// If `fd` is open, it stays so for `'a`.
+pub(super) unsafe fn borrow_fd<'a>(fd: c_int) -> Result<BorrowedFd<'a>> {
+    if fd < 0 {
+        return Err(Error::new(Status::InvalidArgument, format!("fd: expected an open descriptor, found {fd}")));
+    }
+    // SAFETY: not -1; one that isn't open is an error of the first call that uses it.
+    Ok(unsafe { BorrowedFd::borrow_raw(fd) })
+}
+
+/// Opens an artifact in memory, of which a copy is made. Otherwise as artifact_open_file().
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_open_bytes(
+    data: *const u8,
+    len: usize,
+    engine: *const artifact_engine_t,
+    options: *const artifact_open_options_t,
+    artifact: *mut *mut artifact_t,
+    error: *mut *mut artifact_error_t,
+) -> artifact_status_t {
+    // SAFETY: the header's rule for pointers.
+    unsafe {
+        open(engine, options, artifact, error, |engine, options| {
+            Artifact::open_bytes(slice(data, len, "data")?, engine, options)
+        })
+    }
+}
+
+/// Opens an artifact in memory without copying it. The bytes must stay as they are until the artifact, and every builder made
+/// from it, is freed. They may have any alignment; a module's bytes are aligned as its align says only if data plus
+/// the offset in options is aligned so too. Otherwise as artifact_open_file().
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_open_borrowed(
+    data: *const u8,
+    len: usize,
+    engine: *const artifact_engine_t,
+    options: *const artifact_open_options_t,
+    artifact: *mut *mut artifact_t,
+    error: *mut *mut artifact_error_t,
+) -> artifact_status_t {
+    // SAFETY: the header's rule for pointers; the header says that the bytes stay as long as anything uses them.
+    unsafe {
+        open(engine, options, artifact, error, |engine, options| {
+            let bytes: &'static [u8] = slice(data, len, "data")?;
+            Artifact::open_borrowed(bytes, engine, options)
+        })
+    }
+}
+
+/// Frees an artifact, and with it every text, slice and array that it gave out. NULL is fine.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_free(artifact: *mut artifact_t) {
+    infallible((), || {
+        if !artifact.is_null() {
+            // SAFETY: the header's rule for pointers: one of ours, freed once.
+            drop(unsafe { Box::from_raw(artifact) });
+        }
+    });
+}
+
+/// Does the artifact fit the engine? ARTIFACT_OK, or ARTIFACT_WRONG_PRODUCER, ARTIFACT_WRONG_VERSION or
+/// ARTIFACT_INCOMPATIBLE with the first mismatch as the message. In this order: producer, version, architecture, operating
+/// system, shared flags by name, ISA flags by name, tunables, features. The artifact stays open and readable.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_check_compat(
+    artifact: *const artifact_t,
+    engine: *const artifact_engine_t,
+    error: *mut *mut artifact_error_t,
+) -> artifact_status_t {
+    // SAFETY: the header's rule for pointers.
+    unsafe { fallible(error, || handle(artifact, "artifact")?.artifact.check(&handle(engine, "engine")?.engine)) }
+}
+
+/// Every way in which the artifact doesn't fit the engine, in a report that the caller owns; an empty one if it fits. Returns
+/// ARTIFACT_OK whenever the comparison could be made; artifact_report_status() then says what it came to. Where producer or
+/// version differ, the report has that one entry.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_compat_report(
+    artifact: *const artifact_t,
+    engine: *const artifact_engine_t,
+    report: *mut *mut artifact_report_t,
+    error: *mut *mut artifact_error_t,
+) -> artifact_status_t {
+    // SAFETY: the header's rule for pointers.
+    unsafe {
+        fallible(error, || {
+            let report = out(report, "report", std::ptr::null_mut())?;
+            let found = handle(artifact, "artifact")?.artifact.report(&handle(engine, "engine")?.engine)?;
+            *report = artifact_report_t::boxed(found);
+            Ok(())
+        })
+    }
+}
+
+/// Checks everything that opening leaves alone because it takes time that grows with the file: every module's sections,
+/// symbols and relocations, links, padding, the order of keys. Damage is ARTIFACT_CORRUPT or ARTIFACT_TRUNCATED, with its
+/// place. ARTIFACT_OK gives a report, which the caller owns, of oddities that a genuine Wasmtime 0.33 accepts although no
+/// writer makes them. ARTIFACT_WRONG_VERSION if the settings have an unknown layout.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_verify(
+    artifact: *const artifact_t,
+    report: *mut *mut artifact_report_t,
+    error: *mut *mut artifact_error_t,
+) -> artifact_status_t {
+    // SAFETY: the header's rule for pointers.
+    unsafe {
+        fallible(error, || {
+            let report = out(report, "report", std::ptr::null_mut())?;
+            let found = handle(artifact, "artifact")?.artifact.verify()?;
+            *report = artifact_report_t::boxed(found);
+            Ok(())
+        })
+    }
+}
+
+/// Who compiled it. Borrowed: valid until the artifact is freed. NULL for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_producer(artifact: *const artifact_t) -> *const c_char {
+    infallible(std::ptr::null(), || {
+        // SAFETY: the header's rule for pointers.
+        let artifact = unsafe { handle(artifact, "artifact") };
+        artifact.map_or(std::ptr::null(), |found| found.texts.get(found.artifact.producer().as_bytes()))
+    })
+}
+
+/// The version that its producer wrote: 0 to 255 bytes of any kind, borrowed, valid until the artifact is freed. Empty for
+/// NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_producer_version(artifact: *const artifact_t) -> artifact_slice_t {
+    infallible(artifact_slice_t::EMPTY, || {
+        // SAFETY: the header's rule for pointers.
+        let artifact = unsafe { handle(artifact, "artifact") };
+        artifact.map_or(artifact_slice_t::EMPTY, |found| artifact_slice_t::of(found.artifact.version()))
+    })
+}
+
+/// Its length in bytes, with whatever follows the body; 0 for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_file_len(artifact: *const artifact_t) -> u64 {
+    infallible(0, || {
+        // SAFETY: the header's rule for pointers.
+        unsafe { handle(artifact, "artifact") }.map_or(0, |found| found.artifact.len())
+    })
+}

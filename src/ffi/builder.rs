@@ -1,0 +1,337 @@
+//! Builder: an artifact being made.
+
+use std::ffi::{c_char, c_int, c_void};
+use std::io;
+use std::sync::Arc;
+
+use super::artifact::artifact_t;
+use super::boundary::{fallible, handle, handle_mut, infallible, options, out, out_optional, path, slice, text};
+use super::buffer::artifact_buffer_t;
+use super::engine::artifact_engine_t;
+use super::error::artifact_error_t;
+use super::library::artifact_status_t;
+use super::types::{artifact_entity_t, wasm_type};
+use crate::builder::Builder;
+use crate::error::{Error, Result, Status};
+use crate::format::types::WasmType;
+use crate::storage::Sync;
+
+/// An artifact being made. Owned; freed with artifact_builder_free(). One thread at a time may change it; functions that
+/// take it const may run in many threads at once.
+pub struct artifact_builder_t {
+    builder: Builder<'static>,
+}
+
+/// Takes an artifact piece by piece. Returns 0, or an errno that ends the writing. Must not unwind (throw), longjmp, or use
+/// the builder. data is only valid during the call.
+pub type artifact_write_fn = Option<unsafe extern "C" fn(context: *mut c_void, data: *const u8, len: usize) -> c_int>;
+
+/// How to save; see artifact_serialize_to_file(). Begin with ARTIFACT_SAVE_OPTIONS_INIT.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct artifact_save_options_t {
+    /// sizeof(artifact_save_options_t)
+    pub size: usize,
+    /// ARTIFACT_SAVE_ flags.
+    pub flags: u64,
+}
+
+const ARTIFACT_SAVE_NO_SYNC: u64 = 1;
+
+/// A builder for a new artifact, for what this engine compiles. The engine's settings as they are now are kept. The caller owns
+/// the builder.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_builder_new(
+    engine: *const artifact_engine_t,
+    builder: *mut *mut artifact_builder_t,
+    error: *mut *mut artifact_error_t,
+) -> artifact_status_t {
+    // SAFETY: the header's rule for pointers.
+    unsafe {
+        fallible(error, || {
+            let builder = out(builder, "builder", std::ptr::null_mut())?;
+            let fresh = Builder::new(&handle(engine, "engine")?.engine);
+            *builder = Box::into_raw(Box::new(artifact_builder_t { builder: fresh }));
+            Ok(())
+        })
+    }
+}
+
+/// A builder that keeps the body of an artifact byte for byte, without what may follow it. Nothing can be added to it:
+/// every artifact_builder_add_ function is ARTIFACT_INVALID_ARGUMENT. The artifact may be freed before the builder. The
+/// caller owns the builder.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_builder_new_from_artifact(
+    artifact: *const artifact_t,
+    builder: *mut *mut artifact_builder_t,
+    error: *mut *mut artifact_error_t,
+) -> artifact_status_t {
+    // SAFETY: the header's rule for pointers.
+    unsafe {
+        fallible(error, || {
+            let builder = out(builder, "builder", std::ptr::null_mut())?;
+            let copy = Builder::from_artifact(Arc::clone(&handle(artifact, "artifact")?.artifact));
+            *builder = Box::into_raw(Box::new(artifact_builder_t { builder: copy }));
+            Ok(())
+        })
+    }
+}
+
+/// Frees a builder. NULL is fine.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_builder_free(builder: *mut artifact_builder_t) {
+    infallible((), || {
+        if !builder.is_null() {
+            // SAFETY: the header's rule for pointers: one of ours, freed once.
+            drop(unsafe { Box::from_raw(builder) });
+        }
+    });
+}
+
+/// Changes the builder in `body`, which gives an index; the shape of every adding function.
+unsafe fn add<I: Default>(
+    builder: *mut artifact_builder_t,
+    index: *mut I,
+    error: *mut *mut artifact_error_t,
+    body: impl FnOnce(&mut Builder<'static>) -> Result<I>,
+) -> artifact_status_t {
+    // SAFETY: the header's rule for pointers.
+    unsafe {
+        fallible(error, || {
+            let index = out_optional(index, I::default());
+            let added = body(&mut handle_mut(builder, "builder")?.builder)?;
+            if let Some(index) = index {
+                *index = added;
+            }
+            Ok(())
+        })
+    }
+}
+
+/// Adds a module: an ELF64 image of either byte order, of any machine. It is borrowed, not copied: it must stay as it is
+/// until the builder is freed. The module added last is the main module. index, which may be NULL, takes the module's index.
+/// An image whose section headers are not the last thing in it is stored with a copy of them at its end.
+/// ARTIFACT_INVALID_ARGUMENT: no ELF. ARTIFACT_UNSUPPORTED: an ELF32. ARTIFACT_TRUNCATED: ends before its section headers.
+/// ARTIFACT_CORRUPT: damaged. ARTIFACT_LIMIT: asks for an alignment over 2 MiB. Nothing is added then.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_builder_add_module(
+    builder: *mut artifact_builder_t,
+    elf: *const u8,
+    len: usize,
+    index: *mut usize,
+    error: *mut *mut artifact_error_t,
+) -> artifact_status_t {
+    // SAFETY: the header's rule for pointers; the header says that the image stays until the builder is freed, which is as
+    // long as anything uses it.
+    unsafe {
+        add(builder, index, error, |builder| {
+            let elf: &'static [u8] = slice(elf, len, "elf")?;
+            builder.add_module(elf)
+        })
+    }
+}
+
+/// Adds a module from a file, which is mapped until the builder is freed; as artifact_builder_add_module(), and ARTIFACT_IO.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_builder_add_module_file(
+    builder: *mut artifact_builder_t,
+    path: *const c_char,
+    index: *mut usize,
+    error: *mut *mut artifact_error_t,
+) -> artifact_status_t {
+    // SAFETY: the header's rule for pointers.
+    unsafe { add(builder, index, error, |builder| builder.add_module_file(self::path(path)?)) }
+}
+
+/// How many modules it has; 0 for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_builder_module_count(builder: *const artifact_builder_t) -> usize {
+    infallible(0, || {
+        // SAFETY: the header's rule for pointers.
+        unsafe { handle(builder, "builder") }.map_or(0, |builder| builder.builder.module_count())
+    })
+}
+
+/// Adds a function type from arrays of artifact_wasm_type_t, which are copied. index, which may be NULL, takes its index
+/// among the function types.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_builder_add_func_type(
+    builder: *mut artifact_builder_t,
+    params: *const u8,
+    params_len: usize,
+    returns: *const u8,
+    returns_len: usize,
+    index: *mut u32,
+    error: *mut *mut artifact_error_t,
+) -> artifact_status_t {
+    let types =
+        |numbers: &[u8]| numbers.iter().map(|number| wasm_type((*number).into())).collect::<Result<Vec<WasmType>>>();
+    // SAFETY: the header's rule for pointers.
+    unsafe {
+        add(builder, index, error, |builder| {
+            let params = types(slice(params, params_len, "params")?)?;
+            let returns = types(slice(returns, returns_len, "returns")?)?;
+            builder.add_func_type(params, returns)
+        })
+    }
+}
+
+/// Adds an instance type without exports. index, which may be NULL, takes its index among the instance types.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_builder_add_instance_type(
+    builder: *mut artifact_builder_t,
+    index: *mut u32,
+    error: *mut *mut artifact_error_t,
+) -> artifact_status_t {
+    // SAFETY: the header's rule for pointers.
+    unsafe { add(builder, index, error, |builder| builder.add_instance_type()) }
+}
+
+/// Adds an export, behind the others, to an instance type. ARTIFACT_INVALID_ARGUMENT if it has that name already, or for an
+/// index that nothing has.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_builder_add_instance_export(
+    builder: *mut artifact_builder_t,
+    instance_type: u32,
+    name: *const c_char,
+    entity: *const artifact_entity_t,
+    error: *mut *mut artifact_error_t,
+) -> artifact_status_t {
+    // SAFETY: the header's rule for pointers.
+    unsafe {
+        fallible(error, || {
+            let builder = &mut handle_mut(builder, "builder")?.builder;
+            builder.add_instance_export(instance_type, text(name, "name")?, handle(entity, "entity")?.read()?)
+        })
+    }
+}
+
+/// Adds a module type without imports, whose instances have the instance type exports. index, which may be NULL, takes its
+/// index among the module types. ARTIFACT_INVALID_ARGUMENT if there is no such instance type.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_builder_add_module_type(
+    builder: *mut artifact_builder_t,
+    exports: u32,
+    index: *mut u32,
+    error: *mut *mut artifact_error_t,
+) -> artifact_status_t {
+    // SAFETY: the header's rule for pointers.
+    unsafe { add(builder, index, error, |builder| builder.add_module_type(exports)) }
+}
+
+/// Adds an import, behind the others, to a module type; as artifact_builder_add_instance_export().
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_builder_add_module_import(
+    builder: *mut artifact_builder_t,
+    module_type: u32,
+    name: *const c_char,
+    entity: *const artifact_entity_t,
+    error: *mut *mut artifact_error_t,
+) -> artifact_status_t {
+    // SAFETY: the header's rule for pointers.
+    unsafe {
+        fallible(error, || {
+            let builder = &mut handle_mut(builder, "builder")?.builder;
+            builder.add_module_import(module_type, text(name, "name")?, handle(entity, "entity")?.read()?)
+        })
+    }
+}
+
+/// Adds an upvar, a module that nested modules can reach, with the modules that it passes on. parent is the index of the
+/// upvar that it is nested in, or SIZE_MAX. index, which may be NULL, takes its index. ARTIFACT_INVALID_ARGUMENT if parent
+/// or a module is not there yet; ARTIFACT_LIMIT for more than 100 levels.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_builder_add_upvar(
+    builder: *mut artifact_builder_t,
+    parent: usize,
+    module: usize,
+    artifact_upvars: *const usize,
+    artifact_upvars_len: usize,
+    index: *mut usize,
+    error: *mut *mut artifact_error_t,
+) -> artifact_status_t {
+    // SAFETY: the header's rule for pointers.
+    unsafe {
+        add(builder, index, error, |builder| {
+            let passed = slice(artifact_upvars, artifact_upvars_len, "artifact_upvars")?;
+            let passed: Vec<u64> = passed.iter().map(|module| *module as u64).collect();
+            // An index too large for 32 bits names no upvar, and u32::MAX neither.
+            let parent = (parent != usize::MAX).then(|| u32::try_from(parent).unwrap_or(u32::MAX));
+            builder.add_upvar(parent, module as u64, &passed).map(|index| index as usize)
+        })
+    }
+}
+
+/// The whole artifact in a buffer that the caller owns. The same input gives the same bytes. ARTIFACT_INVALID_ARGUMENT
+/// without any module.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_serialize(
+    builder: *const artifact_builder_t,
+    buffer: *mut *mut artifact_buffer_t,
+    error: *mut *mut artifact_error_t,
+) -> artifact_status_t {
+    // SAFETY: the header's rule for pointers.
+    unsafe {
+        fallible(error, || {
+            let buffer = out(buffer, "buffer", std::ptr::null_mut())?;
+            *buffer = artifact_buffer_t::boxed(handle(builder, "builder")?.builder.serialize()?);
+            Ok(())
+        })
+    }
+}
+
+/// The whole artifact as a file. It is written to a fresh temporary file in the same folder, synced, and renamed over path,
+/// and the folder is synced: whoever opens path at any moment, through a crash or a full disk, sees the old file whole or
+/// the new one whole. After a failure path holds what it held, and the temporary file is gone; only if syncing the folder,
+/// the last step, fails, path holds the new file already. A symbolic link is followed. The new file has the permission bits
+/// of the one that it replaces, or else those that the umask leaves. options may be NULL. ARTIFACT_INVALID_ARGUMENT if path is
+/// a directory, device, FIFO or socket; ARTIFACT_IO.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_serialize_to_file(
+    builder: *const artifact_builder_t,
+    path: *const c_char,
+    options: *const artifact_save_options_t,
+    error: *mut *mut artifact_error_t,
+) -> artifact_status_t {
+    // SAFETY: the header's rule for pointers.
+    unsafe {
+        fallible(error, || {
+            let builder = &handle(builder, "builder")?.builder;
+            let path = self::path(path)?;
+            let defaults = artifact_save_options_t { size: 0, flags: 0 };
+            let flags = self::options(options, defaults, "options")?.flags;
+            let sync = match flags {
+                0 => Sync::Yes,
+                ARTIFACT_SAVE_NO_SYNC => Sync::No,
+                _ => return Err(Error::new(Status::Unsupported, format!("options.flags: unknown ones in {flags:#x}"))),
+            };
+            builder.serialize_to_file(path, sync)
+        })
+    }
+}
+
+/// The whole artifact through a callback, in order. What write returns other than 0 ends the writing: ARTIFACT_IO with that
+/// errno.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_serialize_to(
+    builder: *const artifact_builder_t,
+    write: artifact_write_fn,
+    context: *mut c_void,
+    error: *mut *mut artifact_error_t,
+) -> artifact_status_t {
+    // SAFETY: the header's rule for pointers, and for callbacks.
+    unsafe {
+        fallible(error, || {
+            let builder = &handle(builder, "builder")?.builder;
+            let write =
+                write.ok_or_else(|| Error::new(Status::InvalidArgument, "write: expected a function, found NULL"))?;
+            builder.serialize_to(|piece| match piece.len() {
+                0 => Ok(()),
+                len => match write(context, piece.as_ptr(), len) {
+                    0 => Ok(()),
+                    errno => Err(Error::io("the caller's write function", &io::Error::from_raw_os_error(errno))),
+                },
+            })
+        })
+    }
+}

@@ -1,0 +1,587 @@
+//! Engine: what a host compiles with, or runs.
+
+use std::ffi::c_char;
+
+use super::boundary::{fallible, handle, handle_mut, infallible, out, text, unknown};
+use super::buffer::artifact_buffer_t;
+use super::error::artifact_error_t;
+use super::library::artifact_status_t;
+use super::text::Texts;
+use crate::engine::{Engine, FlagMap, VersionRule, no_flag};
+use crate::error::{Error, Result, Status};
+use crate::format::flags::{Features, Flag, Tunables};
+
+/// What a host compiles with, or runs: target, flags, tunables, features, producer and version rule. Owned; freed with
+/// artifact_engine_free(). Functions that take it const may run in many threads at once as long as none changes it.
+/// Builders, artifacts and reports keep what they need of it: it may be changed or freed at any time after the call.
+pub struct artifact_engine_t {
+    pub(super) engine: Engine,
+    texts: Texts,
+}
+
+/// Which version an engine writes, and which it accepts when opening.
+#[repr(C)]
+pub enum artifact_version_rule_t {
+    /// The revision of the body's layout, "1", which no release of the library changes without need; "0.33.0" under producer
+    /// "wasmtime". Accepts exactly that.
+    ARTIFACT_VERSION_RULE_LIBRARY = 0,
+    /// The embedder's own, such as its compiler's version. Accepts exactly that.
+    ARTIFACT_VERSION_RULE_CUSTOM = 1,
+    /// Writes none and accepts any.
+    ARTIFACT_VERSION_RULE_NONE = 2,
+}
+
+/// The two maps of compiler flags.
+#[repr(C)]
+pub enum artifact_flag_map_t {
+    /// Flags that every architecture has, such as "opt_level". Compared exactly.
+    ARTIFACT_FLAGS_SHARED = 0,
+    /// Instruction sets, such as "avx2". A boolean only matters where the artifact has it on.
+    ARTIFACT_FLAGS_ISA = 1,
+}
+
+/// What kind of value a flag has.
+#[repr(C)]
+pub enum artifact_flag_kind_t {
+    /// One of several words.
+    ARTIFACT_FLAG_ENUM = 0,
+    /// A number of 0 to 255.
+    ARTIFACT_FLAG_NUM = 1,
+    /// On or off.
+    ARTIFACT_FLAG_BOOL = 2,
+}
+
+/// One flag. Its texts are borrowed: valid until the engine or artifact that they were asked of is freed.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct artifact_flag_t {
+    /// Its name.
+    pub name: *const c_char,
+    /// An artifact_flag_kind_t.
+    pub kind: u32,
+    /// The number, or 1 for on and 0 for off; 0 for a word.
+    pub value: u32,
+    /// The word; NULL for the other kinds.
+    pub text: *const c_char,
+}
+
+impl artifact_flag_t {
+    pub(super) const EMPTY: artifact_flag_t =
+        artifact_flag_t { name: std::ptr::null(), kind: 0, value: 0, text: std::ptr::null() };
+
+    pub(super) fn of(texts: &Texts, name: &str, flag: Flag<&str>) -> artifact_flag_t {
+        let (kind, value, text) = match flag {
+            Flag::Enum(word) => (artifact_flag_kind_t::ARTIFACT_FLAG_ENUM, 0, texts.get(word.as_bytes())),
+            Flag::Num(number) => (artifact_flag_kind_t::ARTIFACT_FLAG_NUM, number.into(), std::ptr::null()),
+            Flag::Bool(on) => (artifact_flag_kind_t::ARTIFACT_FLAG_BOOL, on.into(), std::ptr::null()),
+        };
+        artifact_flag_t { name: texts.get(name.as_bytes()), kind: kind as u32, value, text }
+    }
+}
+
+/// How a compiler lays out linear memories, and what it compiles in. Sizes are in bytes unless said otherwise; the others
+/// are 0 or 1. All but the two that say so are compared.
+#[repr(C)]
+pub enum artifact_tunable_t {
+    /// Memories up to this many Wasm pages are reserved whole.
+    ARTIFACT_TUNABLE_STATIC_MEMORY_BOUND = 0,
+    /// Guard behind such a memory.
+    ARTIFACT_TUNABLE_STATIC_MEMORY_OFFSET_GUARD_SIZE = 1,
+    /// Guard behind a memory that can move.
+    ARTIFACT_TUNABLE_DYNAMIC_MEMORY_OFFSET_GUARD_SIZE = 2,
+    /// How far such a memory can grow in place. Not compared.
+    ARTIFACT_TUNABLE_DYNAMIC_MEMORY_GROWTH_RESERVE = 3,
+    /// DWARF for the machine code.
+    ARTIFACT_TUNABLE_GENERATE_NATIVE_DEBUGINFO = 4,
+    /// The Wasm module's DWARF is used in backtraces.
+    ARTIFACT_TUNABLE_PARSE_WASM_DEBUGINFO = 5,
+    /// Code can be interrupted.
+    ARTIFACT_TUNABLE_INTERRUPTABLE = 6,
+    /// Code counts fuel.
+    ARTIFACT_TUNABLE_CONSUME_FUEL = 7,
+    /// No memory grows beyond the static bound, as a pooling allocator needs it.
+    ARTIFACT_TUNABLE_STATIC_MEMORY_BOUND_IS_MAXIMUM = 8,
+    /// A guard lies before each memory too.
+    ARTIFACT_TUNABLE_GUARD_BEFORE_LINEAR_MEMORY = 9,
+    /// A map from machine code to Wasm code is stored. Not compared.
+    ARTIFACT_TUNABLE_GENERATE_ADDRESS_MAP = 10,
+}
+
+/// Wasm proposals that the compiler accepts.
+#[repr(C)]
+#[allow(missing_docs)]
+pub enum artifact_feature_t {
+    ARTIFACT_FEATURE_REFERENCE_TYPES = 0,
+    ARTIFACT_FEATURE_MULTI_VALUE = 1,
+    ARTIFACT_FEATURE_BULK_MEMORY = 2,
+    ARTIFACT_FEATURE_MODULE_LINKING = 3,
+    ARTIFACT_FEATURE_SIMD = 4,
+    ARTIFACT_FEATURE_THREADS = 5,
+    ARTIFACT_FEATURE_TAIL_CALL = 6,
+    ARTIFACT_FEATURE_DETERMINISTIC_ONLY = 7,
+    ARTIFACT_FEATURE_MULTI_MEMORY = 8,
+    ARTIFACT_FEATURE_EXCEPTIONS = 9,
+    ARTIFACT_FEATURE_MEMORY64 = 10,
+}
+
+pub(super) fn flag_map(map: u32) -> Result<FlagMap> {
+    match map {
+        0 => Ok(FlagMap::Shared),
+        1 => Ok(FlagMap::Isa),
+        found => Err(unknown("map", found, 2)),
+    }
+}
+
+/// A tunable's value behind its key.
+enum Slot<'t> {
+    Number(&'t mut u64),
+    Switch(&'t mut bool),
+}
+
+fn tunable_slot(tunables: &mut Tunables, key: u32) -> Result<Slot<'_>> {
+    Ok(match key {
+        0 => Slot::Number(&mut tunables.static_memory_bound),
+        1 => Slot::Number(&mut tunables.static_memory_offset_guard_size),
+        2 => Slot::Number(&mut tunables.dynamic_memory_offset_guard_size),
+        3 => Slot::Number(&mut tunables.dynamic_memory_growth_reserve),
+        4 => Slot::Switch(&mut tunables.generate_native_debuginfo),
+        5 => Slot::Switch(&mut tunables.parse_wasm_debuginfo),
+        6 => Slot::Switch(&mut tunables.interruptable),
+        7 => Slot::Switch(&mut tunables.consume_fuel),
+        8 => Slot::Switch(&mut tunables.static_memory_bound_is_maximum),
+        9 => Slot::Switch(&mut tunables.guard_before_linear_memory),
+        10 => Slot::Switch(&mut tunables.generate_address_map),
+        found => return Err(unknown("tunable", found, 11)),
+    })
+}
+
+pub(super) fn tunable(mut tunables: Tunables, key: u32) -> Result<u64> {
+    Ok(match tunable_slot(&mut tunables, key)? {
+        Slot::Number(number) => *number,
+        Slot::Switch(on) => u64::from(*on),
+    })
+}
+
+fn feature_slot(features: &mut Features, key: u32) -> Result<&mut bool> {
+    Ok(match key {
+        0 => &mut features.reference_types,
+        1 => &mut features.multi_value,
+        2 => &mut features.bulk_memory,
+        3 => &mut features.module_linking,
+        4 => &mut features.simd,
+        5 => &mut features.threads,
+        6 => &mut features.tail_call,
+        7 => &mut features.deterministic_only,
+        8 => &mut features.multi_memory,
+        9 => &mut features.exceptions,
+        10 => &mut features.memory64,
+        found => return Err(unknown("feature", found, 11)),
+    })
+}
+
+pub(super) fn feature(mut features: Features, key: u32) -> Result<bool> {
+    feature_slot(&mut features, key).map(|on| *on)
+}
+
+fn boxed(engine: impl FnOnce() -> Engine) -> *mut artifact_engine_t {
+    infallible(std::ptr::null_mut(), || {
+        Box::into_raw(Box::new(artifact_engine_t { engine: engine(), texts: Texts::default() }))
+    })
+}
+
+/// An engine with this host's target triple and no flags: the baseline that a compiler fills in. Producer "artifact",
+/// library version rule, tunables 0 and features off. The caller owns it. NULL only for a defect of the library.
+#[unsafe(no_mangle)]
+pub extern "C" fn artifact_engine_new() -> *mut artifact_engine_t {
+    boxed(Engine::new)
+}
+
+/// The same plus every instruction set of this very CPU, detected at run time, under LLVM's target-feature names: what
+/// artifacts are checked against.
+#[unsafe(no_mangle)]
+pub extern "C" fn artifact_engine_new_host() -> *mut artifact_engine_t {
+    boxed(Engine::host)
+}
+
+/// What Wasmtime 0.33 compiles with on this host by default, under producer "wasmtime" and Cranelift's names: exchanges
+/// files with it.
+#[unsafe(no_mangle)]
+pub extern "C" fn artifact_engine_new_wasmtime() -> *mut artifact_engine_t {
+    boxed(Engine::wasmtime)
+}
+
+/// A copy that the caller owns; NULL for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_engine_clone(engine: *const artifact_engine_t) -> *mut artifact_engine_t {
+    // SAFETY: the header's rule for pointers.
+    match unsafe { engine.as_ref() } {
+        Some(engine) => boxed(|| engine.engine.clone()),
+        None => std::ptr::null_mut(),
+    }
+}
+
+/// Frees an engine. NULL is fine.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_engine_free(engine: *mut artifact_engine_t) {
+    infallible((), || {
+        if !engine.is_null() {
+            // SAFETY: the header's rule for pointers: one of ours, freed once.
+            drop(unsafe { Box::from_raw(engine) });
+        }
+    });
+}
+
+/// Changes the engine in `body`; the shape of every setter.
+unsafe fn change(
+    engine: *mut artifact_engine_t,
+    error: *mut *mut artifact_error_t,
+    body: impl FnOnce(&mut Engine) -> Result<()>,
+) -> artifact_status_t {
+    // SAFETY: the header's rule for pointers.
+    unsafe { fallible(error, || body(&mut handle_mut(engine, "engine")?.engine)) }
+}
+
+/// Sets the target triple, such as "x86_64-unknown-linux-gnu". ARTIFACT_INVALID_ARGUMENT if it is none.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_engine_set_target(
+    engine: *mut artifact_engine_t,
+    triple: *const c_char,
+    error: *mut *mut artifact_error_t,
+) -> artifact_status_t {
+    // SAFETY: the header's rule for pointers.
+    unsafe { change(engine, error, |engine| engine.set_target(text(triple, "triple")?)) }
+}
+
+/// Sets who compiles: 1 to 32 of a-z 0-9 . _ -, not containing "-aot"; otherwise ARTIFACT_INVALID_ARGUMENT. Files of
+/// another producer are not opened. Under "wasmtime" Wasmtime 0.33 opens the files that are written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_engine_set_producer(
+    engine: *mut artifact_engine_t,
+    producer: *const c_char,
+    error: *mut *mut artifact_error_t,
+) -> artifact_status_t {
+    // SAFETY: the header's rule for pointers.
+    unsafe { change(engine, error, |engine| engine.set_producer(text(producer, "producer")?)) }
+}
+
+/// Sets which version is written and accepted: an artifact_version_rule_t. custom is the version's text, 1 to 255 bytes,
+/// with ARTIFACT_VERSION_RULE_CUSTOM, and NULL with the others; otherwise ARTIFACT_INVALID_ARGUMENT.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_engine_set_version_rule(
+    engine: *mut artifact_engine_t,
+    rule: u32,
+    custom: *const c_char,
+    error: *mut *mut artifact_error_t,
+) -> artifact_status_t {
+    let body = |engine: &mut Engine| {
+        let rule = match rule {
+            1 => {
+                // SAFETY: the header's rule for pointers.
+                let custom = unsafe { text(custom, "custom") }?;
+                VersionRule::Custom(custom.to_owned())
+            }
+            _ if !custom.is_null() => {
+                let message = "custom: expected NULL with every rule but ARTIFACT_VERSION_RULE_CUSTOM, found a pointer";
+                return Err(Error::new(Status::InvalidArgument, message));
+            }
+            0 => VersionRule::Library,
+            2 => VersionRule::None,
+            found => return Err(unknown("rule", found, 3)),
+        };
+        engine.set_version_rule(rule)
+    };
+    // SAFETY: the header's rule for pointers.
+    unsafe { change(engine, error, body) }
+}
+
+/// Sets a flag of a map (an artifact_flag_map_t) to on or off, whatever it was before. ARTIFACT_INVALID_ARGUMENT for an
+/// empty name or an unknown map.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_engine_set_flag_bool(
+    engine: *mut artifact_engine_t,
+    map: u32,
+    name: *const c_char,
+    value: bool,
+    error: *mut *mut artifact_error_t,
+) -> artifact_status_t {
+    // SAFETY: the header's rule for pointers.
+    unsafe { change(engine, error, |engine| engine.set_flag(flag_map(map)?, text(name, "name")?, Flag::Bool(value))) }
+}
+
+/// Sets a flag to a number; as artifact_engine_set_flag_bool().
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_engine_set_flag_num(
+    engine: *mut artifact_engine_t,
+    map: u32,
+    name: *const c_char,
+    value: u8,
+    error: *mut *mut artifact_error_t,
+) -> artifact_status_t {
+    // SAFETY: the header's rule for pointers.
+    unsafe { change(engine, error, |engine| engine.set_flag(flag_map(map)?, text(name, "name")?, Flag::Num(value))) }
+}
+
+/// Sets a flag to a word; as artifact_engine_set_flag_bool().
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_engine_set_flag_enum(
+    engine: *mut artifact_engine_t,
+    map: u32,
+    name: *const c_char,
+    value: *const c_char,
+    error: *mut *mut artifact_error_t,
+) -> artifact_status_t {
+    let body = |engine: &mut Engine| {
+        // SAFETY: the header's rule for pointers.
+        let (name, value) = unsafe { (text(name, "name")?, text(value, "value")?) };
+        engine.set_flag(flag_map(map)?, name, Flag::Enum(value.to_owned()))
+    };
+    // SAFETY: the header's rule for pointers.
+    unsafe { change(engine, error, body) }
+}
+
+/// Removes a flag. ARTIFACT_NOT_FOUND if the map has none of that name.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_engine_unset_flag(
+    engine: *mut artifact_engine_t,
+    map: u32,
+    name: *const c_char,
+    error: *mut *mut artifact_error_t,
+) -> artifact_status_t {
+    // SAFETY: the header's rule for pointers.
+    unsafe { change(engine, error, |engine| engine.unset_flag(flag_map(map)?, text(name, "name")?)) }
+}
+
+/// Sets a tunable, an artifact_tunable_t. ARTIFACT_INVALID_ARGUMENT if there is no such tunable, or for a value other than
+/// 0 or 1 where it is a switch.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_engine_set_tunable(
+    engine: *mut artifact_engine_t,
+    tunable: u32,
+    value: u64,
+    error: *mut *mut artifact_error_t,
+) -> artifact_status_t {
+    let body = |engine: &mut Engine| {
+        match (tunable_slot(&mut engine.tunables, tunable)?, value) {
+            (Slot::Number(number), value) => *number = value,
+            (Slot::Switch(on), 0 | 1) => *on = value == 1,
+            (Slot::Switch(_), found) => {
+                let message = format!("value: expected 0 or 1 for tunable {tunable}, found {found}");
+                return Err(Error::new(Status::InvalidArgument, message));
+            }
+        }
+        Ok(())
+    };
+    // SAFETY: the header's rule for pointers.
+    unsafe { change(engine, error, body) }
+}
+
+/// Sets a Wasm feature, an artifact_feature_t. ARTIFACT_INVALID_ARGUMENT if there is no such feature.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_engine_set_feature(
+    engine: *mut artifact_engine_t,
+    feature: u32,
+    value: bool,
+    error: *mut *mut artifact_error_t,
+) -> artifact_status_t {
+    // SAFETY: the header's rule for pointers.
+    unsafe {
+        change(engine, error, |engine| {
+            *feature_slot(&mut engine.features, feature)? = value;
+            Ok(())
+        })
+    }
+}
+
+/// A text of an engine's; NULL for a NULL engine.
+unsafe fn engine_text(engine: *const artifact_engine_t, get: impl FnOnce(&Engine) -> &str) -> *const c_char {
+    infallible(std::ptr::null(), || {
+        // SAFETY: the header's rule for pointers.
+        let engine = unsafe { handle(engine, "engine") };
+        engine.map_or(std::ptr::null(), |engine| engine.texts.get(get(&engine.engine).as_bytes()))
+    })
+}
+
+/// The target triple. Borrowed: valid until the engine is freed, even if the target is changed. NULL for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_engine_target(engine: *const artifact_engine_t) -> *const c_char {
+    // SAFETY: the header's rule for pointers.
+    unsafe { engine_text(engine, Engine::target) }
+}
+
+/// The producer; as artifact_engine_target().
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_engine_producer(engine: *const artifact_engine_t) -> *const c_char {
+    // SAFETY: the header's rule for pointers.
+    unsafe { engine_text(engine, Engine::producer) }
+}
+
+/// The version that is written, "" under ARTIFACT_VERSION_RULE_NONE; as artifact_engine_target().
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_engine_version(engine: *const artifact_engine_t) -> *const c_char {
+    // SAFETY: the header's rule for pointers.
+    unsafe { engine_text(engine, Engine::version) }
+}
+
+/// The version rule, an artifact_version_rule_t; ARTIFACT_VERSION_RULE_LIBRARY for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_engine_version_rule(engine: *const artifact_engine_t) -> u32 {
+    infallible(0, || {
+        // SAFETY: the header's rule for pointers.
+        let engine = unsafe { handle(engine, "engine") };
+        engine.map_or(0, |engine| match engine.engine.version_rule() {
+            VersionRule::Library => 0,
+            VersionRule::Custom(_) => 1,
+            VersionRule::None => 2,
+        })
+    })
+}
+
+/// How many flags a map has; 0 for NULL or an unknown map.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_engine_flag_count(engine: *const artifact_engine_t, map: u32) -> usize {
+    infallible(0, || {
+        // SAFETY: the header's rule for pointers.
+        let engine = unsafe { handle(engine, "engine") };
+        engine.and_then(|engine| Ok(engine.engine.flags(flag_map(map)?).len())).unwrap_or(0)
+    })
+}
+
+/// A flag by its place in the order of names. ARTIFACT_NOT_FOUND past the last one.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_engine_flag_at(
+    engine: *const artifact_engine_t,
+    map: u32,
+    index: usize,
+    flag: *mut artifact_flag_t,
+    error: *mut *mut artifact_error_t,
+) -> artifact_status_t {
+    // SAFETY: the header's rule for pointers.
+    unsafe {
+        fallible(error, || {
+            let flag = out(flag, "flag", artifact_flag_t::EMPTY)?;
+            let artifact_engine_t { engine, texts } = handle(engine, "engine")?;
+            let flags = engine.flags(flag_map(map)?);
+            let (name, value) = flags.iter().nth(index).ok_or_else(|| past_the_end("flag", index, flags.len()))?;
+            *flag = artifact_flag_t::of(texts, name, value.borrowed());
+            Ok(())
+        })
+    }
+}
+
+/// A flag by its name. ARTIFACT_NOT_FOUND if the map has none of that name.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_engine_flag(
+    engine: *const artifact_engine_t,
+    map: u32,
+    name: *const c_char,
+    flag: *mut artifact_flag_t,
+    error: *mut *mut artifact_error_t,
+) -> artifact_status_t {
+    // SAFETY: the header's rule for pointers.
+    unsafe {
+        fallible(error, || {
+            let flag = out(flag, "flag", artifact_flag_t::EMPTY)?;
+            let artifact_engine_t { engine, texts } = handle(engine, "engine")?;
+            let name = text(name, "name")?;
+            let value = engine.flags(flag_map(map)?).get(name).ok_or_else(|| no_flag(name))?;
+            *flag = artifact_flag_t::of(texts, name, value.borrowed());
+            Ok(())
+        })
+    }
+}
+
+/// There are only `count` of them.
+pub(super) fn past_the_end(what: &str, index: usize, count: usize) -> Error {
+    Error::new(Status::NotFound, format!("expected a {what} index below {count}, found {index}"))
+}
+
+/// The value of a tunable, an artifact_tunable_t; a switch is 0 or 1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_engine_tunable(
+    engine: *const artifact_engine_t,
+    tunable: u32,
+    value: *mut u64,
+    error: *mut *mut artifact_error_t,
+) -> artifact_status_t {
+    // SAFETY: the header's rule for pointers.
+    unsafe {
+        fallible(error, || {
+            let value = out(value, "value", 0)?;
+            *value = self::tunable(handle(engine, "engine")?.engine.tunables, tunable)?;
+            Ok(())
+        })
+    }
+}
+
+/// Whether a Wasm feature, an artifact_feature_t, is on.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_engine_feature(
+    engine: *const artifact_engine_t,
+    feature: u32,
+    value: *mut bool,
+    error: *mut *mut artifact_error_t,
+) -> artifact_status_t {
+    // SAFETY: the header's rule for pointers.
+    unsafe {
+        fallible(error, || {
+            let value = out(value, "value", false)?;
+            *value = self::feature(handle(engine, "engine")?.engine.features, feature)?;
+            Ok(())
+        })
+    }
+}
+
+/// Writes 32 bytes over everything that a compatibility check compares: a cache key. Two engines have the same ones exactly
+/// if every artifact fits both or neither. Not a secret, and the same on every machine.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_engine_fingerprint(
+    engine: *const artifact_engine_t,
+    fingerprint: *mut u8,
+    error: *mut *mut artifact_error_t,
+) -> artifact_status_t {
+    // SAFETY: the header's rule for pointers: room for 32 bytes, of alignment 1.
+    unsafe {
+        fallible(error, || {
+            let fingerprint = out(fingerprint.cast::<[u8; 32]>(), "fingerprint", [0; 32])?;
+            *fingerprint = handle(engine, "engine")?.engine.fingerprint();
+            Ok(())
+        })
+    }
+}
+
+/// Everything in the engine, as JSON in a buffer that the caller owns; artifact_engine_from_json() reads it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_engine_to_json(
+    engine: *const artifact_engine_t,
+    json: *mut *mut artifact_buffer_t,
+    error: *mut *mut artifact_error_t,
+) -> artifact_status_t {
+    // SAFETY: the header's rule for pointers.
+    unsafe {
+        fallible(error, || {
+            let json = out(json, "json", std::ptr::null_mut())?;
+            let text = handle(engine, "engine")?.engine.to_json()?;
+            *json = artifact_buffer_t::boxed(text.into_bytes());
+            Ok(())
+        })
+    }
+}
+
+/// The engine that this JSON describes; the caller owns it. ARTIFACT_INVALID_ARGUMENT, with line and column, if it is no such
+/// JSON: every key is needed, and an unknown one refused.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_engine_from_json(
+    json: *const c_char,
+    engine: *mut *mut artifact_engine_t,
+    error: *mut *mut artifact_error_t,
+) -> artifact_status_t {
+    // SAFETY: the header's rule for pointers.
+    unsafe {
+        fallible(error, || {
+            let engine = out(engine, "engine", std::ptr::null_mut())?;
+            let read = Engine::from_json(text(json, "json")?)?;
+            *engine = boxed(|| read);
+            Ok(())
+        })
+    }
+}

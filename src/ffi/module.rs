@@ -1,0 +1,294 @@
+//! Modules of an artifact: ELF images with their sections and symbols.
+
+use std::ffi::c_char;
+
+use super::artifact::artifact_t;
+use super::boundary::{fallible, handle, infallible, out, text};
+use super::error::artifact_error_t;
+use super::library::{artifact_slice_t, artifact_status_t};
+use super::text::Texts;
+use crate::artifact::Artifact;
+use crate::error::Result;
+use crate::format::elf::{Section, Symbol};
+
+/// The byte order of a module.
+#[repr(C)]
+#[allow(missing_docs)]
+pub enum artifact_byte_order_t {
+    ARTIFACT_LITTLE_ENDIAN = 0,
+    ARTIFACT_BIG_ENDIAN = 1,
+}
+
+/// One module: an ELF image.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct artifact_module_t {
+    /// The whole image. Borrowed: valid until the artifact is freed.
+    pub bytes: artifact_slice_t,
+    /// Where it begins in the artifact.
+    pub offset: u64,
+    /// What that offset is a multiple of: the largest alignment of its sections, and at least 64 KiB if it has segments.
+    pub align: u64,
+    /// e_machine: which architecture.
+    pub machine: u32,
+    /// e_type: 1 relocatable, 3 shared object.
+    pub r#type: u32,
+    /// An artifact_byte_order_t.
+    pub byte_order: u32,
+}
+
+/// One section of a module. Borrowed: valid until the artifact is freed.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct artifact_section_t {
+    /// Its name.
+    pub name: *const c_char,
+    /// Its bytes; none for SHT_NOBITS.
+    pub bytes: artifact_slice_t,
+    /// sh_offset: where it begins in the module.
+    pub offset: u64,
+    /// sh_size, in bytes.
+    pub size: u64,
+    /// sh_addralign.
+    pub align: u64,
+    /// sh_addr.
+    pub address: u64,
+    /// sh_flags.
+    pub flags: u64,
+    /// sh_type.
+    pub r#type: u32,
+}
+
+/// One symbol of a module. Borrowed: valid until the artifact is freed.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct artifact_symbol_t {
+    /// Its name.
+    pub name: *const c_char,
+    /// st_value: in a relocatable module an offset in its section, otherwise an address.
+    pub value: u64,
+    /// st_size, in bytes.
+    pub size: u64,
+    /// st_shndx: the index of its section, 0 if it is undefined. Extended numbering is resolved.
+    pub section: u32,
+    /// st_type.
+    pub r#type: u32,
+    /// st_bind.
+    pub binding: u32,
+}
+
+const NO_SECTION: artifact_section_t = artifact_section_t {
+    name: std::ptr::null(),
+    bytes: artifact_slice_t::EMPTY,
+    offset: 0,
+    size: 0,
+    align: 0,
+    address: 0,
+    flags: 0,
+    r#type: 0,
+};
+const NO_SYMBOL: artifact_symbol_t =
+    artifact_symbol_t { name: std::ptr::null(), value: 0, size: 0, section: 0, r#type: 0, binding: 0 };
+
+fn section_of(texts: &Texts, section: &Section<'_>, image: &[u8]) -> Result<artifact_section_t> {
+    Ok(artifact_section_t {
+        name: texts.get(section.name),
+        bytes: artifact_slice_t::of(section.bytes(image)?),
+        offset: section.offset,
+        size: section.size,
+        align: section.align,
+        address: section.address,
+        flags: section.flags,
+        r#type: section.kind,
+    })
+}
+
+fn symbol_of(texts: &Texts, symbol: &Symbol<'_>) -> artifact_symbol_t {
+    artifact_symbol_t {
+        name: texts.get(symbol.name),
+        value: symbol.value,
+        size: symbol.size,
+        section: symbol.section,
+        r#type: symbol.kind.into(),
+        binding: symbol.binding.into(),
+    }
+}
+
+/// Reads an artifact in `body`; the shape of every function here.
+unsafe fn read(
+    artifact: *const artifact_t,
+    error: *mut *mut artifact_error_t,
+    body: impl FnOnce(&Artifact, &Texts) -> Result<()>,
+) -> artifact_status_t {
+    // SAFETY: the header's rule for pointers.
+    unsafe {
+        fallible(error, || {
+            let artifact = handle(artifact, "artifact")?;
+            body(&artifact.artifact, &artifact.texts)
+        })
+    }
+}
+
+/// How many modules it has, at least 1; 0 for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_module_count(artifact: *const artifact_t) -> usize {
+    infallible(0, || {
+        // SAFETY: the header's rule for pointers.
+        unsafe { handle(artifact, "artifact") }.map_or(0, |found| found.artifact.places().len())
+    })
+}
+
+/// The index of the main module, the last one; 0 for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_main_module(artifact: *const artifact_t) -> usize {
+    infallible(0, || {
+        // SAFETY: the header's rule for pointers.
+        unsafe { handle(artifact, "artifact") }.map_or(0, |found| found.artifact.main_module())
+    })
+}
+
+/// A module by its index. The file is mapped when this or another function that reads modules is first called: ARTIFACT_IO or
+/// ARTIFACT_NO_MEMORY if that fails. ARTIFACT_NOT_FOUND past the last one; ARTIFACT_CORRUPT if its headers are damaged.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_module(
+    artifact: *const artifact_t,
+    index: usize,
+    module: *mut artifact_module_t,
+    error: *mut *mut artifact_error_t,
+) -> artifact_status_t {
+    let empty =
+        artifact_module_t { bytes: artifact_slice_t::EMPTY, offset: 0, align: 0, machine: 0, r#type: 0, byte_order: 0 };
+    // SAFETY: the header's rule for pointers.
+    unsafe {
+        let module = out(module, "module", empty);
+        read(artifact, error, |artifact, _| {
+            let place = artifact.place(index)?;
+            *module? = artifact_module_t {
+                bytes: artifact_slice_t::of(artifact.module_bytes(index)?),
+                offset: place.offset,
+                align: artifact.module(index)?.align()?,
+                machine: place.extent.machine.into(),
+                r#type: place.extent.kind.into(),
+                byte_order: place.extent.big_endian.into(),
+            };
+            Ok(())
+        })
+    }
+}
+
+/// How many sections a module has, the null section among them.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_section_count(
+    artifact: *const artifact_t,
+    module: usize,
+    count: *mut usize,
+    error: *mut *mut artifact_error_t,
+) -> artifact_status_t {
+    // SAFETY: the header's rule for pointers.
+    unsafe {
+        let count = out(count, "count", 0);
+        read(artifact, error, |artifact, _| {
+            *count? = artifact.module(module)?.section_count();
+            Ok(())
+        })
+    }
+}
+
+/// A section by its index in the section header table; 0 is the null section. ARTIFACT_NOT_FOUND past the last one,
+/// ARTIFACT_CORRUPT if it lies outside its module.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_section_at(
+    artifact: *const artifact_t,
+    module: usize,
+    index: usize,
+    section: *mut artifact_section_t,
+    error: *mut *mut artifact_error_t,
+) -> artifact_status_t {
+    // SAFETY: the header's rule for pointers.
+    unsafe {
+        let section = out(section, "section", NO_SECTION);
+        read(artifact, error, |artifact, texts| {
+            let found = artifact.module(module)?.section(index)?;
+            *section? = section_of(texts, &found, artifact.module_bytes(module)?)?;
+            Ok(())
+        })
+    }
+}
+
+/// The first section of that name, such as ".text". ARTIFACT_NOT_FOUND if none has it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_section(
+    artifact: *const artifact_t,
+    module: usize,
+    name: *const c_char,
+    section: *mut artifact_section_t,
+    error: *mut *mut artifact_error_t,
+) -> artifact_status_t {
+    // SAFETY: the header's rule for pointers.
+    unsafe {
+        let section = out(section, "section", NO_SECTION);
+        read(artifact, error, |artifact, texts| {
+            let found = artifact.module(module)?.section_named(text(name, "name")?.as_bytes())?;
+            *section? = section_of(texts, &found, artifact.module_bytes(module)?)?;
+            Ok(())
+        })
+    }
+}
+
+/// How many symbols a module has in .symtab, or in .dynsym if it has no other table; the null symbol among them.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_symbol_count(
+    artifact: *const artifact_t,
+    module: usize,
+    count: *mut usize,
+    error: *mut *mut artifact_error_t,
+) -> artifact_status_t {
+    // SAFETY: the header's rule for pointers.
+    unsafe {
+        let count = out(count, "count", 0);
+        read(artifact, error, |artifact, _| {
+            *count? = artifact.module(module)?.symbols()?.count();
+            Ok(())
+        })
+    }
+}
+
+/// A symbol by its index; 0 is the null symbol. ARTIFACT_NOT_FOUND past the last one.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_symbol_at(
+    artifact: *const artifact_t,
+    module: usize,
+    index: usize,
+    symbol: *mut artifact_symbol_t,
+    error: *mut *mut artifact_error_t,
+) -> artifact_status_t {
+    // SAFETY: the header's rule for pointers.
+    unsafe {
+        let symbol = out(symbol, "symbol", NO_SYMBOL);
+        read(artifact, error, |artifact, texts| {
+            let found = artifact.module(module)?.symbols()?.get(index)?;
+            *symbol? = symbol_of(texts, &found);
+            Ok(())
+        })
+    }
+}
+
+/// The symbol of that name: a defined one, or else an undefined one. ARTIFACT_NOT_FOUND if none has it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_symbol(
+    artifact: *const artifact_t,
+    module: usize,
+    name: *const c_char,
+    symbol: *mut artifact_symbol_t,
+    error: *mut *mut artifact_error_t,
+) -> artifact_status_t {
+    // SAFETY: the header's rule for pointers.
+    unsafe {
+        let symbol = out(symbol, "symbol", NO_SYMBOL);
+        read(artifact, error, |artifact, texts| {
+            let found = artifact.module(module)?.symbols()?.named(text(name, "name")?.as_bytes())?;
+            *symbol? = symbol_of(texts, &found);
+            Ok(())
+        })
+    }
+}

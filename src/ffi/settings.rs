@@ -1,0 +1,391 @@
+//! Settings: what an artifact's Metadata says.
+
+use std::ffi::c_char;
+
+use super::artifact::artifact_t;
+use super::boundary::{fallible, handle, out, text};
+use super::engine::{artifact_flag_t, feature, flag_map, past_the_end, tunable};
+use super::error::artifact_error_t;
+use super::library::artifact_status_t;
+use super::text::Texts;
+use super::types::artifact_entity_t;
+use crate::engine::{FlagMap, no_flag};
+use crate::error::Result;
+use crate::format::Map;
+use crate::format::flags::Flags;
+use crate::format::metadata::Metadata;
+use crate::format::types::EntityType;
+
+/// A function type. Its arrays, of artifact_wasm_type_t, are borrowed: valid until the artifact is freed.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct artifact_func_type_t {
+    /// The parameters.
+    pub params: *const u8,
+    /// How many.
+    pub params_len: usize,
+    /// The results.
+    pub returns: *const u8,
+    /// How many.
+    pub returns_len: usize,
+    /// How many parameters are ARTIFACT_WASM_EXTERNREF.
+    pub externref_params: u64,
+    /// How many results, as the file says: Wasmtime 0.33 counts the parameters here instead.
+    pub externref_returns: u64,
+}
+
+/// One upvar. Its array is borrowed: valid until the artifact is freed.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct artifact_upvar_t {
+    /// The index of the upvar that it is nested in, or SIZE_MAX. It is smaller than its own.
+    pub parent: usize,
+    /// Which module of the artifact it is.
+    pub module: u64,
+    /// The modules of the artifact that it passes on.
+    pub artifact_upvars: *const u64,
+    /// How many.
+    pub artifact_upvars_len: usize,
+}
+
+/// Reads Metadata in `body`; the shape of every function here.
+unsafe fn read<'a>(
+    artifact: *const artifact_t,
+    error: *mut *mut artifact_error_t,
+    body: impl FnOnce(&'a Metadata<'a>, &'a Texts) -> Result<()>,
+) -> artifact_status_t {
+    // SAFETY: the header's rule for pointers.
+    unsafe {
+        fallible(error, || {
+            let artifact: &'a artifact_t = handle(artifact, "artifact")?;
+            body(artifact.artifact.metadata()?, &artifact.texts)
+        })
+    }
+}
+
+fn flags<'m>(metadata: &'m Metadata<'m>, map: u32) -> Result<&'m Flags<'m>> {
+    Ok(match flag_map(map)? {
+        FlagMap::Shared => &metadata.shared_flags,
+        FlagMap::Isa => &metadata.isa_flags,
+    })
+}
+
+/// The target triple. Borrowed: valid until the artifact is freed. This and all functions that read settings return
+/// ARTIFACT_WRONG_VERSION where a foreign version's settings can't be decoded.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_target(
+    artifact: *const artifact_t,
+    target: *mut *const c_char,
+    error: *mut *mut artifact_error_t,
+) -> artifact_status_t {
+    // SAFETY: the header's rule for pointers.
+    unsafe {
+        let target = out(target, "target", std::ptr::null());
+        read(artifact, error, |metadata, texts| {
+            *target? = texts.get(metadata.target.as_bytes());
+            Ok(())
+        })
+    }
+}
+
+/// How many flags a map, an artifact_flag_map_t, has.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_flag_count(
+    artifact: *const artifact_t,
+    map: u32,
+    count: *mut usize,
+    error: *mut *mut artifact_error_t,
+) -> artifact_status_t {
+    // SAFETY: the header's rule for pointers.
+    unsafe {
+        let count = out(count, "count", 0);
+        read(artifact, error, |metadata, _| {
+            *count? = flags(metadata, map)?.sorted().len();
+            Ok(())
+        })
+    }
+}
+
+/// A flag by its place in the order of names. ARTIFACT_NOT_FOUND past the last one.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_flag_at(
+    artifact: *const artifact_t,
+    map: u32,
+    index: usize,
+    flag: *mut artifact_flag_t,
+    error: *mut *mut artifact_error_t,
+) -> artifact_status_t {
+    // SAFETY: the header's rule for pointers.
+    unsafe {
+        let flag = out(flag, "flag", artifact_flag_t::EMPTY);
+        read(artifact, error, |metadata, texts| {
+            let flags = flags(metadata, map)?.sorted();
+            let (name, value) = flags.get(index).ok_or_else(|| past_the_end("flag", index, flags.len()))?;
+            *flag? = artifact_flag_t::of(texts, name, *value);
+            Ok(())
+        })
+    }
+}
+
+/// A flag by its name. ARTIFACT_NOT_FOUND if the map has none of that name.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_flag(
+    artifact: *const artifact_t,
+    map: u32,
+    name: *const c_char,
+    flag: *mut artifact_flag_t,
+    error: *mut *mut artifact_error_t,
+) -> artifact_status_t {
+    // SAFETY: the header's rule for pointers.
+    unsafe {
+        let flag = out(flag, "flag", artifact_flag_t::EMPTY);
+        read(artifact, error, |metadata, texts| {
+            let name = text(name, "name")?;
+            let value = flags(metadata, map)?.get(name).ok_or_else(|| no_flag(name))?;
+            *flag? = artifact_flag_t::of(texts, name, value);
+            Ok(())
+        })
+    }
+}
+
+/// The value of a tunable, an artifact_tunable_t; a switch is 0 or 1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_tunable(
+    artifact: *const artifact_t,
+    tunable: u32,
+    value: *mut u64,
+    error: *mut *mut artifact_error_t,
+) -> artifact_status_t {
+    // SAFETY: the header's rule for pointers.
+    unsafe {
+        let value = out(value, "value", 0);
+        read(artifact, error, |metadata, _| {
+            *value? = self::tunable(metadata.tunables, tunable)?;
+            Ok(())
+        })
+    }
+}
+
+/// Whether a Wasm feature, an artifact_feature_t, is on.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_feature(
+    artifact: *const artifact_t,
+    feature: u32,
+    value: *mut bool,
+    error: *mut *mut artifact_error_t,
+) -> artifact_status_t {
+    // SAFETY: the header's rule for pointers.
+    unsafe {
+        let value = out(value, "value", false);
+        read(artifact, error, |metadata, _| {
+            *value? = self::feature(metadata.features, feature)?;
+            Ok(())
+        })
+    }
+}
+
+/// How many upvars it has, nested ones among them.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_upvar_count(
+    artifact: *const artifact_t,
+    count: *mut usize,
+    error: *mut *mut artifact_error_t,
+) -> artifact_status_t {
+    // SAFETY: the header's rule for pointers.
+    unsafe {
+        let count = out(count, "count", 0);
+        read(artifact, error, |metadata, _| {
+            *count? = metadata.upvars.nodes().len();
+            Ok(())
+        })
+    }
+}
+
+/// An upvar by its index; parents come before their children. ARTIFACT_NOT_FOUND past the last one.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_upvar_at(
+    artifact: *const artifact_t,
+    index: usize,
+    upvar: *mut artifact_upvar_t,
+    error: *mut *mut artifact_error_t,
+) -> artifact_status_t {
+    let empty =
+        artifact_upvar_t { parent: usize::MAX, module: 0, artifact_upvars: std::ptr::null(), artifact_upvars_len: 0 };
+    // SAFETY: the header's rule for pointers.
+    unsafe {
+        let upvar = out(upvar, "upvar", empty);
+        read(artifact, error, |metadata, _| {
+            let nodes = metadata.upvars.nodes();
+            let node = nodes.get(index).ok_or_else(|| past_the_end("upvar", index, nodes.len()))?;
+            let passed = metadata.upvars.artifact_upvars(node);
+            *upvar? = artifact_upvar_t {
+                parent: node.parent.map_or(usize::MAX, |parent| parent as usize),
+                module: node.module,
+                artifact_upvars: passed.as_ptr(),
+                artifact_upvars_len: passed.len(),
+            };
+            Ok(())
+        })
+    }
+}
+
+/// How many function, module and instance types it has. Each of the three may be NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_type_counts(
+    artifact: *const artifact_t,
+    funcs: *mut usize,
+    modules: *mut usize,
+    instances: *mut usize,
+    error: *mut *mut artifact_error_t,
+) -> artifact_status_t {
+    // SAFETY: the header's rule for pointers.
+    unsafe {
+        let counts = [funcs, modules, instances].map(|count| out(count, "", 0));
+        read(artifact, error, |metadata, _| {
+            let types = &metadata.types;
+            let found = [types.wasm_signatures.len(), types.module_signatures.len(), types.instance_signatures.len()];
+            for (count, found) in counts.into_iter().zip(found) {
+                if let Ok(count) = count {
+                    *count = found;
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+/// A function type by its index. ARTIFACT_NOT_FOUND past the last one.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_func_type(
+    artifact: *const artifact_t,
+    index: usize,
+    func_type: *mut artifact_func_type_t,
+    error: *mut *mut artifact_error_t,
+) -> artifact_status_t {
+    let empty = artifact_func_type_t {
+        params: std::ptr::null(),
+        params_len: 0,
+        returns: std::ptr::null(),
+        returns_len: 0,
+        externref_params: 0,
+        externref_returns: 0,
+    };
+    // SAFETY: the header's rule for pointers.
+    unsafe {
+        let func_type = out(func_type, "func_type", empty);
+        read(artifact, error, |metadata, _| {
+            let types = &metadata.types.wasm_signatures;
+            let found = types.get(index).ok_or_else(|| past_the_end("function type", index, types.len()))?;
+            *func_type? = artifact_func_type_t {
+                // A WasmType is one byte whose value is its artifact_wasm_type_t.
+                params: found.params.as_ptr().cast(),
+                params_len: found.params.len(),
+                returns: found.returns.as_ptr().cast(),
+                returns_len: found.returns.len(),
+                externref_params: found.externref_params_count,
+                externref_returns: found.externref_returns_count,
+            };
+            Ok(())
+        })
+    }
+}
+
+/// A module type by its index: how many imports it has, and the instance type of what it exports. ARTIFACT_NOT_FOUND past the
+/// last one.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_module_type(
+    artifact: *const artifact_t,
+    index: usize,
+    imports: *mut usize,
+    exports: *mut u32,
+    error: *mut *mut artifact_error_t,
+) -> artifact_status_t {
+    // SAFETY: the header's rule for pointers.
+    unsafe {
+        let (imports, exports) = (out(imports, "imports", 0), out(exports, "exports", 0));
+        read(artifact, error, |metadata, _| {
+            let (imports, exports) = (imports?, exports?);
+            let types = &metadata.types.module_signatures;
+            let found = types.get(index).ok_or_else(|| past_the_end("module type", index, types.len()))?;
+            (*imports, *exports) = (found.imports.0.len(), found.exports);
+            Ok(())
+        })
+    }
+}
+
+/// An import of a module type, in the order of the file. The name is borrowed: valid until the artifact is freed.
+/// ARTIFACT_NOT_FOUND past the last one.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_module_import(
+    artifact: *const artifact_t,
+    module_type: usize,
+    index: usize,
+    name: *mut *const c_char,
+    entity: *mut artifact_entity_t,
+    error: *mut *mut artifact_error_t,
+) -> artifact_status_t {
+    // SAFETY: the header's rule for pointers.
+    unsafe {
+        let outs = (out(name, "name", std::ptr::null()), out(entity, "entity", artifact_entity_t::EMPTY));
+        read(artifact, error, |metadata, texts| {
+            let types = &metadata.types.module_signatures;
+            let found = types.get(module_type).ok_or_else(|| past_the_end("module type", module_type, types.len()))?;
+            named(&found.imports, index, "import", texts, (outs.0?, outs.1?))
+        })
+    }
+}
+
+/// An instance type by its index: how many exports it has. ARTIFACT_NOT_FOUND past the last one.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_instance_type(
+    artifact: *const artifact_t,
+    index: usize,
+    exports: *mut usize,
+    error: *mut *mut artifact_error_t,
+) -> artifact_status_t {
+    // SAFETY: the header's rule for pointers.
+    unsafe {
+        let exports = out(exports, "exports", 0);
+        read(artifact, error, |metadata, _| {
+            let types = &metadata.types.instance_signatures;
+            let found = types.get(index).ok_or_else(|| past_the_end("instance type", index, types.len()))?;
+            *exports? = found.exports.0.len();
+            Ok(())
+        })
+    }
+}
+
+/// An export of an instance type; as artifact_module_import().
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_instance_export(
+    artifact: *const artifact_t,
+    instance_type: usize,
+    index: usize,
+    name: *mut *const c_char,
+    entity: *mut artifact_entity_t,
+    error: *mut *mut artifact_error_t,
+) -> artifact_status_t {
+    // SAFETY: the header's rule for pointers.
+    unsafe {
+        let outs = (out(name, "name", std::ptr::null()), out(entity, "entity", artifact_entity_t::EMPTY));
+        read(artifact, error, |metadata, texts| {
+            let types = &metadata.types.instance_signatures;
+            let missing = || past_the_end("instance type", instance_type, types.len());
+            let found = types.get(instance_type).ok_or_else(missing)?;
+            named(&found.exports, index, "export", texts, (outs.0?, outs.1?))
+        })
+    }
+}
+
+fn named(
+    map: &Map<&str, EntityType>,
+    index: usize,
+    what: &str,
+    texts: &Texts,
+    outs: (&mut *const c_char, &mut artifact_entity_t),
+) -> Result<()> {
+    let (name, entity) = map.0.get(index).ok_or_else(|| past_the_end(what, index, map.0.len()))?;
+    *outs.0 = texts.get(name.as_bytes());
+    *outs.1 = artifact_entity_t::of(entity);
+    Ok(())
+}

@@ -1,0 +1,49 @@
+//! A private, read-only mapping of a part of a file.
+
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::path::Path;
+
+use super::{open_regular, shown};
+use crate::error::{Error, Result};
+
+/// Bytes of a file, mapped.
+///
+/// They are the file's as long as nobody truncates or writes it in place; the C header says so. What is read from a
+/// mapping is therefore checked where it is used, and Metadata is not read from one at all.
+#[derive(Debug)]
+pub struct Mapping(Option<memmap2::Mmap>);
+
+impl Mapping {
+    /// Maps `len` bytes from `offset`, which need not be a multiple of the page size.
+    pub(super) fn new(file: BorrowedFd<'_>, offset: u64, len: u64) -> Result<Mapping> {
+        let cannot = |error| Error::io(format!("mapping {len} bytes"), &error).at(offset);
+        if len == 0 {
+            return Ok(Mapping(None));
+        }
+        let size = usize::try_from(len).map_err(|_| cannot(std::io::ErrorKind::OutOfMemory.into()))?;
+        let mut options = memmap2::MmapOptions::new();
+        options.offset(offset).len(size);
+        // SAFETY: the bytes are only ever read, through bounds-checked slices, and no decision about memory safety rests on
+        // their staying the same between two reads. Truncation by another process raises SIGBUS, which nothing that maps
+        // can prevent; the interface documents it and offers private copies.
+        let map = unsafe { options.map_copy_read_only(file.as_raw_fd()) }.map_err(cannot)?;
+        Ok(Mapping(Some(map)))
+    }
+
+    /// Maps a whole regular file.
+    ///
+    /// # Errors
+    ///
+    /// IO if it can't be opened or mapped, INVALID_ARGUMENT if it is no regular file.
+    pub fn open(path: &Path) -> Result<Mapping> {
+        use std::os::fd::AsFd;
+        let (file, len) = open_regular(path)?;
+        Mapping::new(file.as_fd(), 0, len).map_err(|error| error.within(shown(path)))
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        self.0.as_deref().unwrap_or(&[])
+    }
+}

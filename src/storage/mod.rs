@@ -1,0 +1,275 @@
+//! Where bytes come from and go to: files, mappings, memory. The only place that talks to the file system.
+
+mod mapping;
+mod save;
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::OnceLock;
+
+pub use mapping::Mapping;
+pub use save::{Sync, replace};
+
+use crate::error::{Error, Result, Status, quote};
+use crate::format::Fetch;
+
+/// A run of bytes that an artifact lies in: a file or a part of one, or memory.
+#[derive(Debug)]
+pub struct Region {
+    backing: Backing,
+    base: u64,
+    len: u64,
+}
+
+#[derive(Debug)]
+enum Backing {
+    /// Read with `pread`; mapped when somebody first wants its bytes.
+    File(File, OnceLock<Mapping>),
+    Owned(Vec<u8>),
+    Borrowed(&'static [u8]),
+}
+
+/// Which part of a file or of memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Part {
+    /// Where it begins, in bytes.
+    pub offset: u64,
+    /// Its length in bytes; to the end if there is none.
+    pub length: Option<u64>,
+}
+
+impl Part {
+    fn of(self, total: u64) -> Result<(u64, u64)> {
+        let rest = total.checked_sub(self.offset).ok_or_else(|| {
+            let message = format!("offset: expected at most the length of {total} bytes, found {}", self.offset);
+            Error::new(Status::InvalidArgument, message)
+        })?;
+        match self.length {
+            None => Ok((self.offset, rest)),
+            Some(length) if length <= rest => Ok((self.offset, length)),
+            Some(length) => {
+                let message = format!("length: expected at most the {rest} bytes behind the offset, found {length}");
+                Err(Error::new(Status::InvalidArgument, message))
+            }
+        }
+    }
+}
+
+/// A path as messages show it.
+fn shown(path: &Path) -> String {
+    format!("'{}'", quote(path.as_os_str().as_bytes()))
+}
+
+/// Opens a regular file for reading. Never waits for another process, as opening a FIFO would.
+fn open_regular(path: &Path) -> Result<(File, u64)> {
+    let file = File::options()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(path)
+        .map_err(|error| Error::io(format!("opening {}", shown(path)), &error))?;
+    let len = regular_len(&file).map_err(|error| error.within(shown(path)))?;
+    Ok((file, len))
+}
+
+fn regular_len(file: &File) -> Result<u64> {
+    let metadata = file.metadata().map_err(|error| Error::io("reading the file's length", &error))?;
+    if metadata.is_file() {
+        return Ok(metadata.len());
+    }
+    let message = format!("expected a regular file, found {}", kind_of(metadata.file_type()));
+    Err(Error::new(Status::InvalidArgument, message))
+}
+
+fn kind_of(kind: std::fs::FileType) -> &'static str {
+    if kind.is_dir() {
+        "a directory"
+    } else if kind.is_fifo() {
+        "a FIFO"
+    } else if kind.is_socket() {
+        "a socket"
+    } else if kind.is_block_device() || kind.is_char_device() {
+        "a device"
+    } else {
+        "something else"
+    }
+}
+
+impl Region {
+    /// A part of the file at `path`.
+    ///
+    /// # Errors
+    ///
+    /// IO if it can't be opened; INVALID_ARGUMENT if it is no regular file or has no such part.
+    pub fn open(path: &Path, part: Part) -> Result<Region> {
+        let (file, len) = open_regular(path)?;
+        let (base, len) = part.of(len)?;
+        Ok(Region { backing: Backing::File(file, OnceLock::new()), base, len })
+    }
+
+    /// A part of an open file. The descriptor is duplicated, and its position neither used nor moved.
+    ///
+    /// # Errors
+    ///
+    /// As [`Region::open`].
+    pub fn open_fd(fd: BorrowedFd<'_>, part: Part) -> Result<Region> {
+        let copy = fd.try_clone_to_owned().map_err(|error| Error::io("duplicating the descriptor", &error))?;
+        let file = File::from(copy);
+        let (base, len) = part.of(regular_len(&file)?)?;
+        Ok(Region { backing: Backing::File(file, OnceLock::new()), base, len })
+    }
+
+    /// A copy of a part of these bytes.
+    ///
+    /// # Errors
+    ///
+    /// NO_MEMORY; INVALID_ARGUMENT if there is no such part.
+    pub fn copied(bytes: &[u8], part: Part) -> Result<Region> {
+        let (base, len) = part.of(bytes.len() as u64)?;
+        // Both fit: they lie within a slice.
+        let bytes = bytes.get(base as usize..(base + len) as usize).unwrap_or(&[]);
+        let mut owned = Vec::new();
+        owned.try_reserve_exact(bytes.len()).map_err(|_| Error::no_memory(format!("{len} bytes to be copied")))?;
+        owned.extend_from_slice(bytes);
+        Ok(Region { backing: Backing::Owned(owned), base, len })
+    }
+
+    /// A part of these bytes, as they are.
+    ///
+    /// # Errors
+    ///
+    /// INVALID_ARGUMENT if there is no such part.
+    pub fn borrowed(bytes: &'static [u8], part: Part) -> Result<Region> {
+        let (base, len) = part.of(bytes.len() as u64)?;
+        let bytes = bytes.get(base as usize..(base + len) as usize).unwrap_or(&[]);
+        Ok(Region { backing: Backing::Borrowed(bytes), base, len })
+    }
+
+    /// Where it begins in the file or memory that it is a part of.
+    #[must_use]
+    pub fn base(&self) -> u64 {
+        self.base
+    }
+
+    /// How many bytes it has.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Whether it has none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Fills `buffer` from `offset`, without touching a mapping.
+    ///
+    /// # Errors
+    ///
+    /// IO; TRUNCATED if the region ends before.
+    pub fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
+        let ended = || {
+            let message = format!("expected {} bytes at {offset}, found the end at {}", buffer.len(), self.len);
+            Error::new(Status::Truncated, message).at(offset)
+        };
+        let memory = match &self.backing {
+            Backing::Owned(bytes) => bytes.as_slice(),
+            Backing::Borrowed(bytes) => bytes,
+            Backing::File(file, _) => {
+                let end = offset.checked_add(buffer.len() as u64);
+                if end.is_none_or(|end| end > self.len) {
+                    return Err(ended());
+                }
+                let wanted = buffer.len();
+                return file.read_exact_at(buffer, self.base + offset).map_err(|error| match error.kind() {
+                    io::ErrorKind::UnexpectedEof => {
+                        let message = format!("expected {wanted} bytes, found a file that has become shorter");
+                        Error::new(Status::Truncated, message).at(offset)
+                    }
+                    _ => Error::io(format!("reading {wanted} bytes"), &error).at(offset),
+                });
+            }
+        };
+        let start = usize::try_from(offset).unwrap_or(usize::MAX);
+        let found = memory.get(start..start.saturating_add(buffer.len())).ok_or_else(ended)?;
+        buffer.copy_from_slice(found);
+        Ok(())
+    }
+
+    /// All its bytes; a file is mapped when this is first called.
+    ///
+    /// # Errors
+    ///
+    /// IO or NO_MEMORY if it can't be mapped.
+    pub fn bytes(&self) -> Result<&[u8]> {
+        match &self.backing {
+            Backing::Owned(bytes) => Ok(bytes),
+            Backing::Borrowed(bytes) => Ok(bytes),
+            Backing::File(file, mapping) => {
+                if let Some(mapping) = mapping.get() {
+                    return Ok(mapping.bytes());
+                }
+                // Of two threads that come here at once, one maps in vain.
+                let fresh = Mapping::new(file.as_fd(), self.base, self.len)?;
+                Ok(mapping.get_or_init(|| fresh).bytes())
+            }
+        }
+    }
+}
+
+/// Reads through a small buffer: a link word and the header that follows it mostly lie close together, and so do the last
+/// link word and Metadata.
+pub struct Window<'r> {
+    region: &'r Region,
+    start: u64,
+    filled: usize,
+    buffer: [u8; Window::SIZE],
+}
+
+impl<'r> Window<'r> {
+    /// A link word, padding to a page, and an ELF header; also a typical Metadata, twice over.
+    const SIZE: usize = 4096 + 256;
+
+    /// An empty window.
+    #[must_use]
+    pub fn new(region: &'r Region) -> Window<'r> {
+        Window { region, start: 0, filled: 0, buffer: [0; Window::SIZE] }
+    }
+
+    /// The buffered bytes from `offset` on, if they reach to the region's end.
+    #[must_use]
+    pub fn rest(&self, offset: u64) -> Option<&[u8]> {
+        let reaches = self.start + self.filled as u64 == self.region.len();
+        let skip = usize::try_from(offset.checked_sub(self.start)?).ok()?;
+        self.buffer.get(..self.filled)?.get(skip..).filter(|_| reaches)
+    }
+}
+
+impl Fetch for Window<'_> {
+    fn fetch(&mut self, offset: u64, out: &mut [u8]) -> Result<()> {
+        // The first header says how far away everything else is: no use in reading more than it.
+        if offset == 0 || out.len() > Window::SIZE {
+            return self.region.read_at(offset, out);
+        }
+        let here = |window: &Window<'_>| -> Option<usize> {
+            let skip = usize::try_from(offset.checked_sub(window.start)?).ok()?;
+            (skip.checked_add(out.len())? <= window.filled).then_some(skip)
+        };
+        if here(self).is_none() {
+            let rest = usize::try_from(self.region.len().saturating_sub(offset)).unwrap_or(usize::MAX);
+            let size = rest.min(Window::SIZE).max(out.len());
+            self.filled = 0;
+            let target = self.buffer.get_mut(..size).unwrap_or_default();
+            self.region.read_at(offset, target)?;
+            (self.start, self.filled) = (offset, size);
+        }
+        let skip = here(self).unwrap_or(0);
+        let found = self.buffer.get(skip..skip + out.len());
+        out.copy_from_slice(found.ok_or_else(|| Error::new(Status::Internal, "window missed its bytes"))?);
+        Ok(())
+    }
+}

@@ -1,0 +1,121 @@
+//! Replacing a file so that whoever opens the path at any moment sees the old one whole or the new one whole.
+
+use std::fs::{self, File, Permissions};
+use std::io::{self, IoSlice, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use super::{kind_of, shown};
+use crate::error::{Error, Result, Status};
+
+/// Whether a replaced file has reached the disk when the call returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sync {
+    /// File and folder are synced: the new file survives a power failure.
+    Yes,
+    /// Left to the operating system: for caches.
+    No,
+}
+
+const DEFAULT_MODE: u32 = 0o666; // what `open` takes the umask from
+
+/// Writes the pieces to a fresh file in the same folder and renames that over `path`. A symbolic link is followed, and what
+/// it points at replaced. The new file has the replaced one's permission bits, or those that the umask leaves.
+///
+/// # Errors
+///
+/// IO; INVALID_ARGUMENT if the path is something other than a regular file. The path then still holds what it held, and
+/// the temporary file is gone; only if the very last step, syncing the folder, fails, it already holds the new file.
+pub fn replace(path: &Path, pieces: &[&[u8]], sync: Sync) -> Result<()> {
+    let Target { path, folder, mode } = target(path)?;
+    let failed = |what: &'static str| {
+        let path = &path;
+        move |error: io::Error| Error::io(format!("{what} {}", shown(path)), &error)
+    };
+    let mut name = std::ffi::OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(".");
+    let mut temporary = tempfile::Builder::new()
+        .prefix(short(&name))
+        .suffix(".tmp")
+        .permissions(Permissions::from_mode(mode.unwrap_or(DEFAULT_MODE)))
+        .tempfile_in(&folder)
+        .map_err(failed("making a temporary file beside"))?;
+    if let Some(mode) = mode {
+        // The umask has narrowed what `open` made.
+        let permissions = Permissions::from_mode(mode);
+        temporary.as_file().set_permissions(permissions).map_err(failed("setting the permissions of"))?;
+    }
+    write_all(temporary.as_file_mut(), pieces).map_err(failed("writing"))?;
+    if sync == Sync::Yes {
+        temporary.as_file().sync_all().map_err(failed("syncing"))?;
+    }
+    temporary.persist(&path).map_err(|error| failed("replacing")(error.error))?;
+    if sync == Sync::Yes {
+        sync_folder(&folder).map_err(failed("syncing the folder of"))?;
+    }
+    Ok(())
+}
+
+struct Target {
+    path: PathBuf,
+    folder: PathBuf,
+    /// The permission bits of the file that is there.
+    mode: Option<u32>,
+}
+
+fn target(path: &Path) -> Result<Target> {
+    let failed = |error: io::Error| Error::io(format!("looking up {}", shown(path)), &error);
+    let is_link = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink());
+    let path = if is_link { fs::canonicalize(path).map_err(failed)? } else { path.to_owned() };
+    let mode = match fs::metadata(&path) {
+        Ok(metadata) if metadata.is_file() => Some(metadata.permissions().mode() & 0o777),
+        Ok(metadata) => {
+            let found = kind_of(metadata.file_type());
+            let message = format!("{}: expected a regular file or nothing, found {found}", shown(&path));
+            return Err(Error::new(Status::InvalidArgument, message));
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(failed(error)),
+    };
+    if path.file_name().is_none() {
+        let message = format!("path: expected a file's name, found {}", shown(&path));
+        return Err(Error::new(Status::InvalidArgument, message));
+    }
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    Ok(Target { path, folder, mode })
+}
+
+/// A name that leaves room for what tempfile adds: file systems take 255 bytes.
+fn short(name: &std::ffi::OsStr) -> &std::ffi::OsStr {
+    use std::os::unix::ffi::OsStrExt;
+    let bytes = name.as_bytes();
+    std::ffi::OsStr::from_bytes(bytes.get(..200).unwrap_or(bytes))
+}
+
+/// `writev` until all is out, interrupted or cut short as it may be.
+fn write_all(file: &mut File, pieces: &[&[u8]]) -> io::Result<()> {
+    let mut slices: Vec<IoSlice<'_>> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
+    let mut rest = slices.as_mut_slice();
+    IoSlice::advance_slices(&mut rest, 0); // drops leading empty ones
+    while !rest.is_empty() {
+        match file.write_vectored(rest) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => IoSlice::advance_slices(&mut rest, written),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    match File::open(folder)?.sync_all() {
+        // Some file systems can't sync folders and say so; their renames are as durable as they get.
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOTSUP)) => Ok(()),
+        done => done,
+    }
+}

@@ -1,0 +1,3 @@
+//! Whether an artifact's bytes can be relied on.
+
+pub mod verify;

@@ -1,0 +1,202 @@
+//! Full verification: everything that opening leaves alone because it would cost time that grows with the file. Damage is
+//! an error. What a genuine Wasmtime 0.33 accepts although no writer makes it is an oddity, named in the report.
+
+use object::elf;
+
+use crate::artifact::Artifact;
+use crate::engine::target::elf_machine;
+use crate::error::{Error, Result, quote};
+use crate::format::Map;
+use crate::format::body::{self, Place};
+use crate::format::elf::{Module, Section};
+use crate::format::metadata::Metadata;
+use crate::format::types::EntityType;
+use crate::report::{Finding, Kind, Report};
+
+/// Verifies every link, bound and table of an artifact.
+///
+/// # Errors
+///
+/// CORRUPT or TRUNCATED for damage, with its place; WRONG_VERSION if Metadata has an unknown layout.
+pub fn verify(artifact: &Artifact) -> Result<Report> {
+    let mut report = Report::default();
+    let metadata = artifact.metadata()?;
+    let mut previous: Option<&Place> = None;
+    for (index, place) in artifact.places().iter().enumerate() {
+        let module = artifact.module(index)?;
+        let align = module.align().map_err(|error| locate(error, artifact, index, place))?;
+        if let Some(previous) = previous {
+            link(&mut report, artifact, index, previous, place, align)?;
+        }
+        machine(&mut report, metadata, index, place);
+        sections(&mut report, artifact, index, &module).map_err(|error| locate(error, artifact, index, place))?;
+        previous = Some(place);
+    }
+    tidy(&mut report, metadata);
+    let (end, len) = (artifact.body_end(), artifact.len());
+    if end < len {
+        let count = len - end;
+        let sentence = format!("{count} bytes follow Metadata at offset {end} and are nothing of ours");
+        report.findings.push(oddity(Kind::TrailingBytes, "body", sentence));
+    }
+    Ok(report)
+}
+
+fn oddity(kind: Kind, setting: impl Into<String>, sentence: String) -> Finding {
+    Finding { kind, setting: setting.into(), artifact: String::new(), engine: String::new(), sentence }
+}
+
+fn locate(error: Error, artifact: &Artifact, index: usize, place: &Place) -> Error {
+    error.within(format!("module {index}")).at(0).shifted(artifact.base().saturating_add(place.offset))
+}
+
+fn link(
+    report: &mut Report,
+    artifact: &Artifact,
+    index: usize,
+    previous: &Place,
+    place: &Place,
+    align: u64,
+) -> Result<()> {
+    let name = format!("module {index}");
+    let expected = body::link(previous.end(), align);
+    if expected != Some(place.offset) {
+        let expected = expected.map_or("no such offset".to_owned(), |offset| offset.to_string());
+        let sentence = format!("module {index}: expected at offset {expected}, linked at {}", place.offset);
+        report.findings.push(oddity(Kind::Link, name.clone(), sentence));
+    }
+    let start = previous.end().saturating_add(body::LINK_SIZE);
+    let padding = artifact.bytes()?.get(start as usize..place.offset as usize).unwrap_or(&[]);
+    if let Some(dirty) = padding.iter().position(|byte| *byte != 0) {
+        let sentence =
+            format!("padding before module {index}: expected zeros, found another byte at {}", start + dirty as u64);
+        report.findings.push(oddity(Kind::Padding, name, sentence));
+    }
+    Ok(())
+}
+
+fn machine(report: &mut Report, metadata: &Metadata<'_>, index: usize, place: &Place) {
+    let Some((machine, big_endian)) = elf_machine(metadata.target) else { return };
+    let found = (place.extent.machine, place.extent.big_endian);
+    if found == (machine, big_endian) {
+        return;
+    }
+    let order = |big| if big { "big-endian" } else { "little-endian" };
+    let sentence = format!(
+        "module {index}: expected machine {machine}, {}, as target '{}' has; found machine {}, {}",
+        order(big_endian),
+        quote(metadata.target.as_bytes()),
+        found.0,
+        order(found.1)
+    );
+    report.findings.push(oddity(Kind::Machine, format!("module {index}"), sentence));
+}
+
+fn sections(report: &mut Report, artifact: &Artifact, index: usize, module: &Module<'_>) -> Result<()> {
+    let bytes = artifact.module_bytes(index)?;
+    let mut found = Vec::new();
+    found.try_reserve_exact(module.section_count()).map_err(|_| Error::no_memory("the list of sections"))?;
+    for number in 0..module.section_count() {
+        let section = module.section(number)?;
+        section.check_inside(bytes)?;
+        let loaded = section.kind != elf::SHT_NOBITS.0 && section.size > 0;
+        if loaded && section.align > 1 && section.offset % section.align != 0 {
+            let name = quote(section.name);
+            let sentence = format!(
+                "module {index}, section '{name}': expected an offset that is a multiple of {}, found {}",
+                section.align, section.offset
+            );
+            report.findings.push(oddity(Kind::Section, name, sentence));
+        }
+        found.push(section);
+    }
+    overlaps(report, index, &found);
+    let symbols = module.symbols()?;
+    for number in 0..symbols.count() {
+        symbols.get(number)?;
+    }
+    relocations(report, index, module, &found, symbols.count() as u64)
+}
+
+/// Sections that share bytes, as when somebody widens `.text` over its neighbours.
+fn overlaps(report: &mut Report, index: usize, sections: &[Section<'_>]) {
+    let mut spans: Vec<_> = sections
+        .iter()
+        .filter(|section| section.kind != elf::SHT_NOBITS.0 && section.kind != elf::SHT_NULL.0 && section.size > 0)
+        .map(|section| (section.offset, section.offset.saturating_add(section.size), section.name))
+        .collect();
+    spans.sort_unstable();
+    for pair in spans.windows(2) {
+        if let [(_, end, name), (start, _, next)] = pair
+            && start < end
+        {
+            let (name, next) = (quote(name), quote(next));
+            let sentence = format!(
+                "module {index}: section '{name}' ends at {end} and overlaps '{next}', which begins at {start}"
+            );
+            report.findings.push(oddity(Kind::Section, name, sentence));
+        }
+    }
+}
+
+fn relocations(
+    report: &mut Report,
+    index: usize,
+    module: &Module<'_>,
+    sections: &[Section<'_>],
+    symbols: u64,
+) -> Result<()> {
+    for table in module.relocations()? {
+        let name = quote(table.name);
+        let size = sections.get(table.target).map(|section| section.size);
+        let Some(size) = size else {
+            let sentence = format!(
+                "module {index}, relocations '{name}': expected to apply to a section, found index {}",
+                table.target
+            );
+            report.findings.push(oddity(Kind::Section, name, sentence));
+            continue;
+        };
+        // In an image that is ready to run, offsets are addresses.
+        let bad = table
+            .entries
+            .iter()
+            .find(|(offset, symbol)| (table.relocatable && *offset >= size) || *symbol >= symbols.max(1));
+        if let Some((offset, symbol)) = bad {
+            let sentence = format!(
+                "module {index}, relocations '{name}': expected offsets below {size} and symbols below {symbols}, found offset {offset} and symbol {symbol}"
+            );
+            report.findings.push(oddity(Kind::Section, name, sentence));
+        }
+    }
+    Ok(())
+}
+
+fn tidy(report: &mut Report, metadata: &Metadata<'_>) {
+    for (name, flags) in [("shared_flags", &metadata.shared_flags), ("isa_flags", &metadata.isa_flags)] {
+        if !flags.is_tidy() {
+            let sentence = format!("Metadata, {name}: expected names in order and each once, found others");
+            report.findings.push(oddity(Kind::Metadata, name, sentence));
+        }
+    }
+    let types = &metadata.types;
+    let imports = types.module_signatures.iter().enumerate().map(|(at, module)| ("module", at, &module.imports));
+    let exports =
+        types.instance_signatures.iter().enumerate().map(|(at, instance)| ("instance", at, &instance.exports));
+    for (what, at, map) in imports.chain(exports) {
+        if let Some(name) = duplicate(map) {
+            let name = quote(name.as_bytes());
+            let sentence = format!("Metadata, {what} type {at}: expected each name once, found '{name}' twice");
+            report.findings.push(oddity(Kind::Metadata, name, sentence));
+        }
+    }
+}
+
+fn duplicate<'a>(map: &Map<&'a str, EntityType>) -> Option<&'a str> {
+    let mut names: Vec<&str> = map.0.iter().map(|(name, _)| *name).collect();
+    names.sort_unstable();
+    names.windows(2).find_map(|pair| match pair {
+        [a, b] if a == b => Some(*a),
+        _ => None,
+    })
+}
