@@ -41,15 +41,20 @@ mod header {
     /// Fills the template: `@engine.rs@` is what src/ffi/engine.rs gives to C, `@handles@` every opaque type, `@tour@` the
     /// opening text.
     fn generate() -> String {
+        let template = read(TEMPLATE);
+        let mut header = template.clone();
         let mut handles = Vec::new();
-        let mut header = read(TEMPLATE);
-        for file in ffi_files() {
-            let place = format!("@{file}@");
-            let items = items(&format!("{FFI}/{file}"), &mut handles);
-            if !items.is_empty() && !header.contains(&place) {
-                fail(&format!("{TEMPLATE} has no line {place}"));
+        let mut files = ffi_files();
+        for line in template.lines() {
+            let Some(file) = line.strip_prefix('@').and_then(|line| line.strip_suffix('@')) else { continue };
+            if files.remove(file) {
+                header = header.replace(line, &items(&format!("{FFI}/{file}"), &mut handles));
             }
-            header = header.replace(&place, &items);
+        }
+        for file in files {
+            if !items(&format!("{FFI}/{file}"), &mut handles).is_empty() {
+                fail(&format!("{TEMPLATE} has no line @{file}@"));
+            }
         }
         for (place, text) in [
             ("@tour@", fs::read_to_string(format!("{FFI}/tour.h")).unwrap_or_default().trim()),
@@ -117,21 +122,20 @@ mod header {
 
     /// Comments of one line take one line.
     fn short_comments(item: &str) -> String {
-        let lines: Vec<&str> = item.lines().collect();
-        let mut short = Vec::new();
-        let mut at = 0;
-        while at < lines.len() {
-            let indent = &lines[at][..lines[at].len() - lines[at].trim_start().len()];
-            if lines[at].trim() == "/**" && lines.get(at + 2).is_some_and(|line| line.trim() == "*/") {
-                let text = lines[at + 1].trim().trim_start_matches('*').trim();
-                short.push(format!("{indent}/** {text} */"));
-                at += 3;
-            } else {
-                short.push(lines[at].to_string());
-                at += 1;
+        let mut lines: Vec<String> = Vec::new();
+        for line in item.lines() {
+            lines.push(line.to_string());
+            if let [.., start, text, end] = lines.as_slice()
+                && (start.trim(), end.trim()) == ("/**", "*/")
+            {
+                let short = format!("{start} {} */", text.trim().trim_start_matches("* "));
+                if short.len() <= 120 {
+                    lines.truncate(lines.len() - 3);
+                    lines.push(short);
+                }
             }
         }
-        short.join("\n")
+        lines.join("\n")
     }
 
     /// A struct or enum that others can declare without this header: its tag is its name.

@@ -56,20 +56,17 @@ extern "C" {
 
 /* ==== Handles: each is freed with its own _free ==== */
 
-/** An opened artifact. Owned; freed with artifact_free(). All functions that read it may run in many threads at once. */
-typedef struct artifact_t artifact_t;
+/**
+ * Why a call failed. Owned by the caller, who frees it with artifact_error_free(). Every function here takes NULL, which
+ * stands for "no error". May be read from many threads at once.
+ */
+typedef struct artifact_error_t artifact_error_t;
 
 /**
  * Bytes that the caller owns and frees with artifact_buffer_free(). One NUL, which doesn't count, stands behind the last
  * byte, so that text in a buffer can be used as it is. May be read from many threads at once.
  */
 typedef struct artifact_buffer_t artifact_buffer_t;
-
-/**
- * An artifact being made. Owned; freed with artifact_builder_free(). One thread at a time may change it; functions that
- * take it const may run in many threads at once.
- */
-typedef struct artifact_builder_t artifact_builder_t;
 
 /**
  * What a host compiles with, or runs: target, flags, tunables, features, producer and version rule. Owned; freed with
@@ -79,12 +76,19 @@ typedef struct artifact_builder_t artifact_builder_t;
 typedef struct artifact_engine_t artifact_engine_t;
 
 /**
- * Why a call failed. Owned by the caller, who frees it with artifact_error_free(). Every function here takes NULL, which
- * stands for "no error". May be read from many threads at once.
+ * An artifact being made. Owned; freed with artifact_builder_free(). One thread at a time may change it; functions that
+ * take it const may run in many threads at once.
  */
-typedef struct artifact_error_t artifact_error_t;
+typedef struct artifact_builder_t artifact_builder_t;
 
-/** What a comparison or a verification found. Owned; freed with artifact_report_free(). May be read from many threads at once. */
+/**
+ * An opened artifact. Owned; freed with artifact_free(). All functions that read it may run in many threads at once.
+ */
+typedef struct artifact_t artifact_t;
+
+/**
+ * What a comparison or a verification found. Owned; freed with artifact_report_free(). May be read from many threads at once.
+ */
 typedef struct artifact_report_t artifact_report_t;
 
 /* ==== Library ==== */
@@ -147,7 +151,9 @@ uint32_t artifact_version(void);
 /** The library's version at run time, as text such as "0.1.0". Static: never freed. */
 const char *artifact_version_string(void);
 
-/** The name of a status, such as "ARTIFACT_CORRUPT"; "unknown status" for a number that is none. Static: never freed. */
+/**
+ * The name of a status, such as "ARTIFACT_CORRUPT"; "unknown status" for a number that is none. Static: never freed.
+ */
 const char *artifact_status_name(uint32_t status);
 
 /* ==== Error: why a call failed ==== */
@@ -556,7 +562,9 @@ artifact_status_t artifact_builder_add_module(artifact_builder_t *builder,
                                               size_t *index,
                                               artifact_error_t **error);
 
-/** Adds a module from a file, which is mapped until the builder is freed; as artifact_builder_add_module(), and ARTIFACT_IO. */
+/**
+ * Adds a module from a file, which is mapped until the builder is freed; as artifact_builder_add_module(), and ARTIFACT_IO.
+ */
 artifact_status_t artifact_builder_add_module_file(artifact_builder_t *builder,
                                                    const char *path,
                                                    size_t *index,
@@ -909,7 +917,9 @@ typedef struct artifact_module_t {
     artifact_slice_t bytes;
     /** Where it begins in the artifact. */
     uint64_t offset;
-    /** What that offset is a multiple of: the largest alignment of its sections, and at least 64 KiB if it has segments. */
+    /**
+     * What that offset is a multiple of: the largest alignment of its sections, and at least 64 KiB if it has segments.
+     */
     uint64_t align;
     /** e_machine: which architecture. */
     uint32_t machine;
