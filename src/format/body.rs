@@ -52,6 +52,8 @@ pub fn walk(fetch: &mut impl Fetch, len: u64) -> Result<Vec<Place>> {
                 matches!(error.status(), Status::InvalidArgument | Status::Unsupported | Status::NotAnArtifact);
             let status = match (foreign, places.is_empty()) {
                 (true, true) => Status::NotAnArtifact,
+                // Too short to show a magic, where a link has promised one.
+                (true, false) if len - offset < 4 => Status::Truncated,
                 (true, false) => Status::Corrupt,
                 (false, _) => error.status(),
             };
@@ -83,11 +85,13 @@ pub fn walk(fetch: &mut impl Fetch, len: u64) -> Result<Vec<Place>> {
         match u64::from_le_bytes(word) {
             TERMINATOR => return Ok(places),
             next if next < after || next >= len => {
-                let message = format!(
-                    "link behind module {}: expected {after} to {len} or all ones, found {next}",
-                    places.len() - 1
-                );
-                return Err(Error::new(Status::Corrupt, message).at(position));
+                // Past the end of this file but not of any: the file was longer once.
+                let cut = next >= len && i64::try_from(next).is_ok();
+                let status = if cut { Status::Truncated } else { Status::Corrupt };
+                let module = places.len() - 1;
+                let message =
+                    format!("link behind module {module}: expected {after} to {len} or all ones, found {next}");
+                return Err(Error::new(status, message).at(position));
             }
             next => offset = next,
         }

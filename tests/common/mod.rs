@@ -1,6 +1,8 @@
 //! The genuine fixtures, for several tests.
 #![allow(missing_docs, dead_code)]
 
+pub mod elf;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;

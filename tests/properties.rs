@@ -1,0 +1,306 @@
+//! What holds for every artifact: what was put in comes out, the layout is the documented one, and no damage does more than
+//! fail.
+#![allow(missing_docs)]
+
+mod common;
+
+use std::sync::Arc;
+
+use artifact::artifact::{Artifact, OpenOptions};
+use artifact::builder::Builder;
+use artifact::engine::{Engine, FlagMap, VersionRule};
+use artifact::error::Status;
+use artifact::format::flags::{Features, Flag, Tunables};
+use artifact::format::types::{EntityType, FuncType, Global, GlobalInit, Memory, Table, Tag, WasmType};
+use artifact::report::Kind;
+use common::elf::Shape;
+use proptest::prelude::*;
+
+fn open(bytes: &[u8], engine: Option<&Engine>) -> artifact::error::Result<Artifact> {
+    Artifact::open_bytes(bytes, engine, &OpenOptions::default())
+}
+
+fn flag() -> impl Strategy<Value = Flag<String>> {
+    prop_oneof![".{0,12}".prop_map(Flag::Enum), any::<u8>().prop_map(Flag::Num), any::<bool>().prop_map(Flag::Bool)]
+}
+
+fn flags() -> impl Strategy<Value = Vec<(String, Flag<String>)>> {
+    prop::collection::vec((".{1,12}", flag()), 0..12)
+}
+
+fn tunables() -> impl Strategy<Value = Tunables> {
+    (any::<[u64; 4]>(), any::<[bool; 7]>()).prop_map(|(sizes, switches)| Tunables {
+        static_memory_bound: sizes[0],
+        static_memory_offset_guard_size: sizes[1],
+        dynamic_memory_offset_guard_size: sizes[2],
+        dynamic_memory_growth_reserve: sizes[3],
+        generate_native_debuginfo: switches[0],
+        parse_wasm_debuginfo: switches[1],
+        interruptable: switches[2],
+        consume_fuel: switches[3],
+        static_memory_bound_is_maximum: switches[4],
+        guard_before_linear_memory: switches[5],
+        generate_address_map: switches[6],
+    })
+}
+
+fn features() -> impl Strategy<Value = Features> {
+    any::<[bool; 11]>().prop_map(|on| Features {
+        reference_types: on[0],
+        multi_value: on[1],
+        bulk_memory: on[2],
+        module_linking: on[3],
+        simd: on[4],
+        threads: on[5],
+        tail_call: on[6],
+        deterministic_only: on[7],
+        multi_memory: on[8],
+        exceptions: on[9],
+        memory64: on[10],
+    })
+}
+
+fn version() -> impl Strategy<Value = VersionRule> {
+    prop_oneof![Just(VersionRule::Library), ".{1,60}".prop_map(VersionRule::Custom), Just(VersionRule::None)]
+}
+
+fn engine() -> impl Strategy<Value = Engine> {
+    let producer = prop_oneof![Just("wasmtime".to_owned()), Just("artifact".to_owned()), "[a-z0-9._]{1,32}"];
+    (producer, version(), flags(), flags(), tunables(), features()).prop_map(
+        |(producer, version, shared, isa, tunables, features)| {
+            let mut engine = Engine::new();
+            engine.set_producer(&producer).unwrap();
+            engine.set_version_rule(version).unwrap();
+            for (map, flags) in [(FlagMap::Shared, shared), (FlagMap::Isa, isa)] {
+                for (name, value) in flags {
+                    engine.set_flag(map, &name, value).unwrap();
+                }
+            }
+            (engine.tunables, engine.features) = (tunables, features);
+            engine
+        },
+    )
+}
+
+fn shape() -> impl Strategy<Value = Shape> {
+    let segment = prop::option::of((0..18u32).prop_map(|power| 1 << power));
+    let content = prop::collection::vec(any::<u8>(), 0..100);
+    ((any::<bool>(), any::<bool>(), any::<bool>()), 0..22u32, 0..40usize, segment, content).prop_map(
+        |((big_endian, headers_first, extended), power, trailing, segment, text)| Shape {
+            big_endian,
+            machine: 62,
+            text,
+            align: 1 << power,
+            headers_first,
+            trailing,
+            extended,
+            segment,
+        },
+    )
+}
+
+fn wasm_type() -> impl Strategy<Value = WasmType> {
+    use WasmType::*;
+    prop::sample::select(vec![I32, I64, F32, F64, V128, FuncRef, ExternRef, ExnRef])
+}
+
+/// Entities whose indexes are below 1: one of each type is there.
+fn entity() -> impl Strategy<Value = EntityType> {
+    let init = prop_oneof![
+        any::<i32>().prop_map(GlobalInit::I32Const),
+        any::<i64>().prop_map(GlobalInit::I64Const),
+        any::<u32>().prop_map(GlobalInit::F32Const),
+        any::<u64>().prop_map(GlobalInit::F64Const),
+        any::<u128>().prop_map(|bits| GlobalInit::V128Const(bits.into())),
+        any::<u32>().prop_map(GlobalInit::GetGlobal),
+        Just(GlobalInit::RefNullConst),
+        any::<u32>().prop_map(GlobalInit::RefFunc),
+        Just(GlobalInit::Import),
+    ];
+    prop_oneof![
+        (wasm_type(), any::<bool>(), init).prop_map(|(wasm_ty, mutability, initializer)| {
+            EntityType::Global(Global { wasm_ty, mutability, initializer })
+        }),
+        (any::<u64>(), any::<Option<u64>>(), any::<bool>(), any::<bool>()).prop_map(
+            |(minimum, maximum, shared, memory64)| EntityType::Memory(Memory { minimum, maximum, shared, memory64 })
+        ),
+        (wasm_type(), any::<u32>(), any::<Option<u32>>())
+            .prop_map(|(wasm_ty, minimum, maximum)| EntityType::Table(Table { wasm_ty, minimum, maximum })),
+        Just(EntityType::Tag(Tag { ty: 0 })),
+        Just(EntityType::Function(0)),
+        Just(EntityType::Instance(0)),
+        Just(EntityType::Module(0)),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn what_goes_in_comes_out(
+        engine in engine(),
+        shapes in prop::collection::vec(shape(), 1..4),
+        signatures in prop::collection::vec(
+            (prop::collection::vec(wasm_type(), 0..5), prop::collection::vec(wasm_type(), 0..5)), 1..4),
+        imports in prop::collection::btree_map(".{0,8}", entity(), 0..6),
+        exports in prop::collection::btree_map(".{0,8}", entity(), 0..6),
+        parents in prop::collection::vec(any::<prop::sample::Index>(), 0..8),
+    ) {
+        let images: Vec<_> = shapes.iter().map(Shape::image).collect();
+        let mut builder = Builder::new(&engine);
+        for image in &images {
+            builder.add_module(image).unwrap();
+        }
+        for (params, returns) in &signatures {
+            builder.add_func_type(params.clone(), returns.clone()).unwrap();
+        }
+        builder.add_instance_type().unwrap();
+        builder.add_module_type(0).unwrap();
+        for (name, entity) in &imports {
+            builder.add_module_import(0, name, *entity).unwrap();
+        }
+        for (name, entity) in &exports {
+            builder.add_instance_export(0, name, *entity).unwrap();
+        }
+        let modules = images.len() as u64;
+        for (at, parent) in parents.iter().enumerate() {
+            let parent = if at == 0 || parent.index(3) == 0 { None } else { Some(parent.index(at) as u32) };
+            builder.add_upvar(parent, at as u64 % modules, &vec![at as u64 % modules; at]).unwrap();
+        }
+        let bytes = builder.serialize().unwrap();
+        prop_assert!(builder.serialize().unwrap() == bytes, "deterministic");
+
+        let artifact = open(&bytes, Some(&engine)).unwrap();
+        artifact.check(&engine).unwrap();
+        prop_assert!(artifact.report(&engine).unwrap().findings.is_empty());
+        // The target is little-endian: an image that isn't is the only thing odd.
+        let oddities = artifact.verify().unwrap().findings;
+        let odd = shapes.iter().filter(|shape| shape.big_endian).count();
+        prop_assert!(oddities.len() == odd && oddities.iter().all(|odd| odd.kind == Kind::Machine), "{:?}", oddities);
+        prop_assert_eq!(artifact.body_end(), bytes.len() as u64);
+        prop_assert_eq!(artifact.producer(), engine.producer());
+        prop_assert_eq!(artifact.version(), engine.version().as_bytes());
+
+        let metadata = artifact.metadata().unwrap();
+        prop_assert_eq!(metadata.target, engine.target());
+        for (map, flags) in [(FlagMap::Shared, &metadata.shared_flags), (FlagMap::Isa, &metadata.isa_flags)] {
+            let expected: Vec<_> = engine.flags(map).iter().map(|(name, flag)| (name.as_str(), flag.borrowed())).collect();
+            prop_assert_eq!(flags.sorted(), expected);
+        }
+        prop_assert_eq!(metadata.tunables, engine.tunables);
+        prop_assert_eq!(metadata.features, engine.features);
+        let expected: Vec<_> = signatures.iter().map(|(p, r)| FuncType::new(p.clone(), r.clone())).collect();
+        prop_assert_eq!(&metadata.types.wasm_signatures, &expected);
+        let named = |map: &artifact::format::Map<&str, EntityType>| {
+            map.0.iter().map(|(name, entity)| ((*name).to_owned(), *entity)).collect::<Vec<_>>()
+        };
+        prop_assert_eq!(named(&metadata.types.module_signatures[0].imports), imports.into_iter().collect::<Vec<_>>());
+        prop_assert_eq!(named(&metadata.types.instance_signatures[0].exports), exports.into_iter().collect::<Vec<_>>());
+        prop_assert_eq!(metadata.upvars.nodes().len(), parents.len());
+
+        let mut encoded = Vec::new();
+        metadata.fields().encode(&mut encoded).unwrap();
+        prop_assert!(encoded == bytes[artifact.metadata_offset() as usize..]);
+
+        let mut previous_end = None;
+        for (index, (image, shape)) in images.iter().zip(&shapes).enumerate() {
+            let place = artifact.place(index).unwrap();
+            let stored = artifact.module_bytes(index).unwrap();
+            let align = shape.align.max(shape.segment.map_or(1, |align| align.max(65536)));
+            let offset = previous_end.map_or(0, |end: u64| (end + 8).next_multiple_of(align));
+            prop_assert_eq!(place.offset, offset);
+            previous_end = Some(place.end());
+            // Everything but where the header says that its table is stays as it was.
+            prop_assert!(stored[..40] == image[..40] && stored[48..image.len()] == image[48..]);
+            let moved = shape.headers_first || shape.trailing > 0;
+            prop_assert_eq!(stored.len() > image.len(), moved);
+            let view = artifact.module(index).unwrap();
+            let text = view.section_named(b".text").unwrap();
+            prop_assert_eq!(text.bytes(stored).unwrap(), shape.text.as_slice());
+            prop_assert_eq!(view.align().unwrap(), align);
+        }
+
+        let copy = Builder::from_artifact(Arc::new(artifact)).serialize().unwrap();
+        prop_assert!(copy == bytes);
+    }
+
+    #[test]
+    fn no_bytes_do_more_than_fail(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        prop_assert!(open(&bytes, None).is_err());
+        let mut elf = Shape::default().image();
+        elf.extend(&bytes);
+        // Eight bytes of 0xff and a header by chance: not in this universe.
+        prop_assert!(open(&elf, None).is_err());
+        elf.truncate(elf.len() - bytes.len());
+        elf.extend([0xff; 8]);
+        elf.extend(b"\0artifact-aot\x011");
+        elf.extend(&bytes);
+        let _ = open(&elf, None).map(|artifact| artifact.verify());
+    }
+
+    #[test]
+    fn damaged_bytes_do_no_more_than_fail(
+        which in any::<prop::sample::Index>(),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+    ) {
+        let artifacts = common::artifacts();
+        let mut bytes = artifacts.values().nth(which.index(artifacts.len())).unwrap().clone();
+        for (at, value) in changes {
+            let at = at.index(bytes.len());
+            bytes[at] = value;
+        }
+        if let Ok(artifact) = open(&bytes, None) {
+            let _ = artifact.verify();
+            let _ = artifact.check(&Engine::wasmtime());
+            for module in 0..artifact.places().len() {
+                let Ok(view) = artifact.module(module) else { continue };
+                let _ = view.align();
+                for section in 0..view.section_count() {
+                    let _ = view.section(section).map(|found| found.bytes(artifact.module_bytes(module).unwrap()).map(<[u8]>::len));
+                }
+                if let Ok(symbols) = view.symbols() {
+                    (0..symbols.count()).for_each(|symbol| drop(symbols.get(symbol)));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn every_cut_of_an_artifact_is_noticed() {
+    let engine = Engine::host();
+    let mut builder = Builder::new(&engine);
+    let images = [Shape::default().image(), Shape { big_endian: true, align: 64, ..Shape::default() }.image()];
+    for image in &images {
+        builder.add_module(image).unwrap();
+    }
+    let bytes = builder.serialize().unwrap();
+    for cut in 0..bytes.len() {
+        for engine in [None, Some(&engine)] {
+            let status = open(&bytes[..cut], engine).unwrap_err().status();
+            let nothing_of_ours = cut < 4 || cut == images[0].len();
+            let expected = if nothing_of_ours { Status::NotAnArtifact } else { Status::Truncated };
+            assert_eq!(status, expected, "cut at {cut} of {}", bytes.len());
+        }
+    }
+}
+
+#[test]
+fn every_flipped_bit_of_header_and_metadata_is_survived() {
+    for name in ["addfib", "ml_types", "ml_upvars1"] {
+        let whole = &common::artifacts()[name];
+        let header = open(whole, None).unwrap().header_offset() as usize;
+        let mut bytes = whole.clone();
+        for at in header - 8..whole.len() {
+            for bit in 0..8 {
+                bytes[at] ^= 1 << bit;
+                if let Ok(artifact) = open(&bytes, None) {
+                    let _ = artifact.check(&Engine::wasmtime());
+                    let _ = artifact.verify();
+                }
+                bytes[at] ^= 1 << bit;
+            }
+        }
+        assert!(bytes == *whole);
+    }
+}
