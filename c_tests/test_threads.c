@@ -1,0 +1,138 @@
+/* A const handle may be used from many threads at once, and what is made on first use is made for all of them. */
+#include "check.h"
+#include "image.h"
+#include "support.h"
+
+#include <pthread.h>
+
+enum { THREADS = 8, ROUNDS = 25 };
+
+typedef struct shared_t {
+    const artifact_t *artifact;
+    const artifact_engine_t *engine;
+    const artifact_builder_t *builder;
+    const bytes_t *expected;
+    pthread_barrier_t start;
+} shared_t;
+
+static void read_all(const shared_t *shared) {
+    const artifact_t *artifact = shared->artifact;
+    const char *target = NULL;
+    CHECK_STR(artifact_producer(artifact), "wasmtime");
+    CHECK_OK(artifact_target(artifact, &target, &error));
+    CHECK_STR(target, HOST_TARGET);
+    for (size_t i = 0; i < 25; i++) {
+        artifact_flag_t at, found;
+        CHECK_OK(artifact_flag_at(artifact, ARTIFACT_FLAGS_SHARED, i, &at, &error));
+        CHECK_OK(artifact_flag(artifact, ARTIFACT_FLAGS_SHARED, at.name, &found, &error));
+        CHECK(at.kind == found.kind && at.value == found.value);
+        CHECK_OK(artifact_engine_flag_at(shared->engine, ARTIFACT_FLAGS_SHARED, i, &found, &error));
+        CHECK_STR(found.name, at.name);
+    }
+    for (size_t i = 0; i < artifact_module_count(artifact); i++) {
+        artifact_module_t module;
+        artifact_section_t section;
+        artifact_symbol_t symbol;
+        size_t count = 0;
+        CHECK_OK(artifact_module(artifact, i, &module, &error));
+        CHECK(memcmp(module.bytes.data, shared->expected->data + module.offset, module.bytes.len) == 0);
+        CHECK_OK(artifact_section(artifact, i, ".text", &section, &error));
+        CHECK_OK(artifact_symbol_count(artifact, i, &count, &error));
+        for (size_t j = 0; j < count; j++) {
+            CHECK_OK(artifact_symbol_at(artifact, i, j, &symbol, &error));
+            CHECK(symbol.name);
+        }
+    }
+    artifact_report_t *report = GARBAGE;
+    CHECK_OK(artifact_compat_report(artifact, shared->engine, &report, &error));
+    CHECK(artifact_report_count(report) == 1);
+    artifact_report_free(report);
+    CHECK_FAILS(artifact_check_compat(artifact, shared->engine, &error), ARTIFACT_INCOMPATIBLE, "module linking");
+    uint8_t fingerprint[32];
+    CHECK_OK(artifact_engine_fingerprint(shared->engine, fingerprint, &error));
+    bytes_t written = serialize(shared->builder);
+    CHECK(same_bytes(written.data, written.len, shared->expected->data, shared->expected->len));
+    bytes_free(&written);
+}
+
+static void *reader(void *context) {
+    shared_t *shared = context;
+    pthread_barrier_wait(&shared->start);
+    read_all(shared);
+    return NULL;
+}
+
+TEST(threads_read_one_artifact) {
+    bytes_t expected = read_file(fixture("ml_two.cwasm"));
+    artifact_engine_t *engine = genuine_engine();
+    for (int round = 0; round < ROUNDS; round++) { /* fresh each time: first uses meet */
+        artifact_t *artifact = open_path(fixture("ml_two.cwasm"), engine);
+        artifact_builder_t *builder = GARBAGE;
+        CHECK_OK(artifact_builder_new_from_artifact(artifact, &builder, &error));
+        shared_t shared = {.artifact = artifact, .engine = engine, .builder = builder, .expected = &expected};
+        CHECK(pthread_barrier_init(&shared.start, NULL, THREADS) == 0);
+        pthread_t threads[THREADS];
+        for (size_t i = 0; i < THREADS; i++) CHECK(pthread_create(&threads[i], NULL, reader, &shared) == 0);
+        for (size_t i = 0; i < THREADS; i++) CHECK(pthread_join(threads[i], NULL) == 0);
+        pthread_barrier_destroy(&shared.start);
+        artifact_builder_free(builder);
+        artifact_free(artifact);
+    }
+    artifact_engine_free(engine);
+    bytes_free(&expected);
+}
+
+/* A handle made in one thread can be freed in another. */
+static void *freer(void *artifact) {
+    artifact_free(artifact);
+    return NULL;
+}
+
+TEST(threads_free_elsewhere) {
+    artifact_t *artifact = open_path(fixture("addfib.cwasm"), NULL);
+    artifact_module_t module;
+    CHECK_OK(artifact_module(artifact, 0, &module, &error));
+    pthread_t thread;
+    CHECK(pthread_create(&thread, NULL, freer, artifact) == 0);
+    CHECK(pthread_join(thread, NULL) == 0);
+}
+
+/* Readers of a path that is being replaced all the time see one of the files whole. */
+static void *replacer(void *builders) {
+    artifact_builder_t **both = builders;
+    for (int i = 0; i < 60; i++) {
+        artifact_save_options_t options = ARTIFACT_SAVE_OPTIONS_INIT;
+        options.flags = ARTIFACT_SAVE_NO_SYNC;
+        CHECK_OK(artifact_serialize_to_file(both[i % 2], scratch("replaced.cwasm"), &options, &error));
+    }
+    return NULL;
+}
+
+TEST(threads_open_while_the_file_is_replaced) {
+    bytes_t elves[2] = {make_elf((shape_t){.fill = 1}), make_elf((shape_t){.fill = 2, .align = 65536})};
+    artifact_engine_t *engine = plain_engine();
+    artifact_builder_t *builders[2];
+    for (size_t i = 0; i < 2; i++) {
+        builders[i] = new_builder(engine);
+        CHECK_OK(artifact_builder_add_module(builders[i], elves[i].data, elves[i].len, NULL, &error));
+        CHECK_OK(artifact_serialize_to_file(builders[i], scratch("replaced.cwasm"), NULL, &error));
+    }
+    pthread_t threads[2];
+    for (size_t i = 0; i < 2; i++) CHECK(pthread_create(&threads[i], NULL, replacer, builders) == 0);
+    for (int i = 0; i < 200; i++) {
+        artifact_t *artifact = open_path(scratch("replaced.cwasm"), engine);
+        artifact_section_t section;
+        artifact_module_t module;
+        CHECK_OK(artifact_section(artifact, 0, ".text", &section, &error));
+        CHECK_OK(artifact_module(artifact, 0, &module, &error));
+        size_t which = section.bytes.data[0] == 2;
+        CHECK(same_bytes(module.bytes.data, module.bytes.len, elves[which].data, elves[which].len));
+        artifact_free(artifact);
+    }
+    for (size_t i = 0; i < 2; i++) CHECK(pthread_join(threads[i], NULL) == 0);
+    for (size_t i = 0; i < 2; i++) {
+        artifact_builder_free(builders[i]);
+        bytes_free(&elves[i]);
+    }
+    artifact_engine_free(engine);
+}
