@@ -3,6 +3,7 @@
 #include "image.h"
 #include "support.h"
 
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -52,6 +53,27 @@ TEST(open_bytes_copies_and_open_borrowed_does_not) {
     bytes_free(&original);
 }
 
+TEST(open_borrowed_bytes_of_any_alignment) {
+    bytes_t body = make_body("artifact", "1");
+    uint8_t *room = malloc(body.len + 16);
+    CHECK(room);
+    for (size_t shift = 0; shift < 16; shift++) {
+        memcpy(room + shift, body.data, body.len);
+        artifact_t *artifact = GARBAGE;
+        artifact_section_t section;
+        artifact_symbol_t symbol;
+        CHECK_OK(artifact_open_borrowed(room + shift, body.len, NULL, NULL, &artifact, &error));
+        check_is_the_body(artifact, &body);
+        CHECK_OK(artifact_section(artifact, 0, ".data", &section, &error));
+        CHECK(memcmp(section.bytes.data, "datadata", DATA_LEN) == 0);
+        CHECK_OK(artifact_symbol(artifact, 0, "answer", &symbol, &error));
+        CHECK(symbol.value == ANSWER_AT);
+        artifact_free(artifact);
+    }
+    free(room);
+    bytes_free(&body);
+}
+
 TEST(open_fd_leaves_the_descriptor_alone) {
     bytes_t body = make_body("artifact", "1");
     write_file(scratch("fd.cwasm"), body.data, body.len);
@@ -70,6 +92,20 @@ TEST(open_fd_leaves_the_descriptor_alone) {
     CHECK(unlink(scratch("fd.cwasm")) == 0);
     check_is_the_body(second, &body); /* duplicated: ours may go */
     artifact_free(second);
+    bytes_free(&body);
+}
+
+/* A file without a name, as a process gets it from another. */
+TEST(open_fd_of_memory) {
+    int fd = memfd_create("artifact", MFD_CLOEXEC);
+    if (fd < 0) SKIP("no memfd here");
+    bytes_t body = make_body("artifact", "1");
+    CHECK(write(fd, body.data, body.len) == (ssize_t)body.len);
+    artifact_t *artifact = GARBAGE;
+    CHECK_OK(artifact_open_fd(fd, NULL, NULL, &artifact, &error));
+    close(fd);
+    check_is_the_body(artifact, &body);
+    artifact_free(artifact);
     bytes_free(&body);
 }
 

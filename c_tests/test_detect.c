@@ -62,6 +62,14 @@ TEST(detect_longest_names) {
     bytes_free(&body);
 }
 
+TEST(detect_version_that_is_no_text) {
+    bytes_t body = make_body("artifact", "\xff\x1b");
+    artifact_detection_t detection = garbage();
+    CHECK_OK(artifact_detect_bytes(body.data, body.len, &detection, &error));
+    CHECK(detection.version_len == 2 && memcmp(detection.version, "\xff\x1b", 3) == 0);
+    bytes_free(&body);
+}
+
 /* Metadata isn't looked at: another version's may have any layout. */
 TEST(detect_any_layout) {
     bytes_t body = make_front("artifact", "99");

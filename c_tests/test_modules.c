@@ -173,6 +173,46 @@ TEST(modules_that_are_not_there) {
     bytes_free(&elf);
 }
 
+/* gABI: a symbol with SHN_XINDEX has its section in SHT_SYMTAB_SHNDX. */
+TEST(modules_extended_section_numbers_of_symbols) {
+    bytes_t body = make_body("artifact", "1");
+    /* .text becomes the table: a number for each symbol. */
+    uint8_t *table = body.data + section_at(&body, 0, TEXT), *symbols = body.data + section_at(&body, 0, SYMTAB);
+    uint8_t *answer = body.data + get_u64(symbols + offsetof(Elf64_Shdr, sh_offset)) + 2 * sizeof(Elf64_Sym);
+    uint8_t *numbers = body.data + get_u64(table + offsetof(Elf64_Shdr, sh_offset));
+    put_uint(table + offsetof(Elf64_Shdr, sh_type), SHT_SYMTAB_SHNDX, 4, false);
+    put_uint(table + offsetof(Elf64_Shdr, sh_link), SYMTAB, 4, false);
+    put_uint(table + offsetof(Elf64_Shdr, sh_size), SYMBOLS * 4, 8, false);
+    put_uint(answer + offsetof(Elf64_Sym, st_shndx), SHN_XINDEX, 2, false);
+    put_uint(numbers + 2 * 4, DATA, 4, false);
+    artifact_t *artifact = open_bytes(&body, NULL);
+    artifact_symbol_t symbol;
+    CHECK_OK(artifact_symbol(artifact, 0, "answer", &symbol, &error));
+    CHECK(symbol.section == DATA);
+    artifact_free(artifact);
+    bytes_free(&body);
+}
+
+/* Text given to C is UTF-8, whatever a file says. */
+TEST(modules_names_that_are_no_text) {
+    bytes_t body = make_body("artifact", "1");
+    char *names =
+        (char *)body.data + get_u64(body.data + section_at(&body, 0, SHSTRTAB) + offsetof(Elf64_Shdr, sh_offset));
+    char *strings =
+        (char *)body.data + get_u64(body.data + section_at(&body, 0, STRTAB) + offsetof(Elf64_Shdr, sh_offset));
+    names[3] = '\xff', strings[1] = '\xfe';
+    artifact_t *artifact = open_bytes(&body, NULL);
+    artifact_section_t section;
+    artifact_symbol_t symbol;
+    CHECK_OK(artifact_section_at(artifact, 0, TEXT, &section, &error));
+    CHECK_STR(section.name, ".t\xef\xbf\xbdxt");
+    CHECK_OK(artifact_symbol_at(artifact, 0, 1, &symbol, &error));
+    CHECK_STR(symbol.name, "\xef\xbf\xbd"
+                           "elper");
+    artifact_free(artifact);
+    bytes_free(&body);
+}
+
 TEST(modules_without_symbols_have_none) {
     bytes_t body = make_body("artifact", "1");
     put_uint(body.data + section_at(&body, 0, SYMTAB) + offsetof(Elf64_Shdr, sh_type), SHT_PROGBITS, 4, false);

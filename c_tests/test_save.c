@@ -5,6 +5,7 @@
 
 #include <signal.h>
 #include <sys/resource.h>
+#include <time.h>
 
 /* A folder of its own for each test, so that left-overs show. */
 static char folder[4200], target[4300];
@@ -250,6 +251,34 @@ TEST(save_that_runs_out_of_room) {
     CHECK(same_bytes(old.data, old.len, (const uint8_t *)"old", 3));
     bytes_free(&old);
     artifact_builder_free(builder);
+}
+
+/* Killed at any moment: the path holds the old file whole or the new one whole. */
+TEST(save_that_is_killed) {
+    artifact_builder_t *old = set_up(1), *new = set_up(2);
+    bytes_t before = serialize(old), after = serialize(new);
+    for (long i = 0; i < 60; i++) {
+        CHECK_OK(artifact_serialize_to_file(old, target, NULL, &error));
+        fflush(NULL);
+        pid_t child = fork();
+        CHECK(child >= 0);
+        if (child == 0) {
+            for (;;) {
+                artifact_serialize_to_file(new, target, NULL, NULL);
+                artifact_serialize_to_file(old, target, NULL, NULL);
+            }
+        }
+        struct timespec wait = {0, 50000 * (i % 40)};
+        nanosleep(&wait, NULL);
+        int status = 0;
+        CHECK(kill(child, SIGKILL) == 0 && waitpid(child, &status, 0) == child && WIFSIGNALED(status));
+        bytes_t found = read_file(target);
+        bool is_old = same_bytes(found.data, found.len, before.data, before.len);
+        CHECK(is_old || same_bytes(found.data, found.len, after.data, after.len));
+        bytes_free(&found);
+    }
+    artifact_builder_free(old), artifact_builder_free(new);
+    bytes_free(&before), bytes_free(&after);
 }
 
 /* ---- options ---- */

@@ -1,0 +1,181 @@
+/* Large artifacts: offsets beyond 4 GiB, memory that does not grow with payload, memory that runs out. */
+#include "check.h"
+#include "image.h"
+#include "support.h"
+
+#include <sys/mman.h>
+#include <sys/resource.h>
+
+/* An ELF of about `len` bytes, all but its ends zeros that take no memory until somebody reads them. */
+static uint8_t *make_huge(size_t len, size_t *total) {
+    bytes_t elf = make_elf((shape_t){.trailing = 8});
+    size_t headers = section_at(&elf, 0, NO_SECTION), table = SECTIONS * sizeof(Elf64_Shdr);
+    *total = len + table;
+    uint8_t *huge = mmap(NULL, *total, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    CHECK(huge != MAP_FAILED && len % 8 == 0);
+    memcpy(huge, elf.data, headers);
+    memcpy(huge + len, elf.data + headers, table);
+    put_uint(huge + offsetof(Elf64_Ehdr, e_shoff), len, 8, false);
+    bytes_free(&elf);
+    return huge;
+}
+
+/* Writes what isn't a large run of zeros; leaves holes for the rest. */
+typedef struct sparse_t {
+    int fd;
+    uint64_t at;
+    size_t largest;
+} sparse_t;
+
+static int write_sparse(void *context, const uint8_t *data, size_t len) {
+    sparse_t *to = context;
+    size_t ends = len > 65536 ? 16384 : len;
+    if (pwrite(to->fd, data, ends, (off_t)to->at) != (ssize_t)ends) return errno;
+    if (ends < len && pwrite(to->fd, data + len - ends, ends, (off_t)(to->at + len - ends)) != (ssize_t)ends)
+        return errno;
+    to->at += len;
+    if (len > to->largest) to->largest = len;
+    return 0;
+}
+
+/* Leaves room for so many more bytes of address space; false where something else manages it. */
+static bool limit_memory(size_t more) {
+#ifdef __SANITIZE_ADDRESS__
+    return (void)more, false;
+#endif
+    const char *preload = getenv("LD_PRELOAD");
+    if (preload && strstr(preload, "vgpreload")) return false;
+    unsigned long pages = 0;
+    FILE *statm = fopen("/proc/self/statm", "r");
+    if (!statm || fscanf(statm, "%lu", &pages) != 1) return false;
+    fclose(statm);
+    struct rlimit limit;
+    CHECK(getrlimit(RLIMIT_AS, &limit) == 0);
+    limit.rlim_cur = (rlim_t)pages * (rlim_t)sysconf(_SC_PAGESIZE) + more;
+    if (setrlimit(RLIMIT_AS, &limit) != 0) return false;
+    /* An emulator says yes and does nothing. */
+    void *more_than_that = mmap(NULL, 2 * more, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (more_than_that == MAP_FAILED) return true;
+    munmap(more_than_that, 2 * more);
+    return false;
+}
+
+enum { PAYLOAD = 256 << 20, LITTLE = 32 << 20 };
+
+TEST(large_payload_goes_out_without_a_copy) {
+    artifact_engine_t *engine = plain_engine();
+    artifact_builder_t *builder = new_builder(engine);
+    size_t len = 0;
+    uint8_t *elf = make_huge(PAYLOAD, &len);
+    sparse_t file = {.fd = open(scratch("huge"), O_RDWR | O_CREAT | O_TRUNC, 0600)};
+    bool limited = limit_memory(LITTLE);
+    CHECK_OK(artifact_builder_add_module(builder, elf, len, NULL, &error));
+    CHECK_OK(artifact_serialize_to(builder, write_sparse, &file, &error));
+    CHECK(file.at > len && file.largest > PAYLOAD / 2);
+    artifact_buffer_t *buffer = GARBAGE;
+    if (limited) {
+        CHECK_FAILS(artifact_serialize(builder, &buffer, &error), ARTIFACT_NO_MEMORY, "memory");
+        CHECK(buffer == NULL);
+    }
+    /* Opening and reading settings needs no mapping; the module's bytes do. */
+    artifact_t *artifact = open_path(scratch("huge"), engine);
+    CHECK(artifact_file_len(artifact) == file.at);
+    CHECK_OK(artifact_check_compat(artifact, engine, &error));
+    artifact_module_t module;
+    memset(&module, 0x5a, sizeof module);
+    if (limited) {
+        CHECK_FAILS(artifact_module(artifact, 0, &module, &error), ARTIFACT_NO_MEMORY, "");
+        CHECK(module.bytes.data == NULL && module.bytes.len == 0);
+    } else {
+        CHECK_OK(artifact_module(artifact, 0, &module, &error));
+        CHECK(module.bytes.len >= len);
+    }
+    artifact_free(artifact);
+    artifact_builder_free(builder);
+    artifact_engine_free(engine);
+    munmap(elf, len);
+    close(file.fd);
+}
+
+TEST(large_copies_that_memory_does_not_hold) {
+    size_t len = 0;
+    uint8_t *elf = make_huge(PAYLOAD, &len);
+    if (!limit_memory(LITTLE)) SKIP("address space can't be limited here");
+    artifact_t *artifact = GARBAGE;
+    CHECK_FAILS(artifact_open_bytes(elf, len, NULL, NULL, &artifact, &error), ARTIFACT_NO_MEMORY, "memory");
+    CHECK(artifact == NULL);
+    munmap(elf, len);
+}
+
+/* Counts in a small file that ask for much more memory than there is: an error of the file, not of memory. */
+TEST(large_counts_in_small_files) {
+    bytes_t body = make_front("artifact", "1");
+    add_settings(&body, HOST_TARGET);
+    add_u64(&body, UINT64_C(1) << 33);
+    bytes_grow(&body, 1 << 16);
+    (void)limit_memory(LITTLE); /* where it can't be, this is worth less */
+    artifact_t *artifact = GARBAGE;
+    artifact_status_t status = artifact_open_bytes(body.data, body.len, NULL, NULL, &artifact, NULL);
+    CHECK(status == ARTIFACT_CORRUPT || status == ARTIFACT_TRUNCATED || status == ARTIFACT_LIMIT);
+    CHECK(artifact == NULL);
+    bytes_free(&body);
+}
+
+/* The second module lies beyond 4 GiB. */
+TEST(large_offsets) {
+    if (sizeof(void *) < 8) SKIP("no room to map 5 GiB");
+    const uint64_t far = UINT64_C(5) << 30;
+    bytes_t elf = make_elf((shape_t){.fill = 7}), tail = {0}, front = bytes_copy(elf.data, elf.len);
+    add_u64(&front, far);
+    bytes_add(&tail, elf.data, elf.len);
+    add_header(&tail, "artifact", "1");
+    add_settings(&tail, HOST_TARGET);
+    add_no_types(&tail);
+    int fd = open(scratch("far"), O_RDWR | O_CREAT | O_TRUNC, 0600);
+    CHECK(fd >= 0 && pwrite(fd, front.data, front.len, 0) == (ssize_t)front.len);
+    if (pwrite(fd, tail.data, tail.len, (off_t)far) != (ssize_t)tail.len) SKIP("no files of 5 GiB here");
+    artifact_engine_t *engine = plain_engine();
+    artifact_t *artifact = open_path(scratch("far"), engine);
+    artifact_module_t module;
+    artifact_section_t section;
+    CHECK(artifact_module_count(artifact) == 2 && artifact_file_len(artifact) == far + tail.len);
+    CHECK_OK(artifact_module(artifact, 1, &module, &error));
+    CHECK(module.offset == far && same_bytes(module.bytes.data, module.bytes.len, elf.data, elf.len));
+    CHECK_OK(artifact_section(artifact, 1, ".text", &section, &error));
+    CHECK(section.bytes.len == TEXT_LEN && section.bytes.data[0] == 7);
+    artifact_free(artifact);
+    /* An error in there says where. */
+    uint8_t byte = 0;
+    CHECK(pwrite(fd, &byte, 1, (off_t)far) == 1);
+    artifact_error_t *error = NULL;
+    CHECK_STATUS(artifact_open_file(scratch("far"), engine, NULL, &artifact, &error), ARTIFACT_CORRUPT);
+    CHECK(artifact_error_offset(error) == far);
+    artifact_error_free(error);
+    artifact_engine_free(engine);
+    close(fd);
+    bytes_free(&elf), bytes_free(&tail), bytes_free(&front);
+}
+
+TEST(large_number_of_modules) {
+    enum { MANY = 2000 };
+    bytes_t elf = make_elf((shape_t){0});
+    artifact_engine_t *engine = plain_engine();
+    artifact_builder_t *builder = new_builder(engine);
+    for (size_t i = 0; i < MANY; i++) {
+        size_t index = 0;
+        CHECK_OK(artifact_builder_add_module(builder, elf.data, elf.len, &index, &error));
+        CHECK(index == i);
+    }
+    bytes_t body = serialize(builder);
+    artifact_t *artifact = open_bytes(&body, engine);
+    CHECK(artifact_module_count(artifact) == MANY && artifact_main_module(artifact) == MANY - 1);
+    for (size_t i = 0; i < MANY; i += 99) {
+        artifact_module_t module;
+        CHECK_OK(artifact_module(artifact, i, &module, &error));
+        CHECK(same_bytes(module.bytes.data, module.bytes.len, elf.data, elf.len));
+    }
+    artifact_free(artifact);
+    artifact_builder_free(builder);
+    artifact_engine_free(engine);
+    bytes_free(&elf), bytes_free(&body);
+}
