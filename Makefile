@@ -14,7 +14,7 @@ test: ## Every test: Rust, C against both libraries, valgrind, sanitizers, progr
 
 bench: ## How long opening takes, against the raw system calls
 	@scripts/setup demo
-	@cargo bench --locked
+	@benches/run
 
 deb: ## Debian packages, in target/deb
 	@scripts/setup deb
