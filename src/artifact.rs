@@ -13,6 +13,7 @@ use crate::format::body::{Head, LINK_SIZE, Place, walk};
 use crate::format::elf::Module;
 use crate::format::metadata::Metadata;
 use crate::limits::MAX_METADATA;
+use crate::memory;
 use crate::report::Report;
 use crate::storage::{Part, Region, Window};
 use crate::trust::verify::verify;
@@ -324,9 +325,8 @@ fn read_tail(
     let mut bite = FIRST_BITE.min(limit);
     loop {
         let size = rest.min(bite);
-        let mut buffer = Vec::new();
         let room = usize::try_from(size).unwrap_or(usize::MAX);
-        buffer.try_reserve_exact(room).map_err(|_| Error::no_memory(format!("{size} bytes of Metadata")))?;
+        let mut buffer = memory::with_room(room, "Metadata")?;
         match window.rest(offset).filter(|bytes| bytes.len() == room) {
             Some(bytes) => buffer.extend_from_slice(bytes),
             None => {

@@ -15,6 +15,7 @@ use crate::format::metadata::Fields;
 use crate::format::types::{EntityType, FuncType, InstanceType, ModuleType, Types, WasmType, check_index};
 use crate::format::upvars::Upvars;
 use crate::limits::MAX_MODULES;
+use crate::memory;
 use crate::storage::{Mapping, Sync, replace};
 
 /// An artifact being made. Borrows the modules that it is given for `'m`.
@@ -138,8 +139,7 @@ impl<'m> Builder<'m> {
             Bytes::Mapped(mapping) => mapping.bytes(),
         })
         .map_err(|error| error.within("module"))?;
-        parts.modules.try_reserve(1).map_err(|_| Error::no_memory("the list of modules"))?;
-        parts.modules.push(Stored { bytes, image });
+        memory::push(&mut parts.modules, Stored { bytes, image }, "the list of modules")?;
         Ok(index)
     }
 
@@ -233,7 +233,7 @@ impl<'m> Builder<'m> {
         self.with_pieces(|pieces| {
             let len: usize = pieces.iter().map(|piece| piece.len()).sum();
             // One more, so that C gets a NUL behind it without another copy.
-            bytes.try_reserve_exact(len + 1).map_err(|_| Error::no_memory(format!("an artifact of {len} bytes")))?;
+            bytes = memory::with_room(len + 1, "the whole artifact")?;
             pieces.iter().for_each(|piece| bytes.extend_from_slice(piece));
             Ok(())
         })?;

@@ -8,6 +8,7 @@ pub mod error;
 pub mod ffi;
 pub mod format;
 pub mod limits;
+pub mod memory;
 pub mod report;
 pub mod storage;
 pub mod trust;

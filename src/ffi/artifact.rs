@@ -243,7 +243,7 @@ pub unsafe extern "C" fn artifact_producer(artifact: *const artifact_t) -> *cons
     infallible(std::ptr::null(), || {
         // SAFETY: the header's rule for pointers.
         let artifact = unsafe { handle(artifact, "artifact") };
-        artifact.map_or(std::ptr::null(), |found| found.texts.get(found.artifact.producer().as_bytes()))
+        artifact.and_then(|found| found.texts.get(found.artifact.producer().as_bytes())).unwrap_or(std::ptr::null())
     })
 }
 

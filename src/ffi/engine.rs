@@ -69,13 +69,13 @@ impl artifact_flag_t {
     pub(super) const EMPTY: artifact_flag_t =
         artifact_flag_t { name: std::ptr::null(), kind: 0, value: 0, text: std::ptr::null() };
 
-    pub(super) fn of(texts: &Texts, name: &str, flag: Flag<&str>) -> artifact_flag_t {
+    pub(super) fn of(texts: &Texts, name: &str, flag: Flag<&str>) -> Result<artifact_flag_t> {
         let (kind, value, text) = match flag {
-            Flag::Enum(word) => (artifact_flag_kind_t::ARTIFACT_FLAG_ENUM, 0, texts.get(word.as_bytes())),
+            Flag::Enum(word) => (artifact_flag_kind_t::ARTIFACT_FLAG_ENUM, 0, texts.get(word.as_bytes())?),
             Flag::Num(number) => (artifact_flag_kind_t::ARTIFACT_FLAG_NUM, number.into(), std::ptr::null()),
             Flag::Bool(on) => (artifact_flag_kind_t::ARTIFACT_FLAG_BOOL, on.into(), std::ptr::null()),
         };
-        artifact_flag_t { name: texts.get(name.as_bytes()), kind: kind as u32, value, text }
+        Ok(artifact_flag_t { name: texts.get(name.as_bytes())?, kind: kind as u32, value, text })
     }
 }
 
@@ -397,7 +397,7 @@ unsafe fn engine_text(engine: *const artifact_engine_t, get: impl FnOnce(&Engine
     infallible(std::ptr::null(), || {
         // SAFETY: the header's rule for pointers.
         let engine = unsafe { handle(engine, "engine") };
-        engine.map_or(std::ptr::null(), |engine| engine.texts.get(get(&engine.engine).as_bytes()))
+        engine.and_then(|engine| engine.texts.get(get(&engine.engine).as_bytes())).unwrap_or(std::ptr::null())
     })
 }
 
@@ -462,7 +462,7 @@ pub unsafe extern "C" fn artifact_engine_flag_at(
             let artifact_engine_t { engine, texts } = handle(engine, "engine")?;
             let flags = engine.flags(flag_map(map)?);
             let (name, value) = flags.iter().nth(index).ok_or_else(|| past_the_end("flag", index, flags.len()))?;
-            *flag = artifact_flag_t::of(texts, name, value.borrowed());
+            *flag = artifact_flag_t::of(texts, name, value.borrowed())?;
             Ok(())
         })
     }
@@ -484,7 +484,7 @@ pub unsafe extern "C" fn artifact_engine_flag(
             let artifact_engine_t { engine, texts } = handle(engine, "engine")?;
             let name = text(name, "name")?;
             let value = engine.flags(flag_map(map)?).get(name).ok_or_else(|| no_flag(name))?;
-            *flag = artifact_flag_t::of(texts, name, value.borrowed());
+            *flag = artifact_flag_t::of(texts, name, value.borrowed())?;
             Ok(())
         })
     }

@@ -23,7 +23,7 @@ impl artifact_error_t {
     pub(super) fn boxed(error: &Error) -> *mut artifact_error_t {
         Box::into_raw(Box::new(artifact_error_t {
             status: error.status(),
-            message: c_string(error.message().as_bytes()),
+            message: c_string(error.message().as_bytes()).unwrap_or_default(),
             offset: error.offset().unwrap_or(u64::MAX),
             errno: error.errno(),
             missing: Vec::new(),

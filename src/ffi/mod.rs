@@ -30,3 +30,18 @@ pub mod module;
 pub mod report;
 
 pub mod detect;
+
+#[cfg(test)]
+mod tests {
+    /// What the header promises of const handles.
+    #[test]
+    fn handles_can_be_shared_and_sent() {
+        fn shared<T: Send + Sync>() {}
+        shared::<super::engine::artifact_engine_t>();
+        shared::<super::builder::artifact_builder_t>();
+        shared::<super::artifact::artifact_t>();
+        shared::<super::report::artifact_report_t>();
+        shared::<super::buffer::artifact_buffer_t>();
+        shared::<super::error::artifact_error_t>();
+    }
+}

@@ -92,7 +92,7 @@ const NO_SYMBOL: artifact_symbol_t =
 
 fn section_of(texts: &Texts, section: &Section<'_>, image: &[u8]) -> Result<artifact_section_t> {
     Ok(artifact_section_t {
-        name: texts.get(section.name),
+        name: texts.get(section.name)?,
         bytes: artifact_slice_t::of(section.bytes(image)?),
         offset: section.offset,
         size: section.size,
@@ -103,15 +103,15 @@ fn section_of(texts: &Texts, section: &Section<'_>, image: &[u8]) -> Result<arti
     })
 }
 
-fn symbol_of(texts: &Texts, symbol: &Symbol<'_>) -> artifact_symbol_t {
-    artifact_symbol_t {
-        name: texts.get(symbol.name),
+fn symbol_of(texts: &Texts, symbol: &Symbol<'_>) -> Result<artifact_symbol_t> {
+    Ok(artifact_symbol_t {
+        name: texts.get(symbol.name)?,
         value: symbol.value,
         size: symbol.size,
         section: symbol.section,
         r#type: symbol.kind.into(),
         binding: symbol.binding.into(),
-    }
+    })
 }
 
 /// Reads an artifact in `body`; the shape of every function here.
@@ -267,7 +267,7 @@ pub unsafe extern "C" fn artifact_symbol_at(
         let symbol = out(symbol, "symbol", NO_SYMBOL);
         read(artifact, error, |artifact, texts| {
             let found = artifact.module(module)?.symbols()?.get(index)?;
-            *symbol? = symbol_of(texts, &found);
+            *symbol? = symbol_of(texts, &found)?;
             Ok(())
         })
     }
@@ -287,7 +287,7 @@ pub unsafe extern "C" fn artifact_symbol(
         let symbol = out(symbol, "symbol", NO_SYMBOL);
         read(artifact, error, |artifact, texts| {
             let found = artifact.module(module)?.symbols()?.named(text(name, "name")?.as_bytes())?;
-            *symbol? = symbol_of(texts, &found);
+            *symbol? = symbol_of(texts, &found)?;
             Ok(())
         })
     }

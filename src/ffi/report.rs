@@ -119,10 +119,10 @@ pub unsafe extern "C" fn artifact_report_at(
             let found = findings.get(index).ok_or_else(|| past_the_end("report", index, findings.len()))?;
             *entry = artifact_report_entry_t {
                 kind: found.kind as u32,
-                setting: texts.get(found.setting.as_bytes()),
-                artifact_value: texts.get(found.artifact.as_bytes()),
-                engine_value: texts.get(found.engine.as_bytes()),
-                sentence: texts.get(found.sentence.as_bytes()),
+                setting: texts.get(found.setting.as_bytes())?,
+                artifact_value: texts.get(found.artifact.as_bytes())?,
+                engine_value: texts.get(found.engine.as_bytes())?,
+                sentence: texts.get(found.sentence.as_bytes())?,
             };
             Ok(())
         })

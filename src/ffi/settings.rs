@@ -82,7 +82,7 @@ pub unsafe extern "C" fn artifact_target(
     unsafe {
         let target = out(target, "target", std::ptr::null());
         read(artifact, error, |metadata, texts| {
-            *target? = texts.get(metadata.target.as_bytes());
+            *target? = texts.get(metadata.target.as_bytes())?;
             Ok(())
         })
     }
@@ -121,7 +121,7 @@ pub unsafe extern "C" fn artifact_flag_at(
         read(artifact, error, |metadata, texts| {
             let flags = flags(metadata, map)?.sorted();
             let (name, value) = flags.get(index).ok_or_else(|| past_the_end("flag", index, flags.len()))?;
-            *flag? = artifact_flag_t::of(texts, name, *value);
+            *flag? = artifact_flag_t::of(texts, name, *value)?;
             Ok(())
         })
     }
@@ -142,7 +142,7 @@ pub unsafe extern "C" fn artifact_flag(
         read(artifact, error, |metadata, texts| {
             let name = text(name, "name")?;
             let value = flags(metadata, map)?.get(name).ok_or_else(|| no_flag(name))?;
-            *flag? = artifact_flag_t::of(texts, name, value);
+            *flag? = artifact_flag_t::of(texts, name, value)?;
             Ok(())
         })
     }
@@ -385,7 +385,7 @@ fn named(
     outs: (&mut *const c_char, &mut artifact_entity_t),
 ) -> Result<()> {
     let (name, entity) = map.0.get(index).ok_or_else(|| past_the_end(what, index, map.0.len()))?;
-    *outs.0 = texts.get(name.as_bytes());
+    *outs.0 = texts.get(name.as_bytes())?;
     *outs.1 = artifact_entity_t::of(entity);
     Ok(())
 }

@@ -4,29 +4,48 @@ use std::collections::HashSet;
 use std::ffi::{CString, c_char};
 use std::sync::Mutex;
 
+use crate::error::{Error, Result, Status};
+use crate::memory;
+
 /// The texts that a handle has given out.
 #[derive(Debug, Default)]
 pub(super) struct Texts(Mutex<HashSet<CString>>);
 
 impl Texts {
     /// The text as C sees it. A NUL inside, which only a damaged or hostile file has, and what isn't UTF-8 become U+FFFD.
-    pub fn get(&self, text: &[u8]) -> *const c_char {
-        let text = c_string(text);
+    pub fn get(&self, text: &[u8]) -> Result<*const c_char> {
+        let text = c_string(text)?;
         let mut known = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some(found) = known.get(&text) {
-            return found.as_ptr();
+            return Ok(found.as_ptr());
         }
         // The bytes lie on the heap: moving the CString into the set doesn't move them.
         let pointer = text.as_ptr();
+        known.try_reserve(1).map_err(|_| Error::no_memory("a text"))?;
         known.insert(text);
-        pointer
+        Ok(pointer)
     }
 }
 
 /// The text with a NUL at its end.
-pub fn c_string(text: &[u8]) -> CString {
-    let lossy = String::from_utf8_lossy(text);
-    CString::new(lossy.as_ref()).or_else(|_| CString::new(lossy.replace('\0', "\u{fffd}"))).unwrap_or_default()
+pub fn c_string(text: &[u8]) -> Result<CString> {
+    const REPLACEMENT: &str = "\u{fffd}";
+    // What replaces one byte is three long.
+    let bad = |text: &[u8]| text.utf8_chunks().map(|chunk| chunk.invalid().len()).sum::<usize>();
+    let room = text.len() + 2 * (bad(text) + text.iter().filter(|byte| **byte == 0).count()) + 1;
+    let mut bytes = memory::with_room(room, "a text")?;
+    for chunk in text.utf8_chunks() {
+        for (at, part) in chunk.valid().split('\0').enumerate() {
+            if at > 0 {
+                bytes.extend_from_slice(REPLACEMENT.as_bytes());
+            }
+            bytes.extend_from_slice(part.as_bytes());
+        }
+        if !chunk.invalid().is_empty() {
+            bytes.extend_from_slice(REPLACEMENT.as_bytes());
+        }
+    }
+    CString::new(bytes).map_err(|_| Error::new(Status::Internal, "a NUL was left in a text"))
 }
 
 #[cfg(test)]
@@ -36,11 +55,11 @@ mod tests {
     #[test]
     fn the_same_text_is_given_out_once() {
         let texts = Texts::default();
-        let first = texts.get(b"avx2");
+        let first = texts.get(b"avx2").unwrap();
         for number in 0..1000 {
-            texts.get(format!("{number}").as_bytes());
+            texts.get(format!("{number}").as_bytes()).unwrap();
         }
-        assert_eq!(first, texts.get(b"avx2"));
-        assert_eq!(c_string(b"a\0b\xff").to_str().unwrap(), "a\u{fffd}b\u{fffd}");
+        assert_eq!(first, texts.get(b"avx2").unwrap());
+        assert_eq!(c_string(b"a\0b\xff").unwrap().to_str().unwrap(), "a\u{fffd}b\u{fffd}");
     }
 }

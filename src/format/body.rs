@@ -4,6 +4,7 @@ use super::elf::{self, Extent};
 use super::{Fetch, align_up};
 use crate::error::{Error, Result, Status, quote};
 use crate::limits::{MAX_MODULES, MAX_PRODUCER, MAX_VERSION};
+use crate::memory;
 
 /// The link word that says that no ELF follows.
 pub const TERMINATOR: u64 = u64::MAX;
@@ -64,9 +65,8 @@ pub fn walk(fetch: &mut impl Fetch, len: u64) -> Result<Vec<Place>> {
             let message = format!("number of modules: expected at most {MAX_MODULES}, found more");
             return Err(Error::new(Status::Limit, message).at(offset));
         }
-        places.try_reserve(1).map_err(|_| Error::no_memory("the list of modules"))?;
         let place = Place { offset, extent };
-        places.push(place);
+        memory::push(&mut places, place, "the list of modules")?;
         let position = place.end();
         if position == len && places.len() == 1 {
             let message = "expected an artifact, found an ELF file with nothing behind its section headers";

@@ -13,6 +13,7 @@ use object::{Endianness, SectionIndex, SymbolIndex};
 use super::{Fetch, align_up};
 use crate::error::{Error, Result, Status, quote};
 use crate::limits::{MAX_ALIGN, MAX_SECTIONS, SEGMENT_ALIGN};
+use crate::memory;
 
 /// Size of an ELF64 file header, and of a section header too.
 pub const HEADER_SIZE: usize = size_of::<FileHeader64<Endianness>>();
@@ -203,8 +204,7 @@ impl Image {
         let table = bytes.get(start..extent.len as usize).ok_or_else(overflow)?;
         raw.e_shoff.set(module.order, moved);
         let padding = (moved - available) as usize;
-        let mut tail = Vec::new();
-        tail.try_reserve_exact(padding + table.len()).map_err(|_| Error::no_memory("a section header table"))?;
+        let mut tail = memory::with_room(padding + table.len(), "a section header table")?;
         tail.resize(padding, 0);
         tail.extend_from_slice(table);
         Ok(Image { head: pod::bytes_of(&raw).to_vec(), tail, align })
@@ -401,17 +401,16 @@ impl<'a> Module<'a> {
         let mut tables = Vec::new();
         for header in self.sections.iter() {
             let Some((entries, _)) = header.rela(self.order, self.bytes).map_err(malformed)? else { continue };
-            let mut places = Vec::new();
-            places.try_reserve_exact(entries.len()).map_err(|_| Error::no_memory("relocations"))?;
-            places.extend(
-                entries.iter().map(|entry| (entry.r_offset(self.order), u64::from(entry.r_sym(self.order, mips64el)))),
-            );
-            tables.push(Relocations {
+            let places =
+                entries.iter().map(|entry| (entry.r_offset(self.order), u64::from(entry.r_sym(self.order, mips64el))));
+            let entries = memory::collect(places, "relocations")?;
+            let table = Relocations {
                 name: self.sections.section_name(self.order, header).unwrap_or_default(),
                 target: header.sh_info(self.order) as usize,
                 relocatable,
-                entries: places,
-            });
+                entries,
+            };
+            memory::push(&mut tables, table, "relocations")?;
         }
         Ok(tables)
     }

@@ -7,6 +7,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::wire::Map;
+use crate::error::Result;
+use crate::memory;
 
 /// The value of one compiler flag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,22 +52,22 @@ pub struct Flags<'a> {
 
 impl<'a> Flags<'a> {
     /// Takes the entries in the order of the file.
-    #[must_use]
-    pub fn new(wire: Map<&'a str, Flag<&'a str>>) -> Flags<'a> {
-        let tidy = (!wire.0.is_sorted_by(|(a, _), (b, _)| a < b)).then(|| {
-            let mut entries = wire.0.clone();
-            entries.sort_by(|(a, _), (b, _)| a.cmp(b));
-            // Of a duplicate name the last wins: keep it in the first's place.
-            entries.dedup_by(|later, first| {
-                let same = later.0 == first.0;
-                if same {
-                    *first = *later;
-                }
-                same
-            });
-            entries
-        });
-        Flags { wire, tidy }
+    ///
+    /// # Errors
+    ///
+    /// NO_MEMORY, which only a file with names out of order can come to.
+    pub fn new(wire: Map<&'a str, Flag<&'a str>>) -> Result<Flags<'a>> {
+        if wire.0.is_sorted_by(|(a, _), (b, _)| a < b) {
+            return Ok(Flags { wire, tidy: None });
+        }
+        // Equal names stay in the order of the file, so that the last of them comes last.
+        let what = "a flag map whose names are out of order";
+        let mut order = memory::collect(wire.0.iter().enumerate(), what)?;
+        order.sort_unstable_by_key(|(at, (name, _))| (*name, *at));
+        let last_of_a_name = order.chunk_by(|(_, a), (_, b)| a.0 == b.0).filter_map(|same| same.last());
+        let mut tidy = memory::with_room(order.len(), what)?;
+        tidy.extend(last_of_a_name.map(|(_, entry)| **entry));
+        Ok(Flags { tidy: Some(tidy), wire })
     }
 
     /// The entries as the file has them.
@@ -170,7 +172,7 @@ mod tests {
     #[test]
     fn the_last_of_a_duplicate_name_wins() {
         let wire = vec![("b", Flag::Num(1)), ("a", Flag::Num(2)), ("b", Flag::Num(3))];
-        let flags = Flags::new(Map(wire));
+        let flags = Flags::new(Map(wire)).unwrap();
         assert!(!flags.is_tidy());
         assert_eq!(flags.sorted(), [("a", Flag::Num(2)), ("b", Flag::Num(3))]);
         assert_eq!(flags.get("b"), Some(Flag::Num(3)));

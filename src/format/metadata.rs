@@ -36,8 +36,8 @@ impl<'a> Metadata<'a> {
     pub fn decode(bytes: &'a [u8]) -> Result<(Metadata<'a>, usize)> {
         let decoder = Decoder::new(bytes);
         let target = decoder.field("target")?;
-        let shared_flags = Flags::new(decoder.field("shared_flags")?);
-        let isa_flags = Flags::new(decoder.field("isa_flags")?);
+        let shared_flags = Flags::new(decoder.field("shared_flags")?)?;
+        let isa_flags = Flags::new(decoder.field("isa_flags")?)?;
         let tunables = decoder.field("tunables")?;
         let features = decoder.field("features")?;
         let mut upvars = Upvars::default();
@@ -121,5 +121,102 @@ struct Entries<'f>(&'f [(&'f str, Flag<&'f str>)]);
 impl Serialize for Entries<'_> {
     fn serialize<Z: serde::Serializer>(&self, serializer: Z) -> std::result::Result<Z::Ok, Z::Error> {
         serializer.collect_map(self.0.iter().copied())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Status;
+
+    /// Metadata without anything in it.
+    fn empty() -> Vec<u8> {
+        let mut bytes = Vec::new();
+        Fields::<String> {
+            target: "",
+            shared_flags: &[],
+            isa_flags: &[],
+            tunables: &Tunables::default(),
+            features: &Features::default(),
+            upvars: &Upvars::default(),
+            types: &Types::default(),
+        }
+        .encode(&mut bytes)
+        .unwrap();
+        bytes
+    }
+
+    /// Where each count stands in empty Metadata: target, both flag maps, upvars, three tables of types.
+    const COUNTS: [usize; 7] = [0, 8, 16, 24 + 39 + 11, 82, 90, 98];
+
+    #[test]
+    fn empty_metadata_is_as_long_as_its_counts_and_switches() {
+        let bytes = empty();
+        assert_eq!(bytes.len(), 7 * 8 + 39 + 11);
+        let (metadata, len) = Metadata::decode(&bytes).unwrap();
+        assert_eq!((metadata.target, len), ("", bytes.len()));
+        let longer = [&bytes[..], b"whatever follows"].concat();
+        assert_eq!(Metadata::decode(&longer).unwrap().1, bytes.len());
+    }
+
+    #[test]
+    fn counts_that_nothing_backs_are_errors_at_their_place() {
+        for at in COUNTS {
+            for count in [1, 1 << 32, 1 << 40, 1 << 63, u64::MAX] {
+                let mut bytes = empty();
+                bytes[at..at + 8].copy_from_slice(&u64::to_le_bytes(count));
+                // Zeros for the items to be decoded from: they must not be taken for granted either.
+                bytes.resize(4096, 0);
+                let Err(error) = Metadata::decode(&bytes) else {
+                    assert_eq!(count, 1, "count {count} at {at}");
+                    continue;
+                };
+                assert!(matches!(error.status(), Status::Truncated | Status::Corrupt), "{count} at {at}: {error}");
+                assert!(error.offset().is_some_and(|offset| offset <= 4096), "{count} at {at}: {error}");
+                assert!(error.message().starts_with("Metadata, "), "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn upvars_nest_to_the_limit_and_no_deeper() {
+        let nested = |levels: usize| {
+            let mut bytes = empty();
+            let mut upvars = Vec::new();
+            for _ in 0..levels {
+                upvars.extend(1u64.to_le_bytes());
+                upvars.extend([0; 16]); // module 0, no artifact_upvars
+            }
+            upvars.extend([0; 8]);
+            bytes.splice(74..82, upvars);
+            bytes
+        };
+        for levels in [1, 100] {
+            let bytes = nested(levels);
+            let (metadata, _) = Metadata::decode(&bytes).unwrap();
+            assert_eq!(metadata.upvars.nodes().len(), levels);
+            metadata.check(1).unwrap();
+            assert_eq!(metadata.check(0).unwrap_err().status(), Status::Corrupt);
+            let mut encoded = Vec::new();
+            metadata.fields().encode(&mut encoded).unwrap();
+            assert_eq!(encoded, bytes);
+        }
+        for levels in [101, 100_000] {
+            assert_eq!(Metadata::decode(&nested(levels)).unwrap_err().status(), Status::Limit);
+        }
+    }
+
+    #[test]
+    fn wrong_tags_and_text_are_corrupt() {
+        let mut bytes = empty();
+        bytes[24 + 32] = 2; // generate_native_debuginfo
+        let error = Metadata::decode(&bytes).unwrap_err();
+        assert_eq!((error.status(), error.offset()), (Status::Corrupt, Some(24 + 33)));
+        assert_eq!(error.message(), "Metadata, tunables: expected a bool of 0 or 1, found 2");
+
+        let mut bytes = empty();
+        bytes[0] = 1;
+        bytes.insert(8, 0xff);
+        assert_eq!(Metadata::decode(&bytes).unwrap_err().message(), "Metadata, target: expected UTF-8 text");
     }
 }

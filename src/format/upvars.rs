@@ -9,6 +9,7 @@ use serde::ser::{Serialize, SerializeSeq, SerializeStruct, Serializer};
 use super::wire;
 use crate::error::{Error, Result, Status};
 use crate::limits::MAX_UPVAR_DEPTH;
+use crate::memory;
 
 /// One upvar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,10 +69,9 @@ impl Upvars {
         let narrow = |count: usize| u32::try_from(count).map_err(|_| Error::no_memory("upvars"));
         let index = narrow(self.nodes.len())?;
         let (first, count) = (narrow(self.modules.len())?, narrow(artifact_upvars.len())?);
-        self.nodes.try_reserve(1).map_err(|_| Error::no_memory("upvars"))?;
         self.modules.try_reserve(artifact_upvars.len()).map_err(|_| Error::no_memory("upvars"))?;
         self.modules.extend_from_slice(artifact_upvars);
-        self.nodes.push(Upvar { parent, module, first, count, depth });
+        memory::push(&mut self.nodes, Upvar { parent, module, first, count, depth }, "upvars")?;
         Ok(index)
     }
 

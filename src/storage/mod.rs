@@ -16,6 +16,7 @@ pub use save::{Sync, replace};
 
 use crate::error::{Error, Result, Status, quote};
 use crate::format::Fetch;
+use crate::memory;
 
 /// A run of bytes that an artifact lies in: a file or a part of one, or memory.
 #[derive(Debug)]
@@ -131,8 +132,7 @@ impl Region {
         let (base, len) = part.of(bytes.len() as u64)?;
         // Both fit: they lie within a slice.
         let bytes = bytes.get(base as usize..(base + len) as usize).unwrap_or(&[]);
-        let mut owned = Vec::new();
-        owned.try_reserve_exact(bytes.len()).map_err(|_| Error::no_memory(format!("{len} bytes to be copied")))?;
+        let mut owned = memory::with_room(bytes.len(), "a copy of the artifact")?;
         owned.extend_from_slice(bytes);
         Ok(Region { backing: Backing::Owned(owned), base, len })
     }

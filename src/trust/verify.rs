@@ -11,6 +11,7 @@ use crate::format::body::{self, Place};
 use crate::format::elf::{Module, Section};
 use crate::format::metadata::Metadata;
 use crate::format::types::EntityType;
+use crate::memory;
 use crate::report::{Finding, Kind, Report};
 
 /// Verifies every link, bound and table of an artifact.
@@ -32,7 +33,7 @@ pub fn verify(artifact: &Artifact) -> Result<Report> {
         sections(&mut report, artifact, index, &module).map_err(|error| locate(error, artifact, index, place))?;
         previous = Some(place);
     }
-    tidy(&mut report, metadata);
+    tidy(&mut report, metadata)?;
     let (end, len) = (artifact.body_end(), artifact.len());
     if end < len {
         let count = len - end;
@@ -94,8 +95,7 @@ fn machine(report: &mut Report, metadata: &Metadata<'_>, index: usize, place: &P
 
 fn sections(report: &mut Report, artifact: &Artifact, index: usize, module: &Module<'_>) -> Result<()> {
     let bytes = artifact.module_bytes(index)?;
-    let mut found = Vec::new();
-    found.try_reserve_exact(module.section_count()).map_err(|_| Error::no_memory("the list of sections"))?;
+    let mut found = memory::with_room(module.section_count(), "the list of sections")?;
     for number in 0..module.section_count() {
         let section = module.section(number)?;
         section.check_inside(bytes)?;
@@ -110,7 +110,7 @@ fn sections(report: &mut Report, artifact: &Artifact, index: usize, module: &Mod
         }
         found.push(section);
     }
-    overlaps(report, index, &found);
+    overlaps(report, index, &found)?;
     let symbols = module.symbols()?;
     for number in 0..symbols.count() {
         symbols.get(number)?;
@@ -119,12 +119,12 @@ fn sections(report: &mut Report, artifact: &Artifact, index: usize, module: &Mod
 }
 
 /// Sections that share bytes, as when somebody widens `.text` over its neighbours.
-fn overlaps(report: &mut Report, index: usize, sections: &[Section<'_>]) {
-    let mut spans: Vec<_> = sections
+fn overlaps(report: &mut Report, index: usize, sections: &[Section<'_>]) -> Result<()> {
+    let spans = sections
         .iter()
         .filter(|section| section.kind != elf::SHT_NOBITS.0 && section.kind != elf::SHT_NULL.0 && section.size > 0)
-        .map(|section| (section.offset, section.offset.saturating_add(section.size), section.name))
-        .collect();
+        .map(|section| (section.offset, section.offset.saturating_add(section.size), section.name));
+    let mut spans = memory::collect(spans, "the list of sections")?;
     spans.sort_unstable();
     for pair in spans.windows(2) {
         if let [(_, end, name), (start, _, next)] = pair
@@ -137,6 +137,7 @@ fn overlaps(report: &mut Report, index: usize, sections: &[Section<'_>]) {
             report.findings.push(oddity(Kind::Section, name, sentence));
         }
     }
+    Ok(())
 }
 
 fn relocations(
@@ -172,7 +173,7 @@ fn relocations(
     Ok(())
 }
 
-fn tidy(report: &mut Report, metadata: &Metadata<'_>) {
+fn tidy(report: &mut Report, metadata: &Metadata<'_>) -> Result<()> {
     for (name, flags) in [("shared_flags", &metadata.shared_flags), ("isa_flags", &metadata.isa_flags)] {
         if !flags.is_tidy() {
             let sentence = format!("Metadata, {name}: expected names in order and each once, found others");
@@ -184,19 +185,20 @@ fn tidy(report: &mut Report, metadata: &Metadata<'_>) {
     let exports =
         types.instance_signatures.iter().enumerate().map(|(at, instance)| ("instance", at, &instance.exports));
     for (what, at, map) in imports.chain(exports) {
-        if let Some(name) = duplicate(map) {
+        if let Some(name) = duplicate(map)? {
             let name = quote(name.as_bytes());
             let sentence = format!("Metadata, {what} type {at}: expected each name once, found '{name}' twice");
             report.findings.push(oddity(Kind::Metadata, name, sentence));
         }
     }
+    Ok(())
 }
 
-fn duplicate<'a>(map: &Map<&'a str, EntityType>) -> Option<&'a str> {
-    let mut names: Vec<&str> = map.0.iter().map(|(name, _)| *name).collect();
+fn duplicate<'a>(map: &Map<&'a str, EntityType>) -> Result<Option<&'a str>> {
+    let mut names = memory::collect(map.0.iter().map(|(name, _)| *name), "the list of names")?;
     names.sort_unstable();
-    names.windows(2).find_map(|pair| match pair {
+    Ok(names.windows(2).find_map(|pair| match pair {
         [a, b] if a == b => Some(*a),
         _ => None,
-    })
+    }))
 }

@@ -1,1 +1,92 @@
-fn main(){}
+//! The command line, for people and scripts: arguments, and which command they go to.
+//!
+//! One file per command, all on the public API of the library; nothing in here knows the format or the rules. `input` is
+//! where files and standard input are opened, `output` where everything is printed and the exit status is found,
+//! `verdict` what commands say about each of several files, `facts` what `inspect` shows, `summary` and `types` its words.
+
+#![forbid(unsafe_code)]
+
+mod check;
+mod engine;
+mod facts;
+mod input;
+mod inspect;
+mod output;
+mod rewrite;
+mod summary;
+mod types;
+mod verdict;
+mod verify;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser, Subcommand};
+
+use output::Console;
+
+/// Saves compiled code once, ships it, and knows whether it fits this host.
+#[derive(Parser)]
+#[command(
+    name = "artifact",
+    version,
+    after_help = "\
+Exit status:
+  0  fine
+  1  incompatible: made for another host, with other settings, by another version or producer
+  2  wrong usage
+  3  damaged, or no artifact at all
+  4  not trusted
+  5  anything else, such as a file that can't be read
+  Of several files the worst counts: not trusted, damaged, anything else, incompatible.
+
+Examples:
+  artifact inspect module.cwasm
+  artifact check *.cwasm && echo all fit this host
+  artifact check --wasmtime --all module.cwasm
+  artifact engine > here.json; artifact check --engine here.json module.cwasm"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Inspect(inspect::Args),
+    Check(check::Args),
+    Verify(verify::Args),
+    Engine(engine::Args),
+    Rewrite(rewrite::Args),
+}
+
+impl Command {
+    /// What it reads: `-` can be only one of them.
+    fn inputs(&self) -> Vec<&Path> {
+        match self {
+            Command::Inspect(args) => args.inputs(),
+            Command::Check(args) => args.inputs(),
+            Command::Verify(args) => args.inputs(),
+            Command::Engine(_) => Vec::new(),
+            Command::Rewrite(args) => args.inputs(),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let Cli { command } = Cli::parse();
+    if command.inputs().into_iter().filter(|path| input::is_standard(path)).count() > 1 {
+        let message = "standard input can be read only once: expected one '-', found more";
+        Cli::command().error(ErrorKind::ArgumentConflict, message).exit();
+    }
+    let mut console = Console::new();
+    let done = match command {
+        Command::Inspect(args) => inspect::run(&args, &mut console),
+        Command::Check(args) => check::run(&args, &mut console),
+        Command::Verify(args) => verify::run(&args, &mut console),
+        Command::Engine(args) => engine::run(&args, &mut console),
+        Command::Rewrite(args) => rewrite::run(&args, &mut console),
+    };
+    console.finish(done)
+}

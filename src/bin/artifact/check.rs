@@ -1,0 +1,71 @@
+//! `artifact check`: does it fit?
+
+use std::path::{Path, PathBuf};
+
+use artifact::compat;
+use artifact::detect::detect;
+use artifact::engine::Engine;
+use artifact::error::Result;
+use artifact::report::Report;
+
+use crate::input::{self, Input};
+use crate::output::{Console, Done, Outcome};
+use crate::verdict::{self, Style};
+
+/// Says whether artifacts fit this host, an engine, or Wasmtime 0.33
+///
+/// Prints `FILE: compatible`, or why not: the first reason, or with --all each reason on a line of its own.
+#[derive(clap::Args)]
+#[command(after_help = "\
+With --json each file is one line: {\"file\", \"status\", \"sentence\", \"offset\", \"findings\": [{\"kind\", \"setting\",
+\"artifact\", \"engine\", \"sentence\"}]}, where status is the C interface's, and findings are all there are.
+
+Examples:
+  artifact check module.cwasm
+  artifact check --wasmtime --all *.cwasm
+  artifact engine > here.json; artifact check --engine here.json module.cwasm
+  artifact check --json *.cwasm | jq -r 'select(.status != 0).file'")]
+pub struct Args {
+    /// Artifacts; `-` is standard input
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Check against this engine, as `artifact engine` prints it
+    #[arg(long, value_name = "E.json", conflicts_with = "wasmtime")]
+    engine: Option<PathBuf>,
+    /// Check against what Wasmtime 0.33 compiles with on this host by default
+    #[arg(long)]
+    wasmtime: bool,
+    /// Print every mismatch, one per line
+    #[arg(long)]
+    all: bool,
+    /// Print one JSON object per file
+    #[arg(long)]
+    json: bool,
+}
+
+impl Args {
+    pub fn inputs(&self) -> Vec<&Path> {
+        self.files.iter().chain(&self.engine).map(PathBuf::as_path).collect()
+    }
+}
+
+pub fn run(args: &Args, console: &mut Console) -> Done {
+    let engine = match &args.engine {
+        Some(path) => input::engine(path)?,
+        None if args.wasmtime => Engine::wasmtime(),
+        None => Engine::host(),
+    };
+    let style = Style { json: args.json, all: args.all, fine: "compatible", oddity: Outcome::Incompatible };
+    args.files.iter().try_for_each(|file| verdict::show(console, file, &report(file, &engine), &style))
+}
+
+fn report(file: &Path, engine: &Engine) -> Result<Report> {
+    let input = Input::open(file)?;
+    // Who wrote it comes first: of a stranger's file nothing further need make sense.
+    if let Some(found) = detect(&input.region()?)?
+        && let Some(finding) = compat::origin(engine, &found.producer, &found.version)
+    {
+        return Ok(Report { findings: vec![finding] });
+    }
+    input.artifact(Some(engine))?.report(engine)
+}

@@ -1,0 +1,94 @@
+//! Where artifacts and engines come from: files by name, and `-` for standard input.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use artifact::artifact::{Artifact, OpenOptions};
+use artifact::engine::Engine;
+use artifact::error::{Error, Result, Status};
+use artifact::storage::{Part, Region};
+
+use crate::output::Stop;
+
+/// How every command opens what it reads.
+#[derive(clap::Args)]
+pub struct Opening {
+    /// Open under the rules of this engine: refuse other producers and versions
+    #[arg(long, value_name = "E.json")]
+    pub engine: Option<PathBuf>,
+}
+
+impl Opening {
+    pub fn engine(&self) -> std::result::Result<Option<Engine>, Stop> {
+        self.engine.as_deref().map(engine).transpose()
+    }
+}
+
+/// Whether a name means standard input.
+pub fn is_standard(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+/// A file that may be an artifact.
+pub enum Input {
+    File(File),
+    /// Standard input, read to its end. It stays until the process ends, so that no second copy is needed.
+    Memory(&'static [u8]),
+}
+
+impl Input {
+    pub fn open(path: &Path) -> Result<Input> {
+        if is_standard(path) {
+            let mut bytes = Vec::new();
+            io::stdin().lock().read_to_end(&mut bytes).map_err(|error| Error::io("reading standard input", &error))?;
+            return Ok(Input::Memory(bytes.leak()));
+        }
+        Ok(Input::File(open(path)?))
+    }
+
+    pub fn artifact(&self, engine: Option<&Engine>) -> Result<Artifact> {
+        let options = OpenOptions::default();
+        match self {
+            Input::File(file) => Artifact::open_fd(file.as_fd(), engine, &options),
+            Input::Memory(bytes) => Artifact::open_borrowed(bytes, engine, &options),
+        }
+    }
+
+    pub fn region(&self) -> Result<Region> {
+        match self {
+            Input::File(file) => Region::open_fd(file.as_fd(), Part::default()),
+            Input::Memory(bytes) => Region::borrowed(bytes, Part::default()),
+        }
+    }
+}
+
+/// Opens here and not in the library, whose errors name the file again; never waits for another process.
+fn open(path: &Path) -> Result<File> {
+    File::options()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(path)
+        .map_err(|error| Error::io("opening the file", &error))
+}
+
+/// The engine in a JSON file. Pipes are fine: it is read once.
+pub fn engine(path: &Path) -> std::result::Result<Engine, Stop> {
+    let read = || {
+        let bytes = if is_standard(path) {
+            let mut bytes = Vec::new();
+            io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes)
+        } else {
+            std::fs::read(path)
+        };
+        let bytes = bytes.map_err(|error| Error::io("reading the engine", &error))?;
+        let text = String::from_utf8(bytes).map_err(|error| {
+            let at = error.utf8_error().valid_up_to() as u64;
+            Error::new(Status::InvalidArgument, "engine in JSON: expected UTF-8, found other bytes").at(at)
+        })?;
+        Engine::from_json(&text)
+    };
+    read().map_err(|error| Stop::File(path.to_owned(), error))
+}

@@ -1,0 +1,60 @@
+//! `artifact inspect`: what is in it. What that is `facts` finds out; `summary` and `types` word it for people.
+
+use std::path::{Path, PathBuf};
+
+use crate::facts::Facts;
+use crate::input::{Input, Opening};
+use crate::output::{Console, Done, Stop};
+use crate::summary;
+
+/// Shows what is in an artifact: origin, modules, settings, types
+///
+/// Works on incompatible artifacts too, and on those of foreign versions as far as they decode.
+#[derive(clap::Args)]
+#[command(after_help = "\
+With --json: {\"file_len\", \"producer\", \"version\", \"target\", \"modules\": [{\"offset\", \"len\", \"align\", \"machine\", \"endian\",
+\"type\", \"sections\": [{\"name\", \"offset\", \"size\", \"align\", \"type\", \"flags\"}]}], \"main\", \"header_offset\",
+\"metadata_offset\", \"shared_flags\", \"isa_flags\", \"tunables\", \"features\", \"module_upvars\", \"types\", \"trailer\"}.
+Maps keep the order of the file; what couldn't be decoded is null.
+
+Examples:
+  artifact inspect module.cwasm
+  artifact inspect --json module.cwasm | jq -r .target
+  curl -s https://example.org/module.cwasm | artifact inspect -")]
+pub struct Args {
+    /// The artifact; `-` is standard input
+    file: PathBuf,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    opening: Opening,
+}
+
+impl Args {
+    pub fn inputs(&self) -> Vec<&Path> {
+        [&self.file].into_iter().chain(&self.opening.engine).map(PathBuf::as_path).collect()
+    }
+}
+
+pub fn run(args: &Args, console: &mut Console) -> Done {
+    let engine = args.opening.engine()?;
+    let file = args.file.as_path();
+    let artifact = Input::open(file)
+        .and_then(|input| input.artifact(engine.as_ref()))
+        .map_err(|error| Stop::File(file.to_owned(), error))?;
+    let facts = Facts::new(&artifact);
+    if args.json {
+        console.document(&facts)?;
+    } else {
+        summary::print(console, file, &artifact, &facts)?;
+    }
+    // A foreign version is nothing wrong with the file: it is only said.
+    if let Err(error) = artifact.metadata() {
+        console.note(file, &error)?;
+    }
+    facts.modules.iter().filter_map(|module| module.damage.as_ref()).try_for_each(|error| {
+        console.refuse(file, error)?;
+        Ok(())
+    })
+}

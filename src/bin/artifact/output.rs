@@ -1,0 +1,185 @@
+//! What is printed, and what the process ends with: results on stdout, errors on stderr, and the worst outcome of all
+//! files as the exit status. The only place that writes to either stream.
+
+use std::io::{self, BufWriter, StdoutLock, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use artifact::error::{Error, Status};
+
+/// What a file came to, the worst last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Outcome {
+    Fine,
+    Incompatible,
+    Other,
+    Damaged,
+    Untrusted,
+}
+
+impl Outcome {
+    pub fn of(status: Status) -> Outcome {
+        match status {
+            Status::Ok => Outcome::Fine,
+            Status::Incompatible | Status::WrongVersion | Status::WrongProducer | Status::Unsupported => {
+                Outcome::Incompatible
+            }
+            Status::NotAnArtifact | Status::Truncated | Status::Corrupt | Status::DigestMismatch => Outcome::Damaged,
+            Status::Untrusted => Outcome::Untrusted,
+            Status::InvalidArgument
+            | Status::Io
+            | Status::Limit
+            | Status::NoMemory
+            | Status::NotFound
+            | Status::Unresolved
+            | Status::Internal => Outcome::Other,
+        }
+    }
+
+    /// The exit status; 2 is for wrong usage.
+    fn code(self) -> u8 {
+        match self {
+            Outcome::Fine => 0,
+            Outcome::Incompatible => 1,
+            Outcome::Damaged => 3,
+            Outcome::Untrusted => 4,
+            Outcome::Other => 5,
+        }
+    }
+}
+
+/// Why a command ended before its time.
+pub enum Stop {
+    /// Nothing more can be printed.
+    Output(io::Error),
+    /// A file that everything else depends on.
+    File(PathBuf, Error),
+}
+
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Stop {
+        Stop::Output(error)
+    }
+}
+
+impl From<serde_json::Error> for Stop {
+    fn from(error: serde_json::Error) -> Stop {
+        Stop::Output(error.into())
+    }
+}
+
+/// The result of a command.
+pub type Done = Result<(), Stop>;
+
+/// Both streams, and the worst outcome so far.
+pub struct Console {
+    out: BufWriter<Quiet<StdoutLock<'static>>>,
+    worst: Outcome,
+}
+
+impl Console {
+    pub fn new() -> Console {
+        Console { out: BufWriter::new(Quiet::Open(io::stdout().lock())), worst: Outcome::Fine }
+    }
+
+    /// Remembers an outcome if it is the worst so far.
+    pub fn count(&mut self, outcome: Outcome) {
+        self.worst = self.worst.max(outcome);
+    }
+
+    /// Says on stderr what went wrong with a file, and counts it.
+    pub fn refuse(&mut self, file: &Path, error: &Error) -> io::Result<()> {
+        self.count(Outcome::of(error.status()));
+        self.note(file, error)
+    }
+
+    /// Says something about a file on stderr.
+    pub fn note(&mut self, file: &Path, error: &Error) -> io::Result<()> {
+        // First what was printed before: both streams may go to one terminal.
+        self.out.flush()?;
+        complain(file, &error.to_string());
+        Ok(())
+    }
+
+    /// One value as JSON, over several lines.
+    pub fn document(&mut self, value: &impl serde::Serialize) -> Done {
+        serde_json::to_writer_pretty(&mut self.out, value)?;
+        Ok(writeln!(self.out)?)
+    }
+
+    /// One value as JSON, on one line.
+    pub fn json_line(&mut self, value: &impl serde::Serialize) -> Done {
+        serde_json::to_writer(&mut self.out, value)?;
+        Ok(writeln!(self.out)?)
+    }
+
+    /// `FILE: sentence`, with the name as it was given, whatever its bytes are.
+    pub fn line(&mut self, file: &Path, sentence: &str) -> io::Result<()> {
+        self.out.write_all(file.as_os_str().as_encoded_bytes())?;
+        writeln!(self.out, ": {sentence}")
+    }
+
+    /// Prints what is left and says why a command stopped, if it did.
+    pub fn finish(mut self, done: Done) -> ExitCode {
+        match done.and_then(|()| Ok(self.out.flush()?)) {
+            Ok(()) => {}
+            Err(Stop::Output(error)) => {
+                self.count(Outcome::Other);
+                complain(Path::new("standard output"), &error.to_string());
+            }
+            Err(Stop::File(file, error)) => {
+                self.count(Outcome::of(error.status()));
+                complain(&file, &error.to_string());
+            }
+        }
+        ExitCode::from(self.worst.code())
+    }
+}
+
+impl Write for Console {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.out.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+fn complain(file: &Path, sentence: &str) {
+    let mut err = io::stderr().lock();
+    // Where stderr can't be written to, nobody can be told.
+    let _ = err
+        .write_all(b"artifact: ")
+        .and_then(|()| err.write_all(file.as_os_str().as_encoded_bytes()))
+        .and_then(|()| writeln!(err, ": {sentence}"));
+}
+
+/// A stream whose reader may leave: what comes after that is dropped in silence, and the work goes on to its exit status.
+enum Quiet<W> {
+    Open(W),
+    Left,
+}
+
+impl<W: Write> Quiet<W> {
+    fn with<T>(&mut self, gone: T, write: impl FnOnce(&mut W) -> io::Result<T>) -> io::Result<T> {
+        let Quiet::Open(stream) = self else { return Ok(gone) };
+        match write(stream) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                *self = Quiet::Left;
+                Ok(gone)
+            }
+            done => done,
+        }
+    }
+}
+
+impl<W: Write> Write for Quiet<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.with(bytes.len(), |stream| stream.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.with((), Write::flush)
+    }
+}

@@ -1,0 +1,60 @@
+//! `artifact rewrite`: the same body in a new file.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use artifact::builder::Builder;
+use artifact::engine::Engine;
+use artifact::error::{Error, Result};
+use artifact::storage::Sync;
+
+use crate::input::{Input, Opening, is_standard};
+use crate::output::{Console, Done, Stop};
+
+/// Writes an artifact anew, its body kept byte for byte
+///
+/// What follows the body is dropped, if the version is one whose end is known. OUT is replaced as a whole or not at all, and may be FILE itself.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  artifact rewrite module.cwasm -o clean.cwasm
+  artifact rewrite module.cwasm -o module.cwasm
+  artifact rewrite - -o - < module.cwasm | sha256sum")]
+pub struct Args {
+    /// The artifact; `-` is standard input
+    file: PathBuf,
+    /// Where to write; `-` is standard output
+    #[arg(short, long, value_name = "OUT")]
+    output: PathBuf,
+    #[command(flatten)]
+    opening: Opening,
+}
+
+impl Args {
+    pub fn inputs(&self) -> Vec<&Path> {
+        [&self.file].into_iter().chain(&self.opening.engine).map(PathBuf::as_path).collect()
+    }
+}
+
+pub fn run(args: &Args, console: &mut Console) -> Done {
+    let engine = args.opening.engine()?;
+    let about = |file: &Path| {
+        let file = file.to_owned();
+        move |error| Stop::File(file, error)
+    };
+    let builder = read(&args.file, engine.as_ref()).map_err(about(&args.file))?;
+    if !is_standard(&args.output) {
+        return builder.serialize_to_file(&args.output, Sync::Yes).map_err(about(&args.output));
+    }
+    builder
+        .serialize_to(|piece| console.write_all(piece).map_err(|error| Error::io("writing", &error)))
+        .map_err(about(Path::new("standard output")))
+}
+
+fn read(file: &Path, engine: Option<&Engine>) -> Result<Builder<'static>> {
+    let artifact = Input::open(file)?.artifact(engine)?;
+    // Now and not while writing, so that the error is about the right file.
+    artifact.body()?;
+    Ok(Builder::from_artifact(Arc::new(artifact)))
+}

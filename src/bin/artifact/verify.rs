@@ -1,0 +1,55 @@
+//! `artifact verify`: is it whole?
+
+use std::path::{Path, PathBuf};
+
+use artifact::engine::Engine;
+use artifact::error::Result;
+use artifact::report::Report;
+
+use crate::input::{Input, Opening};
+use crate::output::{Console, Done, Outcome};
+use crate::verdict::{self, Style};
+
+/// Checks every bound, link and table of artifacts, and names each oddity
+///
+/// Prints `FILE: sound`, or each oddity on a line: what no writer makes but a genuine Wasmtime 0.33 accepts. Damage is an
+/// error.
+#[derive(clap::Args)]
+#[command(after_help = "\
+With --json each file is one line: {\"file\", \"status\", \"sentence\", \"offset\", \"findings\": [{\"kind\", \"setting\",
+\"artifact\", \"engine\", \"sentence\"}]}, where status is the C interface's, and findings are the oddities.
+
+Examples:
+  artifact verify module.cwasm
+  artifact verify --strict *.cwasm
+  curl -s https://example.org/module.cwasm | artifact verify -")]
+pub struct Args {
+    /// Artifacts; `-` is standard input
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Exit with 3 for oddities too
+    #[arg(long)]
+    strict: bool,
+    /// Print one JSON object per file
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    opening: Opening,
+}
+
+impl Args {
+    pub fn inputs(&self) -> Vec<&Path> {
+        self.files.iter().chain(&self.opening.engine).map(PathBuf::as_path).collect()
+    }
+}
+
+pub fn run(args: &Args, console: &mut Console) -> Done {
+    let engine = args.opening.engine()?;
+    let oddity = if args.strict { Outcome::Damaged } else { Outcome::Fine };
+    let style = Style { json: args.json, all: true, fine: "sound", oddity };
+    args.files.iter().try_for_each(|file| verdict::show(console, file, &report(file, engine.as_ref()), &style))
+}
+
+fn report(file: &Path, engine: Option<&Engine>) -> Result<Report> {
+    Input::open(file)?.artifact(engine)?.verify()
+}
