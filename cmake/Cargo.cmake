@@ -24,12 +24,9 @@ separate_arguments(artifact_native_libs UNIX_COMMAND "${CMAKE_MATCH_1}")
 list(REMOVE_ITEM artifact_native_libs -lgcc_s -lc)
 list(REMOVE_DUPLICATES artifact_native_libs)
 
-# The same compiler for cargo as for everything else.
-string(TOUPPER "${rust_target}" upper)
-string(REPLACE - _ upper "${upper}")
-string(REPLACE - _ lower "${rust_target}")
-set(cargo_environment "CARGO_TARGET_${upper}_LINKER=${CMAKE_C_COMPILER}" "CC_${lower}=${CMAKE_C_COMPILER}"
-    "AR_${lower}=${CMAKE_AR}")
+string(TOUPPER "${rust_target}" rust_target_upper)
+string(REPLACE - _ rust_target_upper "${rust_target_upper}")
+string(REPLACE - _ rust_target_lower "${rust_target}")
 separate_arguments(cargo_flags UNIX_COMMAND "${ARTIFACT_CARGO_FLAGS}")
 if(ARTIFACT_RUST_TARGET)
     list(APPEND cargo_flags --target ${ARTIFACT_RUST_TARGET})
