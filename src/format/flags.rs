@@ -97,11 +97,14 @@ impl<'a> Flags<'a> {
     }
 }
 
+/// A name with its value, if this side has it.
+pub type Entry<'s, V> = Option<(&'s str, V)>;
+
 /// Walks two name-ordered sequences side by side: each name with its value on the left, the right, or both.
 pub fn merge<'l, 'r, L: 'l, R: 'r>(
     left: impl Iterator<Item = (&'l str, L)>,
     right: impl Iterator<Item = (&'r str, R)>,
-) -> impl Iterator<Item = (Option<(&'l str, L)>, Option<(&'r str, R)>)> {
+) -> impl Iterator<Item = (Entry<'l, L>, Entry<'r, R>)> {
     let mut left = left.peekable();
     let mut right = right.peekable();
     std::iter::from_fn(move || {
