@@ -32,9 +32,10 @@ static const char *const opened_files[MOST_OPENINGS] = {"0.artifact", "1.artifac
                                                         "4.artifact"};
 static size_t rounds = 1001;
 
-static void must(artifact_status_t status, artifact_error_t *error) {
+/* By its address: the call in the first argument sets it, and C may look at the second one before. */
+static void must(artifact_status_t status, artifact_error_t **error) {
     if (status == ARTIFACT_OK) return;
-    fprintf(stderr, "%s: %s\n", artifact_status_name(status), artifact_error_message(error));
+    fprintf(stderr, "%s: %s\n", artifact_status_name(status), artifact_error_message(*error));
     exit(1);
 }
 
@@ -170,11 +171,11 @@ static void make_artifact(const artifact_engine_t *engine, const char *path, siz
     artifact_error_t *error = NULL;
     artifact_builder_t *builder = NULL;
     make_module(MODULE, text_len);
-    must(artifact_builder_new(engine, &builder, &error), error);
-    for (size_t i = 0; i < modules; i++) must(artifact_builder_add_module_file(builder, MODULE, NULL, &error), error);
+    must(artifact_builder_new(engine, &builder, &error), &error);
+    for (size_t i = 0; i < modules; i++) must(artifact_builder_add_module_file(builder, MODULE, NULL, &error), &error);
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     must_work(fd >= 0, path);
-    must(artifact_serialize_to(builder, write_sparse, &fd, &error), error);
+    must(artifact_serialize_to(builder, write_sparse, &fd, &error), &error);
     must_work(close(fd) == 0, path);
     artifact_builder_free(builder);
     must_work(unlink(MODULE) == 0, MODULE);
@@ -206,15 +207,15 @@ static void open_ours(void *context) {
     const opening_t *opening = context;
     artifact_error_t *error = NULL;
     artifact_t *artifact = NULL;
-    must(artifact_open_file(opening->path, opening->engine, NULL, &artifact, &error), error);
-    must(artifact_check_compat(artifact, opening->engine, &error), error);
+    must(artifact_open_file(opening->path, opening->engine, NULL, &artifact, &error), &error);
+    must(artifact_check_compat(artifact, opening->engine, &error), &error);
     artifact_free(artifact);
 }
 
 static void check_ours(void *context) {
     const opening_t *opening = context;
     artifact_error_t *error = NULL;
-    must(artifact_check_compat(opening->artifact, opening->engine, &error), error);
+    must(artifact_check_compat(opening->artifact, opening->engine, &error), &error);
 }
 
 static void nothing(void *context) { (void)context; }
@@ -236,7 +237,7 @@ static void measure_opening(opening_t *openings, size_t count, pair_t *open, pai
         opening_t *opening = &openings[i];
         opening->path = opened_files[i];
         make_artifact(opening->engine, opening->path, opening->modules, opening->len);
-        must(artifact_open_file(opening->path, opening->engine, NULL, &opening->artifact, &error), error);
+        must(artifact_open_file(opening->path, opening->engine, NULL, &opening->artifact, &error), &error);
         contexts[i] = opening;
     }
     compare(open_raw, open_ours, contexts, open, count, rounds);
@@ -283,7 +284,7 @@ static void save_raw(void *context) {
 static void save_ours(void *context) {
     const saving_t *saving = context;
     artifact_error_t *error = NULL;
-    must(artifact_serialize_to_file(saving->builder, SAVED, &saving->options, &error), error);
+    must(artifact_serialize_to_file(saving->builder, SAVED, &saving->options, &error), &error);
 }
 
 static void measure_saving(const artifact_engine_t *engine, uint64_t len, int sync, size_t turns) {
@@ -291,9 +292,9 @@ static void measure_saving(const artifact_engine_t *engine, uint64_t len, int sy
     artifact_builder_t *builder = NULL;
     artifact_buffer_t *bytes = NULL;
     make_module(MODULE, len);
-    must(artifact_builder_new(engine, &builder, &error), error);
-    must(artifact_builder_add_module_file(builder, MODULE, NULL, &error), error);
-    must(artifact_serialize(builder, &bytes, &error), error);
+    must(artifact_builder_new(engine, &builder, &error), &error);
+    must(artifact_builder_add_module_file(builder, MODULE, NULL, &error), &error);
+    must(artifact_serialize(builder, &bytes, &error), &error);
 
     saving_t saving = {builder, bytes, ARTIFACT_SAVE_OPTIONS_INIT};
     if (!sync) saving.options.flags = ARTIFACT_SAVE_NO_SYNC;

@@ -20,17 +20,17 @@ int main(int argc, char **argv) {
     add_compiler_settings(engine);
     for (size_t i = 0; instruction_sets[i]; i++) {
         const char *name = instruction_sets[i];
-        must(artifact_engine_set_flag_bool(engine, ARTIFACT_FLAGS_ISA, name, true, &error), error, name);
+        must(artifact_engine_set_flag_bool(engine, ARTIFACT_FLAGS_ISA, name, true, &error), &error, name);
     }
 
     artifact_builder_t *builder = NULL;
-    must(artifact_builder_new(engine, &builder, &error), error, "builder");
+    must(artifact_builder_new(engine, &builder, &error), &error, "builder");
     for (int i = 2; i < argc; i++) {
         size_t index = 0;
-        must(artifact_builder_add_module_file(builder, argv[i], &index, &error), error, argv[i]);
+        must(artifact_builder_add_module_file(builder, argv[i], &index, &error), &error, argv[i]);
         printf("  module %zu: %s\n", index, argv[i]);
     }
-    must(artifact_serialize_to_file(builder, argv[1], NULL, &error), error, argv[1]);
+    must(artifact_serialize_to_file(builder, argv[1], NULL, &error), &error, argv[1]);
     printf("  saved as %s for %s by \"%s\"\n", argv[1], artifact_engine_target(engine),
            artifact_engine_producer(engine));
 
