@@ -321,7 +321,8 @@ fn read_tail(
     const FIRST_BITE: u64 = 16 << 10;
     let rest = region.len().saturating_sub(offset);
     let head_room = 1 + 255 + 64; // HEADER and version are not Metadata
-    let limit = options.memory_limit.min(MAX_METADATA).saturating_add(head_room);
+    let most = options.memory_limit.min(MAX_METADATA);
+    let limit = most + head_room;
     let mut bite = FIRST_BITE.min(limit);
     loop {
         let size = rest.min(bite);
@@ -338,13 +339,14 @@ fn read_tail(
             Tail::try_new(buffer, |buffer| decode(buffer, modules, engine).map_err(|error| error.shifted(offset)))?;
         let metadata_at = offset + tail.borrow_dependent().head.len as u64;
         let cut = matches!(&tail.borrow_dependent().metadata, Err(error) if error.status() == Status::Truncated);
-        if !cut || size == rest {
-            return shift_metadata_error(tail, metadata_at);
-        }
-        if bite == limit {
-            let most = limit - head_room;
+        let decoded = tail.borrow_dependent().metadata.as_ref();
+        let too_large = decoded.map_or(cut && size < rest && bite == limit, |(_, len)| *len as u64 > most);
+        if too_large {
             let message = format!("Metadata: expected at most {most} bytes, found more");
             return Err(Error::new(Status::Limit, message).at(metadata_at));
+        }
+        if !cut || size == rest {
+            return shift_metadata_error(tail, metadata_at);
         }
         bite = bite.saturating_mul(16).min(limit);
     }

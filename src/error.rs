@@ -72,6 +72,7 @@ impl Error {
     /// The operating system's refusal; `what` says what was tried, on what.
     #[cold]
     pub fn io(what: impl fmt::Display, cause: &io::Error) -> Error {
+        let cause = innermost(cause);
         let status = match cause.kind() {
             io::ErrorKind::OutOfMemory => Status::NoMemory,
             _ => Status::Io,
@@ -85,6 +86,13 @@ impl Error {
     #[cold]
     pub fn no_memory(what: impl fmt::Display) -> Error {
         Error::new(Status::NoMemory, format!("out of memory for {what}"))
+    }
+
+    /// The same error under another status: what it means where it is seen from.
+    #[must_use]
+    pub fn with_status(mut self, status: Status) -> Error {
+        self.0.status = status;
+        self
     }
 
     /// The same error, at this offset of the artifact. The first offset stays: it is the closest to the cause.
@@ -137,6 +145,14 @@ impl Error {
     pub fn errno(&self) -> i32 {
         self.0.errno
     }
+}
+
+/// The operating system's own error inside what libraries wrap around it.
+fn innermost(mut error: &io::Error) -> &io::Error {
+    while let Some(inner) = error.get_ref().and_then(|wrapper| wrapper.source()?.downcast_ref::<io::Error>()) {
+        error = inner;
+    }
+    error
 }
 
 impl fmt::Display for Error {

@@ -16,7 +16,7 @@ pub const MAX_UPVAR_DEPTH: usize = 100;
 /// Alignment of a module within the file, in bytes: one huge page on x86-64.
 pub const MAX_ALIGN: u64 = 2 << 20;
 
-/// The alignment that a module with PT_LOAD segments gets at least: the largest page size of a supported host.
+/// Up to this, the alignment of PT_LOAD segments counts too, in bytes: the largest page size of a supported host.
 pub const SEGMENT_ALIGN: u64 = 64 << 10;
 
 /// A producer's name, in bytes.

@@ -329,7 +329,11 @@ pub unsafe extern "C" fn artifact_serialize_to(
                 0 => Ok(()),
                 len => match write(context, piece.as_ptr(), len) {
                     0 => Ok(()),
-                    errno => Err(Error::io("the caller's write function", &io::Error::from_raw_os_error(errno))),
+                    errno => {
+                        let cause = io::Error::from_raw_os_error(errno);
+                        // Whatever ended it: it was the caller's writing, not our memory.
+                        Err(Error::io("the caller's write function", &cause).with_status(Status::Io))
+                    }
                 },
             })
         })

@@ -58,8 +58,7 @@ pub fn walk(fetch: &mut impl Fetch, len: u64) -> Result<Vec<Place>> {
                 (true, false) => Status::Corrupt,
                 (false, _) => error.status(),
             };
-            let at = error.offset().unwrap_or(0);
-            Error::new(status, format!("module {}: {}", places.len(), error.message())).at(at).shifted(offset)
+            error.with_status(status).within(format!("module {}", places.len())).at(0).shifted(offset)
         })?;
         if places.len() >= MAX_MODULES {
             let message = format!("number of modules: expected at most {MAX_MODULES}, found more");

@@ -36,7 +36,8 @@ pub struct Extent {
 fn not_elf64(bytes: &[u8]) -> Option<Error> {
     let found = bytes.get(..elf::ELFMAG.len())?;
     if found != elf::ELFMAG {
-        let message = format!("expected an ELF image (magic 7f 45 4c 46), found bytes {found:02x?}");
+        let found: Vec<String> = found.iter().map(|byte| format!("{byte:02x}")).collect();
+        let message = format!("expected an ELF image (magic 7f 45 4c 46), found bytes {}", found.join(" "));
         return Some(Error::new(Status::InvalidArgument, message));
     }
     let class = *bytes.get(4)?;
@@ -62,10 +63,14 @@ impl Header {
         }
         let (raw, _) =
             pod::from_bytes::<FileHeader64<Endianness>>(bytes).map_err(|()| corrupt("ELF header is cut short"))?;
-        let order = raw.endian().map_err(|_| {
-            let found = bytes.get(5).copied().unwrap_or(0);
-            corrupt(format!("ELF byte order: expected 1 or 2, found {found}")).at(5)
-        })?;
+        // `endian` takes every byte but 2 for little-endian.
+        for (at, name, known) in [(5, "byte order", &[1u8, 2][..]), (6, "version", &[1])] {
+            let found = bytes.get(at).copied().unwrap_or(0);
+            if !known.contains(&found) {
+                return Err(corrupt(format!("ELF {name}: expected one of {known:?}, found {found}")).at(at as u64));
+            }
+        }
+        let order = raw.endian().map_err(|error| corrupt(format!("ELF byte order: {error}")))?;
         Ok(Header { raw: *raw, order })
     }
 
@@ -363,25 +368,25 @@ impl<'a> Module<'a> {
         Err(Error::new(Status::NotFound, format!("no section is named '{}'", quote(name))))
     }
 
-    /// What an image's offset in an artifact is a multiple of: the largest section alignment, and at least 64 KiB if
-    /// it has segments to be mapped.
+    /// What an image's offset in an artifact is a multiple of: the largest alignment of its sections, and of its PT_LOAD
+    /// segments up to 64 KiB. Linkers align segments to pages whose sections are content with less.
     ///
     /// # Errors
     ///
     /// CORRUPT for an alignment that is no power of two, LIMIT for one over 2 MiB.
     pub fn align(&self) -> Result<u64> {
-        let sections = self.sections.iter().map(|section| section.sh_addralign(self.order));
+        let sections = self.sections.iter().map(|section| (section.sh_addralign(self.order), u64::MAX));
         let segments = self
             .segments
             .iter()
             .filter(|segment| segment.p_type(self.order) == elf::PT_LOAD)
-            .map(|segment| segment.p_align(self.order).max(SEGMENT_ALIGN));
+            .map(|segment| (segment.p_align(self.order), SEGMENT_ALIGN));
         let mut largest = 1;
-        for align in sections.chain(segments) {
+        for (align, most) in sections.chain(segments) {
             if align > 1 && !align.is_power_of_two() {
                 return Err(corrupt(format!("alignment: expected a power of two, found {align}")));
             }
-            largest = largest.max(align);
+            largest = largest.max(align.min(most));
         }
         if largest > MAX_ALIGN {
             return Err(Error::new(Status::Limit, format!("alignment: expected at most {MAX_ALIGN}, found {largest}")));

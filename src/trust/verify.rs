@@ -111,11 +111,24 @@ fn sections(report: &mut Report, artifact: &Artifact, index: usize, module: &Mod
         found.push(section);
     }
     overlaps(report, index, &found)?;
+    renamed_text(report, index, &found);
     let symbols = module.symbols()?;
     for number in 0..symbols.count() {
         symbols.get(number)?;
     }
     relocations(report, index, module, &found, symbols.count() as u64)
+}
+
+/// Compilers put code into `.text`; a module whose code has another name had it changed.
+fn renamed_text(report: &mut Report, index: usize, sections: &[Section<'_>]) {
+    let is_code = |section: &&Section<'_>| section.flags & u64::from(elf::SHF_EXECINSTR.0) != 0;
+    if let Some(code) = sections.iter().find(is_code)
+        && !sections.iter().any(|section| section.name == b".text")
+    {
+        let name = quote(code.name);
+        let sentence = format!("module {index}: expected code in a section '.text', found it in '{name}'");
+        report.findings.push(oddity(Kind::Section, name, sentence));
+    }
 }
 
 /// Sections that share bytes, as when somebody widens `.text` over its neighbours.
