@@ -112,7 +112,7 @@ fn flag_finding(
     kind: Kind,
     fault: &Fault,
     name: &str,
-    artifact: Option<Flag<&str>>,
+    artifact: Option<&Flag<&str>>,
     engine: Option<&Flag<String>>,
 ) -> Finding {
     let name = quote(name.as_bytes()).into_owned();
@@ -133,23 +133,33 @@ fn flag_finding(
     Finding { kind, setting: name, artifact, engine, sentence }
 }
 
+/// By reference: copies of the values would cost more than the comparison.
+fn same(artifact: &Flag<&str>, engine: &Flag<String>) -> bool {
+    match (artifact, engine) {
+        (Flag::Enum(artifact), Flag::Enum(engine)) => artifact == engine,
+        (Flag::Num(artifact), Flag::Num(engine)) => artifact == engine,
+        (Flag::Bool(artifact), Flag::Bool(engine)) => artifact == engine,
+        _ => false,
+    }
+}
+
 /// Meets every flag of the engine in the order of names, then what the artifact has besides.
 fn flags(
     kind: Kind,
     engine: &FlagTable,
     artifact: &Flags<'_>,
-    judge: impl Fn(Option<Flag<&str>>, Option<Flag<&str>>) -> Option<Fault>,
+    judge: impl Fn(Option<&Flag<&str>>, Option<&Flag<String>>) -> Option<Fault>,
     sink: Sink<'_>,
 ) -> ControlFlow<()> {
     let host = || engine.iter().map(|(name, flag)| (name.as_str(), flag));
-    let module = || artifact.sorted().iter().map(|(name, flag)| (*name, *flag));
+    let module = || artifact.sorted().iter().map(|(name, flag)| (*name, flag));
     let mut leftovers = false;
     for (ours, theirs) in merge(host(), module()) {
         let theirs = theirs.map(|(_, flag)| flag);
         match ours {
             None => leftovers = true,
             Some((name, ours)) => {
-                if let Some(fault) = judge(theirs, Some(ours.borrowed())) {
+                if let Some(fault) = judge(theirs, Some(ours)) {
                     sink(flag_finding(kind, &fault, name, theirs, Some(ours)))?;
                 }
             }
@@ -168,8 +178,8 @@ fn flags(
 }
 
 fn shared_flags(engine: &FlagTable, artifact: &Flags<'_>, sink: Sink<'_>) -> ControlFlow<()> {
-    let judge = |artifact: Option<Flag<&str>>, engine: Option<Flag<&str>>| match (artifact, engine) {
-        (Some(artifact), Some(engine)) => (artifact != engine).then_some(Fault::Different),
+    let judge = |artifact: Option<&Flag<&str>>, engine: Option<&Flag<String>>| match (artifact, engine) {
+        (Some(artifact), Some(engine)) => (!same(artifact, engine)).then_some(Fault::Different),
         (None, _) => Some(Fault::NotInArtifact),
         (_, None) => Some(Fault::NotInEngine),
     };
@@ -178,9 +188,9 @@ fn shared_flags(engine: &FlagTable, artifact: &Flags<'_>, sink: Sink<'_>) -> Con
 
 /// An instruction set may be there unused. Unless `strict`, as under producer `wasmtime`, an absent one counts as off.
 fn isa_flags(engine: &FlagTable, artifact: &Flags<'_>, strict: bool, sink: Sink<'_>) -> ControlFlow<()> {
-    let judge = |artifact: Option<Flag<&str>>, engine: Option<Flag<&str>>| match (artifact, engine) {
-        (Some(Flag::Bool(used)), Some(Flag::Bool(there))) => (used && !there).then_some(Fault::NotSupported),
-        (Some(artifact), Some(engine)) => (artifact != engine).then_some(Fault::Different),
+    let judge = |artifact: Option<&Flag<&str>>, engine: Option<&Flag<String>>| match (artifact, engine) {
+        (Some(Flag::Bool(used)), Some(Flag::Bool(there))) => (*used && !*there).then_some(Fault::NotSupported),
+        (Some(artifact), Some(engine)) => (!same(artifact, engine)).then_some(Fault::Different),
         (None, Some(Flag::Bool(_))) if !strict => None,
         (Some(Flag::Bool(used)), None) if !strict => used.then_some(Fault::NotSupported),
         (None, _) => Some(Fault::NotInArtifact),
