@@ -202,6 +202,7 @@ TEST(builder_writes_exactly_the_format) {
     CHECK_OK(artifact_builder_add_module(builder, one.data, one.len, NULL, &error));
     CHECK_OK(artifact_builder_add_module(builder, two.data, two.len, NULL, &error));
     CHECK_OK(artifact_builder_add_module(builder, three.data, three.len, NULL, &error));
+    CHECK_OK(artifact_builder_set_trailer(builder, false, &error));
     bytes_t written = serialize(builder), again = serialize(builder);
     CHECK(same_bytes(written.data, written.len, expected.data, expected.len));
     CHECK(same_bytes(again.data, again.len, expected.data, expected.len));

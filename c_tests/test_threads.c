@@ -69,6 +69,7 @@ TEST(threads_read_one_artifact) {
         artifact_t *artifact = open_path(fixture("ml_two.cwasm"), engine);
         artifact_builder_t *builder = GARBAGE;
         CHECK_OK(artifact_builder_new_from_artifact(artifact, &builder, &error));
+        CHECK_OK(artifact_builder_set_trailer(builder, false, &error));
         shared_t shared = {.artifact = artifact, .engine = engine, .builder = builder, .expected = &expected};
         CHECK(pthread_barrier_init(&shared.start, NULL, THREADS) == 0);
         pthread_t threads[THREADS];

@@ -54,6 +54,7 @@ static bytes_t our_own(const artifact_engine_t *engine) {
     CHECK_OK(artifact_builder_add_module_type(builder, 0, NULL, &error));
     CHECK_OK(artifact_builder_add_module_import(builder, 0, "name", &entity, &error));
     CHECK_OK(artifact_builder_add_upvar(builder, SIZE_MAX, 0, NULL, 0, NULL, &error));
+    CHECK_OK(artifact_builder_set_trailer(builder, false, &error));
     bytes_t body = serialize(builder);
     artifact_builder_free(builder);
     bytes_free(&one), bytes_free(&two);

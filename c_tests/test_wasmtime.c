@@ -28,6 +28,7 @@ TEST(wasmtime_files_come_out_as_they_went_in) {
         artifact_builder_t *builder = GARBAGE;
         CHECK_OK(artifact_builder_new_from_artifact(artifact, &builder, &error));
         CHECK(artifact_builder_module_count(builder) == artifact_module_count(artifact));
+        CHECK_OK(artifact_builder_set_trailer(builder, false, &error));
         bytes_t again = serialize(builder);
         CHECK(same_bytes(again.data, again.len, file.data, file.len));
         CHECK_OK(artifact_serialize_to_file(builder, scratch("again.cwasm"), NULL, &error));
@@ -84,6 +85,7 @@ TEST(wasmtime_files_can_be_built_from_their_parts) {
             CHECK_OK(artifact_builder_add_func_type(builder, type.params, type.params_len, type.returns,
                                                     type.returns_len, NULL, &error));
         }
+        CHECK_OK(artifact_builder_set_trailer(builder, false, &error));
         bytes_t built = serialize(builder);
         CHECK(same_bytes(built.data, built.len, file.data, file.len));
         artifact_builder_free(builder);

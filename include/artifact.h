@@ -538,7 +538,7 @@ artifact_status_t artifact_builder_new(const artifact_engine_t *engine,
                                        artifact_error_t **error);
 
 /**
- * A builder that keeps the body of an artifact byte for byte, without what may follow it. Nothing can be added to it:
+ * A builder that keeps the body of an artifact byte for byte, and its attributes. No module, type or upvar can be added:
  * every artifact_builder_add_ function is ARTIFACT_INVALID_ARGUMENT. The artifact may be freed before the builder. The
  * caller owns the builder.
  */
@@ -628,6 +628,29 @@ artifact_status_t artifact_builder_add_upvar(artifact_builder_t *builder,
                                              size_t artifact_upvars_len,
                                              size_t *index,
                                              artifact_error_t **error);
+
+/**
+ * Says whether a trailer follows the body: digests over every byte of the file, and the attributes. It does unless this says
+ * otherwise; Wasmtime 0.33 skips it. ARTIFACT_INVALID_ARGUMENT if it shan't although there are attributes, which stand in it.
+ */
+artifact_status_t artifact_builder_set_trailer(artifact_builder_t *builder,
+                                               bool trailer,
+                                               artifact_error_t **error);
+
+/**
+ * Sets an attribute: bytes of your own under a name of your own, such as the source's digest. Both are copied. One that is
+ * there is replaced; a builder made from an artifact begins with that one's. ARTIFACT_INVALID_ARGUMENT without a trailer.
+ */
+artifact_status_t artifact_builder_set_attribute(artifact_builder_t *builder,
+                                                 const char *name,
+                                                 const uint8_t *data,
+                                                 size_t len,
+                                                 artifact_error_t **error);
+
+/** Removes an attribute. ARTIFACT_NOT_FOUND if there is none of that name. */
+artifact_status_t artifact_builder_unset_attribute(artifact_builder_t *builder,
+                                                   const char *name,
+                                                   artifact_error_t **error);
 
 /**
  * The whole artifact in a buffer that the caller owns. The same input gives the same bytes. ARTIFACT_INVALID_ARGUMENT
@@ -902,6 +925,48 @@ artifact_status_t artifact_instance_export(const artifact_t *artifact,
                                            const char **name,
                                            artifact_entity_t *entity,
                                            artifact_error_t **error);
+
+/* ==== Trailer: integrity and attributes ==== */
+
+/** What vouches for an artifact's bytes. */
+typedef enum artifact_integrity_t {
+    /** Nothing: a file without a trailer, as Wasmtime 0.33 writes them. */
+    ARTIFACT_INTEGRITY_NONE = 0,
+    /**
+     * A trailer with digests over every byte. Opening checks those of the settings, artifact_verify() all. They find
+     * damage, not malice: whoever changes a file can make them anew.
+     */
+    ARTIFACT_INTEGRITY_DIGESTS = 1,
+} artifact_integrity_t;
+
+/** What vouches for the artifact's bytes, an artifact_integrity_t; ARTIFACT_INTEGRITY_NONE for NULL. */
+uint32_t artifact_integrity(const artifact_t *artifact);
+
+/**
+ * How many attributes it has. They are read, and their digest is checked, when this or another function that reads them is first
+ * called: ARTIFACT_DIGEST_MISMATCH or ARTIFACT_CORRUPT if they are damaged.
+ */
+artifact_status_t artifact_attribute_count(const artifact_t *artifact,
+                                           size_t *count,
+                                           artifact_error_t **error);
+
+/**
+ * An attribute by its place in the file. Name and value are borrowed: valid until the artifact is freed. ARTIFACT_NOT_FOUND past
+ * the last one.
+ */
+artifact_status_t artifact_attribute_at(const artifact_t *artifact,
+                                        size_t index,
+                                        const char **name,
+                                        artifact_slice_t *value,
+                                        artifact_error_t **error);
+
+/**
+ * The value of an attribute, borrowed: valid until the artifact is freed. ARTIFACT_NOT_FOUND if there is none of that name.
+ */
+artifact_status_t artifact_attribute(const artifact_t *artifact,
+                                     const char *name,
+                                     artifact_slice_t *value,
+                                     artifact_error_t **error);
 
 /* ==== Modules: the ELF images in an artifact ==== */
 

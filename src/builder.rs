@@ -1,6 +1,6 @@
 //! An artifact, being made: modules and settings in, pieces of a file out. Payload is never copied on the way.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,20 +8,26 @@ use crate::artifact::Artifact;
 use crate::engine::{Engine, FlagMap};
 use crate::error::{Error, Result, Status, quote};
 use crate::format::Map;
-use crate::format::body::{Head, LINK_SIZE, TERMINATOR, link};
+use crate::format::body::{Head, LINK_SIZE, Place, TERMINATOR, link};
 use crate::format::elf::Image;
 use crate::format::flags::Flag;
 use crate::format::metadata::Fields;
+use crate::format::trailer::{Row, attribute_size, put_attribute};
 use crate::format::types::{EntityType, FuncType, InstanceType, ModuleType, Types, WasmType, check_index};
 use crate::format::upvars::Upvars;
-use crate::limits::MAX_MODULES;
+use crate::limits::{MAX_CHUNKS, MAX_MODULES};
 use crate::memory;
 use crate::storage::{Mapping, Sync, replace};
+use crate::trust::digest;
+use crate::trust::seal::{self, Body};
 
 /// An artifact being made. Borrows the modules that it is given for `'m`.
 #[derive(Debug)]
 pub struct Builder<'m> {
     content: Content<'m>,
+    /// Whether a trailer follows the body.
+    trailer: bool,
+    attributes: BTreeMap<String, Vec<u8>>,
 }
 
 #[derive(Debug)]
@@ -86,13 +92,74 @@ impl<'m> Builder<'m> {
             names: HashSet::new(),
             upvars: Upvars::default(),
         };
-        Builder { content: Content::New(Box::new(parts)) }
+        Builder { content: Content::New(Box::new(parts)), trailer: true, attributes: BTreeMap::new() }
     }
 
-    /// An artifact with the body of another, byte for byte. Nothing can be added to it.
-    #[must_use]
-    pub fn from_artifact(artifact: Arc<Artifact>) -> Builder<'m> {
-        Builder { content: Content::Copy(artifact) }
+    /// An artifact with the body of another, byte for byte, and its attributes. No module or type can be added to it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Artifact::attributes`].
+    pub fn from_artifact(artifact: Arc<Artifact>) -> Result<Builder<'m>> {
+        let attributes = artifact.attributes()?.iter();
+        let attributes = attributes.map(|found| (found.name.to_owned(), found.value.to_vec())).collect();
+        Ok(Builder { content: Content::Copy(artifact), trailer: true, attributes })
+    }
+
+    /// Whether a trailer follows the body: digests over every byte, and the attributes. It does unless this says otherwise.
+    ///
+    /// # Errors
+    ///
+    /// INVALID_ARGUMENT if it shan't although there are attributes, which stand in it.
+    pub fn set_trailer(&mut self, trailer: bool) -> Result<()> {
+        if !trailer && !self.attributes.is_empty() {
+            let message = "trailer: expected no attributes in an artifact without one, found some";
+            return Err(Error::new(Status::InvalidArgument, message));
+        }
+        self.trailer = trailer;
+        Ok(())
+    }
+
+    /// Sets an attribute, or changes it.
+    ///
+    /// # Errors
+    ///
+    /// INVALID_ARGUMENT without a trailer; LIMIT if the attributes become larger than a reader accepts; NO_MEMORY.
+    pub fn set_attribute(&mut self, name: &str, value: &[u8]) -> Result<()> {
+        if !self.trailer {
+            let message = "attribute: expected an artifact with a trailer, found one without";
+            return Err(Error::new(Status::InvalidArgument, message));
+        }
+        let others = self.attributes.iter().filter(|(other, _)| *other != name);
+        let size = others.map(|(name, value)| attribute_size(name, value)).sum::<u64>() + attribute_size(name, value);
+        if size > MAX_CHUNKS {
+            let message = format!("attributes: expected at most {MAX_CHUNKS} bytes in all, found {size}");
+            return Err(Error::new(Status::Limit, message));
+        }
+        let mut owned = memory::with_room(value.len(), "an attribute")?;
+        owned.extend_from_slice(value);
+        self.attributes.insert(name.to_owned(), owned);
+        Ok(())
+    }
+
+    /// Removes an attribute.
+    ///
+    /// # Errors
+    ///
+    /// NOT_FOUND if there is none of that name.
+    pub fn unset_attribute(&mut self, name: &str) -> Result<()> {
+        match self.attributes.remove(name) {
+            Some(_) => Ok(()),
+            None => {
+                let message = format!("no attribute is named '{}'", quote(name.as_bytes()));
+                Err(Error::new(Status::NotFound, message))
+            }
+        }
+    }
+
+    /// Removes all attributes.
+    pub fn clear_attributes(&mut self) {
+        self.attributes.clear();
     }
 
     fn parts(&mut self) -> Result<&mut Parts<'m>> {
@@ -148,7 +215,7 @@ impl<'m> Builder<'m> {
     pub fn module_count(&self) -> usize {
         match &self.content {
             Content::New(parts) => parts.modules.len(),
-            Content::Copy(artifact) => artifact.places().len(),
+            Content::Copy(artifact) => artifact.module_count(),
         }
     }
 
@@ -261,7 +328,7 @@ impl<'m> Builder<'m> {
     /// Lays the artifact out as slices of what is there already, and a few small pieces in between.
     fn with_pieces(&self, use_them: impl FnOnce(&[&[u8]]) -> Result<()>) -> Result<()> {
         let parts = match &self.content {
-            Content::Copy(artifact) => return use_them(&[artifact.body()?]),
+            Content::Copy(artifact) => return self.with_copied(artifact, use_them),
             Content::New(parts) => parts,
         };
         let too_large = || Error::new(Status::Limit, "artifact: expected less than 2^64 bytes, found more");
@@ -271,27 +338,84 @@ impl<'m> Builder<'m> {
         };
         // First where everything goes, then the slices: they borrow the link words.
         let mut links = Vec::new();
-        let mut gaps = Vec::new();
+        let mut places = vec![Place { offset: 0, len: first.len() }];
         let mut position = first.len();
         for module in others {
-            let next = link(position, module.image.align).ok_or_else(too_large)?;
-            links.push(next.to_le_bytes());
-            gaps.push(next - position - LINK_SIZE);
-            position = next.checked_add(module.len()).ok_or_else(too_large)?;
+            let offset = link(position, module.image.align).ok_or_else(too_large)?;
+            links.push(offset.to_le_bytes());
+            places.push(Place { offset, len: module.len() });
+            position = offset.checked_add(module.len()).ok_or_else(too_large)?;
         }
         let mut tail = TERMINATOR.to_le_bytes().to_vec();
-        parts.encode_tail(&mut tail)?;
+        let metadata_offset = position + parts.encode_tail(&mut tail)? as u64;
 
         let mut pieces = Vec::new();
-        push_module(&mut pieces, first);
-        for ((module, link), gap) in others.iter().zip(&links).zip(gaps) {
-            pieces.push(link);
-            push_zeros(&mut pieces, gap);
+        let mut rows = Vec::new();
+        let mut end = 0;
+        for (index, (module, place)) in parts.modules.iter().zip(&places).enumerate() {
+            let start = pieces.len();
+            if let Some(link) = index.checked_sub(1).and_then(|before| links.get(before)) {
+                pieces.push(link.as_slice());
+                push_zeros(&mut pieces, place.offset - end - LINK_SIZE);
+            }
             push_module(&mut pieces, module);
+            if self.trailer {
+                rows.push(row(place, module.image.align, pieces.get(start..).unwrap_or(&[])));
+            }
+            end = place.end();
         }
         pieces.push(&tail);
-        use_them(&pieces)
+        let header_offset = position + LINK_SIZE;
+        let body = Body { end: position + tail.len() as u64, header_offset, metadata_offset, tail: &tail, rows: &rows };
+        self.with_trailer(&body, &mut pieces, use_them)
     }
+
+    /// The body of an artifact that exists, behind which a trailer of its own may stand.
+    fn with_copied(&self, artifact: &Artifact, use_them: impl FnOnce(&[&[u8]]) -> Result<()>) -> Result<()> {
+        let bytes = artifact.body()?;
+        let mut rows = Vec::new();
+        let mut end = 0;
+        if self.trailer {
+            for (index, place) in artifact.places()?.iter().enumerate() {
+                let whole = bytes.get(end..place.end() as usize).unwrap_or(&[]);
+                rows.push(row(place, artifact.module(index)?.align()?, &[whole]));
+                end = place.end() as usize;
+            }
+        }
+        let body = Body {
+            end: bytes.len() as u64,
+            header_offset: artifact.header_offset(),
+            metadata_offset: artifact.metadata_offset(),
+            tail: bytes.get(end..).unwrap_or(&[]),
+            rows: &rows,
+        };
+        self.with_trailer(&body, &mut vec![bytes], use_them)
+    }
+
+    fn with_trailer(
+        &self,
+        body: &Body<'_>,
+        pieces: &mut Vec<&[u8]>,
+        use_them: impl FnOnce(&[&[u8]]) -> Result<()>,
+    ) -> Result<()> {
+        if !self.trailer {
+            return use_them(pieces);
+        }
+        let mut chunks = Vec::new();
+        for (name, value) in &self.attributes {
+            put_attribute(&mut chunks, name, value)?;
+        }
+        let root = seal::root(body, &chunks, 0);
+        let trailer = seal::trailer(body, &chunks, &root, &[])?;
+        let mut all = std::mem::take(pieces);
+        all.push(&trailer);
+        use_them(&all)
+    }
+}
+
+/// A module's row in the trailer's table; `pieces` are its link word, padding and ELF.
+fn row(place: &Place, align: u64, pieces: &[&[u8]]) -> Row {
+    Row { offset: place.offset.into(), len: place.len.into(), align: align.into(), digest: digest::module(pieces) }
 }
 
 impl Parts<'_> {
@@ -315,10 +439,11 @@ impl Parts<'_> {
         Ok(())
     }
 
-    /// HEADER, version and Metadata.
-    fn encode_tail(&self, out: &mut Vec<u8>) -> Result<()> {
+    /// Appends HEADER, version and Metadata, and says how long `out` was before Metadata.
+    fn encode_tail(&self, out: &mut Vec<u8>) -> Result<usize> {
         let engine = &self.engine;
         Head::encode(engine.producer(), engine.version().as_bytes(), out)?;
+        let metadata = out.len();
         let flags = |map| -> Vec<(&str, Flag<&str>)> {
             engine.flags(map).iter().map(|(name, flag)| (name.as_str(), flag.borrowed())).collect()
         };
@@ -331,7 +456,8 @@ impl Parts<'_> {
             upvars: &self.upvars,
             types: &self.types,
         }
-        .encode(out)
+        .encode(out)?;
+        Ok(metadata)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What is this file? Answered from headers alone.
 
-use crate::artifact::header_offset;
+use crate::artifact::{Trailer, header_offset};
 use crate::error::{Result, Status};
 use crate::format::body::{Head, walk};
 use crate::storage::{Region, Window};
@@ -23,20 +23,16 @@ const HEAD: u64 = 1 + 32 + 4 + 1 + 255;
 ///
 /// TRUNCATED, CORRUPT or LIMIT for a damaged artifact; IO.
 pub fn detect(region: &Region) -> Result<Option<Detection>> {
-    let mut window = Window::new(region);
-    let places = match walk(&mut window, region.len()) {
-        Ok(places) => places,
-        Err(error) if error.status() == Status::NotAnArtifact => return Ok(None),
-        Err(error) => return Err(error),
+    let mut window = Window::new(region)?;
+    let offset = match Trailer::find(&window, region.len())? {
+        Some(trailer) => trailer.root.header_offset.get(),
+        None => match walk(&mut window, region.len()) {
+            Ok(places) => header_offset(&places),
+            Err(error) if error.status() == Status::NotAnArtifact => return Ok(None),
+            Err(error) => return Err(error),
+        },
     };
-    let offset = header_offset(&places);
-    let mut buffer = [0; HEAD as usize];
-    let present = region.len().saturating_sub(offset).min(HEAD) as usize;
-    let (bytes, _) = buffer.split_at_mut(present);
-    match window.rest(offset).and_then(|rest| rest.get(..present)) {
-        Some(found) => bytes.copy_from_slice(found),
-        None => region.read_at(offset, bytes)?,
-    }
-    let head = Head::decode(bytes).map_err(|error| error.shifted(offset))?;
+    let bytes = window.copy(offset, region.len().saturating_sub(offset).min(HEAD), "HEADER")?;
+    let head = Head::decode(&bytes).map_err(|error| error.shifted(offset))?;
     Ok(Some(Detection { producer: head.producer.to_owned(), version: head.version.to_vec() }))
 }

@@ -72,7 +72,6 @@ impl Error {
     /// The operating system's refusal; `what` says what was tried, on what.
     #[cold]
     pub fn io(what: impl fmt::Display, cause: &io::Error) -> Error {
-        let cause = innermost(cause);
         let status = match cause.kind() {
             io::ErrorKind::OutOfMemory => Status::NoMemory,
             _ => Status::Io,
@@ -145,14 +144,6 @@ impl Error {
     pub fn errno(&self) -> i32 {
         self.0.errno
     }
-}
-
-/// The operating system's own error inside what libraries wrap around it.
-fn innermost(mut error: &io::Error) -> &io::Error {
-    while let Some(inner) = error.get_ref().and_then(|wrapper| wrapper.source()?.downcast_ref::<io::Error>()) {
-        error = inner;
-    }
-    error
 }
 
 impl fmt::Display for Error {

@@ -4,6 +4,9 @@
 /// Metadata: most bytes on the wire. What it decodes to is at most eight times this.
 pub const MAX_METADATA: u64 = 64 << 20;
 
+/// A trailer's chunks, attributes among them, in bytes.
+pub const MAX_CHUNKS: u64 = 64 << 20;
+
 /// Modules in one artifact.
 pub const MAX_MODULES: usize = 1 << 20;
 

@@ -611,17 +611,41 @@ fn rewrite_keeps_the_body() {
     let out = folder.path("out");
     for name in fixtures() {
         let (file, bytes) = (fixture(&format!("{name}.cwasm")), genuine(&name));
-        let ran = run(&[OsStr::new("rewrite"), file.as_ref(), "-o".as_ref(), out.as_ref()]).expect(0);
+        let args = ["rewrite".as_ref(), "--no-trailer".as_ref(), file.as_ref(), OsStr::new("-o"), out.as_ref()];
+        let ran = run(&args).expect(0);
         assert_eq!((ran.out(), ran.err.as_str()), ("", ""));
         assert!(fs::read(&out).unwrap() == bytes, "{name}");
-        assert!(run(&["rewrite", &file, "-o", "-"]).expect(0).out == bytes, "{name}");
+        let sealed = run(&["rewrite", &file, "-o", "-"]).expect(0).out;
+        assert!(sealed.len() > bytes.len() && sealed.starts_with(&bytes), "{name}");
+        assert!(run_with(&["rewrite", "-", "--no-trailer", "-o", "-"], &sealed).expect(0).out == bytes, "{name}");
     }
-    let bytes = genuine("ml_two");
-    assert!(run_with(&["rewrite", "-", "-o", "-"], &bytes).expect(0).out == bytes);
     // In place, and without what is no part of the body.
+    let bytes = genuine("ml_two");
     let file = folder.file("a", [&bytes[..], b"and more"].concat());
-    run(&["rewrite", &file, "--output", &file]).expect(0);
+    run(&["rewrite", "--no-trailer", &file, "--output", &file]).expect(0);
     assert!(fs::read(&file).unwrap() == bytes);
+}
+
+#[test]
+fn rewrite_adds_attributes_that_inspect_shows() {
+    let folder = Folder::new();
+    let (file, out) = (fixture("addfib.cwasm"), folder.path("out").to_str().unwrap().to_owned());
+    run(&["rewrite", &file, "-o", &out, "--attribute", "built-by=ci", "--attribute", "empty="]).expect(0);
+    run(&["rewrite", &out, "-o", &out, "--attribute", "built-by=me"]).expect(0);
+    let trailer = run(&["inspect", "--json", &out]).expect(0).json().get("trailer").clone();
+    assert_eq!(trailer.get("format"), &Json::number(1));
+    assert_eq!(trailer.get("attributes").get("built-by").text(), "bWU=");
+    assert_eq!(trailer.get("attributes").get("empty").text(), "");
+    let text = run(&["inspect", &out]).expect(0);
+    assert!(text.out().contains("integrity  digests") && text.out().contains("attribute  built-by"), "{}", text.out());
+    run(&["verify", "--strict", &out]).expect(0);
+    run(&["rewrite", &file, "-o", &out, "--attribute", "nothing"]).expect(2);
+    run(&["rewrite", &file, "-o", &out, "--attribute", "a=b", "--no-trailer"]).expect(2);
+
+    let mut bytes = fs::read(&out).unwrap();
+    bytes[5000] ^= 1;
+    let damaged = folder.file("damaged", bytes);
+    assert!(run(&["verify", &damaged]).expect(3).err.contains("module 0: expected the bytes that were written"));
 }
 
 #[test]

@@ -145,9 +145,16 @@ proptest! {
         imports in prop::collection::btree_map(".{0,8}", entity(), 0..6),
         exports in prop::collection::btree_map(".{0,8}", entity(), 0..6),
         parents in prop::collection::vec(any::<prop::sample::Index>(), 0..8),
+        sealed in prop::option::of(
+            prop::collection::btree_map(".{0,8}", prop::collection::vec(any::<u8>(), 0..20), 0..4)),
     ) {
+        let (trailer, attributes) = (sealed.is_some(), sealed.unwrap_or_default());
         let images: Vec<_> = shapes.iter().map(Shape::image).collect();
         let mut builder = Builder::new(&engine);
+        builder.set_trailer(trailer).unwrap();
+        for (name, value) in &attributes {
+            builder.set_attribute(name, value).unwrap();
+        }
         for image in &images {
             builder.add_module(image).unwrap();
         }
@@ -177,7 +184,10 @@ proptest! {
         let oddities = artifact.verify().unwrap().findings;
         let odd = shapes.iter().filter(|shape| shape.big_endian).count();
         prop_assert!(oddities.len() == odd && oddities.iter().all(|odd| odd.kind == Kind::Machine), "{:?}", oddities);
-        prop_assert_eq!(artifact.body_end(), bytes.len() as u64);
+        prop_assert_eq!(artifact.trailer().is_some(), trailer);
+        let body = bytes[..artifact.body_end() as usize].to_vec();
+        let found: Vec<_> = artifact.attributes().unwrap().iter().map(|at| (at.name.to_owned(), at.value.to_vec())).collect();
+        prop_assert_eq!(found, attributes.clone().into_iter().collect::<Vec<_>>());
         prop_assert_eq!(artifact.producer(), engine.producer());
         prop_assert_eq!(artifact.version(), engine.version().as_bytes());
 
@@ -200,7 +210,7 @@ proptest! {
 
         let mut encoded = Vec::new();
         metadata.fields().encode(&mut encoded).unwrap();
-        prop_assert!(encoded == bytes[artifact.metadata_offset() as usize..]);
+        prop_assert!(encoded == body[artifact.metadata_offset() as usize..]);
 
         let mut previous_end = None;
         for (index, (image, shape)) in images.iter().zip(&shapes).enumerate() {
@@ -220,8 +230,9 @@ proptest! {
             prop_assert_eq!(view.align().unwrap(), align);
         }
 
-        let copy = Builder::from_artifact(Arc::new(artifact)).serialize().unwrap();
-        prop_assert!(copy == bytes);
+        let mut copy = Builder::from_artifact(Arc::new(artifact)).unwrap();
+        copy.set_trailer(trailer).unwrap();
+        prop_assert!(copy.serialize().unwrap() == bytes);
     }
 
     #[test]
@@ -252,7 +263,7 @@ proptest! {
         if let Ok(artifact) = open(&bytes, None) {
             let _ = artifact.verify();
             let _ = artifact.check(&Engine::wasmtime());
-            for module in 0..artifact.places().len() {
+            for module in 0..artifact.module_count() {
                 let Ok(view) = artifact.module(module) else { continue };
                 let _ = view.align();
                 for section in 0..view.section_count() {
@@ -269,20 +280,58 @@ proptest! {
 #[test]
 fn every_cut_of_an_artifact_is_noticed() {
     let engine = Engine::host();
-    let mut builder = Builder::new(&engine);
-    let images = [Shape::default().image(), Shape { big_endian: true, align: 64, ..Shape::default() }.image()];
-    for image in &images {
-        builder.add_module(image).unwrap();
-    }
-    let bytes = builder.serialize().unwrap();
+    let (bytes, first) = two_modules(&engine);
+    let body_end = open(&bytes, None).unwrap().body_end() as usize;
     for cut in 0..bytes.len() {
         for engine in [None, Some(&engine)] {
-            let status = open(&bytes[..cut], engine).unwrap_err().status();
-            let nothing_of_ours = cut < 4 || cut == images[0].len();
+            let opened = open(&bytes[..cut], engine);
+            // Within the trailer's first bytes it can't be told from a file that never had one; verify names the rest.
+            if (body_end..body_end.next_multiple_of(8) + 8).contains(&cut) {
+                assert_eq!(opened.unwrap().verify().unwrap().findings.len(), usize::from(cut > body_end));
+                continue;
+            }
+            let nothing_of_ours = cut < 4 || cut == first;
             let expected = if nothing_of_ours { Status::NotAnArtifact } else { Status::Truncated };
-            assert_eq!(status, expected, "cut at {cut} of {}", bytes.len());
+            assert_eq!(opened.unwrap_err().status(), expected, "cut at {cut} of {}", bytes.len());
         }
     }
+}
+
+/// An artifact with a trailer, and the length of its first module.
+fn two_modules(engine: &Engine) -> (Vec<u8>, usize) {
+    let first = Shape::default().image();
+    let second = Shape { align: 64, ..Shape::default() }.image();
+    let mut builder = Builder::new(engine);
+    builder.add_module(&first).unwrap();
+    builder.add_module(&second).unwrap();
+    builder.set_attribute("source", b"sha256 of it").unwrap();
+    builder.set_attribute("empty", b"").unwrap();
+    (builder.serialize().unwrap(), first.len())
+}
+
+#[test]
+fn every_flipped_bit_is_found() {
+    let (whole, _) = two_modules(&Engine::host());
+    open(&whole, None).unwrap().verify().unwrap();
+    let options = OpenOptions { verify: true, ..OpenOptions::default() };
+    let mut bytes = whole.clone();
+    for at in 0..whole.len() {
+        for bit in 0..8 {
+            bytes[at] ^= 1 << bit;
+            let found = Artifact::open_bytes(&bytes, None, &options);
+            assert!(found.is_err(), "bit {bit} of byte {at} of {}", whole.len());
+            bytes[at] ^= 1 << bit;
+        }
+    }
+}
+
+#[test]
+fn what_follows_a_trailer_or_stands_before_it_is_noticed() {
+    let (whole, _) = two_modules(&Engine::host());
+    let longer = [&whole[..], b"x"].concat();
+    assert_eq!(open(&longer, None).unwrap_err().status(), Status::Truncated);
+    let twice = [&whole[..], &whole[..]].concat();
+    assert_eq!(open(&twice, None).unwrap_err().status(), Status::Corrupt);
 }
 
 #[test]

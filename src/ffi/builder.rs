@@ -57,7 +57,7 @@ pub unsafe extern "C" fn artifact_builder_new(
     }
 }
 
-/// A builder that keeps the body of an artifact byte for byte, without what may follow it. Nothing can be added to it:
+/// A builder that keeps the body of an artifact byte for byte, and its attributes. No module, type or upvar can be added:
 /// every artifact_builder_add_ function is ARTIFACT_INVALID_ARGUMENT. The artifact may be freed before the builder. The
 /// caller owns the builder.
 #[unsafe(no_mangle)]
@@ -70,7 +70,7 @@ pub unsafe extern "C" fn artifact_builder_new_from_artifact(
     unsafe {
         fallible(error, || {
             let builder = out(builder, "builder", std::ptr::null_mut())?;
-            let copy = Builder::from_artifact(Arc::clone(&handle(artifact, "artifact")?.artifact));
+            let copy = Builder::from_artifact(Arc::clone(&handle(artifact, "artifact")?.artifact))?;
             *builder = Box::into_raw(Box::new(artifact_builder_t { builder: copy }));
             Ok(())
         })
@@ -260,6 +260,48 @@ pub unsafe extern "C" fn artifact_builder_add_upvar(
             builder.add_upvar(parent, module as u64, &passed).map(|index| index as usize)
         })
     }
+}
+
+/// Says whether a trailer follows the body: digests over every byte of the file, and the attributes. It does unless this says
+/// otherwise; Wasmtime 0.33 skips it. ARTIFACT_INVALID_ARGUMENT if it shan't although there are attributes, which stand in it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_builder_set_trailer(
+    builder: *mut artifact_builder_t,
+    trailer: bool,
+    error: *mut *mut artifact_error_t,
+) -> artifact_status_t {
+    // SAFETY: the header's rule for pointers.
+    unsafe { fallible(error, || handle_mut(builder, "builder")?.builder.set_trailer(trailer)) }
+}
+
+/// Sets an attribute: bytes of your own under a name of your own, such as the source's digest. Both are copied. One that is
+/// there is replaced; a builder made from an artifact begins with that one's. ARTIFACT_INVALID_ARGUMENT without a trailer.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_builder_set_attribute(
+    builder: *mut artifact_builder_t,
+    name: *const c_char,
+    data: *const u8,
+    len: usize,
+    error: *mut *mut artifact_error_t,
+) -> artifact_status_t {
+    // SAFETY: the header's rule for pointers.
+    unsafe {
+        fallible(error, || {
+            let builder = &mut handle_mut(builder, "builder")?.builder;
+            builder.set_attribute(text(name, "name")?, slice(data, len, "data")?)
+        })
+    }
+}
+
+/// Removes an attribute. ARTIFACT_NOT_FOUND if there is none of that name.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_builder_unset_attribute(
+    builder: *mut artifact_builder_t,
+    name: *const c_char,
+    error: *mut *mut artifact_error_t,
+) -> artifact_status_t {
+    // SAFETY: the header's rule for pointers.
+    unsafe { fallible(error, || handle_mut(builder, "builder")?.builder.unset_attribute(text(name, "name")?)) }
 }
 
 /// The whole artifact in a buffer that the caller owns. The same input gives the same bytes. ARTIFACT_INVALID_ARGUMENT

@@ -25,6 +25,8 @@ pub mod artifact;
 
 pub mod settings;
 
+pub mod trailer;
+
 pub mod module;
 
 pub mod report;

@@ -134,7 +134,7 @@ unsafe fn read(
 pub unsafe extern "C" fn artifact_module_count(artifact: *const artifact_t) -> usize {
     infallible(0, || {
         // SAFETY: the header's rule for pointers.
-        unsafe { handle(artifact, "artifact") }.map_or(0, |found| found.artifact.places().len())
+        unsafe { handle(artifact, "artifact") }.map_or(0, |found| found.artifact.module_count())
     })
 }
 
@@ -163,13 +163,14 @@ pub unsafe extern "C" fn artifact_module(
         let module = out(module, "module", empty);
         read(artifact, error, |artifact, _| {
             let place = artifact.place(index)?;
+            let extent = artifact.extent(index)?;
             *module? = artifact_module_t {
                 bytes: artifact_slice_t::of(artifact.module_bytes(index)?),
                 offset: place.offset,
                 align: artifact.module(index)?.align()?,
-                machine: place.extent.machine.into(),
-                r#type: place.extent.kind.into(),
-                byte_order: place.extent.big_endian.into(),
+                machine: extent.machine.into(),
+                r#type: extent.kind.into(),
+                byte_order: extent.big_endian.into(),
             };
             Ok(())
         })

@@ -1,6 +1,6 @@
 //! The frame around the modules: links from one ELF to the next, the terminator, HEADER and the version.
 
-use super::elf::{self, Extent};
+use super::elf;
 use super::{Fetch, align_up};
 use crate::error::{Error, Result, Status, quote};
 use crate::limits::{MAX_MODULES, MAX_PRODUCER, MAX_VERSION};
@@ -18,16 +18,16 @@ const SUFFIX: &str = "-aot";
 pub struct Place {
     /// Where its ELF begins.
     pub offset: u64,
-    /// What its header says.
-    pub extent: Extent,
+    /// Its length.
+    pub len: u64,
 }
 
 impl Place {
     /// Where its ELF ends.
     #[must_use]
     pub fn end(&self) -> u64 {
-        // The walk has seen that it lies within the file.
-        self.offset.saturating_add(self.extent.len)
+        // Whoever made it has seen that it lies within the file.
+        self.offset.saturating_add(self.len)
     }
 }
 
@@ -64,7 +64,7 @@ pub fn walk(fetch: &mut impl Fetch, len: u64) -> Result<Vec<Place>> {
             let message = format!("number of modules: expected at most {MAX_MODULES}, found more");
             return Err(Error::new(Status::Limit, message).at(offset));
         }
-        let place = Place { offset, extent };
+        let place = Place { offset, len: extent.len };
         memory::push(&mut places, place, "the list of modules")?;
         let position = place.end();
         if position == len && places.len() == 1 {

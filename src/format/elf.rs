@@ -156,6 +156,15 @@ pub fn extent(fetch: &mut impl Fetch, base: u64, available: u64) -> Result<Exten
     })
 }
 
+/// The extent of the image that begins these bytes; as [`extent`].
+///
+/// # Errors
+///
+/// As [`extent`].
+pub fn extent_of(bytes: &[u8]) -> Result<Extent> {
+    extent(&mut Slice(bytes), 0, bytes.len() as u64)
+}
+
 struct Slice<'a>(&'a [u8]);
 
 impl Fetch for Slice<'_> {
@@ -189,7 +198,7 @@ impl Image {
     pub fn new(bytes: &[u8]) -> Result<Image> {
         let available = bytes.len() as u64;
         // The same refusals, with the same words, as for an image in a file.
-        let extent = extent(&mut Slice(bytes), 0, available).map_err(|error| match error.status() {
+        let extent = extent_of(bytes).map_err(|error| match error.status() {
             // For a module on its own there is no question whether it is ours.
             Status::NotAnArtifact => corrupt(error.message().to_owned()).at(40),
             _ => error,

@@ -200,6 +200,19 @@ impl Region {
         Ok(())
     }
 
+    /// Bytes from `offset` in a vector of their own; `what` names them where there is no memory for them.
+    ///
+    /// # Errors
+    ///
+    /// IO, TRUNCATED, NO_MEMORY.
+    pub fn copy(&self, offset: u64, len: u64, what: &str) -> Result<Vec<u8>> {
+        let len = usize::try_from(len).map_err(|_| Error::no_memory(what))?;
+        let mut copy = memory::with_room(len, what)?;
+        copy.resize(len, 0);
+        self.read_at(offset, &mut copy)?;
+        Ok(copy)
+    }
+
     /// All its bytes; a file is mapped when this is first called.
     ///
     /// # Errors
@@ -221,8 +234,9 @@ impl Region {
     }
 }
 
-/// Reads through a small buffer: a link word and the header that follows it mostly lie close together, and so do the last
-/// link word and Metadata.
+/// Reads through a small buffer. It begins with the region's last bytes, where a trailer would be, and for a small artifact
+/// everything else; later it holds what lies close together: a link word and the header that follows it, the last link word
+/// and Metadata.
 pub struct Window<'r> {
     region: &'r Region,
     start: u64,
@@ -231,45 +245,68 @@ pub struct Window<'r> {
 }
 
 impl<'r> Window<'r> {
+    /// Footer, root record and signature, the module table of a hundred modules, and a typical Metadata.
+    const SIZE: usize = 8192;
     /// A link word, padding to a page, and an ELF header; also a typical Metadata, twice over.
-    const SIZE: usize = 4096 + 256;
+    const AHEAD: u64 = 4096 + 256;
 
-    /// An empty window.
-    #[must_use]
-    pub fn new(region: &'r Region) -> Window<'r> {
-        Window { region, start: 0, filled: 0, buffer: [0; Window::SIZE] }
+    /// A window on the region's end.
+    ///
+    /// # Errors
+    ///
+    /// IO or TRUNCATED if it can't be read.
+    pub fn new(region: &'r Region) -> Result<Window<'r>> {
+        let mut window = Window { region, start: 0, filled: 0, buffer: [0; Window::SIZE] };
+        window.fill(region.len().saturating_sub(Window::SIZE as u64), Window::SIZE as u64)?;
+        Ok(window)
     }
 
-    /// The buffered bytes from `offset` on, if they reach to the region's end.
+    fn fill(&mut self, offset: u64, size: u64) -> Result<()> {
+        // At most the buffer's size.
+        let size = self.region.len().saturating_sub(offset).min(size).min(Window::SIZE as u64) as usize;
+        self.filled = 0;
+        self.region.read_at(offset, self.buffer.get_mut(..size).unwrap_or_default())?;
+        (self.start, self.filled) = (offset, size);
+        Ok(())
+    }
+
+    /// The bytes at hand.
     #[must_use]
-    pub fn rest(&self, offset: u64) -> Option<&[u8]> {
-        let reaches = self.start + self.filled as u64 == self.region.len();
+    pub fn bytes(&self) -> &[u8] {
+        self.buffer.get(..self.filled).unwrap_or(&[])
+    }
+
+    /// `len` bytes from `offset`, if they are at hand.
+    #[must_use]
+    pub fn get(&self, offset: u64, len: usize) -> Option<&[u8]> {
         let skip = usize::try_from(offset.checked_sub(self.start)?).ok()?;
-        self.buffer.get(..self.filled)?.get(skip..).filter(|_| reaches)
+        self.bytes().get(skip..skip.checked_add(len)?)
+    }
+
+    /// Bytes from `offset` in a vector of their own; `what` names them where there is no memory for them.
+    ///
+    /// # Errors
+    ///
+    /// IO, TRUNCATED, NO_MEMORY.
+    pub fn copy(&self, offset: u64, len: u64, what: &str) -> Result<Vec<u8>> {
+        let at_hand = usize::try_from(len).ok().and_then(|len| self.get(offset, len));
+        let Some(bytes) = at_hand else { return self.region.copy(offset, len, what) };
+        memory::collect(bytes.iter().copied(), what)
     }
 }
 
 impl Fetch for Window<'_> {
     fn fetch(&mut self, offset: u64, out: &mut [u8]) -> Result<()> {
-        // The first header says how far away everything else is: no use in reading more than it.
-        if offset == 0 || out.len() > Window::SIZE {
-            return self.region.read_at(offset, out);
+        if self.get(offset, out.len()).is_none() {
+            // The first header says how far away everything else is: no use in reading more than it.
+            if offset == 0 || out.len() as u64 > Window::AHEAD {
+                return self.region.read_at(offset, out);
+            }
+            self.fill(offset, Window::AHEAD)?;
         }
-        let here = |window: &Window<'_>| -> Option<usize> {
-            let skip = usize::try_from(offset.checked_sub(window.start)?).ok()?;
-            (skip.checked_add(out.len())? <= window.filled).then_some(skip)
-        };
-        if here(self).is_none() {
-            let rest = usize::try_from(self.region.len().saturating_sub(offset)).unwrap_or(usize::MAX);
-            let size = rest.min(Window::SIZE).max(out.len());
-            self.filled = 0;
-            let target = self.buffer.get_mut(..size).unwrap_or_default();
-            self.region.read_at(offset, target)?;
-            (self.start, self.filled) = (offset, size);
-        }
-        let skip = here(self).unwrap_or(0);
-        let found = self.buffer.get(skip..skip + out.len());
-        out.copy_from_slice(found.ok_or_else(|| Error::new(Status::Internal, "window missed its bytes"))?);
+        let found = self.get(offset, out.len());
+        let ended = || Error::new(Status::Truncated, "expected more bytes, found the end").at(offset);
+        out.copy_from_slice(found.ok_or_else(ended)?);
         Ok(())
     }
 }

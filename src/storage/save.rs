@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, IoSlice, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::{kind_of, shown};
@@ -38,8 +38,10 @@ pub fn replace(path: &Path, pieces: &[&[u8]], sync: Sync) -> Result<()> {
     let mut temporary = tempfile::Builder::new()
         .prefix(short(&name))
         .suffix(".tmp")
-        .permissions(Permissions::from_mode(mode.unwrap_or(DEFAULT_MODE)))
-        .tempfile_in(&folder)
+        // Not `tempfile_in`, whose errors have lost their errno.
+        .make_in(&folder, |path| {
+            File::options().write(true).create_new(true).mode(mode.unwrap_or(DEFAULT_MODE)).open(path)
+        })
         .map_err(failed("making a temporary file beside"))?;
     if let Some(mode) = mode {
         // The umask has narrowed what `open` made.

@@ -2,40 +2,47 @@
 //! an error. What a genuine Wasmtime 0.33 accepts although no writer makes it is an oddity, named in the report.
 
 use object::elf;
+use zerocopy::FromBytes;
 
-use crate::artifact::Artifact;
+use super::digest;
+
+use crate::artifact::{Artifact, Trailer, mismatch};
 use crate::engine::target::elf_machine;
-use crate::error::{Error, Result, quote};
+use crate::error::{Error, Result, Status, quote};
 use crate::format::Map;
-use crate::format::body::{self, Place};
-use crate::format::elf::{Module, Section};
+use crate::format::body::{self, LINK_SIZE, Place};
+use crate::format::elf::{Extent, Module, Section};
 use crate::format::metadata::Metadata;
+use crate::format::trailer::{Row, START};
 use crate::format::types::EntityType;
 use crate::memory;
 use crate::report::{Finding, Kind, Report};
 
-/// Verifies every link, bound and table of an artifact.
+/// Verifies every digest, link, bound and table of an artifact.
 ///
 /// # Errors
 ///
-/// CORRUPT or TRUNCATED for damage, with its place; WRONG_VERSION if Metadata has an unknown layout.
+/// DIGEST_MISMATCH, CORRUPT or TRUNCATED for damage, with its place; WRONG_VERSION if Metadata has an unknown layout.
 pub fn verify(artifact: &Artifact) -> Result<Report> {
     let mut report = Report::default();
+    if let Some(trailer) = artifact.trailer() {
+        sealed(artifact, trailer)?;
+    }
     let metadata = artifact.metadata()?;
     let mut previous: Option<&Place> = None;
-    for (index, place) in artifact.places().iter().enumerate() {
+    for (index, place) in artifact.places()?.iter().enumerate() {
         let module = artifact.module(index)?;
-        let align = module.align().map_err(|error| locate(error, artifact, index, place))?;
+        let align = module.align().map_err(|error| artifact.in_module(index, error))?;
         if let Some(previous) = previous {
             link(&mut report, artifact, index, previous, place, align)?;
         }
-        machine(&mut report, metadata, index, place);
-        sections(&mut report, artifact, index, &module).map_err(|error| locate(error, artifact, index, place))?;
+        machine(&mut report, metadata, index, &artifact.extent(index)?);
+        sections(&mut report, artifact, index, &module).map_err(|error| artifact.in_module(index, error))?;
         previous = Some(place);
     }
     tidy(&mut report, metadata)?;
     let (end, len) = (artifact.body_end(), artifact.len());
-    if end < len {
+    if artifact.trailer().is_none() && end < len {
         let count = len - end;
         let sentence = format!("{count} bytes follow Metadata at offset {end} and are nothing of ours");
         report.findings.push(oddity(Kind::TrailingBytes, "body", sentence));
@@ -43,12 +50,52 @@ pub fn verify(artifact: &Artifact) -> Result<Report> {
     Ok(report)
 }
 
-fn oddity(kind: Kind, setting: impl Into<String>, sentence: String) -> Finding {
-    Finding { kind, setting: setting.into(), artifact: String::new(), engine: String::new(), sentence }
+/// Checks every byte of a file with a trailer: the digests that opening leaves alone, what lies between the parts, and that
+/// table and links say the same.
+fn sealed(artifact: &Artifact, trailer: &Trailer) -> Result<()> {
+    let bytes = artifact.bytes()?;
+    let base = artifact.base();
+    let part = |start: u64, end: u64| bytes.get(start as usize..end as usize).unwrap_or(&[]);
+    let layout = &trailer.layout;
+    let root = &trailer.root;
+    let (body_end, tail) = (root.body_end.get(), root.tail_offset());
+    if part(body_end, layout.start).iter().any(|byte| *byte != 0) {
+        let message = "trailer: expected zeros before it, found others";
+        return Err(Error::new(Status::Corrupt, message).at(base + body_end));
+    }
+    if part(layout.start, layout.table) != START {
+        return Err(
+            Error::new(Status::Corrupt, "trailer: expected its first bytes, found others").at(base + layout.start)
+        );
+    }
+    if digest::tail(part(tail, body_end)) != root.tail_digest {
+        return Err(mismatch("HEADER and Metadata", base + tail));
+    }
+    artifact.attributes()?;
+    let rows = part(layout.table, layout.chunks);
+    let rows = <[Row]>::ref_from_bytes(rows).unwrap_or(&[]);
+    let mut position = 0;
+    for (index, (place, row)) in artifact.places()?.iter().zip(rows).enumerate() {
+        if digest::module(&[part(position, place.end())]) != row.digest {
+            return Err(mismatch(&format!("module {index}"), base + position));
+        }
+        let align = artifact.module(index)?.align().map_err(|error| artifact.in_module(index, error))?;
+        let linked = match index {
+            0 => Some(0),
+            _ => part(position, position + LINK_SIZE).first_chunk().map(|word| u64::from_le_bytes(*word)),
+        };
+        if linked != Some(place.offset) || align != row.align.get() {
+            let message =
+                format!("module {index}: expected link and alignment as the module table has them, found others");
+            return Err(Error::new(Status::Corrupt, message).at(base + position));
+        }
+        position = place.end();
+    }
+    Ok(())
 }
 
-fn locate(error: Error, artifact: &Artifact, index: usize, place: &Place) -> Error {
-    error.within(format!("module {index}")).at(0).shifted(artifact.base().saturating_add(place.offset))
+fn oddity(kind: Kind, setting: impl Into<String>, sentence: String) -> Finding {
+    Finding { kind, setting: setting.into(), artifact: String::new(), engine: String::new(), sentence }
 }
 
 fn link(
@@ -76,9 +123,9 @@ fn link(
     Ok(())
 }
 
-fn machine(report: &mut Report, metadata: &Metadata<'_>, index: usize, place: &Place) {
+fn machine(report: &mut Report, metadata: &Metadata<'_>, index: usize, extent: &Extent) {
     let Some((machine, big_endian)) = elf_machine(metadata.target) else { return };
-    let found = (place.extent.machine, place.extent.big_endian);
+    let found = (extent.machine, extent.big_endian);
     if found == (machine, big_endian) {
         return;
     }
@@ -121,7 +168,7 @@ fn sections(report: &mut Report, artifact: &Artifact, index: usize, module: &Mod
 
 /// Compilers put code into `.text`; a module whose code has another name had it changed.
 fn renamed_text(report: &mut Report, index: usize, sections: &[Section<'_>]) {
-    let is_code = |section: &&Section<'_>| section.flags & u64::from(elf::SHF_EXECINSTR.0) != 0;
+    let is_code = |section: &&Section<'_>| section.flags & elf::SHF_EXECINSTR.0 != 0;
     if let Some(code) = sections.iter().find(is_code)
         && !sections.iter().any(|section| section.name == b".text")
     {

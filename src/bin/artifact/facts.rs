@@ -1,14 +1,16 @@
 //! What `inspect` shows of an artifact: one object, which `--json` prints as it is. Its keys are an interface: programs are
 //! written against them. What doesn't decode is null.
 
+use std::collections::BTreeMap;
+
 use artifact::artifact::Artifact;
 use artifact::error::{Error, Result};
 use artifact::format::Map;
-use artifact::format::body::Place;
 use artifact::format::elf;
 use artifact::format::flags::{Features, Flag, Tunables};
 use artifact::format::types::Types;
 use artifact::format::upvars::Upvars;
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde::Serialize;
 
 /// Flags in the order of the file, as often as they stand there.
@@ -30,8 +32,26 @@ pub struct Facts<'a> {
     pub features: Option<&'a Features>,
     pub module_upvars: Option<&'a Upvars>,
     pub types: Option<&'a Types<&'a str>>,
-    /// There is none yet.
-    pub trailer: Option<()>,
+    pub trailer: Option<Trailer>,
+}
+
+/// What lets every byte be checked, and what the embedder added.
+#[derive(Serialize)]
+pub struct Trailer {
+    pub format: u32,
+    /// The embedder's values, in base64.
+    pub attributes: BTreeMap<String, String>,
+    /// Whose signature a trusted key has confirmed.
+    pub signed_by: Option<String>,
+}
+
+impl Trailer {
+    fn new(artifact: &Artifact) -> Result<Option<Trailer>> {
+        let Some(trailer) = artifact.trailer() else { return Ok(None) };
+        let attributes = artifact.attributes()?.iter();
+        let encoded = attributes.map(|found| (found.name.to_owned(), BASE64_STANDARD.encode(found.value)));
+        Ok(Some(Trailer { format: trailer.root.format.get(), attributes: encoded.collect(), signed_by: None }))
+    }
 }
 
 #[derive(Serialize)]
@@ -70,15 +90,15 @@ pub struct Symbols {
 }
 
 impl<'a> Facts<'a> {
-    pub fn new(artifact: &'a Artifact) -> Facts<'a> {
+    pub fn new(artifact: &'a Artifact) -> Result<Facts<'a>> {
         let metadata = artifact.metadata().ok();
-        let places = artifact.places().iter().enumerate();
-        Facts {
+        let modules = (0..artifact.module_count()).map(|index| Module::new(artifact, index));
+        Ok(Facts {
             file_len: artifact.len(),
             producer: artifact.producer(),
             version: String::from_utf8_lossy(artifact.version()).into_owned(),
             target: metadata.map(|metadata| metadata.target),
-            modules: places.map(|(index, place)| Module::new(artifact, index, place)).collect(),
+            modules: modules.collect::<Result<_>>()?,
             main: artifact.main_module(),
             header_offset: artifact.header_offset(),
             metadata_offset: artifact.metadata_offset(),
@@ -88,20 +108,22 @@ impl<'a> Facts<'a> {
             features: metadata.map(|metadata| &metadata.features),
             module_upvars: metadata.map(|metadata| &metadata.upvars),
             types: metadata.map(|metadata| &metadata.types),
-            trailer: None,
-        }
+            trailer: Trailer::new(artifact)?,
+        })
     }
 }
 
 impl Module {
-    fn new(artifact: &Artifact, index: usize, place: &Place) -> Module {
+    fn new(artifact: &Artifact, index: usize) -> Result<Module> {
+        let place = artifact.place(index)?;
+        let extent = artifact.extent(index)?;
         let mut module = Module {
             offset: place.offset,
-            len: place.extent.len,
+            len: place.len,
             align: None,
-            machine: place.extent.machine,
-            endian: if place.extent.big_endian { "big" } else { "little" },
-            kind: place.extent.kind,
+            machine: extent.machine,
+            endian: if extent.big_endian { "big" } else { "little" },
+            kind: extent.kind,
             sections: None,
             symbols: None,
             damage: None,
@@ -111,7 +133,7 @@ impl Module {
             module.fill(&view).map_err(about)
         });
         module.damage = filled.err();
-        module
+        Ok(module)
     }
 
     /// What takes reading the section headers, as far as that goes.

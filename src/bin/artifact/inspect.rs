@@ -43,7 +43,7 @@ pub fn run(args: &Args, console: &mut Console) -> Done {
     let artifact = Input::open(file)
         .and_then(|input| input.artifact(engine.as_ref()))
         .map_err(|error| Stop::File(file.to_owned(), error))?;
-    let facts = Facts::new(&artifact);
+    let facts = Facts::new(&artifact).map_err(|error| Stop::File(file.to_owned(), error))?;
     if args.json {
         console.document(&facts)?;
     } else {

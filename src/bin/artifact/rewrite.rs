@@ -14,11 +14,12 @@ use crate::output::{Console, Done, Stop};
 
 /// Writes an artifact anew, its body kept byte for byte
 ///
-/// What follows the body is dropped, if the version is one whose end is known. OUT is replaced as a whole or not at all, and may be FILE itself.
+/// Behind the body stands a trailer with digests over every byte, and the attributes. Anything else that follows the body is dropped, if the version is one whose end is known. OUT is replaced as a whole or not at all, and may be FILE itself.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  artifact rewrite module.cwasm -o clean.cwasm
+  artifact rewrite module.cwasm -o sealed.cwasm --attribute built-by=ci
+  artifact rewrite module.cwasm -o clean.cwasm --no-trailer
   artifact rewrite module.cwasm -o module.cwasm
   artifact rewrite - -o - < module.cwasm | sha256sum")]
 pub struct Args {
@@ -27,8 +28,19 @@ pub struct Args {
     /// Where to write; `-` is standard output
     #[arg(short, long, value_name = "OUT")]
     output: PathBuf,
+    /// Write the body alone: no digests, no attributes
+    #[arg(long, conflicts_with = "attributes")]
+    no_trailer: bool,
+    /// Set an attribute; the others stay
+    #[arg(long = "attribute", value_name = "K=V", value_parser = attribute)]
+    attributes: Vec<(String, String)>,
     #[command(flatten)]
     opening: Opening,
+}
+
+fn attribute(text: &str) -> std::result::Result<(String, String), &'static str> {
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 impl Args {
@@ -43,7 +55,7 @@ pub fn run(args: &Args, console: &mut Console) -> Done {
         let file = file.to_owned();
         move |error| Stop::File(file, error)
     };
-    let builder = read(&args.file, engine.as_ref()).map_err(about(&args.file))?;
+    let builder = read(args, engine.as_ref()).map_err(about(&args.file))?;
     if !is_standard(&args.output) {
         return builder.serialize_to_file(&args.output, Sync::Yes).map_err(about(&args.output));
     }
@@ -52,9 +64,17 @@ pub fn run(args: &Args, console: &mut Console) -> Done {
         .map_err(about(Path::new("standard output")))
 }
 
-fn read(file: &Path, engine: Option<&Engine>) -> Result<Builder<'static>> {
-    let artifact = Input::open(file)?.artifact(engine)?;
+fn read(args: &Args, engine: Option<&Engine>) -> Result<Builder<'static>> {
+    let artifact = Input::open(&args.file)?.artifact(engine)?;
     // Now and not while writing, so that the error is about the right file.
     artifact.body()?;
-    Ok(Builder::from_artifact(Arc::new(artifact)))
+    let mut builder = Builder::from_artifact(Arc::new(artifact))?;
+    if args.no_trailer {
+        builder.clear_attributes();
+        builder.set_trailer(false)?;
+    }
+    for (name, value) in &args.attributes {
+        builder.set_attribute(name, value.as_bytes())?;
+    }
+    Ok(builder)
 }

@@ -23,10 +23,18 @@ pub fn print(out: &mut Console, file: &Path, artifact: &Artifact, facts: &Facts<
     writeln!(out, "  header     at {}", facts.header_offset)?;
     let (start, end) = (facts.metadata_offset, artifact.body_end());
     writeln!(out, "  metadata   at {start}, {}", Bytes(end - start))?;
-    if end < facts.file_len {
+    if facts.trailer.is_none() && end < facts.file_len {
         writeln!(out, "  behind it  at {end}, {} that are nothing of ours", Bytes(facts.file_len - end))?;
     }
-    writeln!(out, "  integrity  none")?;
+    match &facts.trailer {
+        None => writeln!(out, "  integrity  none")?,
+        Some(trailer) => {
+            writeln!(out, "  integrity  digests (trailer format {})", trailer.format)?;
+            for name in trailer.attributes.keys() {
+                writeln!(out, "  attribute  {}", quote(name.as_bytes()))?;
+            }
+        }
+    }
     writeln!(out, "  signature  none")?;
     for (index, found) in facts.modules.iter().enumerate() {
         module(out, index, index == facts.main, found)?;

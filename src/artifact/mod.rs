@@ -1,22 +1,30 @@
 //! An artifact, opened: where its modules are and what its Metadata says. Opening reads the headers of the modules and the
 //! bytes behind the last one; module bytes are mapped when somebody asks for them.
 
+mod open;
+
 use std::os::fd::BorrowedFd;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use self_cell::self_cell;
+use zerocopy::FromBytes;
 
 use crate::compat;
-use crate::engine::{Engine, library_version};
+use crate::engine::Engine;
 use crate::error::{Error, Result, Status, quote};
-use crate::format::body::{Head, LINK_SIZE, Place, walk};
-use crate::format::elf::Module;
+use crate::format::body::{Head, LINK_SIZE, Place};
+use crate::format::elf::{Extent, Module, extent_of};
 use crate::format::metadata::Metadata;
-use crate::limits::MAX_METADATA;
+use crate::format::trailer::{self, Attribute, ROW_SIZE, Row};
+use crate::limits::{MAX_CHUNKS, MAX_METADATA};
 use crate::memory;
 use crate::report::Report;
-use crate::storage::{Part, Region, Window};
+use crate::storage::{Part, Region};
+use crate::trust::digest;
 use crate::trust::verify::verify;
+
+pub use open::{Trailer, mismatch};
 
 /// How to open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,14 +60,30 @@ self_cell! {
     impl { Debug }
 }
 
+type Attributes<'a> = Vec<Attribute<'a>>;
+
+self_cell! {
+    struct Chunks {
+        owner: Vec<u8>,
+        #[covariant]
+        dependent: Attributes,
+    }
+    impl { Debug }
+}
+
 /// An opened artifact.
 #[derive(Debug)]
 pub struct Artifact {
     region: Region,
-    places: Vec<Place>,
     /// What follows the terminator.
     tail: Tail,
     header_offset: u64,
+    modules: usize,
+    /// Where the modules are: known from the walk, or read from the trailer's table when somebody first asks.
+    places: OnceLock<Vec<Place>>,
+    trailer: Option<Trailer>,
+    /// Read when somebody first asks for attributes.
+    chunks: OnceLock<Chunks>,
 }
 
 impl Artifact {
@@ -102,28 +126,9 @@ impl Artifact {
 
     fn from_region(region: Region, engine: Option<&Engine>, options: &OpenOptions) -> Result<Artifact> {
         let base = region.base();
-        Artifact::parse(region, engine, options).map_err(|error| error.shifted(base))
-    }
-
-    fn parse(region: Region, engine: Option<&Engine>, options: &OpenOptions) -> Result<Artifact> {
-        let (places, header_offset, tail) = {
-            let mut window = Window::new(&region);
-            let places = walk(&mut window, region.len())?;
-            let header_offset = header_offset(&places);
-            let tail = read_tail(&region, &window, header_offset, places.len() as u64, engine, options)?;
-            (places, header_offset, tail)
-        };
-        let artifact = Artifact { region, places, tail, header_offset };
-        if let Err(error) = &artifact.decoded().metadata {
-            // Another version may have another layout: such a file opens for inspection, as far as it goes.
-            let head = artifact.decoded().head;
-            let foreign = head.version != library_version(head.producer).as_bytes();
-            if engine.is_some() || !foreign {
-                return Err(error.duplicate());
-            }
-        }
+        let artifact = open::open(region, engine, options).map_err(|error| error.shifted(base))?;
         if options.verify {
-            verify(&artifact)?;
+            artifact.verify()?;
         }
         Ok(artifact)
     }
@@ -180,13 +185,20 @@ impl Artifact {
         self.header_offset + self.decoded().head.len as u64
     }
 
-    /// Where the body ends: behind Metadata; at the file's end where Metadata doesn't decode.
+    /// Where the body ends: behind Metadata; at the file's end where Metadata doesn't decode and no trailer tells.
     #[must_use]
     pub fn body_end(&self) -> u64 {
-        match &self.decoded().metadata {
-            Ok((_, len)) => self.metadata_offset() + *len as u64,
-            Err(_) => self.len(),
+        match (&self.trailer, &self.decoded().metadata) {
+            (Some(trailer), _) => trailer.root.body_end.get(),
+            (None, Ok((_, len))) => self.metadata_offset() + *len as u64,
+            (None, Err(_)) => self.len(),
         }
+    }
+
+    /// The trailer, if the file has one.
+    #[must_use]
+    pub fn trailer(&self) -> Option<&Trailer> {
+        self.trailer.as_ref()
     }
 
     /// The body's bytes.
@@ -208,26 +220,72 @@ impl Artifact {
         self.region.bytes()
     }
 
-    /// Where the modules are.
+    /// How many modules it has, at least 1.
     #[must_use]
-    pub fn places(&self) -> &[Place] {
-        &self.places
+    pub fn module_count(&self) -> usize {
+        self.modules
     }
 
     /// Which module is the main one: the last.
     #[must_use]
     pub fn main_module(&self) -> usize {
-        self.places.len() - 1
+        self.modules - 1
+    }
+
+    /// Where the modules are.
+    ///
+    /// # Errors
+    ///
+    /// DIGEST_MISMATCH or CORRUPT if the trailer's table is damaged; IO, NO_MEMORY.
+    pub fn places(&self) -> Result<&[Place]> {
+        if let Some(places) = self.places.get() {
+            return Ok(places);
+        }
+        let trailer = self.trailer.as_ref().ok_or_else(|| Error::new(Status::Internal, "modules without places"))?;
+        let places = self.read_table(trailer).map_err(|error| error.shifted(self.base()))?;
+        Ok(self.places.get_or_init(|| places))
+    }
+
+    /// The trailer's table, its digest being right.
+    fn read_table(&self, trailer: &Trailer) -> Result<Vec<Place>> {
+        let table = trailer.layout.table;
+        let bytes = self.region.copy(table, trailer.root.modules.get() * ROW_SIZE, "the module table")?;
+        if digest::table(&bytes) != trailer.root.table_digest {
+            return Err(mismatch("module table", table));
+        }
+        let rows = <[Row]>::ref_from_bytes(&bytes).unwrap_or(&[]);
+        let tail = trailer.root.tail_offset();
+        let mut places = memory::with_room(rows.len(), "the list of modules")?;
+        let mut earliest = 0;
+        for (index, row) in rows.iter().enumerate() {
+            let place = Place { offset: row.offset.get(), len: row.len.get() };
+            let first_is_first = index > 0 || place.offset == 0;
+            if place.offset < earliest || place.end() > tail || !first_is_first {
+                let message = format!(
+                    "module table: expected module {index} between {earliest} and {tail}, found it at {}",
+                    place.offset
+                );
+                return Err(Error::new(Status::Corrupt, message).at(table + index as u64 * ROW_SIZE));
+            }
+            earliest = place.end().saturating_add(LINK_SIZE);
+            places.push(place);
+        }
+        if earliest != tail + LINK_SIZE {
+            let message =
+                format!("module table: expected the last module to end at {tail}, found {}", earliest - LINK_SIZE);
+            return Err(Error::new(Status::Corrupt, message).at(table));
+        }
+        Ok(places)
     }
 
     /// Where a module is.
     ///
     /// # Errors
     ///
-    /// NOT_FOUND if there is no such module.
+    /// NOT_FOUND if there is no such module; as [`Artifact::places`].
     pub fn place(&self, index: usize) -> Result<&Place> {
-        self.places.get(index).ok_or_else(|| {
-            let count = self.places.len();
+        self.places()?.get(index).ok_or_else(|| {
+            let count = self.modules;
             Error::new(Status::NotFound, format!("expected a module index below {count}, found {index}"))
         })
     }
@@ -245,15 +303,78 @@ impl Artifact {
             .ok_or_else(|| Error::new(Status::Internal, "module lies outside the mapping"))
     }
 
+    /// What a module's header says.
+    ///
+    /// # Errors
+    ///
+    /// As [`Artifact::module_bytes`], and CORRUPT if the header doesn't fit the module's place.
+    pub fn extent(&self, index: usize) -> Result<Extent> {
+        let located = |error: Error| self.in_module(index, error);
+        let bytes = self.module_bytes(index)?;
+        let extent = extent_of(bytes).map_err(located)?;
+        if extent.len == bytes.len() as u64 {
+            return Ok(extent);
+        }
+        let message = format!("expected {} bytes, as the trailer says, found an ELF of {}", bytes.len(), extent.len);
+        Err(located(Error::new(Status::Corrupt, message)))
+    }
+
     /// A checked view of a module's ELF.
     ///
     /// # Errors
     ///
-    /// As [`Artifact::module_bytes`], and CORRUPT if its tables are damaged.
+    /// As [`Artifact::extent`], and CORRUPT if its tables are damaged.
     pub fn module(&self, index: usize) -> Result<Module<'_>> {
-        let offset = self.place(index)?.offset + self.region.base();
-        Module::parse(self.module_bytes(index)?)
-            .map_err(|error| error.within(format!("module {index}")).at(0).shifted(offset))
+        self.extent(index)?;
+        Module::parse(self.module_bytes(index)?).map_err(|error| self.in_module(index, error))
+    }
+
+    /// Places an error about a module, whose offset counts from the module's start, in the file.
+    pub(crate) fn in_module(&self, index: usize, error: Error) -> Error {
+        let start = self.place(index).map_or(0, |place| place.offset).saturating_add(self.base());
+        error.within(format!("module {index}")).at(0).shifted(start)
+    }
+
+    /// The embedder's attributes, in the order of the file.
+    ///
+    /// # Errors
+    ///
+    /// DIGEST_MISMATCH, CORRUPT or UNSUPPORTED if the trailer's chunks are damaged or have a critical one of an unknown
+    /// kind; LIMIT, IO, NO_MEMORY.
+    pub fn attributes(&self) -> Result<&[Attribute<'_>]> {
+        let Some(trailer) = &self.trailer else { return Ok(&[]) };
+        if let Some(chunks) = self.chunks.get() {
+            return Ok(chunks.borrow_dependent());
+        }
+        let chunks = self.read_chunks(trailer).map_err(|error| error.shifted(self.base()))?;
+        Ok(self.chunks.get_or_init(|| chunks).borrow_dependent())
+    }
+
+    /// The value of an attribute.
+    ///
+    /// # Errors
+    ///
+    /// NOT_FOUND if there is none of that name; as [`Artifact::attributes`].
+    pub fn attribute(&self, name: &str) -> Result<&[u8]> {
+        let found = self.attributes()?.iter().find(|attribute| attribute.name == name);
+        found.map(|attribute| attribute.value).ok_or_else(|| {
+            let message = format!("no attribute is named '{}'", quote(name.as_bytes()));
+            Error::new(Status::NotFound, message)
+        })
+    }
+
+    /// The trailer's chunks, their digest being right.
+    fn read_chunks(&self, trailer: &Trailer) -> Result<Chunks> {
+        let (at, len) = (trailer.layout.chunks, trailer.root.chunks_len.get());
+        if len > MAX_CHUNKS {
+            let message = format!("trailer: expected at most {MAX_CHUNKS} bytes of chunks, found {len}");
+            return Err(Error::new(Status::Limit, message).at(at));
+        }
+        let bytes = self.region.copy(at, len, "the trailer's chunks")?;
+        if digest::chunks(&bytes) != trailer.root.chunks_digest {
+            return Err(mismatch("attributes", at));
+        }
+        Chunks::try_new(bytes, |bytes| trailer::attributes(bytes)).map_err(|error| error.at(at))
     }
 
     /// Does it fit this engine?
@@ -306,72 +427,4 @@ impl Artifact {
 /// Where HEADER begins, behind the terminator that follows the last module.
 pub(crate) fn header_offset(places: &[Place]) -> u64 {
     places.last().map_or(0, |last| last.end().saturating_add(LINK_SIZE))
-}
-
-/// Reads and decodes what follows the terminator. How long Metadata is only decoding tells, so a large rest of the file is
-/// taken in growing bites.
-fn read_tail(
-    region: &Region,
-    window: &Window<'_>,
-    offset: u64,
-    modules: u64,
-    engine: Option<&Engine>,
-    options: &OpenOptions,
-) -> Result<Tail> {
-    const FIRST_BITE: u64 = 16 << 10;
-    let rest = region.len().saturating_sub(offset);
-    let head_room = 1 + 255 + 64; // HEADER and version are not Metadata
-    let most = options.memory_limit.min(MAX_METADATA);
-    let limit = most + head_room;
-    let mut bite = FIRST_BITE.min(limit);
-    loop {
-        let size = rest.min(bite);
-        let room = usize::try_from(size).unwrap_or(usize::MAX);
-        let mut buffer = memory::with_room(room, "Metadata")?;
-        match window.rest(offset).filter(|bytes| bytes.len() == room) {
-            Some(bytes) => buffer.extend_from_slice(bytes),
-            None => {
-                buffer.resize(room, 0);
-                region.read_at(offset, &mut buffer)?;
-            }
-        }
-        let tail =
-            Tail::try_new(buffer, |buffer| decode(buffer, modules, engine).map_err(|error| error.shifted(offset)))?;
-        let metadata_at = offset + tail.borrow_dependent().head.len as u64;
-        let cut = matches!(&tail.borrow_dependent().metadata, Err(error) if error.status() == Status::Truncated);
-        let decoded = tail.borrow_dependent().metadata.as_ref();
-        let too_large = decoded.map_or(cut && size < rest && bite == limit, |(_, len)| *len as u64 > most);
-        if too_large {
-            let message = format!("Metadata: expected at most {most} bytes, found more");
-            return Err(Error::new(Status::Limit, message).at(metadata_at));
-        }
-        if !cut || size == rest {
-            return shift_metadata_error(tail, metadata_at);
-        }
-        bite = bite.saturating_mul(16).min(limit);
-    }
-}
-
-fn decode<'a>(buffer: &'a [u8], modules: u64, engine: Option<&Engine>) -> Result<Decoded<'a>> {
-    let head = Head::decode(buffer)?;
-    if let Some(engine) = engine
-        && let Some(finding) = compat::origin(engine, head.producer, head.version)
-    {
-        return Err(Error::from(finding).at(0));
-    }
-    let bytes = buffer.get(head.len..).unwrap_or(&[]);
-    let metadata = Metadata::decode(bytes).and_then(|(metadata, len)| {
-        metadata.check(modules)?;
-        Ok((metadata, len))
-    });
-    Ok(Decoded { head, metadata })
-}
-
-fn shift_metadata_error(mut tail: Tail, metadata_at: u64) -> Result<Tail> {
-    tail.with_dependent_mut(|_, decoded| {
-        if let Err(error) = &mut decoded.metadata {
-            *error = error.duplicate().at(0).shifted(metadata_at);
-        }
-    });
-    Ok(tail)
 }

@@ -1,0 +1,218 @@
+//! Opening: what is read, in which order, and what is believed before what.
+//!
+//! With a trailer: footer and root record, tail digest, producer, version, Metadata; the module table waits until a module is
+//! asked for. Without one: the walk from link to link, producer, version, Metadata.
+
+use std::sync::OnceLock;
+
+use zerocopy::FromBytes;
+
+use super::{Artifact, Decoded, OpenOptions, Tail, header_offset};
+use crate::compat;
+use crate::engine::{Engine, library_version};
+use crate::error::{Error, Result, Status};
+use crate::format::align_up;
+use crate::format::body::{Head, LINK_SIZE, TERMINATOR, walk};
+use crate::format::metadata::Metadata;
+use crate::format::trailer::{ALIGN, Footer, Layout, ROOT_SIZE, Root, SIGNATURE_SIZE, START, Signature};
+use crate::limits::{MAX_METADATA, MAX_MODULES};
+use crate::memory;
+use crate::storage::{Region, Window};
+use crate::trust::digest;
+
+/// HEADER and version are not Metadata, and have room of their own.
+const HEAD_ROOM: u64 = 1 + 255 + 64;
+
+/// What a trailer says about the file, its checksum being right.
+#[derive(Debug)]
+pub struct Trailer {
+    /// The root record.
+    pub root: Root,
+    /// Where the parts are.
+    pub layout: Layout,
+    /// The signatures that it carries.
+    pub signatures: Vec<Signature>,
+}
+
+impl Trailer {
+    /// The trailer at the end of a region, if it has one.
+    ///
+    /// # Errors
+    ///
+    /// DIGEST_MISMATCH, TRUNCATED, CORRUPT or UNSUPPORTED if it can't be relied on.
+    pub fn find(window: &Window<'_>, len: u64) -> Result<Option<Trailer>> {
+        let Some(footer) = Footer::find(window.bytes(), len)? else { return Ok(None) };
+        let offset = footer.root_offset.get();
+        let signatures = u64::from(footer.signatures.get()) * SIGNATURE_SIZE;
+        let bytes = window.copy(offset, ROOT_SIZE + signatures, "the root record")?;
+        let cut = || Error::new(Status::Corrupt, "trailer: root record is cut short").at(offset);
+        let (root, signed) = Root::read_from_prefix(&bytes).map_err(|_| cut())?;
+        let signed = <[Signature]>::ref_from_bytes(signed).map_err(|_| cut())?;
+        if digest::footer(&root, signed, &footer) != footer.checksum {
+            return Err(mismatch("footer and root record", offset));
+        }
+        let layout = root.check(offset)?;
+        if root.modules.get() > MAX_MODULES as u64 {
+            let message = format!("number of modules: expected at most {MAX_MODULES}, found {}", root.modules);
+            return Err(Error::new(Status::Limit, message).at(offset));
+        }
+        let signatures = memory::collect(signed.iter().copied(), "the signatures")?;
+        Ok(Some(Trailer { root, layout, signatures }))
+    }
+}
+
+/// Bytes are not those that a digest was made of.
+#[cold]
+pub fn mismatch(what: &str, offset: u64) -> Error {
+    let message = format!("{what}: expected the bytes that were written, found others (digest mismatch)");
+    Error::new(Status::DigestMismatch, message).at(offset)
+}
+
+pub fn open(region: Region, engine: Option<&Engine>, options: &OpenOptions) -> Result<Artifact> {
+    let mut window = Window::new(&region)?;
+    let limit = options.memory_limit.min(MAX_METADATA);
+    let (tail, header_offset, places, trailer) = match Trailer::find(&window, region.len())? {
+        Some(trailer) => {
+            let tail = sealed_tail(&window, &trailer, engine, limit)?;
+            (tail, trailer.root.header_offset.get(), None, Some(trailer))
+        }
+        None => {
+            let places = walk(&mut window, region.len())?;
+            let header_offset = header_offset(&places);
+            let tail = found_tail(&window, region.len(), header_offset, places.len() as u64, engine, limit)?;
+            (tail, header_offset, Some(places), None)
+        }
+    };
+    let decoded = tail.borrow_dependent();
+    if let Err(error) = &decoded.metadata {
+        // Another version may have another layout: such a file opens for inspection, as far as it goes.
+        let foreign = decoded.head.version != library_version(decoded.head.producer).as_bytes();
+        if engine.is_some() || !foreign {
+            return Err(error.duplicate());
+        }
+    }
+    let modules = match (&places, &trailer) {
+        (Some(places), _) => places.len(),
+        (None, Some(trailer)) => trailer.root.modules.get() as usize, // at most MAX_MODULES
+        (None, None) => 0,
+    };
+    let places = places.map_or_else(OnceLock::new, OnceLock::from);
+    let artifact = Artifact { tail, header_offset, modules, places, trailer, chunks: OnceLock::new(), region };
+    if artifact.trailer.is_none() {
+        refuse_cut_trailer(&artifact)?;
+    }
+    if artifact.trailer.as_ref().is_some_and(|trailer| trailer.root.critical_chunks.get() > 0) {
+        // Only then do chunks have a say in whether the file may be used.
+        artifact.attributes()?;
+    }
+    Ok(artifact)
+}
+
+/// The tail that a trailer vouches for.
+fn sealed_tail(window: &Window<'_>, trailer: &Trailer, engine: Option<&Engine>, limit: u64) -> Result<Tail> {
+    let root = &trailer.root;
+    let (start, header) = (root.tail_offset(), root.header_offset.get());
+    let size = root.body_end.get().saturating_sub(start);
+    let metadata = root.body_end.get().saturating_sub(root.metadata_offset.get());
+    if metadata > limit || size > limit + HEAD_ROOM {
+        return Err(too_large(limit, root.metadata_offset.get()));
+    }
+    let buffer = window.copy(start, size, "Metadata")?;
+    if digest::tail(&buffer) != root.tail_digest {
+        return Err(mismatch("HEADER and Metadata", start));
+    }
+    let disagrees = |what: &str, at| {
+        let message = format!("trailer: expected {what} where the root record says, found another place");
+        Error::new(Status::Corrupt, message).at(at)
+    };
+    if buffer.first_chunk() != Some(&TERMINATOR.to_le_bytes()) {
+        return Err(disagrees("the terminator", start));
+    }
+    let tail = Tail::try_new(buffer, |buffer| {
+        let bytes = buffer.get(LINK_SIZE as usize..).unwrap_or(&[]);
+        decode(bytes, root.modules.get(), engine).map_err(|error| error.shifted(header))
+    })?;
+    let decoded = tail.borrow_dependent();
+    let metadata_at = header + decoded.head.len as u64;
+    let fits = decoded.metadata.as_ref().map_or(true, |(_, len)| metadata_at + *len as u64 == root.body_end.get());
+    if metadata_at != root.metadata_offset.get() || !fits {
+        return Err(disagrees("Metadata and its end", metadata_at));
+    }
+    Ok(place_metadata_error(tail, metadata_at))
+}
+
+/// The tail behind the last link. How long Metadata is only decoding tells, so a large rest of the file is taken in growing
+/// bites.
+fn found_tail(
+    window: &Window<'_>,
+    len: u64,
+    offset: u64,
+    modules: u64,
+    engine: Option<&Engine>,
+    limit: u64,
+) -> Result<Tail> {
+    const FIRST_BITE: u64 = 16 << 10;
+    let rest = len.saturating_sub(offset);
+    let most = limit + HEAD_ROOM;
+    let mut bite = FIRST_BITE.min(most);
+    loop {
+        let size = rest.min(bite);
+        let buffer = window.copy(offset, size, "Metadata")?;
+        let tail =
+            Tail::try_new(buffer, |buffer| decode(buffer, modules, engine).map_err(|error| error.shifted(offset)))?;
+        let decoded = tail.borrow_dependent();
+        let metadata_at = offset + decoded.head.len as u64;
+        let cut = matches!(&decoded.metadata, Err(error) if error.status() == Status::Truncated) && size < rest;
+        let exceeded = decoded.metadata.as_ref().map_or(cut && bite == most, |(_, len)| *len as u64 > limit);
+        if exceeded {
+            return Err(too_large(limit, metadata_at));
+        }
+        if !cut {
+            return Ok(place_metadata_error(tail, metadata_at));
+        }
+        bite = bite.saturating_mul(16).min(most);
+    }
+}
+
+fn too_large(limit: u64, offset: u64) -> Error {
+    let message = format!("Metadata: expected at most {limit} bytes, found more");
+    Error::new(Status::Limit, message).at(offset)
+}
+
+fn decode<'a>(buffer: &'a [u8], modules: u64, engine: Option<&Engine>) -> Result<Decoded<'a>> {
+    let head = Head::decode(buffer)?;
+    if let Some(engine) = engine
+        && let Some(finding) = compat::origin(engine, head.producer, head.version)
+    {
+        return Err(Error::from(finding).at(0));
+    }
+    let bytes = buffer.get(head.len..).unwrap_or(&[]);
+    let metadata = Metadata::decode(bytes).and_then(|(metadata, len)| {
+        metadata.check(modules)?;
+        Ok((metadata, len))
+    });
+    Ok(Decoded { head, metadata })
+}
+
+fn place_metadata_error(mut tail: Tail, metadata_at: u64) -> Tail {
+    tail.with_dependent_mut(|_, decoded| {
+        if let Err(error) = &mut decoded.metadata {
+            *error = error.duplicate().at(0).shifted(metadata_at);
+        }
+    });
+    tail
+}
+
+/// A file whose footer was cut off or damaged still shows where its trailer began. One cut before that can't be told from a
+/// file that never had one.
+fn refuse_cut_trailer(artifact: &Artifact) -> Result<()> {
+    let (end, len) = (artifact.body_end(), artifact.len());
+    let Some(start) = align_up(end, ALIGN).filter(|start| start + START.len() as u64 <= len) else { return Ok(()) };
+    let mut found = [0; START.len()];
+    artifact.region.read_at(start, &mut found)?;
+    if found != START {
+        return Ok(());
+    }
+    let message = "trailer: expected a footer at the end of the file, found none (cut off, or damaged)";
+    Err(Error::new(Status::Truncated, message).at(start))
+}

@@ -1,0 +1,90 @@
+//! Trailer: integrity and attributes.
+
+use std::ffi::c_char;
+
+use super::artifact::artifact_t;
+use super::boundary::{fallible, handle, infallible, out, text};
+use super::engine::past_the_end;
+use super::error::artifact_error_t;
+use super::library::{artifact_slice_t, artifact_status_t};
+
+/// What vouches for an artifact's bytes.
+#[repr(C)]
+pub enum artifact_integrity_t {
+    /// Nothing: a file without a trailer, as Wasmtime 0.33 writes them.
+    ARTIFACT_INTEGRITY_NONE = 0,
+    /// A trailer with digests over every byte. Opening checks those of the settings, artifact_verify() all. They find
+    /// damage, not malice: whoever changes a file can make them anew.
+    ARTIFACT_INTEGRITY_DIGESTS = 1,
+}
+
+/// What vouches for the artifact's bytes, an artifact_integrity_t; ARTIFACT_INTEGRITY_NONE for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_integrity(artifact: *const artifact_t) -> u32 {
+    infallible(0, || {
+        // SAFETY: the header's rule for pointers.
+        unsafe { handle(artifact, "artifact") }.map_or(0, |found| u32::from(found.artifact.trailer().is_some()))
+    })
+}
+
+/// How many attributes it has. They are read, and their digest is checked, when this or another function that reads them is first
+/// called: ARTIFACT_DIGEST_MISMATCH or ARTIFACT_CORRUPT if they are damaged.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_attribute_count(
+    artifact: *const artifact_t,
+    count: *mut usize,
+    error: *mut *mut artifact_error_t,
+) -> artifact_status_t {
+    // SAFETY: the header's rule for pointers.
+    unsafe {
+        fallible(error, || {
+            let count = out(count, "count", 0)?;
+            *count = handle(artifact, "artifact")?.artifact.attributes()?.len();
+            Ok(())
+        })
+    }
+}
+
+/// An attribute by its place in the file. Name and value are borrowed: valid until the artifact is freed. ARTIFACT_NOT_FOUND past
+/// the last one.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_attribute_at(
+    artifact: *const artifact_t,
+    index: usize,
+    name: *mut *const c_char,
+    value: *mut artifact_slice_t,
+    error: *mut *mut artifact_error_t,
+) -> artifact_status_t {
+    // SAFETY: the header's rule for pointers.
+    unsafe {
+        let outs = (out(name, "name", std::ptr::null()), out(value, "value", artifact_slice_t::EMPTY));
+        fallible(error, || {
+            let (name, value) = (outs.0?, outs.1?);
+            let artifact_t { artifact, texts } = handle(artifact, "artifact")?;
+            let attributes = artifact.attributes()?;
+            let found = attributes.get(index).ok_or_else(|| past_the_end("attribute", index, attributes.len()))?;
+            *name = texts.get(found.name.as_bytes())?;
+            *value = artifact_slice_t::of(found.value);
+            Ok(())
+        })
+    }
+}
+
+/// The value of an attribute, borrowed: valid until the artifact is freed. ARTIFACT_NOT_FOUND if there is none of that name.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_attribute(
+    artifact: *const artifact_t,
+    name: *const c_char,
+    value: *mut artifact_slice_t,
+    error: *mut *mut artifact_error_t,
+) -> artifact_status_t {
+    // SAFETY: the header's rule for pointers.
+    unsafe {
+        fallible(error, || {
+            let value = out(value, "value", artifact_slice_t::EMPTY)?;
+            let artifact = &handle(artifact, "artifact")?.artifact;
+            *value = artifact_slice_t::of(artifact.attribute(text(name, "name")?)?);
+            Ok(())
+        })
+    }
+}
