@@ -1,0 +1,440 @@
+#!/usr/bin/env python3
+"""A second reader of artifacts, written from docs/format.md alone, with nothing but Python's standard library.
+
+reader.py FILE...: for each file a line with its name and a verdict, separated by a tab. The verdict begins with
+    sound      everything is as the document says
+    odd        what no writer does, but readers accept
+    damaged    anything else
+Ends with 1 unless all are sound.
+"""
+
+import struct
+import sys
+
+# ---- BLAKE3, derive-key mode, 256 bits ----
+
+MASK = 0xFFFFFFFF
+IV = (0x6A09E667, 0xBB67AE85, 0x3C6EF372, 0xA54FF53A, 0x510E527F, 0x9B05688C, 0x1F83D9AB, 0x5BE0CD19)
+PERMUTATION = (2, 6, 3, 10, 7, 0, 4, 13, 1, 11, 12, 5, 9, 14, 15, 8)
+CHUNK_START, CHUNK_END, PARENT, ROOT, CONTEXT, MATERIAL = 1, 2, 4, 8, 32, 64
+CORNERS = ((0, 4, 8, 12), (1, 5, 9, 13), (2, 6, 10, 14), (3, 7, 11, 15),
+           (0, 5, 10, 15), (1, 6, 11, 12), (2, 7, 8, 13), (3, 4, 9, 14))
+
+
+def steps():
+    """For all seven rounds: which four words of the state are mixed with which two of the message."""
+    words = list(range(16))
+    for _ in range(7):
+        for number, corners in enumerate(CORNERS):
+            yield (*corners, words[2 * number], words[2 * number + 1])
+        words = [words[at] for at in PERMUTATION]
+
+
+STEPS = tuple(steps())
+
+
+def compress(chaining, block, counter, length, flags):
+    """The new chaining value."""
+    message = struct.unpack("<16I", block)
+    v = [*chaining, *IV[:4], counter & MASK, counter >> 32, length, flags]
+    for a, b, c, d, x, y in STEPS:
+        va = v[a] + v[b] + message[x] & MASK
+        vd = v[d] ^ va
+        vd = vd >> 16 | vd << 16 & MASK
+        vc = v[c] + vd & MASK
+        vb = v[b] ^ vc
+        vb = vb >> 12 | vb << 20 & MASK
+        va = va + vb + message[y] & MASK
+        vd ^= va
+        vd = vd >> 8 | vd << 24 & MASK
+        vc = vc + vd & MASK
+        vb ^= vc
+        v[a], v[b], v[c], v[d] = va, vb >> 7 | vb << 25 & MASK, vc, vd
+    return tuple(v[at] ^ v[at + 8] for at in range(8))
+
+
+def subtree(key, data, counter, flags, root):
+    """The chaining value of some of the input: of a chunk of up to 1024 bytes, or of a parent of two subtrees."""
+    if len(data) > 1024:
+        left = 1024
+        while left * 2 < len(data):
+            left *= 2
+        below = subtree(key, data[:left], counter, flags, 0)
+        below += subtree(key, data[left:], counter + left // 1024, flags, 0)
+        return compress(key, struct.pack("<16I", *below), 0, 64, flags | PARENT | root)
+    value = key
+    last = max(0, (len(data) - 1) // 64)
+    for number in range(last + 1):
+        block = bytes(data[64 * number:64 * number + 64])
+        here = flags | (CHUNK_START if number == 0 else 0) | (CHUNK_END | root if number == last else 0)
+        value = compress(value, block.ljust(64, b"\0"), counter, len(block), here)
+    return value
+
+
+def derive(context, data):
+    key = subtree(IV, context.encode(), 0, CONTEXT, ROOT)
+    return struct.pack("<8I", *subtree(key, data, 0, MATERIAL, ROOT))
+
+
+def digest(what, data):
+    return derive("libartifact 2026-11 trailer 1: " + what, data)
+
+
+# ---- Reading ----
+
+
+class Damage(Exception):
+    """What is wrong, and where."""
+
+
+def damaged(at, what):
+    raise Damage(f"at {at}: {what}")
+
+
+class Reader:
+    """Takes values from bytes, in order."""
+
+    def __init__(self, data, at):
+        self.data, self.at = data, at
+
+    def take(self, size):
+        part = self.data[self.at:self.at + size]
+        if len(part) < size:
+            damaged(self.at, f"expected {size} bytes, found {len(part)}")
+        self.at += size
+        return part
+
+    def number(self, size):
+        return int.from_bytes(self.take(size), "little")
+
+    def u8(self):
+        return self.number(1)
+
+    def u32(self):
+        return self.number(4)
+
+    def u64(self):
+        return self.number(8)
+
+    def choice(self, size, names):
+        """A number below `names`."""
+        at, found = self.at, self.number(size)
+        if found >= names:
+            damaged(at, f"expected a number below {names}, found {found}")
+        return found
+
+    def bool(self):
+        return self.choice(1, 2)
+
+    def text(self, size=None):
+        at = self.at
+        found = self.take(self.u64() if size is None else size)
+        try:
+            return bytes(found).decode("utf-8")
+        except UnicodeDecodeError:
+            return damaged(at, "expected UTF-8")
+
+    def zeros(self, size, what):
+        at = self.at
+        if any(self.take(size)):
+            damaged(at, f"{what}: expected zeros")
+
+
+def align_up(at, align):
+    return -(-at // align) * align
+
+
+# ---- Modules ----
+
+LARGEST_ALIGN = 2 << 20
+
+
+class Module:
+    """Where an ELF image ends, and its alignment."""
+
+    def __init__(self, data, at):
+        image = data[at:]
+        if len(image) < 64:
+            damaged(at, "expected an ELF header, found the end")
+        if image[:5] != b"\x7fELF\x02" or image[5] not in (1, 2):
+            damaged(at, "expected an ELF64 image of either byte order")
+        order = "<" if image[5] == 1 else ">"
+
+        def field(kind, where):
+            size = struct.calcsize(kind)
+            if where + size > len(image):
+                damaged(at + where, "expected a field of an ELF image, found the end")
+            return struct.unpack_from(order + kind, image, where)[0]
+
+        table, segments = field("Q", 40), field("Q", 32)
+        segment_size, segment_count = field("H", 54), field("H", 56)
+        entry, count = field("H", 58), field("H", 60)
+        if entry != 64 or table < 64:
+            damaged(at, f"expected section headers of 64 bytes behind the ELF header, found {entry} at {table}")
+        count = count or field("Q", table + 32)
+        if not 2 <= count <= 1048576:
+            damaged(at, f"expected at least two sections, found {count}")
+        self.offset, self.len = at, table + 64 * count
+        if self.len > len(image):
+            damaged(at, f"expected {self.len} bytes of ELF, found {len(image)}")
+        aligns = [field("Q", table + 64 * number + 48) for number in range(count)]
+        for number in range(segment_count):
+            segment = segments + segment_size * number
+            if field("I", segment) == 1:  # PT_LOAD
+                aligns.append(min(field("Q", segment + 48), 65536))
+        self.align = max(1, *aligns)
+        if any(align & align - 1 for align in aligns if align) or self.align > LARGEST_ALIGN:
+            damaged(at, f"expected powers of two up to 2 MiB as alignments, found {self.align}")
+        self.end = at + self.len
+
+
+def walk(data, odd):
+    """The modules, and where the terminator stands."""
+    modules, at = [], 0
+    while True:
+        module = Module(data, at)
+        if modules and at != align_up(modules[-1].end + 8, module.align):
+            odd.append(f"at {modules[-1].end}: link skips bytes, or leads to where the module isn't aligned")
+        modules.append(module)
+        if len(modules) > 1048576:
+            damaged(at, "expected at most 1048576 modules")
+        reader = Reader(data, module.end)
+        at = reader.u64()
+        if at == 0xFFFFFFFFFFFFFFFF:
+            return modules, module.end
+        if not reader.at <= at < len(data):
+            damaged(module.end, f"expected a link behind itself and inside the file, found {at}")
+        if any(data[reader.at:at]):
+            odd.append(f"at {reader.at}: gap that isn't zero")
+
+
+# ---- HEADER, version, Metadata ----
+
+PRODUCER = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789._-")
+
+
+def header(reader):
+    at = reader.at
+    window = bytes(reader.data[at:at + 37])
+    end = window.find(b"-aot")
+    name = window[1:max(end, 1)]
+    if end < 0 or window[:1] != b"\0" or not 1 <= len(name) <= 32 or not PRODUCER.issuperset(name):
+        damaged(at, "expected HEADER")
+    reader.take(end + 4)
+    return name.decode(), bytes(reader.take(reader.u8()))
+
+
+class Metadata:
+    """The settings. What is looked at later is kept, the rest only has to be well-formed."""
+
+    def __init__(self, reader, modules, odd):
+        self.reader, self.modules, self.odd = reader, modules, odd
+        self.functions = self.instances = self.module_types = 0
+        self.indexes = []  # (where, which table, index)
+        self.target = reader.text()
+        for name in ("shared_flags", "isa_flags"):
+            self.flags(name)
+        for _ in range(4):
+            reader.u64()
+        for _ in range(7 + 11):
+            reader.bool()
+        self.upvars(1)
+        self.types()
+
+    def list(self, item):
+        count = self.reader.u64()
+        if count > len(self.reader.data):  # each item takes a byte at least
+            damaged(self.reader.at - 8, f"expected {count} items, found the end")
+        return [item() for _ in range(count)]
+
+    def option(self, item):
+        return item() if self.reader.choice(1, 2) else None
+
+    def flags(self, what):
+        reader = self.reader
+        names = self.list(lambda: (reader.text(), self.flag())[0])
+        if any(a.encode() >= b.encode() for a, b in zip(names, names[1:])):
+            self.odd.append(f"{what}: names out of order, or twice")
+
+    def flag(self):
+        reader = self.reader
+        (reader.text, reader.u8, reader.bool)[reader.choice(4, 3)]()
+
+    def upvars(self, depth):
+        def upvar():
+            if depth > 100:
+                damaged(self.reader.at, "expected upvars at most 100 deep")
+            module()
+            self.list(module)
+            self.upvars(depth + 1)
+
+        def module():
+            at, found = self.reader.at, self.reader.u64()
+            if found >= self.modules:
+                damaged(at, f"expected the index of a module, below {self.modules}, found {found}")
+
+        self.list(upvar)
+
+    def wasm(self):
+        return self.reader.choice(4, 8)
+
+    def index(self, table):
+        self.indexes.append((self.reader.at, table, self.reader.u32()))
+
+    def entity(self):
+        reader = self.reader
+        kind = reader.choice(4, 7)
+        if kind == 0:
+            self.wasm()
+            reader.bool()
+            reader.take((4, 8, 4, 8, 16, 4, 0, 4, 0)[reader.choice(4, 9)])
+        elif kind == 1:
+            reader.u64()
+            self.option(reader.u64)
+            reader.bool()
+            reader.bool()
+        elif kind == 2:
+            self.index("functions")
+        elif kind == 3:
+            self.wasm()
+            reader.u32()
+            self.option(reader.u32)
+        else:
+            self.index(("functions", "instances", "module_types")[kind - 4])
+
+    def entities(self):
+        names = self.list(lambda: (self.reader.text(), self.entity())[0])
+        if len(set(names)) < len(names):
+            self.odd.append("types: a name that stands there twice")
+
+    def function(self):
+        self.list(self.wasm)
+        self.reader.u64()
+        self.list(self.wasm)
+        self.reader.u64()
+
+    def module_type(self):
+        self.entities()
+        self.index("instances")
+
+    def types(self):
+        self.functions = len(self.list(self.function))
+        self.module_types = len(self.list(self.module_type))
+        self.instances = len(self.list(self.entities))
+        for at, table, found in self.indexes:
+            if found >= getattr(self, table):
+                damaged(at, f"expected an index of {table}, below {getattr(self, table)}, found {found}")
+
+
+# ---- Trailer ----
+
+START = b"\x93AFT\r\n\x1a\n"
+END = b"\x93AFE\r\n\x1a\n"
+
+
+def check(found, expected, at, what):
+    if found != expected:
+        damaged(at, f"{what}: expected {expected}, found {found}")
+
+
+def check_digest(found, what, data, at):
+    if bytes(found) != digest(what, data):
+        damaged(at, f"digest of the {what} doesn't match")
+
+
+def chunks(data, start, end):
+    """Names of attributes, and how many chunks are critical."""
+    reader, names, critical = Reader(data[:end], start), [], 0
+    while reader.at < end:
+        at = reader.at
+        kind, flags, size = reader.u32(), reader.u32(), reader.u64()
+        check(flags & ~1, 0, at + 4, "flags of a chunk")
+        critical += flags & 1
+        content = Reader(data[:reader.at + size], reader.at)
+        reader.take(size)
+        reader.zeros(-size % 8, "padding of a chunk")
+        if kind == 1:
+            names.append(content.text(content.u32()))
+        elif flags & 1:
+            damaged(at, f"critical chunk of kind {kind}, which isn't known")
+    return names, critical
+
+
+def trailer(data, modules, tail, header_at, metadata_at, body_end):
+    """Checks it against the body, and every byte of the file against it."""
+    footer = Reader(data, len(data) - 64)
+    root_at, file_len, signatures = footer.u64(), footer.u64(), footer.u32()
+    check(file_len, len(data), len(data) - 56, "length of the file")
+    check(root_at, len(data) - 64 - 96 * signatures - 256, len(data) - 64, "place of the root record")
+    footer.zeros(4, "footer")
+    blank = bytes(data[root_at:-40]) + bytes(32) + bytes(data[-8:])
+    check_digest(footer.take(32), "footer", blank, len(data) - 40)
+
+    root = Reader(data, root_at)
+    check(root.u32(), 1, root_at, "format")
+    critical = root.u32()
+    check(root.u64(), body_end, root_at + 8, "body's end")
+    check(root.u64(), header_at, root_at + 16, "place of HEADER")
+    check(root.u64(), metadata_at, root_at + 24, "place of Metadata")
+    check(root.u64(), len(modules), root_at + 32, "number of modules")
+    chunks_len = root.u64()
+    check_digest(root.take(32), "tail", data[tail:body_end], tail)
+
+    start = Reader(data, body_end)
+    start.zeros(-body_end % 8, "padding before the trailer")
+    check(bytes(start.take(8)), START, start.at - 8, "start of the trailer")
+    chunks_at = start.at + 56 * len(modules)
+    check(chunks_at + chunks_len, root_at, root_at + 40, "end of the chunks")
+    check_digest(root.take(32), "module table", data[start.at:chunks_at], start.at)
+    check_digest(root.take(32), "chunks", data[chunks_at:root_at], chunks_at)
+    root.zeros(112, "root record")
+
+    before = 0
+    for number, module in enumerate(modules):
+        at = start.at
+        check(start.u64(), module.offset, at, f"place of module {number}")
+        check(start.u64(), module.len, at + 8, f"length of module {number}")
+        check(start.u64(), module.align, at + 16, f"alignment of module {number}")
+        check_digest(start.take(32), "module", data[before:module.end], before)
+        before = module.end
+    names, found = chunks(data, chunks_at, root_at)
+    check(critical, found, root_at + 4, "number of critical chunks")
+    return names
+
+
+def read(data):
+    odd = []
+    modules, tail = walk(data, odd)
+    reader = Reader(data, tail + 8)
+    header_at = reader.at
+    producer, version = header(reader)
+    metadata_at = reader.at
+    Metadata(reader, len(modules), odd)
+    body_end = reader.at
+    what = f"{len(modules)} modules, producer {producer}, version {version.decode(errors='replace')!r}"
+    if data[-8:] == END:
+        names = trailer(data, modules, tail, header_at, metadata_at, body_end)
+        what += f", trailer, attributes {names!r}"
+    elif data[align_up(body_end, 8):][:8] == START:
+        damaged(body_end, "a trailer begins, but there is no footer")
+    elif body_end < len(data):
+        odd.append(f"at {body_end}: bytes behind the body")
+    return f"odd: {'; '.join(odd)}" if odd else f"sound: {what}"
+
+
+def main():
+    sys.setrecursionlimit(5000)
+    worst = 0
+    for path in sys.argv[1:]:
+        try:
+            with open(path, "rb") as file:
+                verdict = read(memoryview(file.read()))
+        except Damage as damage:
+            verdict = f"damaged: {damage}"
+        worst |= not verdict.startswith("sound")
+        print(path, ascii(verdict)[1:-1], sep="\t")
+    return worst
+
+
+if __name__ == "__main__":
+    sys.exit(main())
