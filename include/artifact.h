@@ -16,8 +16,9 @@
  *     artifact_module(artifact, artifact_main_module(artifact), &module, &error);
  *
  * Errors. A call that can fail returns an artifact_status_t and takes, last, `artifact_error_t **error`, which may be NULL.
- * On success *error is set to NULL; on failure to an error that you own and free with artifact_error_free(). There is no global
- * state, no "last error", no environment variable, no signal handler, and nothing is ever printed. A NULL where a pointer is
+ * On success *error is set to NULL; on failure to an error that you own and free with artifact_error_free(). What it held before
+ * is not looked at: free an error before you pass the same variable again. There is no global
+ * state that you can see, no "last error", no environment variable, no signal handler, and nothing is ever printed. A NULL where a pointer is
  * needed is ARTIFACT_INVALID_ARGUMENT, naming the argument; text that is not UTF-8 likewise (paths are bytes). A defect of the
  * library is ARTIFACT_INTERNAL. Memory that grows with a file and can't be had is ARTIFACT_NO_MEMORY.
  *
@@ -94,8 +95,11 @@ typedef struct artifact_report_t artifact_report_t;
 /* ==== Library ==== */
 
 /**
- * What a call came to. The numbers never change meaning and are never reused, so that by the number alone: 10 is not ours,
- * leave it alone; 11 to 13 is damaged; 20 to 23 is sound but stale or foreign, make it anew; 30 must not run.
+ * What a call came to. The numbers never change meaning and are never reused; new ones may come, so keep a default in a switch.
+ * By the number alone: 10 is not ours, or too little to tell (an artifact cut to under 4 bytes, or right behind its first module):
+ * leave it alone where others put files, replace it in a cache folder of your own. 11 to 13 is damaged. 20 to 23 is sound but
+ * stale or foreign: make it anew. 30 must not run. To replace a bad file save over it; don't delete it first, since another
+ * process may just have replaced it.
  */
 typedef enum artifact_status_t {
     /** All is well. */
@@ -108,7 +112,7 @@ typedef enum artifact_status_t {
     ARTIFACT_LIMIT = 3,
     /** Memory ran out. */
     ARTIFACT_NO_MEMORY = 4,
-    /** There is no such thing. */
+    /** There is no such section, symbol, flag, attribute or index. A missing file is ARTIFACT_IO with ENOENT. */
     ARTIFACT_NOT_FOUND = 5,
     /** The file is nothing of ours. */
     ARTIFACT_NOT_AN_ARTIFACT = 10,
@@ -126,15 +130,15 @@ typedef enum artifact_status_t {
     ARTIFACT_WRONG_PRODUCER = 22,
     /** Asks for something that this library can't do. */
     ARTIFACT_UNSUPPORTED = 23,
-    /** Not signed by a trusted key. */
+    /** Not signed by a trusted key. This version doesn't return it. */
     ARTIFACT_UNTRUSTED = 30,
-    /** Symbols that nobody defines. */
+    /** Symbols that nobody defines. This version doesn't return it. */
     ARTIFACT_UNRESOLVED = 40,
     /** A defect of the library. */
     ARTIFACT_INTERNAL = 90,
 } artifact_status_t;
 
-/** Bytes that somebody else owns; the function that gives them says who. data is never NULL where len isn't 0. */
+/** Bytes that somebody else owns; the function that gives them says who. data is NULL exactly where len is 0. */
 typedef struct artifact_slice_t {
     /** The first byte. */
     const uint8_t *data;
@@ -176,7 +180,9 @@ uint64_t artifact_error_offset(const artifact_error_t *error);
 /** The operating system's error number; 0 if it had no part in it, and for NULL. */
 int artifact_error_errno(const artifact_error_t *error);
 
-/** How many symbols nobody defines; 0 unless the status is ARTIFACT_UNRESOLVED, and for NULL. */
+/**
+ * How many symbols nobody defines; 0 unless the status is ARTIFACT_UNRESOLVED, which this version doesn't return, and for NULL.
+ */
 size_t artifact_error_missing_count(const artifact_error_t *error);
 
 /** The name of one of them, valid until the error is freed; NULL past the last one, and for NULL. */
@@ -288,12 +294,16 @@ typedef struct artifact_flag_t {
 /**
  * An engine with this host's target triple and no flags: the baseline that a compiler fills in. Producer "artifact",
  * library version rule, tunables 0 and features off. The caller owns it. NULL only for a defect of the library.
+ *
+ * If your code generator can change, set a producer and ARTIFACT_VERSION_RULE_CUSTOM with its version or build id: the library
+ * rule notices neither a new compiler nor a new runtime.
  */
 artifact_engine_t *artifact_engine_new(void);
 
 /**
  * The same plus every instruction set of this very CPU, detected at run time, under LLVM's target-feature names: what
- * artifacts are checked against.
+ * artifacts are checked against. On machines other than x86-64 and aarch64 there are none. Shared flags, tunables, features,
+ * producer and version are as empty as in artifact_engine_new(): set the same ones on both.
  */
 artifact_engine_t *artifact_engine_new_host(void);
 
@@ -309,13 +319,17 @@ artifact_engine_t *artifact_engine_clone(const artifact_engine_t *engine);
 /** Frees an engine. NULL is fine. */
 void artifact_engine_free(artifact_engine_t *engine);
 
-/** Sets the target triple, such as "x86_64-unknown-linux-gnu". ARTIFACT_INVALID_ARGUMENT if it is none. */
+/**
+ * Sets the target triple, such as "x86_64-unknown-linux-gnu". ARTIFACT_INVALID_ARGUMENT if it is none. Only architecture and
+ * operating system are compared: if your code depends on a C library or an ABI, say so in a shared flag.
+ */
 artifact_status_t artifact_engine_set_target(artifact_engine_t *engine,
                                              const char *triple,
                                              artifact_error_t **error);
 
 /**
- * Sets who compiles: 1 to 32 of a-z 0-9 . _ -, not containing "-aot"; otherwise ARTIFACT_INVALID_ARGUMENT. Files of
+ * Sets who compiles: 1 to 32 of a-z 0-9 . _ -, not containing "-aot", which the file puts behind it; otherwise
+ * ARTIFACT_INVALID_ARGUMENT. Files of
  * another producer are not opened. Under "wasmtime" Wasmtime 0.33 opens the files that are written.
  */
 artifact_status_t artifact_engine_set_producer(artifact_engine_t *engine,
@@ -332,7 +346,8 @@ artifact_status_t artifact_engine_set_version_rule(artifact_engine_t *engine,
                                                    artifact_error_t **error);
 
 /**
- * Sets a flag of a map (an artifact_flag_map_t) to on or off, whatever it was before. ARTIFACT_INVALID_ARGUMENT for an
+ * Sets a flag of a map (an artifact_flag_map_t) to on or off, whatever it was before. Names and words are yours: the library
+ * gives them no meaning but that of the map. ARTIFACT_INVALID_ARGUMENT for an
  * empty name or an unknown map.
  */
 artifact_status_t artifact_engine_set_flag_bool(artifact_engine_t *engine,
@@ -419,7 +434,9 @@ artifact_status_t artifact_engine_feature(const artifact_engine_t *engine,
 
 /**
  * Writes 32 bytes over everything that a compatibility check compares: a cache key. Two engines have the same ones exactly
- * if every artifact fits both or neither. Not a secret, and the same on every machine.
+ * if every artifact fits both or neither. Not a secret, and the same on every machine. Made of the engine that you check against,
+ * a key never finds anything stale, and each kind of CPU has its own entries; made of the engine that you build with, CPUs
+ * share entries, and each must be checked.
  */
 artifact_status_t artifact_engine_fingerprint(const artifact_engine_t *engine,
                                               uint8_t *fingerprint,
@@ -509,7 +526,9 @@ typedef struct artifact_entity_t {
 
 /* ==== Builder: an artifact being made ==== */
 
-/** For artifact_save_options_t.flags: don't wait until the file is on the disk; for caches, which can be made anew. */
+/** For artifact_save_options_t.flags: don't wait until the file is on the disk; for caches. Readers still see
+ * the old file whole or the new one whole; but after a crash of the machine it may be empty or partial. Open it with
+ * ARTIFACT_OPEN_VERIFY then, and replace it if it is damaged. */
 #define ARTIFACT_SAVE_NO_SYNC UINT64_C(1)
 
 /** The defaults: `artifact_save_options_t options = ARTIFACT_SAVE_OPTIONS_INIT;` */
@@ -539,7 +558,8 @@ artifact_status_t artifact_builder_new(const artifact_engine_t *engine,
 
 /**
  * A builder that keeps the body of an artifact byte for byte, and its attributes. No module, type or upvar can be added:
- * every artifact_builder_add_ function is ARTIFACT_INVALID_ARGUMENT. The artifact may be freed before the builder. The
+ * every artifact_builder_add_ function is ARTIFACT_INVALID_ARGUMENT. If it has a trailer, saving checks all its digests first:
+ * ARTIFACT_DIGEST_MISMATCH or ARTIFACT_CORRUPT if it is damaged. The artifact may be freed before the builder. The
  * caller owns the builder.
  */
 artifact_status_t artifact_builder_new_from_artifact(const artifact_t *artifact,
@@ -563,7 +583,9 @@ artifact_status_t artifact_builder_add_module(artifact_builder_t *builder,
                                               artifact_error_t **error);
 
 /**
- * Adds a module from a file, which is mapped until the builder is freed; as artifact_builder_add_module(), and ARTIFACT_IO.
+ * Adds a module from a file, which is mapped until the builder is freed; as artifact_builder_add_module(), and ARTIFACT_IO. The
+ * file must stay as it is until then: rewriting it in place is saved as it comes, and truncating it can end the process
+ * (SIGBUS). Give each compilation an output file of its own.
  */
 artifact_status_t artifact_builder_add_module_file(artifact_builder_t *builder,
                                                    const char *path,
@@ -617,7 +639,8 @@ artifact_status_t artifact_builder_add_module_import(artifact_builder_t *builder
                                                      artifact_error_t **error);
 
 /**
- * Adds an upvar, a module that nested modules can reach, with the modules that it passes on. parent is the index of the
+ * Adds an upvar, a module that nested modules can reach, with the modules that it passes on: a notion of Wasmtime's module
+ * linking; other compilers have none. parent is the index of the
  * upvar that it is nested in, or SIZE_MAX. index, which may be NULL, takes its index. ARTIFACT_INVALID_ARGUMENT if parent
  * or a module is not there yet; ARTIFACT_LIMIT for more than 100 levels.
  */
@@ -664,7 +687,9 @@ artifact_status_t artifact_serialize(const artifact_builder_t *builder,
  * The whole artifact as a file. It is written to a fresh temporary file in the same folder, synced, and renamed over path,
  * and the folder is synced: whoever opens path at any moment, through a crash or a full disk, sees the old file whole or
  * the new one whole. After a failure path holds what it held, and the temporary file is gone; only if syncing the folder,
- * the last step, fails, path holds the new file already. A symbolic link is followed. The new file has the permission bits
+ * the last step, fails, path holds the new file already. A process that is killed while saving may leave the temporary file,
+ * .NAME.XXXXXX.tmp, which can be deleted when nobody saves there. A symbolic link is followed; one that leads nowhere is
+ * ARTIFACT_IO. The new file has the permission bits
  * of the one that it replaces, or else those that the umask leaves. options may be NULL. ARTIFACT_INVALID_ARGUMENT if path is
  * a directory, device, FIFO or socket; ARTIFACT_IO.
  */
@@ -713,8 +738,10 @@ typedef struct artifact_open_options_t {
  * artifact_check_compat() tells. With NULL whatever it is opens, for inspection: even a foreign version whose settings can't
  * be decoded. options may be NULL.
  *
- * ARTIFACT_NOT_AN_ARTIFACT, ARTIFACT_TRUNCATED, ARTIFACT_CORRUPT, ARTIFACT_LIMIT: the file. ARTIFACT_IO: it can't be read.
- * ARTIFACT_INVALID_ARGUMENT: it is a directory, device, FIFO or socket, on which opening never waits, or has no such part.
+ * ARTIFACT_NOT_AN_ARTIFACT, ARTIFACT_TRUNCATED, ARTIFACT_CORRUPT, ARTIFACT_DIGEST_MISMATCH, ARTIFACT_UNSUPPORTED,
+ * ARTIFACT_LIMIT: the file. ARTIFACT_IO: it can't be read; artifact_error_errno() is ENOENT if there is none.
+ * ARTIFACT_INVALID_ARGUMENT: it is a directory, device or FIFO, on which opening never waits, or the options' offset and length
+ * lie outside it.
  *
  * A file that others truncate or write in place while it is open can take the process down when its modules are read
  * (SIGBUS): replace files, as artifact_serialize_to_file() does, never change them.
@@ -759,7 +786,7 @@ artifact_status_t artifact_open_borrowed(const uint8_t *data,
 void artifact_free(artifact_t *artifact);
 
 /**
- * Does the artifact fit the engine? ARTIFACT_OK, or ARTIFACT_WRONG_PRODUCER, ARTIFACT_WRONG_VERSION or
+ * Does the artifact fit the engine? The sentences are Wasmtime's; artifact_compat_report() has both sides' values. ARTIFACT_OK, or ARTIFACT_WRONG_PRODUCER, ARTIFACT_WRONG_VERSION or
  * ARTIFACT_INCOMPATIBLE with the first mismatch as the message. In this order: producer, version, architecture, operating
  * system, shared flags by name, ISA flags by name, tunables, features. The artifact stays open and readable.
  */
@@ -778,9 +805,10 @@ artifact_status_t artifact_compat_report(const artifact_t *artifact,
                                          artifact_error_t **error);
 
 /**
- * Checks everything that opening leaves alone because it takes time that grows with the file: every module's sections,
- * symbols and relocations, links, padding, the order of keys. Damage is ARTIFACT_CORRUPT or ARTIFACT_TRUNCATED, with its
- * place. ARTIFACT_OK gives a report, which the caller owns, of oddities that a genuine Wasmtime 0.33 accepts although no
+ * Checks everything that opening leaves alone because it takes time that grows with the file: every digest, every module's
+ * sections, symbols and relocations, links, padding, the order of keys. Damage is ARTIFACT_DIGEST_MISMATCH, ARTIFACT_CORRUPT,
+ * ARTIFACT_TRUNCATED or ARTIFACT_LIMIT, with its place. In a file without a trailer (artifact_integrity()) only structure can be
+ * checked: a changed byte of code isn't noticed there. ARTIFACT_OK gives a report, which the caller owns, of oddities that a genuine Wasmtime 0.33 accepts although no
  * writer makes them. ARTIFACT_WRONG_VERSION if the settings have an unknown layout.
  */
 artifact_status_t artifact_verify(const artifact_t *artifact,
@@ -976,7 +1004,7 @@ typedef enum artifact_byte_order_t {
     ARTIFACT_BIG_ENDIAN = 1,
 } artifact_byte_order_t;
 
-/** One module: an ELF image. */
+/** One module: an ELF image. Numbers are those of <elf.h>. */
 typedef struct artifact_module_t {
     /** The whole image. Borrowed: valid until the artifact is freed. */
     artifact_slice_t bytes;
@@ -994,7 +1022,7 @@ typedef struct artifact_module_t {
     uint32_t byte_order;
 } artifact_module_t;
 
-/** One section of a module. Borrowed: valid until the artifact is freed. */
+/** One section of a module. Numbers are those of <elf.h>. Borrowed: valid until the artifact is freed. */
 typedef struct artifact_section_t {
     /** Its name. */
     const char *name;
@@ -1014,7 +1042,7 @@ typedef struct artifact_section_t {
     uint32_t type;
 } artifact_section_t;
 
-/** One symbol of a module. Borrowed: valid until the artifact is freed. */
+/** One symbol of a module. Numbers are those of <elf.h>. Borrowed: valid until the artifact is freed. */
 typedef struct artifact_symbol_t {
     /** Its name. */
     const char *name;
@@ -1022,7 +1050,10 @@ typedef struct artifact_symbol_t {
     uint64_t value;
     /** st_size, in bytes. */
     uint64_t size;
-    /** st_shndx: the index of its section, 0 if it is undefined. Extended numbering is resolved. */
+    /**
+     * st_shndx: the index of its section, extended numbering being resolved; 0 (SHN_UNDEF) if it is undefined, 65521 (SHN_ABS)
+     * for a number that is no address, 65522 (SHN_COMMON) for a common block.
+     */
     uint32_t section;
     /** st_type. */
     uint32_t type;
@@ -1081,7 +1112,10 @@ artifact_status_t artifact_symbol_at(const artifact_t *artifact,
                                      artifact_symbol_t *symbol,
                                      artifact_error_t **error);
 
-/** The symbol of that name: a defined one, or else an undefined one. ARTIFACT_NOT_FOUND if none has it. */
+/**
+ * The symbol of that name: a defined global one before a weak, a local, and an undefined one; of several alike the first.
+ * ARTIFACT_NOT_FOUND if none has it.
+ */
 artifact_status_t artifact_symbol(const artifact_t *artifact,
                                   size_t module,
                                   const char *name,

@@ -20,6 +20,7 @@ use crate::memory;
 use crate::storage::{Mapping, Sync, replace};
 use crate::trust::digest;
 use crate::trust::seal::{self, Body};
+use crate::trust::verify::sealed;
 
 /// An artifact being made. Borrows the modules that it is given for `'m`.
 #[derive(Debug)]
@@ -372,6 +373,10 @@ impl<'m> Builder<'m> {
 
     /// The body of an artifact that exists, behind which a trailer of its own may stand.
     fn with_copied(&self, artifact: &Artifact, use_them: impl FnOnce(&[&[u8]]) -> Result<()>) -> Result<()> {
+        if let Some(trailer) = artifact.trailer() {
+            // Damage must not get digests of its own.
+            sealed(artifact, trailer)?;
+        }
         let bytes = artifact.body()?;
         let mut rows = Vec::new();
         let mut end = 0;

@@ -326,6 +326,14 @@ fn every_flipped_bit_is_found() {
 }
 
 #[test]
+fn damage_gets_no_digests_of_its_own() {
+    let (mut bytes, _) = two_modules(&Engine::host());
+    bytes[70] ^= 1;
+    let builder = Builder::from_artifact(Arc::new(open(&bytes, None).unwrap())).unwrap();
+    assert_eq!(builder.serialize().unwrap_err().status(), Status::DigestMismatch);
+}
+
+#[test]
 fn what_follows_a_trailer_or_stands_before_it_is_noticed() {
     let (whole, _) = two_modules(&Engine::host());
     let longer = [&whole[..], b"x"].concat();

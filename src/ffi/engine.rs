@@ -191,13 +191,17 @@ fn boxed(engine: impl FnOnce() -> Engine) -> *mut artifact_engine_t {
 
 /// An engine with this host's target triple and no flags: the baseline that a compiler fills in. Producer "artifact",
 /// library version rule, tunables 0 and features off. The caller owns it. NULL only for a defect of the library.
+///
+/// If your code generator can change, set a producer and ARTIFACT_VERSION_RULE_CUSTOM with its version or build id: the library
+/// rule notices neither a new compiler nor a new runtime.
 #[unsafe(no_mangle)]
 pub extern "C" fn artifact_engine_new() -> *mut artifact_engine_t {
     boxed(Engine::new)
 }
 
 /// The same plus every instruction set of this very CPU, detected at run time, under LLVM's target-feature names: what
-/// artifacts are checked against.
+/// artifacts are checked against. On machines other than x86-64 and aarch64 there are none. Shared flags, tunables, features,
+/// producer and version are as empty as in artifact_engine_new(): set the same ones on both.
 #[unsafe(no_mangle)]
 pub extern "C" fn artifact_engine_new_host() -> *mut artifact_engine_t {
     boxed(Engine::host)
@@ -241,7 +245,8 @@ unsafe fn change(
     unsafe { fallible(error, || body(&mut handle_mut(engine, "engine")?.engine)) }
 }
 
-/// Sets the target triple, such as "x86_64-unknown-linux-gnu". ARTIFACT_INVALID_ARGUMENT if it is none.
+/// Sets the target triple, such as "x86_64-unknown-linux-gnu". ARTIFACT_INVALID_ARGUMENT if it is none. Only architecture and
+/// operating system are compared: if your code depends on a C library or an ABI, say so in a shared flag.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_engine_set_target(
     engine: *mut artifact_engine_t,
@@ -252,7 +257,8 @@ pub unsafe extern "C" fn artifact_engine_set_target(
     unsafe { change(engine, error, |engine| engine.set_target(text(triple, "triple")?)) }
 }
 
-/// Sets who compiles: 1 to 32 of a-z 0-9 . _ -, not containing "-aot"; otherwise ARTIFACT_INVALID_ARGUMENT. Files of
+/// Sets who compiles: 1 to 32 of a-z 0-9 . _ -, not containing "-aot", which the file puts behind it; otherwise
+/// ARTIFACT_INVALID_ARGUMENT. Files of
 /// another producer are not opened. Under "wasmtime" Wasmtime 0.33 opens the files that are written.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_engine_set_producer(
@@ -294,7 +300,8 @@ pub unsafe extern "C" fn artifact_engine_set_version_rule(
     unsafe { change(engine, error, body) }
 }
 
-/// Sets a flag of a map (an artifact_flag_map_t) to on or off, whatever it was before. ARTIFACT_INVALID_ARGUMENT for an
+/// Sets a flag of a map (an artifact_flag_map_t) to on or off, whatever it was before. Names and words are yours: the library
+/// gives them no meaning but that of the map. ARTIFACT_INVALID_ARGUMENT for an
 /// empty name or an unknown map.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_engine_set_flag_bool(
@@ -492,7 +499,11 @@ pub unsafe extern "C" fn artifact_engine_flag(
 
 /// There are only `count` of them.
 pub(super) fn past_the_end(what: &str, index: usize, count: usize) -> Error {
-    Error::new(Status::NotFound, format!("expected a {what} index below {count}, found {index}"))
+    let message = match count {
+        0 => format!("{what} {index}: there are none"),
+        _ => format!("{what} index: expected one below {count}, found {index}"),
+    };
+    Error::new(Status::NotFound, message)
 }
 
 /// The value of a tunable, an artifact_tunable_t; a switch is 0 or 1.
@@ -532,7 +543,9 @@ pub unsafe extern "C" fn artifact_engine_feature(
 }
 
 /// Writes 32 bytes over everything that a compatibility check compares: a cache key. Two engines have the same ones exactly
-/// if every artifact fits both or neither. Not a secret, and the same on every machine.
+/// if every artifact fits both or neither. Not a secret, and the same on every machine. Made of the engine that you check against,
+/// a key never finds anything stale, and each kind of CPU has its own entries; made of the engine that you build with, CPUs
+/// share entries, and each must be checked.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_engine_fingerprint(
     engine: *const artifact_engine_t,

@@ -5,8 +5,11 @@ use std::ffi::c_char;
 use super::boundary::infallible;
 use crate::error::Status;
 
-/// What a call came to. The numbers never change meaning and are never reused, so that by the number alone: 10 is not ours,
-/// leave it alone; 11 to 13 is damaged; 20 to 23 is sound but stale or foreign, make it anew; 30 must not run.
+/// What a call came to. The numbers never change meaning and are never reused; new ones may come, so keep a default in a switch.
+/// By the number alone: 10 is not ours, or too little to tell (an artifact cut to under 4 bytes, or right behind its first module):
+/// leave it alone where others put files, replace it in a cache folder of your own. 11 to 13 is damaged. 20 to 23 is sound but
+/// stale or foreign: make it anew. 30 must not run. To replace a bad file save over it; don't delete it first, since another
+/// process may just have replaced it.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum artifact_status_t {
@@ -20,7 +23,7 @@ pub enum artifact_status_t {
     ARTIFACT_LIMIT = 3,
     /// Memory ran out.
     ARTIFACT_NO_MEMORY = 4,
-    /// There is no such thing.
+    /// There is no such section, symbol, flag, attribute or index. A missing file is ARTIFACT_IO with ENOENT.
     ARTIFACT_NOT_FOUND = 5,
     /// The file is nothing of ours.
     ARTIFACT_NOT_AN_ARTIFACT = 10,
@@ -38,9 +41,9 @@ pub enum artifact_status_t {
     ARTIFACT_WRONG_PRODUCER = 22,
     /// Asks for something that this library can't do.
     ARTIFACT_UNSUPPORTED = 23,
-    /// Not signed by a trusted key.
+    /// Not signed by a trusted key. This version doesn't return it.
     ARTIFACT_UNTRUSTED = 30,
-    /// Symbols that nobody defines.
+    /// Symbols that nobody defines. This version doesn't return it.
     ARTIFACT_UNRESOLVED = 40,
     /// A defect of the library.
     ARTIFACT_INTERNAL = 90,
@@ -70,7 +73,7 @@ impl From<Status> for artifact_status_t {
     }
 }
 
-/// Bytes that somebody else owns; the function that gives them says who. data is never NULL where len isn't 0.
+/// Bytes that somebody else owns; the function that gives them says who. data is NULL exactly where len is 0.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct artifact_slice_t {
@@ -85,7 +88,10 @@ impl artifact_slice_t {
     pub(super) const EMPTY: artifact_slice_t = artifact_slice_t { data: std::ptr::null(), len: 0 };
 
     pub(super) fn of(bytes: &[u8]) -> artifact_slice_t {
-        artifact_slice_t { data: bytes.as_ptr(), len: bytes.len() }
+        match bytes {
+            [] => artifact_slice_t::EMPTY,
+            _ => artifact_slice_t { data: bytes.as_ptr(), len: bytes.len() },
+        }
     }
 }
 

@@ -19,7 +19,7 @@ pub enum artifact_byte_order_t {
     ARTIFACT_BIG_ENDIAN = 1,
 }
 
-/// One module: an ELF image.
+/// One module: an ELF image. Numbers are those of <elf.h>.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct artifact_module_t {
@@ -37,7 +37,7 @@ pub struct artifact_module_t {
     pub byte_order: u32,
 }
 
-/// One section of a module. Borrowed: valid until the artifact is freed.
+/// One section of a module. Numbers are those of <elf.h>. Borrowed: valid until the artifact is freed.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct artifact_section_t {
@@ -59,7 +59,7 @@ pub struct artifact_section_t {
     pub r#type: u32,
 }
 
-/// One symbol of a module. Borrowed: valid until the artifact is freed.
+/// One symbol of a module. Numbers are those of <elf.h>. Borrowed: valid until the artifact is freed.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct artifact_symbol_t {
@@ -69,7 +69,8 @@ pub struct artifact_symbol_t {
     pub value: u64,
     /// st_size, in bytes.
     pub size: u64,
-    /// st_shndx: the index of its section, 0 if it is undefined. Extended numbering is resolved.
+    /// st_shndx: the index of its section, extended numbering being resolved; 0 (SHN_UNDEF) if it is undefined, 65521 (SHN_ABS)
+    /// for a number that is no address, 65522 (SHN_COMMON) for a common block.
     pub section: u32,
     /// st_type.
     pub r#type: u32,
@@ -274,7 +275,8 @@ pub unsafe extern "C" fn artifact_symbol_at(
     }
 }
 
-/// The symbol of that name: a defined one, or else an undefined one. ARTIFACT_NOT_FOUND if none has it.
+/// The symbol of that name: a defined global one before a weak, a local, and an undefined one; of several alike the first.
+/// ARTIFACT_NOT_FOUND if none has it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_symbol(
     artifact: *const artifact_t,

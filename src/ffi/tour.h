@@ -16,8 +16,9 @@
  *     artifact_module(artifact, artifact_main_module(artifact), &module, &error);
  *
  * Errors. A call that can fail returns an artifact_status_t and takes, last, `artifact_error_t **error`, which may be NULL.
- * On success *error is set to NULL; on failure to an error that you own and free with artifact_error_free(). There is no global
- * state, no "last error", no environment variable, no signal handler, and nothing is ever printed. A NULL where a pointer is
+ * On success *error is set to NULL; on failure to an error that you own and free with artifact_error_free(). What it held before
+ * is not looked at: free an error before you pass the same variable again. There is no global
+ * state that you can see, no "last error", no environment variable, no signal handler, and nothing is ever printed. A NULL where a pointer is
  * needed is ARTIFACT_INVALID_ARGUMENT, naming the argument; text that is not UTF-8 likewise (paths are bytes). A defect of the
  * library is ARTIFACT_INTERNAL. Memory that grows with a file and can't be had is ARTIFACT_NO_MEMORY.
  *

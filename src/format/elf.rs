@@ -499,22 +499,27 @@ impl<'a> Symbols<'a> {
         })
     }
 
-    /// The symbol of that name: a defined one if there is one, else an undefined one.
+    /// The symbol of that name that a linker would take: a defined global one before a weak, a local, and an undefined one.
+    /// Of several alike the first.
     ///
     /// # Errors
     ///
     /// NOT_FOUND if no symbol has it.
     pub fn named(&self, name: &[u8]) -> Result<Symbol<'a>> {
-        let mut undefined = None;
-        for index in 1..self.count() {
+        let rank = |symbol: &Symbol<'_>| match symbol.binding {
+            _ if symbol.section == u32::from(elf::SHN_UNDEF.0) => 3,
+            binding if binding == elf::STB_LOCAL.0 => 2,
+            binding if binding == elf::STB_WEAK.0 => 1,
+            _ => 0,
+        };
+        let mut best: Option<Symbol<'a>> = None;
+        // Symbols without a name, of sections for instance, are not to be found by it.
+        for index in if name.is_empty() { 0..0 } else { 1..self.count() } {
             let symbol = self.get(index)?;
-            if symbol.name == name {
-                if symbol.section != u32::from(elf::SHN_UNDEF.0) {
-                    return Ok(symbol);
-                }
-                undefined.get_or_insert(symbol);
+            if symbol.name == name && best.as_ref().is_none_or(|best| rank(&symbol) < rank(best)) {
+                best = Some(symbol);
             }
         }
-        undefined.ok_or_else(|| Error::new(Status::NotFound, format!("no symbol is named '{}'", quote(name))))
+        best.ok_or_else(|| Error::new(Status::NotFound, format!("no symbol is named '{}'", quote(name))))
     }
 }

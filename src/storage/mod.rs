@@ -61,7 +61,8 @@ impl Part {
 }
 
 /// A path as messages show it.
-fn shown(path: &Path) -> String {
+#[must_use]
+pub fn shown(path: &Path) -> String {
     format!("'{}'", quote(path.as_os_str().as_bytes()))
 }
 

@@ -69,7 +69,8 @@ struct Target {
 fn target(path: &Path) -> Result<Target> {
     let failed = |error: io::Error| Error::io(format!("looking up {}", shown(path)), &error);
     let is_link = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink());
-    let path = if is_link { fs::canonicalize(path).map_err(failed)? } else { path.to_owned() };
+    // Absolute, so that another thread's chdir can't part the temporary file from its target.
+    let path = if is_link { fs::canonicalize(path) } else { std::path::absolute(path) }.map_err(failed)?;
     let mode = match fs::metadata(&path) {
         Ok(metadata) if metadata.is_file() => Some(metadata.permissions().mode() & 0o777),
         Ok(metadata) => {

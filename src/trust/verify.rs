@@ -52,7 +52,11 @@ pub fn verify(artifact: &Artifact) -> Result<Report> {
 
 /// Checks every byte of a file with a trailer: the digests that opening leaves alone, what lies between the parts, and that
 /// table and links say the same.
-fn sealed(artifact: &Artifact, trailer: &Trailer) -> Result<()> {
+///
+/// # Errors
+///
+/// DIGEST_MISMATCH or CORRUPT, with the place.
+pub fn sealed(artifact: &Artifact, trailer: &Trailer) -> Result<()> {
     let bytes = artifact.bytes()?;
     let base = artifact.base();
     let part = |start: u64, end: u64| bytes.get(start as usize..end as usize).unwrap_or(&[]);
