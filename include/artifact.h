@@ -17,10 +17,10 @@
  *
  * Errors. A call that can fail returns an artifact_status_t and takes, last, `artifact_error_t **error`, which may be NULL.
  * On success *error is set to NULL; on failure to an error that you own and free with artifact_error_free(). What it held before
- * is not looked at: free an error before you pass the same variable again. There is no global
- * state that you can see, no "last error", no environment variable, no signal handler, and nothing is ever printed. A NULL where a pointer is
- * needed is ARTIFACT_INVALID_ARGUMENT, naming the argument; text that is not UTF-8 likewise (paths are bytes). A defect of the
- * library is ARTIFACT_INTERNAL. Memory that grows with a file and can't be had is ARTIFACT_NO_MEMORY.
+ * is not looked at: free an error before you pass the same variable again. No global state shows: there is no "last error", no
+ * environment variable, no signal handler, and nothing is ever printed. A NULL where a pointer is needed is
+ * ARTIFACT_INVALID_ARGUMENT, naming the argument; text that is not UTF-8 likewise (paths are bytes). A defect of the library is
+ * ARTIFACT_INTERNAL. Memory that grows with a file and can't be had is ARTIFACT_NO_MEMORY.
  *
  * Results. Out-parameters are written on every path: NULL, 0 or empty on failure. "Owned" means that you free it, "borrowed" that
  * it is valid until the named handle is freed. Text is NUL-terminated UTF-8; where a file has other bytes in a name, U+FFFD
@@ -88,18 +88,19 @@ typedef struct artifact_builder_t artifact_builder_t;
 typedef struct artifact_t artifact_t;
 
 /**
- * What a comparison or a verification found. Owned; freed with artifact_report_free(). May be read from many threads at once.
+ * What a comparison or a verification found. Owned; freed with artifact_report_free(). May be read from many threads
+ * at once.
  */
 typedef struct artifact_report_t artifact_report_t;
 
 /* ==== Library ==== */
 
 /**
- * What a call came to. The numbers never change meaning and are never reused; new ones may come, so keep a default in a switch.
- * By the number alone: 10 is not ours, or too little to tell (an artifact cut to under 4 bytes, or right behind its first module):
- * leave it alone where others put files, replace it in a cache folder of your own. 11 to 13 is damaged. 20 to 23 is sound but
- * stale or foreign: make it anew. 30 must not run. To replace a bad file save over it; don't delete it first, since another
- * process may just have replaced it.
+ * What a call came to. The numbers never change meaning and are never reused; new ones may come, so keep a default in
+ * a switch. By the number alone: 10 is not ours, or too little to tell (an artifact cut to under 4 bytes, or right
+ * behind its first module): leave it alone where others put files, replace it in a cache folder of your own. 11 to 13
+ * is damaged. 20 to 23 is sound but stale or foreign: make it anew. 30 must not run. To replace a bad file save over
+ * it; don't delete it first, since another process may just have replaced it.
  */
 typedef enum artifact_status_t {
     /** All is well. */
@@ -181,7 +182,8 @@ uint64_t artifact_error_offset(const artifact_error_t *error);
 int artifact_error_errno(const artifact_error_t *error);
 
 /**
- * How many symbols nobody defines; 0 unless the status is ARTIFACT_UNRESOLVED, which this version doesn't return, and for NULL.
+ * How many symbols nobody defines; 0 unless the status is ARTIFACT_UNRESOLVED, which this version doesn't return, and
+ * for NULL.
  */
 size_t artifact_error_missing_count(const artifact_error_t *error);
 
@@ -295,8 +297,8 @@ typedef struct artifact_flag_t {
  * An engine with this host's target triple and no flags: the baseline that a compiler fills in. Producer "artifact",
  * library version rule, tunables 0 and features off. The caller owns it. NULL only for a defect of the library.
  *
- * If your code generator can change, set a producer and ARTIFACT_VERSION_RULE_CUSTOM with its version or build id: the library
- * rule notices neither a new compiler nor a new runtime.
+ * If your code generator can change, set a producer and ARTIFACT_VERSION_RULE_CUSTOM with its version or build id: the
+ * library rule notices neither a new compiler nor a new runtime.
  */
 artifact_engine_t *artifact_engine_new(void);
 
@@ -433,10 +435,10 @@ artifact_status_t artifact_engine_feature(const artifact_engine_t *engine,
                                           artifact_error_t **error);
 
 /**
- * Writes 32 bytes over everything that a compatibility check compares: a cache key. Two engines have the same ones exactly
- * if every artifact fits both or neither. Not a secret, and the same on every machine. Made of the engine that you check against,
- * a key never finds anything stale, and each kind of CPU has its own entries; made of the engine that you build with, CPUs
- * share entries, and each must be checked.
+ * Writes 32 bytes over everything that a compatibility check compares: a cache key. Two engines have the same ones
+ * exactly if every artifact fits both or neither. Not a secret, and the same on every machine. Made of the engine that
+ * you check against, a key never finds anything stale, and each kind of CPU has its own entries; made of the engine
+ * that you build with, CPUs share entries, and each must be checked.
  */
 artifact_status_t artifact_engine_fingerprint(const artifact_engine_t *engine,
                                               uint8_t *fingerprint,
@@ -549,18 +551,18 @@ typedef struct artifact_save_options_t {
 typedef int (*artifact_write_fn)(void *context, const uint8_t *data, size_t len);
 
 /**
- * A builder for a new artifact, for what this engine compiles. The engine's settings as they are now are kept. The caller owns
- * the builder.
+ * A builder for a new artifact, for what this engine compiles. The engine's settings as they are now are kept. The
+ * caller owns the builder.
  */
 artifact_status_t artifact_builder_new(const artifact_engine_t *engine,
                                        artifact_builder_t **builder,
                                        artifact_error_t **error);
 
 /**
- * A builder that keeps the body of an artifact byte for byte, and its attributes. No module, type or upvar can be added:
- * every artifact_builder_add_ function is ARTIFACT_INVALID_ARGUMENT. If it has a trailer, saving checks all its digests first:
- * ARTIFACT_DIGEST_MISMATCH or ARTIFACT_CORRUPT if it is damaged. The artifact may be freed before the builder. The
- * caller owns the builder.
+ * A builder that keeps the body of an artifact byte for byte, and its attributes. No module, type or upvar can be
+ * added: every artifact_builder_add_ function is ARTIFACT_INVALID_ARGUMENT. If it has a trailer, saving checks all its
+ * digests first: ARTIFACT_DIGEST_MISMATCH or ARTIFACT_CORRUPT if it is damaged. The artifact may be freed before the
+ * builder. The caller owns the builder.
  */
 artifact_status_t artifact_builder_new_from_artifact(const artifact_t *artifact,
                                                      artifact_builder_t **builder,
@@ -583,9 +585,9 @@ artifact_status_t artifact_builder_add_module(artifact_builder_t *builder,
                                               artifact_error_t **error);
 
 /**
- * Adds a module from a file, which is mapped until the builder is freed; as artifact_builder_add_module(), and ARTIFACT_IO. The
- * file must stay as it is until then: rewriting it in place is saved as it comes, and truncating it can end the process
- * (SIGBUS). Give each compilation an output file of its own.
+ * Adds a module from a file, which is mapped until the builder is freed; as artifact_builder_add_module(), and
+ * ARTIFACT_IO. The file must stay as it is until then: rewriting it in place is saved as it comes, and truncating it
+ * can end the process (SIGBUS). Give each compilation an output file of its own.
  */
 artifact_status_t artifact_builder_add_module_file(artifact_builder_t *builder,
                                                    const char *path,
@@ -653,8 +655,9 @@ artifact_status_t artifact_builder_add_upvar(artifact_builder_t *builder,
                                              artifact_error_t **error);
 
 /**
- * Says whether a trailer follows the body: digests over every byte of the file, and the attributes. It does unless this says
- * otherwise; Wasmtime 0.33 skips it. ARTIFACT_INVALID_ARGUMENT if it shan't although there are attributes, which stand in it.
+ * Says whether a trailer follows the body: digests over every byte of the file, and the attributes. It does unless
+ * this says otherwise; Wasmtime 0.33 skips it. ARTIFACT_INVALID_ARGUMENT if it shan't although there are attributes,
+ * which stand in it.
  */
 artifact_status_t artifact_builder_set_trailer(artifact_builder_t *builder,
                                                bool trailer,
@@ -684,14 +687,14 @@ artifact_status_t artifact_serialize(const artifact_builder_t *builder,
                                      artifact_error_t **error);
 
 /**
- * The whole artifact as a file. It is written to a fresh temporary file in the same folder, synced, and renamed over path,
- * and the folder is synced: whoever opens path at any moment, through a crash or a full disk, sees the old file whole or
- * the new one whole. After a failure path holds what it held, and the temporary file is gone; only if syncing the folder,
- * the last step, fails, path holds the new file already. A process that is killed while saving may leave the temporary file,
- * .NAME.XXXXXX.tmp, which can be deleted when nobody saves there. A symbolic link is followed; one that leads nowhere is
- * ARTIFACT_IO. The new file has the permission bits
- * of the one that it replaces, or else those that the umask leaves. options may be NULL. ARTIFACT_INVALID_ARGUMENT if path is
- * a directory, device, FIFO or socket; ARTIFACT_IO.
+ * The whole artifact as a file. It is written to a fresh temporary file in the same folder, synced, and renamed over
+ * path, and the folder is synced: whoever opens path at any moment, through a crash or a full disk, sees the old file
+ * whole or the new one whole. After a failure path holds what it held, and the temporary file is gone; only if syncing
+ * the folder, the last step, fails, path holds the new file already. A process that is killed while saving may leave
+ * the temporary file, .NAME.XXXXXX.tmp, which can be deleted when nobody saves there. A symbolic link is followed; one
+ * that leads nowhere is ARTIFACT_IO. The new file has the permission bits of the one that it replaces, or else those
+ * that the umask leaves. options may be NULL. ARTIFACT_INVALID_ARGUMENT if path is a directory, device, FIFO or
+ * socket; ARTIFACT_IO.
  */
 artifact_status_t artifact_serialize_to_file(const artifact_builder_t *builder,
                                              const char *path,
@@ -740,8 +743,8 @@ typedef struct artifact_open_options_t {
  *
  * ARTIFACT_NOT_AN_ARTIFACT, ARTIFACT_TRUNCATED, ARTIFACT_CORRUPT, ARTIFACT_DIGEST_MISMATCH, ARTIFACT_UNSUPPORTED,
  * ARTIFACT_LIMIT: the file. ARTIFACT_IO: it can't be read; artifact_error_errno() is ENOENT if there is none.
- * ARTIFACT_INVALID_ARGUMENT: it is a directory, device or FIFO, on which opening never waits, or the options' offset and length
- * lie outside it.
+ * ARTIFACT_INVALID_ARGUMENT: it is a directory, device or FIFO, on which opening never waits, or the options' offset
+ * and length lie outside it.
  *
  * A file that others truncate or write in place while it is open can take the process down when its modules are read
  * (SIGBUS): replace files, as artifact_serialize_to_file() does, never change them.
@@ -786,9 +789,10 @@ artifact_status_t artifact_open_borrowed(const uint8_t *data,
 void artifact_free(artifact_t *artifact);
 
 /**
- * Does the artifact fit the engine? The sentences are Wasmtime's; artifact_compat_report() has both sides' values. ARTIFACT_OK, or ARTIFACT_WRONG_PRODUCER, ARTIFACT_WRONG_VERSION or
- * ARTIFACT_INCOMPATIBLE with the first mismatch as the message. In this order: producer, version, architecture, operating
- * system, shared flags by name, ISA flags by name, tunables, features. The artifact stays open and readable.
+ * Does the artifact fit the engine? The sentences are Wasmtime's; artifact_compat_report() has both sides' values.
+ * ARTIFACT_OK, or ARTIFACT_WRONG_PRODUCER, ARTIFACT_WRONG_VERSION or ARTIFACT_INCOMPATIBLE with the first mismatch as
+ * the message. In this order: producer, version, architecture, operating system, shared flags by name, ISA flags by
+ * name, tunables, features. The artifact stays open and readable.
  */
 artifact_status_t artifact_check_compat(const artifact_t *artifact,
                                         const artifact_engine_t *engine,
@@ -805,11 +809,12 @@ artifact_status_t artifact_compat_report(const artifact_t *artifact,
                                          artifact_error_t **error);
 
 /**
- * Checks everything that opening leaves alone because it takes time that grows with the file: every digest, every module's
- * sections, symbols and relocations, links, padding, the order of keys. Damage is ARTIFACT_DIGEST_MISMATCH, ARTIFACT_CORRUPT,
- * ARTIFACT_TRUNCATED or ARTIFACT_LIMIT, with its place. In a file without a trailer (artifact_integrity()) only structure can be
- * checked: a changed byte of code isn't noticed there. ARTIFACT_OK gives a report, which the caller owns, of oddities that a genuine Wasmtime 0.33 accepts although no
- * writer makes them. ARTIFACT_WRONG_VERSION if the settings have an unknown layout.
+ * Checks everything that opening leaves alone because it takes time that grows with the file: every digest, every
+ * module's sections, symbols and relocations, links, padding, the order of keys. Damage is ARTIFACT_DIGEST_MISMATCH,
+ * ARTIFACT_CORRUPT, ARTIFACT_TRUNCATED or ARTIFACT_LIMIT, with its place. In a file without a trailer
+ * (artifact_integrity()) only structure can be checked: a changed byte of code isn't noticed there. ARTIFACT_OK gives
+ * a report, which the caller owns, of oddities that a genuine Wasmtime 0.33 accepts although no writer makes them.
+ * ARTIFACT_WRONG_VERSION if the settings have an unknown layout.
  */
 artifact_status_t artifact_verify(const artifact_t *artifact,
                                   artifact_report_t **report,
@@ -971,16 +976,16 @@ typedef enum artifact_integrity_t {
 uint32_t artifact_integrity(const artifact_t *artifact);
 
 /**
- * How many attributes it has. They are read, and their digest is checked, when this or another function that reads them is first
- * called: ARTIFACT_DIGEST_MISMATCH or ARTIFACT_CORRUPT if they are damaged.
+ * How many attributes it has. They are read, and their digest is checked, when this or another function that reads
+ * them is first called: ARTIFACT_DIGEST_MISMATCH or ARTIFACT_CORRUPT if they are damaged.
  */
 artifact_status_t artifact_attribute_count(const artifact_t *artifact,
                                            size_t *count,
                                            artifact_error_t **error);
 
 /**
- * An attribute by its place in the file. Name and value are borrowed: valid until the artifact is freed. ARTIFACT_NOT_FOUND past
- * the last one.
+ * An attribute by its place in the file. Name and value are borrowed: valid until the artifact is freed.
+ * ARTIFACT_NOT_FOUND past the last one.
  */
 artifact_status_t artifact_attribute_at(const artifact_t *artifact,
                                         size_t index,
@@ -1051,8 +1056,8 @@ typedef struct artifact_symbol_t {
     /** st_size, in bytes. */
     uint64_t size;
     /**
-     * st_shndx: the index of its section, extended numbering being resolved; 0 (SHN_UNDEF) if it is undefined, 65521 (SHN_ABS)
-     * for a number that is no address, 65522 (SHN_COMMON) for a common block.
+     * st_shndx: the index of its section, extended numbering being resolved; 0 (SHN_UNDEF) if it is undefined, 65521
+     * (SHN_ABS) for a number that is no address, 65522 (SHN_COMMON) for a common block.
      */
     uint32_t section;
     /** st_type. */

@@ -85,8 +85,8 @@ unsafe fn open(
 ///
 /// ARTIFACT_NOT_AN_ARTIFACT, ARTIFACT_TRUNCATED, ARTIFACT_CORRUPT, ARTIFACT_DIGEST_MISMATCH, ARTIFACT_UNSUPPORTED,
 /// ARTIFACT_LIMIT: the file. ARTIFACT_IO: it can't be read; artifact_error_errno() is ENOENT if there is none.
-/// ARTIFACT_INVALID_ARGUMENT: it is a directory, device or FIFO, on which opening never waits, or the options' offset and length
-/// lie outside it.
+/// ARTIFACT_INVALID_ARGUMENT: it is a directory, device or FIFO, on which opening never waits, or the options' offset
+/// and length lie outside it.
 ///
 /// A file that others truncate or write in place while it is open can take the process down when its modules are read
 /// (SIGBUS): replace files, as artifact_serialize_to_file() does, never change them.
@@ -190,9 +190,10 @@ pub unsafe extern "C" fn artifact_free(artifact: *mut artifact_t) {
     });
 }
 
-/// Does the artifact fit the engine? The sentences are Wasmtime's; artifact_compat_report() has both sides' values. ARTIFACT_OK, or ARTIFACT_WRONG_PRODUCER, ARTIFACT_WRONG_VERSION or
-/// ARTIFACT_INCOMPATIBLE with the first mismatch as the message. In this order: producer, version, architecture, operating
-/// system, shared flags by name, ISA flags by name, tunables, features. The artifact stays open and readable.
+/// Does the artifact fit the engine? The sentences are Wasmtime's; artifact_compat_report() has both sides' values.
+/// ARTIFACT_OK, or ARTIFACT_WRONG_PRODUCER, ARTIFACT_WRONG_VERSION or ARTIFACT_INCOMPATIBLE with the first mismatch as
+/// the message. In this order: producer, version, architecture, operating system, shared flags by name, ISA flags by
+/// name, tunables, features. The artifact stays open and readable.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_check_compat(
     artifact: *const artifact_t,
@@ -224,11 +225,12 @@ pub unsafe extern "C" fn artifact_compat_report(
     }
 }
 
-/// Checks everything that opening leaves alone because it takes time that grows with the file: every digest, every module's
-/// sections, symbols and relocations, links, padding, the order of keys. Damage is ARTIFACT_DIGEST_MISMATCH, ARTIFACT_CORRUPT,
-/// ARTIFACT_TRUNCATED or ARTIFACT_LIMIT, with its place. In a file without a trailer (artifact_integrity()) only structure can be
-/// checked: a changed byte of code isn't noticed there. ARTIFACT_OK gives a report, which the caller owns, of oddities that a genuine Wasmtime 0.33 accepts although no
-/// writer makes them. ARTIFACT_WRONG_VERSION if the settings have an unknown layout.
+/// Checks everything that opening leaves alone because it takes time that grows with the file: every digest, every
+/// module's sections, symbols and relocations, links, padding, the order of keys. Damage is ARTIFACT_DIGEST_MISMATCH,
+/// ARTIFACT_CORRUPT, ARTIFACT_TRUNCATED or ARTIFACT_LIMIT, with its place. In a file without a trailer
+/// (artifact_integrity()) only structure can be checked: a changed byte of code isn't noticed there. ARTIFACT_OK gives
+/// a report, which the caller owns, of oddities that a genuine Wasmtime 0.33 accepts although no writer makes them.
+/// ARTIFACT_WRONG_VERSION if the settings have an unknown layout.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_verify(
     artifact: *const artifact_t,

@@ -38,8 +38,8 @@ pub struct artifact_save_options_t {
 
 const ARTIFACT_SAVE_NO_SYNC: u64 = 1;
 
-/// A builder for a new artifact, for what this engine compiles. The engine's settings as they are now are kept. The caller owns
-/// the builder.
+/// A builder for a new artifact, for what this engine compiles. The engine's settings as they are now are kept. The
+/// caller owns the builder.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_builder_new(
     engine: *const artifact_engine_t,
@@ -57,10 +57,10 @@ pub unsafe extern "C" fn artifact_builder_new(
     }
 }
 
-/// A builder that keeps the body of an artifact byte for byte, and its attributes. No module, type or upvar can be added:
-/// every artifact_builder_add_ function is ARTIFACT_INVALID_ARGUMENT. If it has a trailer, saving checks all its digests first:
-/// ARTIFACT_DIGEST_MISMATCH or ARTIFACT_CORRUPT if it is damaged. The artifact may be freed before the builder. The
-/// caller owns the builder.
+/// A builder that keeps the body of an artifact byte for byte, and its attributes. No module, type or upvar can be
+/// added: every artifact_builder_add_ function is ARTIFACT_INVALID_ARGUMENT. If it has a trailer, saving checks all its
+/// digests first: ARTIFACT_DIGEST_MISMATCH or ARTIFACT_CORRUPT if it is damaged. The artifact may be freed before the
+/// builder. The caller owns the builder.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_builder_new_from_artifact(
     artifact: *const artifact_t,
@@ -132,9 +132,9 @@ pub unsafe extern "C" fn artifact_builder_add_module(
     }
 }
 
-/// Adds a module from a file, which is mapped until the builder is freed; as artifact_builder_add_module(), and ARTIFACT_IO. The
-/// file must stay as it is until then: rewriting it in place is saved as it comes, and truncating it can end the process
-/// (SIGBUS). Give each compilation an output file of its own.
+/// Adds a module from a file, which is mapped until the builder is freed; as artifact_builder_add_module(), and
+/// ARTIFACT_IO. The file must stay as it is until then: rewriting it in place is saved as it comes, and truncating it
+/// can end the process (SIGBUS). Give each compilation an output file of its own.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_builder_add_module_file(
     builder: *mut artifact_builder_t,
@@ -266,8 +266,9 @@ pub unsafe extern "C" fn artifact_builder_add_upvar(
     }
 }
 
-/// Says whether a trailer follows the body: digests over every byte of the file, and the attributes. It does unless this says
-/// otherwise; Wasmtime 0.33 skips it. ARTIFACT_INVALID_ARGUMENT if it shan't although there are attributes, which stand in it.
+/// Says whether a trailer follows the body: digests over every byte of the file, and the attributes. It does unless
+/// this says otherwise; Wasmtime 0.33 skips it. ARTIFACT_INVALID_ARGUMENT if it shan't although there are attributes,
+/// which stand in it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_builder_set_trailer(
     builder: *mut artifact_builder_t,
@@ -326,14 +327,14 @@ pub unsafe extern "C" fn artifact_serialize(
     }
 }
 
-/// The whole artifact as a file. It is written to a fresh temporary file in the same folder, synced, and renamed over path,
-/// and the folder is synced: whoever opens path at any moment, through a crash or a full disk, sees the old file whole or
-/// the new one whole. After a failure path holds what it held, and the temporary file is gone; only if syncing the folder,
-/// the last step, fails, path holds the new file already. A process that is killed while saving may leave the temporary file,
-/// .NAME.XXXXXX.tmp, which can be deleted when nobody saves there. A symbolic link is followed; one that leads nowhere is
-/// ARTIFACT_IO. The new file has the permission bits
-/// of the one that it replaces, or else those that the umask leaves. options may be NULL. ARTIFACT_INVALID_ARGUMENT if path is
-/// a directory, device, FIFO or socket; ARTIFACT_IO.
+/// The whole artifact as a file. It is written to a fresh temporary file in the same folder, synced, and renamed over
+/// path, and the folder is synced: whoever opens path at any moment, through a crash or a full disk, sees the old file
+/// whole or the new one whole. After a failure path holds what it held, and the temporary file is gone; only if syncing
+/// the folder, the last step, fails, path holds the new file already. A process that is killed while saving may leave
+/// the temporary file, .NAME.XXXXXX.tmp, which can be deleted when nobody saves there. A symbolic link is followed; one
+/// that leads nowhere is ARTIFACT_IO. The new file has the permission bits of the one that it replaces, or else those
+/// that the umask leaves. options may be NULL. ARTIFACT_INVALID_ARGUMENT if path is a directory, device, FIFO or
+/// socket; ARTIFACT_IO.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_serialize_to_file(
     builder: *const artifact_builder_t,

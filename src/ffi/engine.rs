@@ -192,8 +192,8 @@ fn boxed(engine: impl FnOnce() -> Engine) -> *mut artifact_engine_t {
 /// An engine with this host's target triple and no flags: the baseline that a compiler fills in. Producer "artifact",
 /// library version rule, tunables 0 and features off. The caller owns it. NULL only for a defect of the library.
 ///
-/// If your code generator can change, set a producer and ARTIFACT_VERSION_RULE_CUSTOM with its version or build id: the library
-/// rule notices neither a new compiler nor a new runtime.
+/// If your code generator can change, set a producer and ARTIFACT_VERSION_RULE_CUSTOM with its version or build id: the
+/// library rule notices neither a new compiler nor a new runtime.
 #[unsafe(no_mangle)]
 pub extern "C" fn artifact_engine_new() -> *mut artifact_engine_t {
     boxed(Engine::new)
@@ -542,10 +542,10 @@ pub unsafe extern "C" fn artifact_engine_feature(
     }
 }
 
-/// Writes 32 bytes over everything that a compatibility check compares: a cache key. Two engines have the same ones exactly
-/// if every artifact fits both or neither. Not a secret, and the same on every machine. Made of the engine that you check against,
-/// a key never finds anything stale, and each kind of CPU has its own entries; made of the engine that you build with, CPUs
-/// share entries, and each must be checked.
+/// Writes 32 bytes over everything that a compatibility check compares: a cache key. Two engines have the same ones
+/// exactly if every artifact fits both or neither. Not a secret, and the same on every machine. Made of the engine that
+/// you check against, a key never finds anything stale, and each kind of CPU has its own entries; made of the engine
+/// that you build with, CPUs share entries, and each must be checked.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_engine_fingerprint(
     engine: *const artifact_engine_t,

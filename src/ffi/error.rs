@@ -84,7 +84,8 @@ pub unsafe extern "C" fn artifact_error_errno(error: *const artifact_error_t) ->
     })
 }
 
-/// How many symbols nobody defines; 0 unless the status is ARTIFACT_UNRESOLVED, which this version doesn't return, and for NULL.
+/// How many symbols nobody defines; 0 unless the status is ARTIFACT_UNRESOLVED, which this version doesn't return, and
+/// for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_error_missing_count(error: *const artifact_error_t) -> usize {
     infallible(0, || {

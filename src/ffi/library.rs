@@ -5,11 +5,11 @@ use std::ffi::c_char;
 use super::boundary::infallible;
 use crate::error::Status;
 
-/// What a call came to. The numbers never change meaning and are never reused; new ones may come, so keep a default in a switch.
-/// By the number alone: 10 is not ours, or too little to tell (an artifact cut to under 4 bytes, or right behind its first module):
-/// leave it alone where others put files, replace it in a cache folder of your own. 11 to 13 is damaged. 20 to 23 is sound but
-/// stale or foreign: make it anew. 30 must not run. To replace a bad file save over it; don't delete it first, since another
-/// process may just have replaced it.
+/// What a call came to. The numbers never change meaning and are never reused; new ones may come, so keep a default in
+/// a switch. By the number alone: 10 is not ours, or too little to tell (an artifact cut to under 4 bytes, or right
+/// behind its first module): leave it alone where others put files, replace it in a cache folder of your own. 11 to 13
+/// is damaged. 20 to 23 is sound but stale or foreign: make it anew. 30 must not run. To replace a bad file save over
+/// it; don't delete it first, since another process may just have replaced it.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum artifact_status_t {

@@ -69,8 +69,8 @@ pub struct artifact_symbol_t {
     pub value: u64,
     /// st_size, in bytes.
     pub size: u64,
-    /// st_shndx: the index of its section, extended numbering being resolved; 0 (SHN_UNDEF) if it is undefined, 65521 (SHN_ABS)
-    /// for a number that is no address, 65522 (SHN_COMMON) for a common block.
+    /// st_shndx: the index of its section, extended numbering being resolved; 0 (SHN_UNDEF) if it is undefined, 65521
+    /// (SHN_ABS) for a number that is no address, 65522 (SHN_COMMON) for a common block.
     pub section: u32,
     /// st_type.
     pub r#type: u32,

@@ -9,7 +9,8 @@ use super::library::artifact_status_t;
 use super::text::Texts;
 use crate::report::Report;
 
-/// What a comparison or a verification found. Owned; freed with artifact_report_free(). May be read from many threads at once.
+/// What a comparison or a verification found. Owned; freed with artifact_report_free(). May be read from many threads
+/// at once.
 pub struct artifact_report_t {
     report: Report,
     texts: Texts,

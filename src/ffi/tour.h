@@ -17,10 +17,10 @@
  *
  * Errors. A call that can fail returns an artifact_status_t and takes, last, `artifact_error_t **error`, which may be NULL.
  * On success *error is set to NULL; on failure to an error that you own and free with artifact_error_free(). What it held before
- * is not looked at: free an error before you pass the same variable again. There is no global
- * state that you can see, no "last error", no environment variable, no signal handler, and nothing is ever printed. A NULL where a pointer is
- * needed is ARTIFACT_INVALID_ARGUMENT, naming the argument; text that is not UTF-8 likewise (paths are bytes). A defect of the
- * library is ARTIFACT_INTERNAL. Memory that grows with a file and can't be had is ARTIFACT_NO_MEMORY.
+ * is not looked at: free an error before you pass the same variable again. No global state shows: there is no "last error", no
+ * environment variable, no signal handler, and nothing is ever printed. A NULL where a pointer is needed is
+ * ARTIFACT_INVALID_ARGUMENT, naming the argument; text that is not UTF-8 likewise (paths are bytes). A defect of the library is
+ * ARTIFACT_INTERNAL. Memory that grows with a file and can't be had is ARTIFACT_NO_MEMORY.
  *
  * Results. Out-parameters are written on every path: NULL, 0 or empty on failure. "Owned" means that you free it, "borrowed" that
  * it is valid until the named handle is freed. Text is NUL-terminated UTF-8; where a file has other bytes in a name, U+FFFD

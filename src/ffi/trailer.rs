@@ -27,8 +27,8 @@ pub unsafe extern "C" fn artifact_integrity(artifact: *const artifact_t) -> u32 
     })
 }
 
-/// How many attributes it has. They are read, and their digest is checked, when this or another function that reads them is first
-/// called: ARTIFACT_DIGEST_MISMATCH or ARTIFACT_CORRUPT if they are damaged.
+/// How many attributes it has. They are read, and their digest is checked, when this or another function that reads
+/// them is first called: ARTIFACT_DIGEST_MISMATCH or ARTIFACT_CORRUPT if they are damaged.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_attribute_count(
     artifact: *const artifact_t,
@@ -45,8 +45,8 @@ pub unsafe extern "C" fn artifact_attribute_count(
     }
 }
 
-/// An attribute by its place in the file. Name and value are borrowed: valid until the artifact is freed. ARTIFACT_NOT_FOUND past
-/// the last one.
+/// An attribute by its place in the file. Name and value are borrowed: valid until the artifact is freed.
+/// ARTIFACT_NOT_FOUND past the last one.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_attribute_at(
     artifact: *const artifact_t,

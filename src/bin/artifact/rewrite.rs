@@ -14,7 +14,9 @@ use crate::output::{Console, Done, Stop};
 
 /// Writes an artifact anew, its body kept byte for byte
 ///
-/// Behind the body stands a trailer with digests over every byte, and the attributes. Anything else that follows the body is dropped, if the version is one whose end is known. OUT is replaced as a whole or not at all, and may be FILE itself.
+/// Behind the body stands a trailer with digests over every byte, and the attributes. Anything else that follows the
+/// body is dropped, if the version is one whose end is known. OUT is replaced as a whole or not at all, and may be FILE
+/// itself.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
