@@ -25,6 +25,7 @@ matrix: ## The tests in every build type with every generator
 	@scripts/matrix
 
 machines: ## The tests on aarch64, s390x and i686, emulated
+	@scripts/setup demo
 	@scripts/machine aarch64
 	@scripts/machine s390x
 	@scripts/machine i686
