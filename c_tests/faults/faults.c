@@ -1,0 +1,267 @@
+/*
+ * Saving under faults: strace makes each system call of a save fail in turn, with each error that it could have, or
+ * kills the process there. The path holds the old file whole or the new one whole, whatever happens.
+ */
+#include "../check.h"
+#include "../image.h"
+#include "../support.h"
+
+#include <ctype.h>
+#include <signal.h>
+
+enum { MOST_CALLS = 400, MODULES = 3, WHOLE = 1 << 30 };
+
+typedef struct setting_t {
+    bool fresh;     /* no old file */
+    bool link;      /* the path is a symbolic link */
+    uint64_t flags; /* ARTIFACT_SAVE_ */
+    size_t most;    /* bytes that a write takes */
+} setting_t;
+
+/* One system call of the save: the nth of its name in the process. */
+typedef struct call_t {
+    char name[32];
+    unsigned nth;
+    bool renamed; /* it comes after the rename */
+} call_t;
+
+/* What a call fails with. EINTR must not surface; where it isn't listed, Linux doesn't give it. */
+static const struct {
+    const char *name, *errors;
+    bool must_fail; /* with that very error */
+} faults[] = {
+    {"openat", "EIO ENOSPC EROFS EMFILE EDQUOT EINTR", true},
+    {"write", "EIO ENOSPC EDQUOT EINTR", true},
+    {"writev", "EIO ENOSPC EDQUOT EINTR", true},
+    {"fsync", "EIO ENOSPC EDQUOT EINTR", true},
+    {"fdatasync", "EIO ENOSPC EDQUOT EINTR", true},
+    {"fchmod", "EIO EPERM EROFS EINTR", true},
+    {"rename", "EIO ENOSPC EROFS", true},
+    {"renameat", "EIO ENOSPC EROFS", true},
+    {"renameat2", "EIO ENOSPC EROFS", true},
+    {"close", "EIO ENOSPC EINTR", false}, /* what it could tell, fsync has told */
+    {"getrandom", "ENOSYS EINTR", false},
+    {"mmap", "ENOMEM", false},
+    {"mremap", "ENOMEM", false},
+    {"brk", "ENOMEM", false},
+    {"", "EIO", false},
+};
+
+static const struct {
+    const char *name;
+    int number;
+} errors[] = {{"EIO", EIO},     {"ENOSPC", ENOSPC}, {"EROFS", EROFS},   {"EMFILE", EMFILE}, {"EDQUOT", EDQUOT},
+              {"EINTR", EINTR}, {"EPERM", EPERM},   {"ENOSYS", ENOSYS}, {"ENOMEM", ENOMEM}};
+
+static char folder[4200], path[4300], link_path[4300], modules[MODULES][4200], trace[4200];
+static bytes_t old_file, new_file;
+static unsigned runs;
+
+static void make_files(void) {
+    snprintf(folder, sizeof folder, "%s", scratch("folder"));
+    snprintf(path, sizeof path, "%s/saved.artifact", folder);
+    snprintf(link_path, sizeof link_path, "%s", scratch("link.artifact"));
+    snprintf(trace, sizeof trace, "%s", scratch("trace"));
+    CHECK(mkdir(folder, 0755) == 0);
+    artifact_engine_t *engine = artifact_engine_new();
+    artifact_builder_t *old = new_builder(engine), *new = new_builder(engine);
+    bytes_t elves[MODULES];
+    for (size_t i = 0; i < MODULES; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "module-%zu", i);
+        snprintf(modules[i], sizeof modules[i], "%s", scratch(name));
+        elves[i] = make_elf((shape_t){.fill = (uint8_t)(i + 1), .align = UINT64_C(16) << 4 * i});
+        write_file(modules[i], elves[i].data, elves[i].len);
+        CHECK_OK(artifact_builder_add_module(new, elves[i].data, elves[i].len, NULL, &error));
+    }
+    CHECK_OK(artifact_builder_add_module(old, elves[0].data, elves[0].len, NULL, &error));
+    old_file = serialize(old), new_file = serialize(new);
+    artifact_builder_free(old), artifact_builder_free(new);
+    for (size_t i = 0; i < MODULES; i++) bytes_free(&elves[i]);
+    artifact_engine_free(engine);
+}
+
+/* An empty folder but for the old file, if there is to be one. */
+static void reset(const setting_t *setting) {
+    DIR *dir = opendir(folder);
+    CHECK(dir);
+    for (struct dirent *entry; (entry = readdir(dir));) {
+        if (entry->d_type == DT_REG) CHECK(unlinkat(dirfd(dir), entry->d_name, 0) == 0);
+    }
+    closedir(dir);
+    if (!setting->fresh) write_file(path, old_file.data, old_file.len);
+    unlink(link_path);
+    if (setting->link) CHECK(symlink(path, link_path) == 0);
+}
+
+/* Runs the save under strace with these options more. Returns what it ended with; output takes what it printed. */
+static int run(const setting_t *setting, const char *const *options, char output[64]) {
+    char flags[24], most[24];
+    const char *words[24] = {"strace", "-f", "-qq", "-o", trace};
+    size_t count = 5;
+    snprintf(flags, sizeof flags, "%llu", (unsigned long long)setting->flags);
+    snprintf(most, sizeof most, "%zu", setting->most);
+    while (*options) words[count++] = *options++;
+    words[count++] = SAVE_PROGRAM;
+    words[count++] = setting->link ? link_path : path;
+    words[count++] = flags, words[count++] = most;
+    for (size_t i = 0; i < MODULES; i++) words[count++] = modules[i];
+    int ends[2], status = 0;
+    CHECK(pipe(ends) == 0);
+    fflush(NULL);
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        dup2(ends[1], STDOUT_FILENO);
+        close(ends[0]), close(ends[1]);
+        execvp("strace", (char *const *)(uintptr_t)words);
+        _exit(127);
+    }
+    close(ends[1]);
+    ssize_t len = 0, got;
+    while (len < 63 && (got = read(ends[0], output + len, (size_t)(63 - len))) > 0) len += got;
+    output[len] = 0;
+    close(ends[0]);
+    CHECK(waitpid(child, &status, 0) == child);
+    runs++;
+    return status;
+}
+
+/* The system calls between the marks, as the trace has them. */
+static size_t calls_of_a_save(const setting_t *setting, call_t *calls) {
+    char output[64], line[4096];
+    reset(setting);
+    int status = run(setting, (const char *const[]){"-e", "trace=all", NULL}, output);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 127) SKIP("strace isn't installed");
+    FILE *file = fopen(trace, "r");
+    if (!file || status != 0 || strcmp(output, "0 0\n") != 0) SKIP("strace may not trace here");
+    static struct {
+        char name[32];
+        unsigned count;
+    } seen[200];
+    size_t names = 0, count = 0;
+    int marks = 0;
+    bool renamed = false;
+    while (fgets(line, sizeof line, file)) {
+        const char *text = line + strspn(line, "0123456789 ");
+        size_t len = strcspn(text, "(");
+        if (!islower((unsigned char)*text) || text[len] != '(' || len > 31) continue;
+        char name[32];
+        snprintf(name, sizeof name, "%.*s", (int)len, text);
+        size_t at = 0;
+        while (at < names && strcmp(seen[at].name, name) != 0) at++;
+        CHECK(at < COUNT(seen));
+        if (at == names) memcpy(seen[names++].name, name, sizeof name);
+        seen[at].count++;
+        if (strncmp(text, "close(-1234)", 12) == 0) {
+            marks++;
+        } else if (marks == 1) {
+            CHECK(count < MOST_CALLS);
+            calls[count].nth = seen[at].count;
+            calls[count].renamed = renamed;
+            memcpy(calls[count++].name, name, sizeof name);
+            renamed = renamed || strncmp(name, "rename", 6) == 0;
+        }
+    }
+    fclose(file);
+    CHECK(marks == 2 && renamed);
+    return count;
+}
+
+static bool trace_says(const char *word) {
+    bytes_t bytes = read_file(trace);
+    *bytes_grow(&bytes, 1) = 0;
+    bool found = strstr((const char *)bytes.data, word) != NULL;
+    bytes_free(&bytes);
+    return found;
+}
+
+/* Whether the path holds the new file. It holds that whole, or the old one whole. */
+static bool is_new(const setting_t *setting, const char *what) {
+    const char *where = setting->link ? link_path : path;
+    if (setting->fresh && access(where, F_OK) != 0) return false;
+    artifact_open_options_t options = ARTIFACT_OPEN_OPTIONS_INIT;
+    options.flags = ARTIFACT_OPEN_VERIFY;
+    artifact_t *artifact = NULL;
+    if (artifact_open_file(where, NULL, &options, &artifact, NULL) != ARTIFACT_OK) {
+        check_fail(__FILE__, __LINE__, what, "the file is broken", "");
+    }
+    artifact_free(artifact);
+    bytes_t found = read_file(where);
+    bool new = same_bytes(found.data, found.len, new_file.data, new_file.len);
+    bool old = !setting->fresh && same_bytes(found.data, found.len, old_file.data, old_file.len);
+    bytes_free(&found);
+    if (!new && !old) check_fail(__FILE__, __LINE__, what, "the file is neither the old one nor the new one", "");
+    return new;
+}
+
+static void expect(bool cond, const char *what, const char *found) {
+    if (!cond) check_fail(__FILE__, __LINE__, what, found, "");
+}
+
+static int number_of(const char *error) {
+    for (size_t i = 0; i < COUNT(errors); i++) {
+        if (strcmp(errors[i].name, error) == 0) return errors[i].number;
+    }
+    abort();
+}
+
+static void fail_at(const setting_t *setting, const call_t *call, const char *error, bool must_fail) {
+    char only[64], inject[128], output[64];
+    snprintf(only, sizeof only, "trace=%.31s", call->name);
+    snprintf(inject, sizeof inject, "inject=%.31s:error=%s:when=%u", call->name, error, call->nth);
+    reset(setting);
+    int ended = run(setting, (const char *const[]){"-e", only, "-e", inject, NULL}, output);
+    expect(trace_says("INJECTED"), inject, "it didn't happen");
+    bool new = is_new(setting, inject), interrupted = strcmp(error, "EINTR") == 0;
+    int status = -1, number = 0;
+    if (strncmp(call->name, "m", 1) == 0 && WIFSIGNALED(ended)) return; /* no memory for the smallest things */
+    expect(ended == 0 && sscanf(output, "%d %d", &status, &number) == 2, inject, "it didn't return");
+    expect(count_entries(folder) == (new || !setting->fresh), inject, "it left a temporary file");
+    if (status == ARTIFACT_OK) {
+        expect(new, inject, "it says OK, but the path holds the old file");
+        expect(!must_fail || interrupted, inject, "nobody was told");
+        return;
+    }
+    char found[64];
+    snprintf(found, sizeof found, "status %d, errno %d", status, number);
+    expect(!interrupted, inject, found);
+    expect(status == ARTIFACT_NO_MEMORY || (status == ARTIFACT_IO && number == number_of(error)), inject, found);
+    expect(new == call->renamed, inject, new ? "it failed, and replaced the file" : "the new file is gone");
+}
+
+static void kill_at(const setting_t *setting, const call_t *call) {
+    char only[64], inject[128], output[64];
+    snprintf(only, sizeof only, "trace=%.31s", call->name);
+    snprintf(inject, sizeof inject, "inject=%.31s:signal=KILL:when=%u", call->name, call->nth);
+    reset(setting);
+    int ended = run(setting, (const char *const[]){"-e", only, "-e", inject, NULL}, output);
+    expect(WIFSIGNALED(ended) && WTERMSIG(ended) == SIGKILL, inject, "it lives");
+    bool new = is_new(setting, inject);
+    expect(!call->renamed || new, inject, "the new file is gone");
+}
+
+static void every_fault(setting_t setting) {
+    static call_t calls[MOST_CALLS];
+    make_files();
+    size_t count = calls_of_a_save(&setting, calls);
+    expect(is_new(&setting, "a save without faults"), "a save without faults", "the old file is still there");
+    for (size_t i = 0; i < count; i++) {
+        size_t row = 0;
+        while (*faults[row].name && strcmp(faults[row].name, calls[i].name) != 0) row++;
+        char list[64];
+        snprintf(list, sizeof list, "%s", faults[row].errors);
+        for (char *error = strtok(list, " "); error; error = strtok(NULL, " ")) {
+            fail_at(&setting, &calls[i], error, faults[row].must_fail);
+        }
+        kill_at(&setting, &calls[i]);
+    }
+    printf("%zu system calls, %u runs\n", count, runs);
+    bytes_free(&old_file), bytes_free(&new_file);
+}
+
+TEST(faults_replacing) { every_fault((setting_t){.most = WHOLE}); }
+TEST(faults_short_writes) { every_fault((setting_t){.most = 2500}); }
+TEST(faults_new_file) { every_fault((setting_t){.most = WHOLE, .fresh = true}); }
+TEST(faults_through_a_link) { every_fault((setting_t){.most = WHOLE, .link = true}); }
+TEST(faults_without_sync) { every_fault((setting_t){.most = 2500, .flags = ARTIFACT_SAVE_NO_SYNC}); }
