@@ -715,6 +715,13 @@ artifact_status_t artifact_serialize_to(const artifact_builder_t *builder,
 /** For artifact_open_options_t.flags: do what artifact_verify() does while opening. */
 #define ARTIFACT_OPEN_VERIFY UINT64_C(1)
 
+/**
+ * For artifact_open_options_t.flags: read everything into private memory first, a sealed memfd, and use nothing but that. What
+ * others do to the file afterwards changes nothing. A file that nobody can change, a memfd sealed against writing and
+ * shrinking or a file under fs-verity, is not copied.
+ */
+#define ARTIFACT_OPEN_COPY UINT64_C(2)
+
 /** The defaults: `artifact_open_options_t options = ARTIFACT_OPEN_OPTIONS_INIT;` */
 #define ARTIFACT_OPEN_OPTIONS_INIT {sizeof(artifact_open_options_t), 0, 0, 0, 0}
 
@@ -747,7 +754,7 @@ typedef struct artifact_open_options_t {
  * and length lie outside it.
  *
  * A file that others truncate or write in place while it is open can take the process down when its modules are read
- * (SIGBUS): replace files, as artifact_serialize_to_file() does, never change them.
+ * (SIGBUS): replace files, as artifact_serialize_to_file() does, never change them. Where others can write, use ARTIFACT_OPEN_COPY.
  */
 artifact_status_t artifact_open_file(const char *path,
                                      const artifact_engine_t *engine,

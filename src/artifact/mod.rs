@@ -35,11 +35,13 @@ pub struct OpenOptions {
     pub memory_limit: u64,
     /// Verify everything before the artifact is handed out.
     pub verify: bool,
+    /// Read everything into private memory first, so that nobody can change it any more.
+    pub copy: bool,
 }
 
 impl Default for OpenOptions {
     fn default() -> Self {
-        OpenOptions { part: Part::default(), memory_limit: MAX_METADATA, verify: false }
+        OpenOptions { part: Part::default(), memory_limit: MAX_METADATA, verify: false, copy: false }
     }
 }
 
@@ -126,6 +128,7 @@ impl Artifact {
 
     fn from_region(region: Region, engine: Option<&Engine>, options: &OpenOptions) -> Result<Artifact> {
         let base = region.base();
+        let region = if options.copy { region.snapshot()? } else { region };
         let artifact = open::open(region, engine, options).map_err(|error| error.shifted(base))?;
         if options.verify {
             artifact.verify()?;

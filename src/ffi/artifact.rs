@@ -39,19 +39,21 @@ pub struct artifact_open_options_t {
 }
 
 const ARTIFACT_OPEN_VERIFY: u64 = 1;
+const ARTIFACT_OPEN_COPY: u64 = 2;
 
 unsafe fn read_options(given: *const artifact_open_options_t) -> Result<OpenOptions> {
     let defaults = artifact_open_options_t { size: 0, flags: 0, offset: 0, length: 0, memory_limit: 0 };
     // SAFETY: the header's rule for pointers.
     let artifact_open_options_t { flags, offset, length, memory_limit, .. } =
         unsafe { options(given, defaults, "options") }?;
-    if flags & !ARTIFACT_OPEN_VERIFY != 0 {
+    if flags & !(ARTIFACT_OPEN_VERIFY | ARTIFACT_OPEN_COPY) != 0 {
         return Err(Error::new(Status::Unsupported, format!("options.flags: unknown ones in {flags:#x}")));
     }
     Ok(OpenOptions {
         part: Part { offset, length: (length != 0).then_some(length) },
         memory_limit: if memory_limit == 0 { MAX_METADATA } else { memory_limit },
         verify: flags & ARTIFACT_OPEN_VERIFY != 0,
+        copy: flags & ARTIFACT_OPEN_COPY != 0,
     })
 }
 
@@ -89,7 +91,7 @@ unsafe fn open(
 /// and length lie outside it.
 ///
 /// A file that others truncate or write in place while it is open can take the process down when its modules are read
-/// (SIGBUS): replace files, as artifact_serialize_to_file() does, never change them.
+/// (SIGBUS): replace files, as artifact_serialize_to_file() does, never change them. Where others can write, use ARTIFACT_OPEN_COPY.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_open_file(
     path: *const c_char,

@@ -2,6 +2,7 @@
 
 mod mapping;
 mod save;
+mod snapshot;
 
 use std::fs::File;
 use std::io;
@@ -22,7 +23,10 @@ use crate::memory;
 #[derive(Debug)]
 pub struct Region {
     backing: Backing,
+    /// Where it begins in what the caller named: what errors count from.
     base: u64,
+    /// Where it begins in the file that it is read from.
+    start: u64,
     len: u64,
 }
 
@@ -109,7 +113,7 @@ impl Region {
     pub fn open(path: &Path, part: Part) -> Result<Region> {
         let (file, len) = open_regular(path)?;
         let (base, len) = part.of(len)?;
-        Ok(Region { backing: Backing::File(file, OnceLock::new()), base, len })
+        Ok(Region { backing: Backing::File(file, OnceLock::new()), base, start: base, len })
     }
 
     /// A part of an open file. The descriptor is duplicated, and its position neither used nor moved.
@@ -121,7 +125,7 @@ impl Region {
         let copy = fd.try_clone_to_owned().map_err(|error| Error::io("duplicating the descriptor", &error))?;
         let file = File::from(copy);
         let (base, len) = part.of(regular_len(&file)?)?;
-        Ok(Region { backing: Backing::File(file, OnceLock::new()), base, len })
+        Ok(Region { backing: Backing::File(file, OnceLock::new()), base, start: base, len })
     }
 
     /// A copy of a part of these bytes.
@@ -135,7 +139,7 @@ impl Region {
         let bytes = bytes.get(base as usize..(base + len) as usize).unwrap_or(&[]);
         let mut owned = memory::with_room(bytes.len(), "a copy of the artifact")?;
         owned.extend_from_slice(bytes);
-        Ok(Region { backing: Backing::Owned(owned), base, len })
+        Ok(Region { backing: Backing::Owned(owned), base, start: 0, len })
     }
 
     /// A part of these bytes, as they are.
@@ -146,7 +150,7 @@ impl Region {
     pub fn borrowed(bytes: &'static [u8], part: Part) -> Result<Region> {
         let (base, len) = part.of(bytes.len() as u64)?;
         let bytes = bytes.get(base as usize..(base + len) as usize).unwrap_or(&[]);
-        Ok(Region { backing: Backing::Borrowed(bytes), base, len })
+        Ok(Region { backing: Backing::Borrowed(bytes), base, start: 0, len })
     }
 
     /// Where it begins in the file or memory that it is a part of.
@@ -186,7 +190,7 @@ impl Region {
                     return Err(ended());
                 }
                 let wanted = buffer.len();
-                return file.read_exact_at(buffer, self.base + offset).map_err(|error| match error.kind() {
+                return file.read_exact_at(buffer, self.start + offset).map_err(|error| match error.kind() {
                     io::ErrorKind::UnexpectedEof => {
                         let message = format!("expected {wanted} bytes, found a file that has become shorter");
                         Error::new(Status::Truncated, message).at(offset)
@@ -228,7 +232,7 @@ impl Region {
                     return Ok(mapping.bytes());
                 }
                 // Of two threads that come here at once, one maps in vain.
-                let fresh = Mapping::new(file.as_fd(), self.base, self.len)?;
+                let fresh = Mapping::new(file.as_fd(), self.start, self.len)?;
                 Ok(mapping.get_or_init(|| fresh).bytes())
             }
         }

@@ -1,0 +1,107 @@
+/* ARTIFACT_OPEN_COPY: what others do to a file afterwards changes nothing. */
+#include "check.h"
+#include "image.h"
+#include "support.h"
+
+#include <sys/mman.h>
+
+static artifact_open_options_t copying(void) {
+    artifact_open_options_t options = ARTIFACT_OPEN_OPTIONS_INIT;
+    options.flags = ARTIFACT_OPEN_COPY;
+    return options;
+}
+
+TEST(copy_outlives_whatever_happens_to_the_file) {
+    bytes_t file = read_file(fixture("ml_two.cwasm"));
+    for (int shorter = 0; shorter < 2; shorter++) {
+        write_file(scratch("shared"), file.data, file.len);
+        artifact_open_options_t options = copying();
+        artifact_t *artifact = NULL;
+        CHECK_OK(artifact_open_file(scratch("shared"), NULL, &options, &artifact, &error));
+        int fd = open(scratch("shared"), O_WRONLY);
+        CHECK(fd >= 0);
+        char garbage[4096];
+        memset(garbage, 0x5a, sizeof garbage);
+        CHECK(pwrite(fd, garbage, sizeof garbage, 0) == (ssize_t)sizeof garbage);
+        if (shorter) CHECK(ftruncate(fd, 10) == 0);
+        CHECK(close(fd) == 0);
+        for (size_t i = 0; i < artifact_module_count(artifact); i++) {
+            artifact_module_t module;
+            CHECK_OK(artifact_module(artifact, i, &module, &error));
+            CHECK(same_bytes(module.bytes.data, module.bytes.len, file.data + module.offset, module.bytes.len));
+        }
+        artifact_report_t *report = NULL;
+        CHECK_OK(artifact_verify(artifact, &report, &error));
+        artifact_report_free(report);
+        artifact_free(artifact);
+    }
+    bytes_free(&file);
+}
+
+TEST(copy_of_a_part_of_a_file) {
+    bytes_t file = read_file(fixture("addfib.cwasm")), larger = {0};
+    bytes_grow(&larger, 100);
+    bytes_add(&larger, file.data, file.len);
+    bytes_grow(&larger, 50);
+    write_file(scratch("larger"), larger.data, larger.len);
+    artifact_open_options_t options = copying();
+    options.offset = 100, options.length = file.len;
+    artifact_t *one = NULL, *other = NULL;
+    CHECK_OK(artifact_open_file(scratch("larger"), NULL, &options, &one, &error));
+    CHECK_OK(artifact_open_borrowed(larger.data, larger.len, NULL, &options, &other, &error));
+    bytes_free(&larger); /* borrowed no longer: it was copied */
+    artifact_module_t first, second;
+    CHECK_OK(artifact_module(one, 0, &first, &error));
+    CHECK_OK(artifact_module(other, 0, &second, &error));
+    CHECK(same_bytes(first.bytes.data, first.bytes.len, file.data, first.bytes.len));
+    CHECK(same_bytes(second.bytes.data, second.bytes.len, file.data, second.bytes.len));
+    artifact_free(one), artifact_free(other);
+    bytes_free(&file);
+}
+
+/* How many descriptors the process has. */
+static size_t descriptors(void) {
+    size_t count = 0;
+    DIR *folder = opendir("/proc/self/fd");
+    if (!folder) SKIP("no /proc");
+    while (readdir(folder)) count++;
+    closedir(folder);
+    return count;
+}
+
+TEST(copy_of_what_cannot_change_is_not_made) {
+    bytes_t file = read_file(fixture("addfib.cwasm"));
+    for (int sealed = 0; sealed < 2; sealed++) {
+        int fd = memfd_create("artifact", MFD_ALLOW_SEALING | MFD_CLOEXEC);
+        if (fd < 0) SKIP("no memfd_create");
+        CHECK(write(fd, file.data, file.len) == (ssize_t)file.len);
+        if (sealed) CHECK(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK) == 0);
+        artifact_open_options_t options = copying();
+        artifact_t *artifact = NULL;
+        CHECK_OK(artifact_open_fd(fd, NULL, &options, &artifact, &error));
+        struct stat mine, its;
+        bool found = false;
+        CHECK(fstat(fd, &mine) == 0);
+        for (int other = fd + 1; other < fd + 20; other++) {
+            if (fstat(other, &its) == 0 && its.st_ino == mine.st_ino && its.st_dev == mine.st_dev) found = true;
+        }
+        CHECK(found == (sealed == 1));
+        artifact_free(artifact);
+        close(fd);
+    }
+    bytes_free(&file);
+}
+
+TEST(copy_leaves_no_descriptors) {
+    bytes_t file = read_file(fixture("addfib.cwasm"));
+    size_t before = descriptors();
+    for (int i = 0; i < 50; i++) {
+        artifact_open_options_t options = copying();
+        artifact_t *artifact = NULL;
+        CHECK_OK(artifact_open_file(fixture("addfib.cwasm"), NULL, &options, &artifact, &error));
+        artifact_free(artifact);
+        CHECK_STATUS(artifact_open_bytes(file.data, 1000, NULL, &options, &artifact, NULL), ARTIFACT_TRUNCATED);
+    }
+    CHECK(descriptors() == before);
+    bytes_free(&file);
+}
