@@ -1023,7 +1023,8 @@ typedef struct artifact_module_t {
     /** Where it begins in the artifact. */
     uint64_t offset;
     /**
-     * What that offset is a multiple of: the largest alignment of its sections, and at least 64 KiB if it has segments.
+     * What that offset is a multiple of: the largest alignment of its sections, and of its segments up to 64 KiB. In memory the
+     * bytes are aligned so only where the artifact begins at such an address: a file of its own does, up to the page size.
      */
     uint64_t align;
     /** e_machine: which architecture. */
@@ -1081,7 +1082,7 @@ size_t artifact_main_module(const artifact_t *artifact);
 
 /**
  * A module by its index. The file is mapped when this or another function that reads modules is first called: ARTIFACT_IO or
- * ARTIFACT_NO_MEMORY if that fails. ARTIFACT_NOT_FOUND past the last one; ARTIFACT_CORRUPT if its headers are damaged.
+ * ARTIFACT_NO_MEMORY if that fails. ARTIFACT_NOT_FOUND past the last one; ARTIFACT_CORRUPT or ARTIFACT_LIMIT if its headers are damaged.
  */
 artifact_status_t artifact_module(const artifact_t *artifact,
                                   size_t index,

@@ -15,9 +15,9 @@ use crate::format::metadata::Fields;
 use crate::format::trailer::{Row, attribute_size, put_attribute};
 use crate::format::types::{EntityType, FuncType, InstanceType, ModuleType, Types, WasmType, check_index};
 use crate::format::upvars::Upvars;
-use crate::limits::{MAX_CHUNKS, MAX_MODULES};
+use crate::limits::{MAX_ATTRIBUTES, MAX_CHUNKS, MAX_MODULES};
 use crate::memory;
-use crate::storage::{Mapping, Sync, replace};
+use crate::storage::{Mapping, Sync, replace, shown};
 use crate::trust::digest;
 use crate::trust::seal::{self, Body};
 use crate::trust::verify::sealed;
@@ -29,6 +29,8 @@ pub struct Builder<'m> {
     /// Whether a trailer follows the body.
     trailer: bool,
     attributes: BTreeMap<String, Vec<u8>>,
+    /// What they take in the file, at most.
+    attributes_size: u64,
 }
 
 #[derive(Debug)]
@@ -93,7 +95,12 @@ impl<'m> Builder<'m> {
             names: HashSet::new(),
             upvars: Upvars::default(),
         };
-        Builder { content: Content::New(Box::new(parts)), trailer: true, attributes: BTreeMap::new() }
+        Builder {
+            content: Content::New(Box::new(parts)),
+            trailer: true,
+            attributes: BTreeMap::new(),
+            attributes_size: 0,
+        }
     }
 
     /// An artifact with the body of another, byte for byte, and its attributes. No module or type can be added to it.
@@ -102,9 +109,14 @@ impl<'m> Builder<'m> {
     ///
     /// As [`Artifact::attributes`].
     pub fn from_artifact(artifact: Arc<Artifact>) -> Result<Builder<'m>> {
-        let attributes = artifact.attributes()?.iter();
-        let attributes = attributes.map(|found| (found.name.to_owned(), found.value.to_vec())).collect();
-        Ok(Builder { content: Content::Copy(artifact), trailer: true, attributes })
+        let mut builder = Builder {
+            content: Content::Copy(Arc::clone(&artifact)),
+            trailer: true,
+            attributes: BTreeMap::new(),
+            attributes_size: 0,
+        };
+        artifact.attributes()?.iter().try_for_each(|found| builder.set_attribute(found.name, found.value))?;
+        Ok(builder)
     }
 
     /// Whether a trailer follows the body: digests over every byte, and the attributes. It does unless this says otherwise.
@@ -131,15 +143,18 @@ impl<'m> Builder<'m> {
             let message = "attribute: expected an artifact with a trailer, found one without";
             return Err(Error::new(Status::InvalidArgument, message));
         }
-        let others = self.attributes.iter().filter(|(other, _)| *other != name);
-        let size = others.map(|(name, value)| attribute_size(name, value)).sum::<u64>() + attribute_size(name, value);
-        if size > MAX_CHUNKS {
-            let message = format!("attributes: expected at most {MAX_CHUNKS} bytes in all, found {size}");
+        let replaced = self.attributes.get(name).map_or(0, |old| attribute_size(name, old));
+        let size = self.attributes_size - replaced + attribute_size(name, value);
+        let count = self.attributes.len() + usize::from(replaced == 0);
+        if size > MAX_CHUNKS || count > MAX_ATTRIBUTES {
+            let message = format!(
+                "attributes: expected at most {MAX_ATTRIBUTES} of {MAX_CHUNKS} bytes in all, found {count} of {size}"
+            );
             return Err(Error::new(Status::Limit, message));
         }
-        let mut owned = memory::with_room(value.len(), "an attribute")?;
-        owned.extend_from_slice(value);
+        let owned = memory::collect(value.iter().copied(), "an attribute")?;
         self.attributes.insert(name.to_owned(), owned);
+        self.attributes_size = size;
         Ok(())
     }
 
@@ -150,7 +165,10 @@ impl<'m> Builder<'m> {
     /// NOT_FOUND if there is none of that name.
     pub fn unset_attribute(&mut self, name: &str) -> Result<()> {
         match self.attributes.remove(name) {
-            Some(_) => Ok(()),
+            Some(value) => {
+                self.attributes_size -= attribute_size(name, &value);
+                Ok(())
+            }
             None => {
                 let message = format!("no attribute is named '{}'", quote(name.as_bytes()));
                 Err(Error::new(Status::NotFound, message))
@@ -161,6 +179,7 @@ impl<'m> Builder<'m> {
     /// Removes all attributes.
     pub fn clear_attributes(&mut self) {
         self.attributes.clear();
+        self.attributes_size = 0;
     }
 
     fn parts(&mut self) -> Result<&mut Parts<'m>> {
@@ -191,8 +210,7 @@ impl<'m> Builder<'m> {
     pub fn add_module_file(&mut self, path: &Path) -> Result<usize> {
         self.parts()?;
         let mapping = Mapping::open(path)?;
-        let name = path.display().to_string();
-        self.store(Bytes::Mapped(mapping)).map_err(|error| error.within(format!("'{}'", quote(name.as_bytes()))))
+        self.store(Bytes::Mapped(mapping)).map_err(|error| error.within(shown(path)))
     }
 
     fn store(&mut self, bytes: Bytes<'m>) -> Result<usize> {
@@ -350,6 +368,9 @@ impl<'m> Builder<'m> {
         let mut tail = TERMINATOR.to_le_bytes().to_vec();
         let metadata_offset = position + parts.encode_tail(&mut tail)? as u64;
 
+        // Gaps are shorter than an alignment, which is at most 2 MiB. Zeros that are only read take no memory.
+        let gap = parts.modules.iter().map(|module| module.image.align).max().unwrap_or(0);
+        let zeros = vec![0; gap as usize];
         let mut pieces = Vec::new();
         let mut rows = Vec::new();
         let mut end = 0;
@@ -357,7 +378,7 @@ impl<'m> Builder<'m> {
             let start = pieces.len();
             if let Some(link) = index.checked_sub(1).and_then(|before| links.get(before)) {
                 pieces.push(link.as_slice());
-                push_zeros(&mut pieces, place.offset - end - LINK_SIZE);
+                pieces.extend(zeros.get(..(place.offset - end - LINK_SIZE) as usize));
             }
             push_module(&mut pieces, module);
             if self.trailer {
@@ -468,16 +489,6 @@ impl Parts<'_> {
 
 fn push_module<'p>(pieces: &mut Vec<&'p [u8]>, module: &'p Stored<'_>) {
     pieces.extend([module.image.head.as_slice(), module.body(), module.image.tail.as_slice()]);
-}
-
-fn push_zeros(pieces: &mut Vec<&[u8]>, count: u64) {
-    const ZEROS: &[u8] = &[0; 4096];
-    let mut rest = count;
-    while rest > 0 {
-        let take = rest.min(ZEROS.len() as u64);
-        pieces.extend(ZEROS.get(..take as usize));
-        rest -= take;
-    }
 }
 
 fn next_index(len: usize) -> Result<u32> {

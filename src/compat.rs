@@ -61,14 +61,18 @@ pub fn check(engine: &Engine, metadata: &Metadata<'_>) -> Result<()> {
 }
 
 /// Every mismatch.
-#[must_use]
-pub fn report(engine: &Engine, metadata: &Metadata<'_>) -> Report {
+///
+/// # Errors
+///
+/// LIMIT if there are more than a report holds.
+pub fn report(engine: &Engine, metadata: &Metadata<'_>) -> Result<Report> {
     let mut report = Report::default();
+    let mut outcome = Ok(());
     let _ = compare(engine, metadata, &mut |finding| {
-        report.findings.push(finding);
-        ControlFlow::Continue(())
+        outcome = report.add(finding);
+        if outcome.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     });
-    report
+    outcome.map(|()| report)
 }
 
 fn compare(engine: &Engine, metadata: &Metadata<'_>, sink: Sink<'_>) -> ControlFlow<()> {
@@ -116,7 +120,11 @@ fn flag_finding(
     engine: Option<&Flag<String>>,
 ) -> Finding {
     let name = quote(name.as_bytes()).into_owned();
-    let artifact = artifact.map_or(String::new(), |flag| quote(flag.to_string().as_bytes()).into_owned());
+    let artifact = match artifact {
+        None => String::new(),
+        Some(Flag::Enum(word)) => quote(word.as_bytes()).into_owned(),
+        Some(flag) => flag.to_string(),
+    };
     let engine = engine.map_or(String::new(), ToString::to_string);
     let sentence = match fault {
         Fault::Different => {

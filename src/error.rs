@@ -108,6 +108,13 @@ impl Error {
         self
     }
 
+    /// The same error with its offset counted from `base`: the reverse of [`Error::shifted`].
+    #[must_use]
+    pub fn relative_to(mut self, base: u64) -> Error {
+        self.0.offset = self.0.offset.map(|offset| offset.saturating_sub(base));
+        self
+    }
+
     /// The same error with its sentence behind `context`, such as a file's name.
     #[must_use]
     pub fn within(mut self, context: impl fmt::Display) -> Error {
@@ -160,19 +167,16 @@ impl std::error::Error for Error {}
 /// Text from a file as messages show it: no control characters, nothing that isn't UTF-8, nothing endless.
 #[must_use]
 pub fn quote(text: &[u8]) -> Cow<'_, str> {
+    let shown = text.get(..MAX_QUOTE).unwrap_or(text);
     if let Ok(clean) = std::str::from_utf8(text)
-        && clean.len() <= MAX_QUOTE
+        && shown.len() == text.len()
         && !clean.chars().any(needs_escape)
     {
         return Cow::Borrowed(clean);
     }
     let mut quoted = String::new();
-    for chunk in text.utf8_chunks() {
+    for chunk in shown.utf8_chunks() {
         for c in chunk.valid().chars() {
-            if quoted.len() >= MAX_QUOTE {
-                quoted.push('…');
-                return Cow::Owned(quoted);
-            }
             if needs_escape(c) {
                 // Writing to a String can't fail.
                 let _ = write!(quoted, "{}", c.escape_default());
@@ -183,6 +187,9 @@ pub fn quote(text: &[u8]) -> Cow<'_, str> {
         for byte in chunk.invalid() {
             let _ = write!(quoted, "\\x{byte:02x}");
         }
+    }
+    if shown.len() < text.len() {
+        quoted.push('…');
     }
     Cow::Owned(quoted)
 }
@@ -209,7 +216,8 @@ mod tests {
         assert_eq!(quote(b"a\0b\x1b[31m"), "a\\u{0}b\\u{1b}[31m");
         assert_eq!(quote(b"\xff\xfea"), "\\xff\\xfea");
         assert_eq!(quote("a\u{202e}b".as_bytes()), "a\\u{202e}b");
-        assert!(quote(&[b'x'; 10_000]).chars().count() <= MAX_QUOTE + 1);
+        assert_eq!(quote(&[b'x'; 10_000]).chars().count(), MAX_QUOTE + 1);
+        assert!(quote(&[0xff; 10_000]).len() < 5 * MAX_QUOTE);
     }
 
     #[test]

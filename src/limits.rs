@@ -7,6 +7,19 @@ pub const MAX_METADATA: u64 = 64 << 20;
 /// A trailer's chunks, attributes among them, in bytes.
 pub const MAX_CHUNKS: u64 = 64 << 20;
 
+/// Attributes in one artifact.
+pub const MAX_ATTRIBUTES: usize = 1 << 16;
+
+/// Signatures in one artifact.
+pub const MAX_SIGNATURES: u32 = 64;
+
+/// Entries in a report.
+pub const MAX_FINDINGS: usize = 4096;
+
+/// The name of a section or symbol, in bytes. Names may overlap in their table, so that reading them all could take far more
+/// than the file.
+pub const MAX_NAME: usize = 64 << 10;
+
 /// Modules in one artifact.
 pub const MAX_MODULES: usize = 1 << 20;
 
@@ -28,7 +41,7 @@ pub const MAX_PRODUCER: usize = 32;
 /// A version, in bytes: its length is stored in one.
 pub const MAX_VERSION: usize = 255;
 
-/// Characters of text from a file that an error message quotes.
+/// Bytes of text from a file that an error message quotes.
 pub const MAX_QUOTE: usize = 300;
 
 /// What a decoder reserves ahead of the items it has really seen, in bytes.

@@ -1,6 +1,7 @@
 //! What a comparison or a verification found: a list of findings, and what they come to.
 
-use crate::error::{Error, Status};
+use crate::error::{Error, Result, Status};
+use crate::limits::MAX_FINDINGS;
 
 /// What a finding is about. The values are bits of a mask and part of the C interface.
 #[repr(u32)]
@@ -59,6 +60,21 @@ pub struct Report {
 }
 
 impl Report {
+    /// Adds a finding.
+    ///
+    /// # Errors
+    ///
+    /// LIMIT if there are more than anybody would read: a file that has so many is made to have them.
+    pub fn add(&mut self, finding: Finding) -> Result<()> {
+        if self.findings.len() >= MAX_FINDINGS {
+            let message =
+                format!("report: expected at most {MAX_FINDINGS} entries, found more; the last: {}", finding.sentence);
+            return Err(Error::new(Status::Limit, message));
+        }
+        self.findings.push(finding);
+        Ok(())
+    }
+
     /// A mask of the kinds that occur.
     #[must_use]
     pub fn kinds(&self) -> u64 {

@@ -14,8 +14,9 @@ use crate::compat;
 use crate::engine::Engine;
 use crate::error::{Error, Result, Status, quote};
 use crate::format::body::{Head, LINK_SIZE, Place};
-use crate::format::elf::{Extent, Module, extent_of};
+use crate::format::elf::{Extent, extent_of};
 use crate::format::metadata::Metadata;
+use crate::format::module::{Module, Section, Symbols};
 use crate::format::trailer::{self, Attribute, ROW_SIZE, Row};
 use crate::limits::{MAX_CHUNKS, MAX_METADATA};
 use crate::memory;
@@ -164,7 +165,9 @@ impl Artifact {
                 let version = quote(self.version());
                 let message =
                     format!("Metadata of version '{version}' has a layout that is not known: {}", error.message());
-                Err(Error::new(Status::WrongVersion, message).at(error.offset().unwrap_or(self.metadata_offset())))
+                Err(Error::new(Status::WrongVersion, message)
+                    .at(error.offset().unwrap_or(self.metadata_offset()))
+                    .shifted(self.base()))
             }
         }
     }
@@ -315,11 +318,57 @@ impl Artifact {
         let located = |error: Error| self.in_module(index, error);
         let bytes = self.module_bytes(index)?;
         let extent = extent_of(bytes).map_err(located)?;
+        self.check_link(index)?;
         if extent.len == bytes.len() as u64 {
             return Ok(extent);
         }
         let message = format!("expected {} bytes, as the trailer says, found an ELF of {}", bytes.len(), extent.len);
         Err(located(Error::new(Status::Corrupt, message)))
+    }
+
+    /// The trailer's table must say what the links say, which is what other readers follow.
+    fn check_link(&self, index: usize) -> Result<()> {
+        let Some(previous) = index.checked_sub(1) else { return Ok(()) };
+        let (from, to) = (self.place(previous)?.end(), self.place(index)?.offset);
+        let word = self.bytes()?.get(from as usize..).and_then(<[u8]>::first_chunk);
+        let found = word.map(|word| u64::from_le_bytes(*word));
+        if found == Some(to) {
+            return Ok(());
+        }
+        let found = found.map_or("none".to_owned(), |found| found.to_string());
+        let message = format!("module {index}: expected a link to {to}, as the trailer says, found {found}");
+        Err(Error::new(Status::Corrupt, message).at(self.base() + from))
+    }
+
+    /// A section by its index.
+    ///
+    /// # Errors
+    ///
+    /// As [`Artifact::module`], NOT_FOUND, and CORRUPT if it lies outside its module.
+    pub fn section(&self, module: usize, index: usize) -> Result<(Section<'_>, &[u8])> {
+        let bytes = self.module_bytes(module)?;
+        let found = self.module(module)?.section(index).and_then(|section| Ok((section, section.bytes(bytes)?)));
+        found.map_err(|error| self.in_module(module, error))
+    }
+
+    /// The first section of a name.
+    ///
+    /// # Errors
+    ///
+    /// As [`Artifact::section`].
+    pub fn section_named(&self, module: usize, name: &[u8]) -> Result<(Section<'_>, &[u8])> {
+        let bytes = self.module_bytes(module)?;
+        let found = self.module(module)?.section_named(name).and_then(|section| Ok((section, section.bytes(bytes)?)));
+        found.map_err(|error| self.in_module(module, error))
+    }
+
+    /// A module's symbols.
+    ///
+    /// # Errors
+    ///
+    /// As [`Artifact::module`], and CORRUPT if the table or its names lie outside the module.
+    pub fn symbols(&self, module: usize) -> Result<Symbols<'_>> {
+        self.module(module)?.symbols().map_err(|error| self.in_module(module, error))
     }
 
     /// A checked view of a module's ELF.
@@ -397,18 +446,18 @@ impl Artifact {
     ///
     /// # Errors
     ///
-    /// CORRUPT if Metadata doesn't decode although its version is accepted.
+    /// CORRUPT if Metadata doesn't decode although its version is accepted; LIMIT if there are more than a report holds.
     pub fn report(&self, engine: &Engine) -> Result<Report> {
         match compat::origin(engine, self.producer(), self.version()) {
             Some(finding) => Ok(Report { findings: vec![finding] }),
-            None => Ok(compat::report(engine, self.accepted_metadata()?)),
+            None => compat::report(engine, self.accepted_metadata()?),
         }
     }
 
     fn accepted_metadata(&self) -> Result<&Metadata<'_>> {
         match &self.decoded().metadata {
             Ok((metadata, _)) => Ok(metadata),
-            Err(error) => Err(error.duplicate()),
+            Err(error) => Err(error.duplicate().shifted(self.base())),
         }
     }
 

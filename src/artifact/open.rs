@@ -87,7 +87,7 @@ pub fn open(region: Region, engine: Option<&Engine>, options: &OpenOptions) -> R
     if let Err(error) = &decoded.metadata {
         // Another version may have another layout: such a file opens for inspection, as far as it goes.
         let foreign = decoded.head.version != library_version(decoded.head.producer).as_bytes();
-        if engine.is_some() || !foreign {
+        if engine.is_some() || !foreign || error.status() == Status::NoMemory {
             return Err(error.duplicate());
         }
     }

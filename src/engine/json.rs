@@ -74,9 +74,19 @@ impl Engine {
     ///
     /// INVALID_ARGUMENT, with line and column.
     pub fn from_json(json: &str) -> Result<Engine> {
-        let refused =
-            |why: &str| Error::new(Status::InvalidArgument, format!("engine in JSON: {}", quote(why.as_bytes())));
-        let document: Document = serde_json::from_str(json).map_err(|error| refused(&error.to_string()))?;
+        let refused = |why: &str| Error::new(Status::InvalidArgument, format!("engine in JSON: {why}"));
+        let wrong = |error: serde_json::Error| {
+            let (text, place) = (error.to_string(), format!(" at line {} column {}", error.line(), error.column()));
+            // What the sentence quotes may be long, and is cut; the place stays.
+            refused(&format!("{}{place}", quote(text.trim_end_matches(&place).as_bytes())))
+        };
+        // serde would take a list of the values for an object.
+        let loose: serde_json::Value = serde_json::from_str(json).map_err(wrong)?;
+        let parts = [Some(&loose), loose.get("tunables"), loose.get("features")];
+        if parts.into_iter().flatten().any(|part| !part.is_object()) {
+            return Err(refused("expected objects for the engine, its tunables and its features, found another value"));
+        }
+        let document: Document = serde_json::from_str(json).map_err(wrong)?;
         let Document { producer, version, target, shared_flags, isa_flags, tunables, features } = document;
         let mut engine = Engine { tunables, features, ..Engine::new() };
         engine.set_producer(&producer)?;
@@ -123,6 +133,8 @@ mod tests {
             json.replacen("\"shared_flags\": {}", r#""shared_flags": {"a": {"Num": 256}}"#, 1),
             json.replacen("\"simd\"", "\"smd\"", 1),
             format!("{json}x"),
+            "[]".to_owned(),
+            json.replacen("\"features\": {", "\"features\": [false], \"x\": {", 1),
             "[".repeat(100_000),
         ];
         for text in bad {

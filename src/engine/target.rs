@@ -20,7 +20,7 @@ pub fn check(triple: &str) -> Result<()> {
     match Triple::from_str(triple) {
         Ok(parsed) if parsed.architecture != Architecture::Unknown => Ok(()),
         Ok(_) => Err(refused(triple, "its architecture is unknown")),
-        Err(error) => Err(refused(triple, &error.to_string())),
+        Err(error) => Err(refused(triple, &quote(error.to_string().as_bytes()))),
     }
 }
 
@@ -51,6 +51,10 @@ fn system(system: OperatingSystem) -> String {
         OperatingSystem::Darwin(_) => OperatingSystem::Darwin(None).to_string(),
         OperatingSystem::MacOSX(_) => OperatingSystem::MacOSX(None).to_string(),
         OperatingSystem::IOS(_) => OperatingSystem::IOS(None).to_string(),
+        OperatingSystem::TvOS(_) => OperatingSystem::TvOS(None).to_string(),
+        OperatingSystem::WatchOS(_) => OperatingSystem::WatchOS(None).to_string(),
+        OperatingSystem::VisionOS(_) => OperatingSystem::VisionOS(None).to_string(),
+        OperatingSystem::XROS(_) => OperatingSystem::XROS(None).to_string(),
         other => other.to_string(),
     }
 }

@@ -9,7 +9,7 @@ use super::library::{artifact_slice_t, artifact_status_t};
 use super::text::Texts;
 use crate::artifact::Artifact;
 use crate::error::Result;
-use crate::format::elf::{Section, Symbol};
+use crate::format::module::{Section, Symbol};
 
 /// The byte order of a module.
 #[repr(C)]
@@ -27,7 +27,8 @@ pub struct artifact_module_t {
     pub bytes: artifact_slice_t,
     /// Where it begins in the artifact.
     pub offset: u64,
-    /// What that offset is a multiple of: the largest alignment of its sections, and at least 64 KiB if it has segments.
+    /// What that offset is a multiple of: the largest alignment of its sections, and of its segments up to 64 KiB. In memory the
+    /// bytes are aligned so only where the artifact begins at such an address: a file of its own does, up to the page size.
     pub align: u64,
     /// e_machine: which architecture.
     pub machine: u32,
@@ -91,10 +92,10 @@ const NO_SECTION: artifact_section_t = artifact_section_t {
 const NO_SYMBOL: artifact_symbol_t =
     artifact_symbol_t { name: std::ptr::null(), value: 0, size: 0, section: 0, r#type: 0, binding: 0 };
 
-fn section_of(texts: &Texts, section: &Section<'_>, image: &[u8]) -> Result<artifact_section_t> {
+fn section_of(texts: &Texts, (section, bytes): (Section<'_>, &[u8])) -> Result<artifact_section_t> {
     Ok(artifact_section_t {
         name: texts.get(section.name)?,
-        bytes: artifact_slice_t::of(section.bytes(image)?),
+        bytes: artifact_slice_t::of(bytes),
         offset: section.offset,
         size: section.size,
         align: section.align,
@@ -149,7 +150,7 @@ pub unsafe extern "C" fn artifact_main_module(artifact: *const artifact_t) -> us
 }
 
 /// A module by its index. The file is mapped when this or another function that reads modules is first called: ARTIFACT_IO or
-/// ARTIFACT_NO_MEMORY if that fails. ARTIFACT_NOT_FOUND past the last one; ARTIFACT_CORRUPT if its headers are damaged.
+/// ARTIFACT_NO_MEMORY if that fails. ARTIFACT_NOT_FOUND past the last one; ARTIFACT_CORRUPT or ARTIFACT_LIMIT if its headers are damaged.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_module(
     artifact: *const artifact_t,
@@ -210,8 +211,7 @@ pub unsafe extern "C" fn artifact_section_at(
     unsafe {
         let section = out(section, "section", NO_SECTION);
         read(artifact, error, |artifact, texts| {
-            let found = artifact.module(module)?.section(index)?;
-            *section? = section_of(texts, &found, artifact.module_bytes(module)?)?;
+            *section? = section_of(texts, artifact.section(module, index)?)?;
             Ok(())
         })
     }
@@ -230,8 +230,7 @@ pub unsafe extern "C" fn artifact_section(
     unsafe {
         let section = out(section, "section", NO_SECTION);
         read(artifact, error, |artifact, texts| {
-            let found = artifact.module(module)?.section_named(text(name, "name")?.as_bytes())?;
-            *section? = section_of(texts, &found, artifact.module_bytes(module)?)?;
+            *section? = section_of(texts, artifact.section_named(module, text(name, "name")?.as_bytes())?)?;
             Ok(())
         })
     }
@@ -249,7 +248,7 @@ pub unsafe extern "C" fn artifact_symbol_count(
     unsafe {
         let count = out(count, "count", 0);
         read(artifact, error, |artifact, _| {
-            *count? = artifact.module(module)?.symbols()?.count();
+            *count? = artifact.symbols(module)?.count();
             Ok(())
         })
     }
@@ -268,7 +267,7 @@ pub unsafe extern "C" fn artifact_symbol_at(
     unsafe {
         let symbol = out(symbol, "symbol", NO_SYMBOL);
         read(artifact, error, |artifact, texts| {
-            let found = artifact.module(module)?.symbols()?.get(index)?;
+            let found = artifact.symbols(module)?.get(index).map_err(|error| artifact.in_module(module, error))?;
             *symbol? = symbol_of(texts, &found)?;
             Ok(())
         })
@@ -289,7 +288,8 @@ pub unsafe extern "C" fn artifact_symbol(
     unsafe {
         let symbol = out(symbol, "symbol", NO_SYMBOL);
         read(artifact, error, |artifact, texts| {
-            let found = artifact.module(module)?.symbols()?.named(text(name, "name")?.as_bytes())?;
+            let name = text(name, "name")?.as_bytes();
+            let found = artifact.symbols(module)?.named(name).map_err(|error| artifact.in_module(module, error))?;
             *symbol? = symbol_of(texts, &found)?;
             Ok(())
         })

@@ -3,7 +3,7 @@
 use std::ffi::c_char;
 
 use super::artifact::artifact_t;
-use super::boundary::{fallible, handle, out, text};
+use super::boundary::{fallible, handle, out, out_optional, text};
 use super::engine::{artifact_flag_t, feature, flag_map, past_the_end, tunable};
 use super::error::artifact_error_t;
 use super::library::artifact_status_t;
@@ -240,14 +240,15 @@ pub unsafe extern "C" fn artifact_type_counts(
 ) -> artifact_status_t {
     // SAFETY: the header's rule for pointers.
     unsafe {
-        let counts = [funcs, modules, instances].map(|count| out(count, "", 0));
+        let counts = [funcs, modules, instances];
+        for count in counts {
+            out_optional(count, 0);
+        }
         read(artifact, error, |metadata, _| {
             let types = &metadata.types;
             let found = [types.wasm_signatures.len(), types.module_signatures.len(), types.instance_signatures.len()];
             for (count, found) in counts.into_iter().zip(found) {
-                if let Ok(count) = count {
-                    *count = found;
-                }
+                out_optional(count, found);
             }
             Ok(())
         })

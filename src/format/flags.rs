@@ -56,17 +56,20 @@ impl<'a> Flags<'a> {
     /// # Errors
     ///
     /// NO_MEMORY, which only a file with names out of order can come to.
-    pub fn new(wire: Map<&'a str, Flag<&'a str>>) -> Result<Flags<'a>> {
+    pub fn new(mut wire: Map<&'a str, Flag<&'a str>>) -> Result<Flags<'a>> {
         if wire.0.is_sorted_by(|(a, _), (b, _)| a < b) {
             return Ok(Flags { wire, tidy: None });
         }
-        // Equal names stay in the order of the file, so that the last of them comes last.
+        // Every byte counts here: what a hostile file decodes to is bounded.
+        wire.0.shrink_to_fit();
         let what = "a flag map whose names are out of order";
-        let mut order = memory::collect(wire.0.iter().enumerate(), what)?;
-        order.sort_unstable_by_key(|(at, (name, _))| (*name, *at));
-        let last_of_a_name = order.chunk_by(|(_, a), (_, b)| a.0 == b.0).filter_map(|same| same.last());
-        let mut tidy = memory::with_room(order.len(), what)?;
-        tidy.extend(last_of_a_name.map(|(_, entry)| **entry));
+        let name = |at: &u32| wire.0.get(*at as usize).map(|(name, _)| *name);
+        let mut order = memory::collect(0..wire.0.len() as u32, what)?; // Metadata is far below 4 GiB
+        order.sort_unstable_by_key(|at| (name(at), *at));
+        // Of equal names the last in the file stands last.
+        let last_of_a_name = || order.chunk_by(|a, b| name(a) == name(b)).filter_map(|same| same.last());
+        let mut tidy = memory::with_room(last_of_a_name().count(), what)?;
+        tidy.extend(last_of_a_name().filter_map(|at| wire.0.get(*at as usize)));
         Ok(Flags { tidy: Some(tidy), wire })
     }
 

@@ -41,7 +41,7 @@ impl<'a> Metadata<'a> {
         let tunables = decoder.field("tunables")?;
         let features = decoder.field("features")?;
         let mut upvars = Upvars::default();
-        decoder.seeded("module_upvars", ListSeed { upvars: &mut upvars, parent: None, depth: 0 })?;
+        decoder.seeded("module_upvars", ListSeed { upvars: &mut upvars, parent: None })?;
         let types_at = decoder.position();
         let types: Types<&'a str> = decoder.field("types")?;
         types.check().map_err(|error| error.at(types_at as u64).within("Metadata, types"))?;

@@ -7,6 +7,7 @@ pub mod body;
 pub mod elf;
 pub mod flags;
 pub mod metadata;
+pub mod module;
 pub mod trailer;
 pub mod types;
 pub mod upvars;

@@ -9,6 +9,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::align_up;
 use crate::error::{Error, Result, Status};
+use crate::limits::{MAX_ATTRIBUTES, MAX_SIGNATURES};
 use crate::memory;
 
 /// The first bytes of a trailer: no text, and mangled by any transfer that takes them for text.
@@ -164,6 +165,10 @@ impl Footer {
             let status = if footer.file_len.get() > len { Status::Truncated } else { Status::Corrupt };
             return Err(Error::new(status, message).at(at));
         }
+        if footer.signatures.get() > MAX_SIGNATURES {
+            let message = format!("trailer: expected at most {MAX_SIGNATURES} signatures, found {}", footer.signatures);
+            return Err(corrupt(message).at(at));
+        }
         let signatures = u64::from(footer.signatures.get()) * SIGNATURE_SIZE;
         let expected = at.checked_sub(signatures).and_then(|end| end.checked_sub(ROOT_SIZE));
         if expected != Some(footer.root_offset.get()) {
@@ -290,6 +295,15 @@ pub fn attributes(chunks: &[u8]) -> Result<Vec<Attribute<'_>>> {
         let (len, after) = U32::read_from_prefix(chunk.bytes).map_err(|_| bad())?;
         let (name, value) = after.split_at_checked(len.get() as usize).ok_or_else(bad)?;
         let name = std::str::from_utf8(name).map_err(|_| bad())?;
+        if found.last().is_some_and(|last: &Attribute<'_>| last.name >= name) {
+            return Err(corrupt(
+                "trailer: expected attributes in the order of their names, each once, found others".to_owned(),
+            ));
+        }
+        if found.len() >= MAX_ATTRIBUTES {
+            let message = format!("trailer: expected at most {MAX_ATTRIBUTES} attributes, found more");
+            return Err(Error::new(Status::Limit, message));
+        }
         memory::push(&mut found, Attribute { name, value }, "the list of attributes")?;
     }
     Ok(found)
@@ -324,12 +338,14 @@ mod tests {
     #[test]
     fn chunks_there_and_back() {
         let mut bytes = Vec::new();
-        put_attribute(&mut bytes, "name", b"value").unwrap();
-        Chunk::put(&mut bytes, 77, false, [b"skipped", b"", b""]).unwrap();
         put_attribute(&mut bytes, "", b"").unwrap();
+        Chunk::put(&mut bytes, 77, false, [b"skipped", b"", b""]).unwrap();
+        put_attribute(&mut bytes, "name", b"value").unwrap();
         assert_eq!(bytes.len() % 8, 0);
         let found = attributes(&bytes).unwrap();
-        assert_eq!(found, [Attribute { name: "name", value: b"value" }, Attribute { name: "", value: b"" }]);
+        assert_eq!(found, [Attribute { name: "", value: b"" }, Attribute { name: "name", value: b"value" }]);
+        let twice = bytes.repeat(2);
+        assert_eq!(attributes(&twice).unwrap_err().status(), Status::Corrupt);
 
         let mut critical = bytes.clone();
         Chunk::put(&mut critical, 77, true, [b"", b"", b""]).unwrap();

@@ -150,7 +150,6 @@ impl Serialize for Node<'_> {
 pub(super) struct ListSeed<'u> {
     pub upvars: &'u mut Upvars,
     pub parent: Option<u32>,
-    pub depth: usize,
 }
 
 impl<'de> DeserializeSeed<'de> for ListSeed<'_> {
@@ -166,8 +165,8 @@ impl<'de> Visitor<'de> for ListSeed<'_> {
         f.write_str("a list of upvars")
     }
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> std::result::Result<(), A::Error> {
-        let ListSeed { upvars, parent, depth } = self;
-        while seq.next_element_seed(NodeSeed { upvars: &mut *upvars, parent, depth })?.is_some() {
+        let ListSeed { upvars, parent } = self;
+        while seq.next_element_seed(NodeSeed { upvars: &mut *upvars, parent })?.is_some() {
             // Each node has put itself into the list.
         }
         Ok(())
@@ -177,15 +176,11 @@ impl<'de> Visitor<'de> for ListSeed<'_> {
 struct NodeSeed<'u> {
     upvars: &'u mut Upvars,
     parent: Option<u32>,
-    depth: usize,
 }
 
 impl<'de> DeserializeSeed<'de> for NodeSeed<'_> {
     type Value = ();
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> std::result::Result<(), D::Error> {
-        if self.depth >= MAX_UPVAR_DEPTH {
-            return Err(D::Error::custom(wire::TOO_DEEP));
-        }
         deserializer.deserialize_struct("Upvar", &["index", "artifact_upvars", "module_upvars"], self)
     }
 }
@@ -199,8 +194,11 @@ impl<'de> Visitor<'de> for NodeSeed<'_> {
         let missing = || A::Error::custom("upvar: expected three fields");
         let module = seq.next_element()?.ok_or_else(missing)?;
         let artifact_upvars: Passed = seq.next_element()?.ok_or_else(missing)?;
-        let index = self.upvars.add(self.parent, module, &artifact_upvars.0).map_err(A::Error::custom)?;
-        let children = ListSeed { upvars: self.upvars, parent: Some(index), depth: self.depth + 1 };
+        let index = self.upvars.add(self.parent, module, &artifact_upvars.0).map_err(|error| {
+            A::Error::custom(if error.status() == Status::NoMemory { wire::NO_MEMORY } else { wire::TOO_DEEP })
+        })?;
+        // `add` has refused what is too deep, so that this ends.
+        let children = ListSeed { upvars: self.upvars, parent: Some(index) };
         seq.next_element_seed(children)?.ok_or_else(missing)
     }
 }

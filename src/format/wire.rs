@@ -16,7 +16,7 @@ use crate::error::{Error, Result, Status};
 use crate::limits::MAX_RESERVE;
 
 // serde's errors carry nothing but text; these two are told apart by it.
-const NO_MEMORY: &str = "out of memory for what Metadata decodes to";
+pub const NO_MEMORY: &str = "out of memory for what Metadata decodes to";
 pub const TOO_DEEP: &str = "upvars are nested deeper than the limit of 100";
 
 type Config = WithOtherTrailing<WithOtherIntEncoding<DefaultOptions, FixintEncoding>, AllowTrailing>;

@@ -112,7 +112,7 @@ impl Region {
     /// IO if it can't be opened; INVALID_ARGUMENT if it is no regular file or has no such part.
     pub fn open(path: &Path, part: Part) -> Result<Region> {
         let (file, len) = open_regular(path)?;
-        let (base, len) = part.of(len)?;
+        let (base, len) = part.of(len).map_err(|error| error.within(shown(path)))?;
         Ok(Region { backing: Backing::File(file, OnceLock::new()), base, start: base, len })
     }
 

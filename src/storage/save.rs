@@ -32,6 +32,11 @@ pub fn replace(path: &Path, pieces: &[&[u8]], sync: Sync) -> Result<()> {
         let path = &path;
         move |error: io::Error| Error::io(format!("{what} {}", shown(path)), &error)
     };
+    // Before anything is done: a folder that can't be opened can't be synced.
+    let opened = match sync {
+        Sync::Yes => Some(File::open(&folder).map_err(failed("opening the folder of"))?),
+        Sync::No => None,
+    };
     let mut name = std::ffi::OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
     name.push(".");
@@ -43,7 +48,8 @@ pub fn replace(path: &Path, pieces: &[&[u8]], sync: Sync) -> Result<()> {
             File::options().write(true).create_new(true).mode(mode.unwrap_or(DEFAULT_MODE)).open(path)
         })
         .map_err(failed("making a temporary file beside"))?;
-    if let Some(mode) = mode {
+    let made = temporary.as_file().metadata().map_err(failed("looking up"))?.permissions().mode() & 0o777;
+    if let Some(mode) = mode.filter(|mode| *mode != made) {
         // The umask has narrowed what `open` made.
         let permissions = Permissions::from_mode(mode);
         temporary.as_file().set_permissions(permissions).map_err(failed("setting the permissions of"))?;
@@ -53,7 +59,7 @@ pub fn replace(path: &Path, pieces: &[&[u8]], sync: Sync) -> Result<()> {
         temporary.as_file().sync_all().map_err(failed("syncing"))?;
     }
     temporary.persist(&path).map_err(|error| failed("replacing")(error.error))?;
-    if sync == Sync::Yes {
+    if let Some(folder) = opened {
         sync_folder(&folder).map_err(failed("syncing the folder of"))?;
     }
     Ok(())
@@ -115,8 +121,8 @@ fn write_all(file: &mut File, pieces: &[&[u8]]) -> io::Result<()> {
     Ok(())
 }
 
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    match File::open(folder)?.sync_all() {
+fn sync_folder(folder: &File) -> io::Result<()> {
+    match folder.sync_all() {
         // Some file systems can't sync folders and say so; their renames are as durable as they get.
         Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOTSUP)) => Ok(()),
         done => done,

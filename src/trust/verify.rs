@@ -11,8 +11,9 @@ use crate::engine::target::elf_machine;
 use crate::error::{Error, Result, Status, quote};
 use crate::format::Map;
 use crate::format::body::{self, LINK_SIZE, Place};
-use crate::format::elf::{Extent, Module, Section};
+use crate::format::elf::Extent;
 use crate::format::metadata::Metadata;
+use crate::format::module::{Module, Section};
 use crate::format::trailer::{Row, START};
 use crate::format::types::EntityType;
 use crate::memory;
@@ -36,7 +37,7 @@ pub fn verify(artifact: &Artifact) -> Result<Report> {
         if let Some(previous) = previous {
             link(&mut report, artifact, index, previous, place, align)?;
         }
-        machine(&mut report, metadata, index, &artifact.extent(index)?);
+        machine(&mut report, metadata, index, &artifact.extent(index)?)?;
         sections(&mut report, artifact, index, &module).map_err(|error| artifact.in_module(index, error))?;
         previous = Some(place);
     }
@@ -45,7 +46,7 @@ pub fn verify(artifact: &Artifact) -> Result<Report> {
     if artifact.trailer().is_none() && end < len {
         let count = len - end;
         let sentence = format!("{count} bytes follow Metadata at offset {end} and are nothing of ours");
-        report.findings.push(oddity(Kind::TrailingBytes, "body", sentence));
+        report.add(oddity(Kind::TrailingBytes, "body", sentence))?;
     }
     Ok(report)
 }
@@ -115,23 +116,23 @@ fn link(
     if expected != Some(place.offset) {
         let expected = expected.map_or("no such offset".to_owned(), |offset| offset.to_string());
         let sentence = format!("module {index}: expected at offset {expected}, linked at {}", place.offset);
-        report.findings.push(oddity(Kind::Link, name.clone(), sentence));
+        report.add(oddity(Kind::Link, name.clone(), sentence))?;
     }
     let start = previous.end().saturating_add(body::LINK_SIZE);
     let padding = artifact.bytes()?.get(start as usize..place.offset as usize).unwrap_or(&[]);
     if let Some(dirty) = padding.iter().position(|byte| *byte != 0) {
         let sentence =
             format!("padding before module {index}: expected zeros, found another byte at {}", start + dirty as u64);
-        report.findings.push(oddity(Kind::Padding, name, sentence));
+        report.add(oddity(Kind::Padding, name, sentence))?;
     }
     Ok(())
 }
 
-fn machine(report: &mut Report, metadata: &Metadata<'_>, index: usize, extent: &Extent) {
-    let Some((machine, big_endian)) = elf_machine(metadata.target) else { return };
+fn machine(report: &mut Report, metadata: &Metadata<'_>, index: usize, extent: &Extent) -> Result<()> {
+    let Some((machine, big_endian)) = elf_machine(metadata.target) else { return Ok(()) };
     let found = (extent.machine, extent.big_endian);
     if found == (machine, big_endian) {
-        return;
+        return Ok(());
     }
     let order = |big| if big { "big-endian" } else { "little-endian" };
     let sentence = format!(
@@ -141,7 +142,7 @@ fn machine(report: &mut Report, metadata: &Metadata<'_>, index: usize, extent: &
         found.0,
         order(found.1)
     );
-    report.findings.push(oddity(Kind::Machine, format!("module {index}"), sentence));
+    report.add(oddity(Kind::Machine, format!("module {index}"), sentence))
 }
 
 fn sections(report: &mut Report, artifact: &Artifact, index: usize, module: &Module<'_>) -> Result<()> {
@@ -150,43 +151,44 @@ fn sections(report: &mut Report, artifact: &Artifact, index: usize, module: &Mod
     for number in 0..module.section_count() {
         let section = module.section(number)?;
         section.check_inside(bytes)?;
-        let loaded = section.kind != elf::SHT_NOBITS.0 && section.size > 0;
+        let loaded = section.has_bytes() && section.size > 0;
         if loaded && section.align > 1 && section.offset % section.align != 0 {
             let name = quote(section.name);
             let sentence = format!(
                 "module {index}, section '{name}': expected an offset that is a multiple of {}, found {}",
                 section.align, section.offset
             );
-            report.findings.push(oddity(Kind::Section, name, sentence));
+            report.add(oddity(Kind::Section, name, sentence))?;
         }
         found.push(section);
     }
     overlaps(report, index, &found)?;
-    renamed_text(report, index, &found);
+    renamed_text(report, index, &found)?;
     let symbols = module.symbols()?;
     for number in 0..symbols.count() {
         symbols.get(number)?;
     }
-    relocations(report, index, module, &found, symbols.count() as u64)
+    relocations(report, index, module, &found, bytes.len() as u64)
 }
 
-/// Compilers put code into `.text`; a module whose code has another name had it changed.
-fn renamed_text(report: &mut Report, index: usize, sections: &[Section<'_>]) {
+/// Compilers put code into `.text`, and Wasmtime looks for it there.
+fn renamed_text(report: &mut Report, index: usize, sections: &[Section<'_>]) -> Result<()> {
     let is_code = |section: &&Section<'_>| section.flags & elf::SHF_EXECINSTR.0 != 0;
     if let Some(code) = sections.iter().find(is_code)
         && !sections.iter().any(|section| section.name == b".text")
     {
         let name = quote(code.name);
         let sentence = format!("module {index}: expected code in a section '.text', found it in '{name}'");
-        report.findings.push(oddity(Kind::Section, name, sentence));
+        report.add(oddity(Kind::Section, name, sentence))?;
     }
+    Ok(())
 }
 
 /// Sections that share bytes, as when somebody widens `.text` over its neighbours.
 fn overlaps(report: &mut Report, index: usize, sections: &[Section<'_>]) -> Result<()> {
     let spans = sections
         .iter()
-        .filter(|section| section.kind != elf::SHT_NOBITS.0 && section.kind != elf::SHT_NULL.0 && section.size > 0)
+        .filter(|section| section.has_bytes() && section.size > 0)
         .map(|section| (section.offset, section.offset.saturating_add(section.size), section.name));
     let mut spans = memory::collect(spans, "the list of sections")?;
     spans.sort_unstable();
@@ -198,7 +200,7 @@ fn overlaps(report: &mut Report, index: usize, sections: &[Section<'_>]) -> Resu
             let sentence = format!(
                 "module {index}: section '{name}' ends at {end} and overlaps '{next}', which begins at {start}"
             );
-            report.findings.push(oddity(Kind::Section, name, sentence));
+            report.add(oddity(Kind::Section, name, sentence))?;
         }
     }
     Ok(())
@@ -209,29 +211,34 @@ fn relocations(
     index: usize,
     module: &Module<'_>,
     sections: &[Section<'_>],
-    symbols: u64,
+    len: u64,
 ) -> Result<()> {
-    for table in module.relocations()? {
-        let name = quote(table.name);
-        let size = sections.get(table.target).map(|section| section.size);
-        let Some(size) = size else {
-            let sentence = format!(
-                "module {index}, relocations '{name}': expected to apply to a section, found index {}",
-                table.target
-            );
-            report.findings.push(oddity(Kind::Section, name, sentence));
+    let mut total = 0;
+    for table in module.relocations() {
+        let table = table?;
+        total += table.size();
+        if total > len {
+            let message =
+                format!("relocations: expected at most the module's {len} bytes of them, found tables that overlap");
+            return Err(Error::new(Status::Corrupt, message));
+        }
+        let Some(target) = sections.get(table.target) else {
+            let name = quote(table.name);
+            let found = table.target;
+            let sentence =
+                format!("module {index}, relocations '{name}': expected to apply to a section, found index {found}");
+            report.add(oddity(Kind::Section, name, sentence))?;
             continue;
         };
-        // In an image that is ready to run, offsets are addresses.
-        let bad = table
-            .entries
-            .iter()
-            .find(|(offset, symbol)| (table.relocatable && *offset >= size) || *symbol >= symbols.max(1));
-        if let Some((offset, symbol)) = bad {
+        // In an image that is ready to run, offsets are addresses. Symbol 0 is none.
+        let (size, symbols) = (target.size, table.symbols.max(1));
+        let is_bad = |(offset, symbol): &(u64, u64)| (table.relocatable && *offset >= size) || *symbol >= symbols;
+        if let Some((offset, symbol)) = table.entries().find(is_bad) {
+            let name = quote(table.name);
             let sentence = format!(
                 "module {index}, relocations '{name}': expected offsets below {size} and symbols below {symbols}, found offset {offset} and symbol {symbol}"
             );
-            report.findings.push(oddity(Kind::Section, name, sentence));
+            report.add(oddity(Kind::Section, name, sentence))?;
         }
     }
     Ok(())
@@ -241,7 +248,7 @@ fn tidy(report: &mut Report, metadata: &Metadata<'_>) -> Result<()> {
     for (name, flags) in [("shared_flags", &metadata.shared_flags), ("isa_flags", &metadata.isa_flags)] {
         if !flags.is_tidy() {
             let sentence = format!("Metadata, {name}: expected names in order and each once, found others");
-            report.findings.push(oddity(Kind::Metadata, name, sentence));
+            report.add(oddity(Kind::Metadata, name, sentence))?;
         }
     }
     let types = &metadata.types;
@@ -252,7 +259,7 @@ fn tidy(report: &mut Report, metadata: &Metadata<'_>) -> Result<()> {
         if let Some(name) = duplicate(map)? {
             let name = quote(name.as_bytes());
             let sentence = format!("Metadata, {what} type {at}: expected each name once, found '{name}' twice");
-            report.findings.push(oddity(Kind::Metadata, name, sentence));
+            report.add(oddity(Kind::Metadata, name, sentence))?;
         }
     }
     Ok(())

@@ -39,11 +39,11 @@ fn leaf(number: u32, sub: u32) -> CpuidResult {
 /// Features that the standard library doesn't report. Bits: Intel SDM, volume 2A, CPUID; AMD APM, volume 3, appendix E.
 fn from_cpuid(avx: bool) -> impl Iterator<Item = &'static str> {
     let (basic, extended, extended_1) = (leaf(1, 0), leaf(7, 0), leaf(7, 1));
-    let (amd, amd_8, save_1, trace) = (leaf(0x8000_0001, 0), leaf(0x8000_0008, 0), leaf(0xd, 0), leaf(0x14, 0));
+    let (amd, amd_8, save, trace) = (leaf(0x8000_0001, 0), leaf(0x8000_0008, 0), leaf(0xd, 0), leaf(0x14, 0));
     // Bytes of state that the operating system has enabled, against where the tile registers (component 18) end: AMX is
     // no use to a program unless they are among them.
     let tiles = leaf(0xd, 18);
-    let tiles_enabled = tiles.eax > 0 && save_1.ebx >= tiles.ebx.saturating_add(tiles.eax);
+    let tiles_enabled = tiles.eax > 0 && save.ebx >= tiles.ebx.saturating_add(tiles.eax);
     let amx = |bit: bool| bit && tiles_enabled;
     let bit = |word: u32, bit: u32| word >> bit & 1 == 1;
     [
