@@ -326,6 +326,30 @@ fn every_flipped_bit_is_found() {
 }
 
 #[test]
+fn a_report_has_an_end() {
+    let mut engine = Engine::new();
+    for number in 0..5000 {
+        engine.set_flag(FlagMap::Shared, &number.to_string(), Flag::Bool(true)).unwrap();
+    }
+    let image = Shape::default().image();
+    let mut builder = Builder::new(&engine);
+    builder.add_module(&image).unwrap();
+    let artifact = open(&builder.serialize().unwrap(), None).unwrap();
+    assert_eq!(artifact.report(&Engine::new()).unwrap_err().status(), Status::Limit);
+    assert_eq!(artifact.check(&Engine::new()).unwrap_err().status(), Status::Incompatible);
+}
+
+#[test]
+fn a_footer_that_promises_endless_signatures_is_damage() {
+    let (mut bytes, _) = two_modules(&Engine::host());
+    let count = bytes.len() - 48;
+    bytes[count..count + 4].fill(0xff);
+    let error = open(&bytes, None).unwrap_err();
+    assert_eq!(error.status(), Status::Corrupt);
+    assert!(error.message().contains("at most 64 signatures"), "{error}");
+}
+
+#[test]
 fn damage_gets_no_digests_of_its_own() {
     let (mut bytes, _) = two_modules(&Engine::host());
     bytes[70] ^= 1;

@@ -363,3 +363,23 @@ impl<'a> Symbols<'a> {
         best.ok_or_else(|| Error::new(Status::NotFound, format!("no symbol is named '{}'", quote(name))))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_end_within_their_table_and_the_limit() {
+        let table = b"\0.text\0cut";
+        assert_eq!(name_at(table, 1, "section", 1).unwrap(), b".text");
+        assert_eq!(name_at(table, 3, "section", 1).unwrap(), b"ext", "names may overlap");
+        assert_eq!(name_at(table, 0, "section", 1).unwrap(), b"");
+        for outside in [7, 10, 11, u32::MAX] {
+            assert_eq!(name_at(table, outside, "section", 1).unwrap_err().status(), Status::Corrupt, "{outside}");
+        }
+        let mut long = vec![b'a'; MAX_NAME + 1];
+        long.push(0);
+        assert_eq!(name_at(&long, 1, "symbol", 1).unwrap().len(), MAX_NAME);
+        assert_eq!(name_at(&long, 0, "symbol", 1).unwrap_err().status(), Status::Limit);
+    }
+}
