@@ -528,9 +528,11 @@ typedef struct artifact_entity_t {
 
 /* ==== Builder: an artifact being made ==== */
 
-/** For artifact_save_options_t.flags: don't wait until the file is on the disk; for caches. Readers still see
- * the old file whole or the new one whole; but after a crash of the machine it may be empty or partial. Open it with
- * ARTIFACT_OPEN_VERIFY then, and replace it if it is damaged. */
+/**
+ * For artifact_save_options_t.flags: don't wait until the file is on the disk; for caches. Readers still see the old file
+ * whole or the new one whole; but after a crash of the machine it may be empty or partial. Open it with
+ * ARTIFACT_OPEN_VERIFY then, and replace it if it is damaged.
+ */
 #define ARTIFACT_SAVE_NO_SYNC UINT64_C(1)
 
 /** The defaults: `artifact_save_options_t options = ARTIFACT_SAVE_OPTIONS_INIT;` */
@@ -641,10 +643,10 @@ artifact_status_t artifact_builder_add_module_import(artifact_builder_t *builder
                                                      artifact_error_t **error);
 
 /**
- * Adds an upvar, a module that nested modules can reach, with the modules that it passes on: a notion of Wasmtime's module
- * linking; other compilers have none. parent is the index of the
- * upvar that it is nested in, or SIZE_MAX. index, which may be NULL, takes its index. ARTIFACT_INVALID_ARGUMENT if parent
- * or a module is not there yet; ARTIFACT_LIMIT for more than 100 levels.
+ * Adds an upvar, a module that nested modules can reach, with the modules that it passes on: a notion of Wasmtime's
+ * module linking; other compilers have none. parent is the index of the upvar that it is nested in, or SIZE_MAX. index,
+ * which may be NULL, takes its index. ARTIFACT_INVALID_ARGUMENT if parent or a module is not there yet; ARTIFACT_LIMIT
+ * for more than 100 levels.
  */
 artifact_status_t artifact_builder_add_upvar(artifact_builder_t *builder,
                                              size_t parent,
@@ -665,7 +667,8 @@ artifact_status_t artifact_builder_set_trailer(artifact_builder_t *builder,
 
 /**
  * Sets an attribute: bytes of your own under a name of your own, such as the source's digest. Both are copied. One that is
- * there is replaced; a builder made from an artifact begins with that one's. ARTIFACT_INVALID_ARGUMENT without a trailer.
+ * there is replaced; a builder made from an artifact begins with that one's. ARTIFACT_INVALID_ARGUMENT without a trailer,
+ * ARTIFACT_LIMIT for more than 65536 of them or 64 MiB in all.
  */
 artifact_status_t artifact_builder_set_attribute(artifact_builder_t *builder,
                                                  const char *name,
@@ -693,7 +696,7 @@ artifact_status_t artifact_serialize(const artifact_builder_t *builder,
  * the folder, the last step, fails, path holds the new file already. A process that is killed while saving may leave
  * the temporary file, .NAME.XXXXXX.tmp, which can be deleted when nobody saves there. A symbolic link is followed; one
  * that leads nowhere is ARTIFACT_IO. The new file has the permission bits of the one that it replaces, or else those
- * that the umask leaves. options may be NULL. ARTIFACT_INVALID_ARGUMENT if path is a directory, device, FIFO or
+ * that the umask leaves; owner and group are the process's. options may be NULL. ARTIFACT_INVALID_ARGUMENT if path is a directory, device, FIFO or
  * socket; ARTIFACT_IO.
  */
 artifact_status_t artifact_serialize_to_file(const artifact_builder_t *builder,

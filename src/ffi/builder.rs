@@ -240,10 +240,10 @@ pub unsafe extern "C" fn artifact_builder_add_module_import(
     }
 }
 
-/// Adds an upvar, a module that nested modules can reach, with the modules that it passes on: a notion of Wasmtime's module
-/// linking; other compilers have none. parent is the index of the
-/// upvar that it is nested in, or SIZE_MAX. index, which may be NULL, takes its index. ARTIFACT_INVALID_ARGUMENT if parent
-/// or a module is not there yet; ARTIFACT_LIMIT for more than 100 levels.
+/// Adds an upvar, a module that nested modules can reach, with the modules that it passes on: a notion of Wasmtime's
+/// module linking; other compilers have none. parent is the index of the upvar that it is nested in, or SIZE_MAX. index,
+/// which may be NULL, takes its index. ARTIFACT_INVALID_ARGUMENT if parent or a module is not there yet; ARTIFACT_LIMIT
+/// for more than 100 levels.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_builder_add_upvar(
     builder: *mut artifact_builder_t,
@@ -280,7 +280,8 @@ pub unsafe extern "C" fn artifact_builder_set_trailer(
 }
 
 /// Sets an attribute: bytes of your own under a name of your own, such as the source's digest. Both are copied. One that is
-/// there is replaced; a builder made from an artifact begins with that one's. ARTIFACT_INVALID_ARGUMENT without a trailer.
+/// there is replaced; a builder made from an artifact begins with that one's. ARTIFACT_INVALID_ARGUMENT without a trailer,
+/// ARTIFACT_LIMIT for more than 65536 of them or 64 MiB in all.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_builder_set_attribute(
     builder: *mut artifact_builder_t,
@@ -333,7 +334,7 @@ pub unsafe extern "C" fn artifact_serialize(
 /// the folder, the last step, fails, path holds the new file already. A process that is killed while saving may leave
 /// the temporary file, .NAME.XXXXXX.tmp, which can be deleted when nobody saves there. A symbolic link is followed; one
 /// that leads nowhere is ARTIFACT_IO. The new file has the permission bits of the one that it replaces, or else those
-/// that the umask leaves. options may be NULL. ARTIFACT_INVALID_ARGUMENT if path is a directory, device, FIFO or
+/// that the umask leaves; owner and group are the process's. options may be NULL. ARTIFACT_INVALID_ARGUMENT if path is a directory, device, FIFO or
 /// socket; ARTIFACT_IO.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_serialize_to_file(
