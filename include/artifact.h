@@ -696,8 +696,8 @@ artifact_status_t artifact_serialize(const artifact_builder_t *builder,
  * the folder, the last step, fails, path holds the new file already. A process that is killed while saving may leave
  * the temporary file, .NAME.XXXXXX.tmp, which can be deleted when nobody saves there. A symbolic link is followed; one
  * that leads nowhere is ARTIFACT_IO. The new file has the permission bits of the one that it replaces, or else those
- * that the umask leaves; owner and group are the process's. options may be NULL. ARTIFACT_INVALID_ARGUMENT if path is a directory, device, FIFO or
- * socket; ARTIFACT_IO.
+ * that the umask leaves; owner and group are the process's. options may be NULL. ARTIFACT_INVALID_ARGUMENT if path is
+ * a directory, device, FIFO or socket; ARTIFACT_IO.
  */
 artifact_status_t artifact_serialize_to_file(const artifact_builder_t *builder,
                                              const char *path,
@@ -757,7 +757,8 @@ typedef struct artifact_open_options_t {
  * and length lie outside it.
  *
  * A file that others truncate or write in place while it is open can take the process down when its modules are read
- * (SIGBUS): replace files, as artifact_serialize_to_file() does, never change them. Where others can write, use ARTIFACT_OPEN_COPY.
+ * (SIGBUS): replace files, as artifact_serialize_to_file() does, never change them. Where others can write, use
+ * ARTIFACT_OPEN_COPY.
  */
 artifact_status_t artifact_open_file(const char *path,
                                      const artifact_engine_t *engine,
@@ -1026,8 +1027,9 @@ typedef struct artifact_module_t {
     /** Where it begins in the artifact. */
     uint64_t offset;
     /**
-     * What that offset is a multiple of: the largest alignment of its sections, and of its segments up to 64 KiB. In memory the
-     * bytes are aligned so only where the artifact begins at such an address: a file of its own does, up to the page size.
+     * What that offset is a multiple of: the largest alignment of its sections, and of its segments up to 64 KiB. In
+     * memory the bytes are aligned so only where the artifact begins at such an address: a file of its own does, up to
+     * the page size.
      */
     uint64_t align;
     /** e_machine: which architecture. */
@@ -1084,8 +1086,9 @@ size_t artifact_module_count(const artifact_t *artifact);
 size_t artifact_main_module(const artifact_t *artifact);
 
 /**
- * A module by its index. The file is mapped when this or another function that reads modules is first called: ARTIFACT_IO or
- * ARTIFACT_NO_MEMORY if that fails. ARTIFACT_NOT_FOUND past the last one; ARTIFACT_CORRUPT or ARTIFACT_LIMIT if its headers are damaged.
+ * A module by its index. The file is mapped when this or another function that reads modules is first called:
+ * ARTIFACT_IO or ARTIFACT_NO_MEMORY if that fails. ARTIFACT_NOT_FOUND past the last one; ARTIFACT_CORRUPT or
+ * ARTIFACT_LIMIT if its headers are damaged.
  */
 artifact_status_t artifact_module(const artifact_t *artifact,
                                   size_t index,

@@ -91,7 +91,8 @@ unsafe fn open(
 /// and length lie outside it.
 ///
 /// A file that others truncate or write in place while it is open can take the process down when its modules are read
-/// (SIGBUS): replace files, as artifact_serialize_to_file() does, never change them. Where others can write, use ARTIFACT_OPEN_COPY.
+/// (SIGBUS): replace files, as artifact_serialize_to_file() does, never change them. Where others can write, use
+/// ARTIFACT_OPEN_COPY.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_open_file(
     path: *const c_char,

@@ -27,8 +27,9 @@ pub struct artifact_module_t {
     pub bytes: artifact_slice_t,
     /// Where it begins in the artifact.
     pub offset: u64,
-    /// What that offset is a multiple of: the largest alignment of its sections, and of its segments up to 64 KiB. In memory the
-    /// bytes are aligned so only where the artifact begins at such an address: a file of its own does, up to the page size.
+    /// What that offset is a multiple of: the largest alignment of its sections, and of its segments up to 64 KiB. In
+    /// memory the bytes are aligned so only where the artifact begins at such an address: a file of its own does, up to
+    /// the page size.
     pub align: u64,
     /// e_machine: which architecture.
     pub machine: u32,
@@ -149,8 +150,9 @@ pub unsafe extern "C" fn artifact_main_module(artifact: *const artifact_t) -> us
     })
 }
 
-/// A module by its index. The file is mapped when this or another function that reads modules is first called: ARTIFACT_IO or
-/// ARTIFACT_NO_MEMORY if that fails. ARTIFACT_NOT_FOUND past the last one; ARTIFACT_CORRUPT or ARTIFACT_LIMIT if its headers are damaged.
+/// A module by its index. The file is mapped when this or another function that reads modules is first called:
+/// ARTIFACT_IO or ARTIFACT_NO_MEMORY if that fails. ARTIFACT_NOT_FOUND past the last one; ARTIFACT_CORRUPT or
+/// ARTIFACT_LIMIT if its headers are damaged.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_module(
     artifact: *const artifact_t,
