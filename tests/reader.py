@@ -354,7 +354,10 @@ def chunks(data, start, end):
         reader.take(size)
         reader.zeros(-size % 8, "padding of a chunk")
         if kind == 1:
-            names.append(content.text(content.u32()))
+            name = content.text(content.u32())
+            if names and names[-1].encode() >= name.encode():
+                damaged(at, "attributes out of order, or twice")
+            names.append(name)
         elif flags & 1:
             damaged(at, f"critical chunk of kind {kind}, which isn't known")
     return names, critical
@@ -399,6 +402,8 @@ def trailer(data, modules, tail, header_at, metadata_at, body_end):
         before = module.end
     names, found = chunks(data, chunks_at, root_at)
     check(critical, found, root_at + 4, "number of critical chunks")
+    if signatures > 64 or len(names) > 65536:
+        damaged(root_at, f"expected at most 64 signatures and 65536 attributes, found {signatures} and {len(names)}")
     return names
 
 

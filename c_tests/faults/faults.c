@@ -89,7 +89,10 @@ static void reset(const setting_t *setting) {
         if (entry->d_type == DT_REG) CHECK(unlinkat(dirfd(dir), entry->d_name, 0) == 0);
     }
     closedir(dir);
-    if (!setting->fresh) write_file(path, old_file.data, old_file.len);
+    if (!setting->fresh) {
+        write_file(path, old_file.data, old_file.len);
+        CHECK(chmod(path, 0666) == 0); /* what a umask narrows, so that the save has to set it */
+    }
     unlink(link_path);
     if (setting->link) CHECK(symlink(path, link_path) == 0);
 }
