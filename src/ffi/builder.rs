@@ -332,7 +332,7 @@ pub unsafe extern "C" fn artifact_serialize(
 /// path, and the folder is synced: whoever opens path at any moment, through a crash or a full disk, sees the old file
 /// whole or the new one whole. After a failure path holds what it held, and the temporary file is gone; only if syncing
 /// the folder, the last step, fails, path holds the new file already. A process that is killed while saving may leave
-/// the temporary file, .NAME.XXXXXX.tmp, which can be deleted when nobody saves there. A symbolic link is followed; one
+/// the temporary file, .NAME.RANDOM.tmp, which can be deleted when nobody saves there. A symbolic link is followed; one
 /// that leads nowhere is ARTIFACT_IO. The new file has the permission bits of the one that it replaces, or else those
 /// that the umask leaves; owner and group are the process's. options may be NULL. ARTIFACT_INVALID_ARGUMENT if path is
 /// a directory, device, FIFO or socket; ARTIFACT_IO.

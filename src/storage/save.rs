@@ -1,9 +1,15 @@
 //! Replacing a file so that whoever opens the path at any moment sees the old one whole or the new one whole.
 
+use std::collections::hash_map::RandomState;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Permissions};
+use std::hash::{BuildHasher, Hasher};
 use std::io::{self, IoSlice, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+
+use tempfile::{NamedTempFile, TempPath};
 
 use super::{kind_of, shown};
 use crate::error::{Error, Result, Status};
@@ -37,17 +43,8 @@ pub fn replace(path: &Path, pieces: &[&[u8]], sync: Sync) -> Result<()> {
         Sync::Yes => Some(File::open(&folder).map_err(failed("opening the folder of"))?),
         Sync::No => None,
     };
-    let mut name = std::ffi::OsString::from(".");
-    name.push(path.file_name().unwrap_or_default());
-    name.push(".");
-    let mut temporary = tempfile::Builder::new()
-        .prefix(short(&name))
-        .suffix(".tmp")
-        // Not `tempfile_in`, whose errors have lost their errno.
-        .make_in(&folder, |path| {
-            File::options().write(true).create_new(true).mode(mode.unwrap_or(DEFAULT_MODE)).open(path)
-        })
-        .map_err(failed("making a temporary file beside"))?;
+    let mut temporary =
+        fresh(&path, &folder, mode.unwrap_or(DEFAULT_MODE)).map_err(failed("making a temporary file beside"))?;
     let made = temporary.as_file().metadata().map_err(failed("looking up"))?.permissions().mode() & 0o777;
     if let Some(mode) = mode.filter(|mode| *mode != made) {
         // The umask has narrowed what `open` made.
@@ -98,11 +95,24 @@ fn target(path: &Path) -> Result<Target> {
     Ok(Target { path, folder, mode })
 }
 
-/// A name that leaves room for what tempfile adds: file systems take 255 bytes.
-fn short(name: &std::ffi::OsStr) -> &std::ffi::OsStr {
-    use std::os::unix::ffi::OsStrExt;
-    let bytes = name.as_bytes();
-    std::ffi::OsStr::from_bytes(bytes.get(..200).unwrap_or(bytes))
+/// A fresh file in the folder, `.NAME.RANDOM.tmp`, which is gone again unless it is persisted.
+fn fresh(path: &Path, folder: &Path, mode: u32) -> io::Result<NamedTempFile> {
+    // File systems take names of 255 bytes.
+    let name = path.file_name().unwrap_or_default().as_bytes();
+    let name = OsStr::from_bytes(name.get(..200).unwrap_or(name));
+    loop {
+        // Not tempfile's own names: its generator leaves memory behind in each thread that valgrind calls possibly lost,
+        // and its errors have lost their errno.
+        let random = RandomState::new().build_hasher().finish();
+        let mut fresh = OsString::from(".");
+        fresh.push(name);
+        fresh.push(format!(".{random:016x}.tmp"));
+        let fresh = folder.join(fresh);
+        match File::options().write(true).create_new(true).mode(mode).open(&fresh) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            made => return Ok(NamedTempFile::from_parts(made?, TempPath::try_from_path(fresh)?)),
+        }
+    }
 }
 
 /// `writev` until all is out, interrupted or cut short as it may be.
