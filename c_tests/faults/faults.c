@@ -14,6 +14,7 @@ enum { MOST_CALLS = 400, MODULES = 3, WHOLE = 1 << 30 };
 typedef struct setting_t {
     bool fresh;     /* no old file */
     bool link;      /* the path is a symbolic link */
+    bool relative;  /* the path is a name in the current folder */
     uint64_t flags; /* ARTIFACT_SAVE_ */
     size_t most;    /* bytes that a write takes */
 } setting_t;
@@ -106,7 +107,7 @@ static int run(const setting_t *setting, const char *const *options, char output
     snprintf(most, sizeof most, "%zu", setting->most);
     while (*options) words[count++] = *options++;
     words[count++] = SAVE_PROGRAM;
-    words[count++] = setting->link ? link_path : path;
+    words[count++] = setting->relative ? "saved.artifact" : setting->link ? link_path : path;
     words[count++] = flags, words[count++] = most;
     for (size_t i = 0; i < MODULES; i++) words[count++] = modules[i];
     int ends[2], status = 0;
@@ -116,6 +117,7 @@ static int run(const setting_t *setting, const char *const *options, char output
     CHECK(child >= 0);
     if (child == 0) {
         dup2(ends[1], STDOUT_FILENO);
+        if (chdir(folder) != 0) _exit(1);
         close(ends[0]), close(ends[1]);
         execvp("strace", (char *const *)(uintptr_t)words);
         _exit(127);
@@ -266,5 +268,6 @@ static void every_fault(setting_t setting) {
 TEST(faults_replacing) { every_fault((setting_t){.most = WHOLE}); }
 TEST(faults_short_writes) { every_fault((setting_t){.most = 2500}); }
 TEST(faults_new_file) { every_fault((setting_t){.most = WHOLE, .fresh = true}); }
+TEST(faults_relative_name) { every_fault((setting_t){.most = WHOLE, .relative = true}); }
 TEST(faults_through_a_link) { every_fault((setting_t){.most = WHOLE, .link = true}); }
 TEST(faults_without_sync) { every_fault((setting_t){.most = 2500, .flags = ARTIFACT_SAVE_NO_SYNC}); }
