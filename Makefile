@@ -1,5 +1,5 @@
 # What there is to do here. CMakeLists.txt builds and installs the library; this only calls it.
-.PHONY: help demo test bench deb matrix machines format
+.PHONY: help demo test bench deb matrix machines fuzz format
 
 help: ## What can be made
 	@sed -n 's/^\([a-z]*\): ##/  make \1	/p' Makefile
@@ -29,6 +29,10 @@ machines: ## The tests on aarch64, s390x and i686, emulated
 	@scripts/machine aarch64
 	@scripts/machine s390x
 	@scripts/machine i686
+
+fuzz: ## Hostile files and sequences of calls, each kind for SECONDS_PER_TARGET (30)
+	@scripts/setup demo
+	@scripts/fuzz
 
 format: ## Rust and C sources as CI wants them
 	@cargo fmt

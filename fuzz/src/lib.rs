@@ -1,0 +1,286 @@
+//! What the fuzz targets share: digests made anew, so that a changed file gets past them, and reading all of an artifact
+//! through the C interface.
+
+use std::ffi::{CStr, c_char};
+use std::mem::zeroed;
+use std::ops::Range;
+use std::ptr::{null, null_mut};
+
+use artifact::ffi::artifact::*;
+use artifact::ffi::engine::artifact_flag_t;
+use artifact::ffi::error::*;
+use artifact::ffi::library::*;
+use artifact::ffi::module::*;
+use artifact::ffi::report::*;
+use artifact::ffi::settings::*;
+use artifact::ffi::trailer::*;
+
+/// First and last bytes of a trailer.
+pub const START: &[u8] = b"\x93AFT\r\n\x1a\n";
+/// See [`START`].
+pub const END: &[u8] = b"\x93AFE\r\n\x1a\n";
+
+/// Sizes of what a trailer is made of.
+pub const ROW: usize = 56;
+/// See [`ROW`].
+pub const ROOT: usize = 256;
+/// See [`ROW`].
+pub const FOOTER: usize = 64;
+
+fn digest(what: &str, bytes: &[u8]) -> [u8; 32] {
+    blake3::derive_key(&format!("libartifact 2026-11 trailer 1: {what}"), bytes)
+}
+
+fn number(bytes: &[u8], at: usize) -> usize {
+    let word = bytes.get(at..at.saturating_add(8)).and_then(|word| word.try_into().ok());
+    word.map_or(0, |word| u64::from_le_bytes(word) as usize)
+}
+
+/// Makes every digest of a file with a trailer anew, as far as the parts are where the root record says.
+pub fn reseal(file: &mut [u8]) {
+    let Some(last) = file.len().checked_sub(FOOTER + ROOT) else { return };
+    let footer = last + ROOT;
+    let root = number(file, footer);
+    if file[footer + 56..] != *END || root > last {
+        return;
+    }
+    let part = |file: &[u8], range: Range<usize>| file.get(range).map(<[u8]>::to_vec);
+    let (body_end, header) = (number(file, root + 8), number(file, root + 16));
+    let (modules, chunks_len) = (number(file, root + 32), number(file, root + 40));
+    let chunks = root.wrapping_sub(chunks_len);
+    let table = chunks.wrapping_sub(modules.wrapping_mul(ROW));
+    let mut before = 0;
+    let rows = if table <= chunks && chunks <= root { table..chunks } else { 0..0 };
+    for row in rows.step_by(ROW).take(1000) {
+        let end = number(file, row).wrapping_add(number(file, row + 8));
+        if let Some(bytes) = part(file, before..end) {
+            file[row + 24..row + ROW].copy_from_slice(&digest("module", &bytes));
+        }
+        before = end;
+    }
+    for (at, what, range) in [
+        (root + 48, "tail", header.wrapping_sub(8)..body_end),
+        (root + 80, "module table", table..chunks),
+        (root + 112, "chunks", chunks..root),
+    ] {
+        if let Some(bytes) = part(file, range) {
+            file[at..at + 32].copy_from_slice(&digest(what, &bytes));
+        }
+    }
+    file[footer + 24..footer + 56].fill(0);
+    let checksum = digest("footer", &file[root..]);
+    file[footer + 24..footer + 56].copy_from_slice(&checksum);
+}
+
+/// What every call promises of its status and its error. Whether it was OK.
+///
+/// # Safety
+///
+/// The error is one that a call gave, or NULL.
+pub unsafe fn told(status: artifact_status_t, error: *mut artifact_error_t) -> bool {
+    let status = status as u32;
+    // SAFETY: as said.
+    unsafe {
+        assert_eq!(artifact_error_status(error) as u32, status);
+        assert_ne!(
+            status,
+            artifact_status_t::ARTIFACT_INTERNAL as u32,
+            "{:?}",
+            CStr::from_ptr(artifact_error_message(error))
+        );
+        let message = CStr::from_ptr(artifact_error_message(error)).to_str().expect("UTF-8");
+        assert_eq!(message.is_empty(), status == 0);
+        assert!(!message.contains(char::is_control), "{message:?}");
+        artifact_error_offset(error);
+        artifact_error_errno(error);
+        for index in 0..=artifact_error_missing_count(error) {
+            artifact_error_missing(error, index);
+        }
+        artifact_error_free(error);
+    }
+    status == 0
+}
+
+/// Calls a function whose last argument takes the error. Whether it was OK.
+#[macro_export]
+macro_rules! call {
+    ($function:ident($($argument:expr),* $(,)?)) => {{
+        let mut error = std::ptr::null_mut();
+        let status = $function($($argument,)* &mut error);
+        $crate::told(status, error)
+    }};
+}
+
+/// Looks at borrowed text.
+///
+/// # Safety
+///
+/// It is NULL or points at text.
+pub unsafe fn look(text: *const c_char) {
+    if !text.is_null() {
+        // SAFETY: as said.
+        unsafe { CStr::from_ptr(text) }.to_str().expect("UTF-8");
+    }
+}
+
+/// Looks at borrowed bytes.
+///
+/// # Safety
+///
+/// They are there.
+pub unsafe fn look_at(slice: artifact_slice_t) {
+    assert!(slice.len == 0 || !slice.data.is_null());
+    if slice.len > 0 {
+        // SAFETY: as said.
+        let bytes = unsafe { std::slice::from_raw_parts(slice.data, slice.len) };
+        std::hint::black_box(bytes.iter().fold(0u8, |sum, byte| sum ^ byte));
+    }
+}
+
+/// Reads a report and frees it.
+///
+/// # Safety
+///
+/// It is one, or NULL.
+pub unsafe fn read_report(report: *mut artifact_report_t) {
+    // SAFETY: as said; outs are of the types that the calls fill.
+    unsafe {
+        artifact_report_status(report);
+        artifact_report_kinds(report);
+        for index in 0..=artifact_report_count(report) {
+            let mut entry: artifact_report_entry_t = zeroed();
+            if call!(artifact_report_at(report, index, &mut entry)) {
+                for text in [entry.setting, entry.artifact_value, entry.engine_value, entry.sentence] {
+                    look(text);
+                }
+            }
+        }
+        artifact_report_free(report);
+    }
+}
+
+/// Reads everything that an artifact has, one past the end of each list too. At most 200 of a kind.
+///
+/// # Safety
+///
+/// It is one, or NULL.
+pub unsafe fn read_all(artifact: *const artifact_t) {
+    // SAFETY: as said; outs are of the types that the calls fill.
+    unsafe {
+        let upto = |count: usize| (0..=count).take(200);
+        look(artifact_producer(artifact));
+        look_at(artifact_producer_version(artifact));
+        artifact_file_len(artifact);
+        artifact_integrity(artifact);
+        artifact_main_module(artifact);
+        let (mut text, mut value, mut on) = (null(), 0, false);
+        if call!(artifact_target(artifact, &mut text)) {
+            look(text);
+        }
+        for map in 0..3 {
+            let mut count = 0;
+            call!(artifact_flag_count(artifact, map, &mut count));
+            for index in upto(count) {
+                let (mut flag, mut again): (artifact_flag_t, artifact_flag_t) = (zeroed(), zeroed());
+                if call!(artifact_flag_at(artifact, map, index, &mut flag)) {
+                    look(flag.name);
+                    look(flag.text);
+                    call!(artifact_flag(artifact, map, flag.name, &mut again));
+                }
+            }
+        }
+        for number in 0..12 {
+            call!(artifact_tunable(artifact, number, &mut value));
+            call!(artifact_feature(artifact, number, &mut on));
+        }
+        let mut count = 0;
+        call!(artifact_upvar_count(artifact, &mut count));
+        for index in upto(count) {
+            let mut upvar: artifact_upvar_t = zeroed();
+            call!(artifact_upvar_at(artifact, index, &mut upvar));
+            let passed = (0..upvar.artifact_upvars_len).map(|at| *upvar.artifact_upvars.add(at));
+            std::hint::black_box(passed.fold(0, |sum, module| sum ^ module));
+        }
+        read_types(artifact);
+        count = 0;
+        call!(artifact_attribute_count(artifact, &mut count));
+        for index in upto(count) {
+            let (mut name, mut bytes) = (null(), artifact_slice_t { data: null(), len: 0 });
+            if call!(artifact_attribute_at(artifact, index, &mut name, &mut bytes)) {
+                look(name);
+                look_at(bytes);
+                call!(artifact_attribute(artifact, name, &mut bytes));
+            }
+        }
+        for module in upto(artifact_module_count(artifact)) {
+            read_module(artifact, module);
+        }
+        let mut report = null_mut();
+        call!(artifact_verify(artifact, &mut report));
+        read_report(report);
+    }
+}
+
+unsafe fn read_types(artifact: *const artifact_t) {
+    // SAFETY: as read_all.
+    unsafe {
+        let upto = |count: usize| (0..=count).take(50);
+        let (mut funcs, mut modules, mut instances) = (0, 0, 0);
+        call!(artifact_type_counts(artifact, &mut funcs, &mut modules, &mut instances));
+        for index in upto(funcs) {
+            let mut ty: artifact_func_type_t = zeroed();
+            call!(artifact_func_type(artifact, index, &mut ty));
+            look_at(artifact_slice_t { data: ty.params, len: ty.params_len });
+            look_at(artifact_slice_t { data: ty.returns, len: ty.returns_len });
+        }
+        for index in upto(modules) {
+            let (mut imports, mut exports) = (0, 0);
+            call!(artifact_module_type(artifact, index, &mut imports, &mut exports));
+            for at in upto(imports) {
+                let (mut name, mut entity) = (null(), zeroed());
+                call!(artifact_module_import(artifact, index, at, &mut name, &mut entity));
+                look(name);
+            }
+        }
+        for index in upto(instances) {
+            let mut exports = 0;
+            call!(artifact_instance_type(artifact, index, &mut exports));
+            for at in upto(exports) {
+                let (mut name, mut entity) = (null(), zeroed());
+                call!(artifact_instance_export(artifact, index, at, &mut name, &mut entity));
+                look(name);
+            }
+        }
+    }
+}
+
+unsafe fn read_module(artifact: *const artifact_t, index: usize) {
+    // SAFETY: as read_all.
+    unsafe {
+        let upto = |count: usize| (0..=count).take(50);
+        let mut module: artifact_module_t = zeroed();
+        if !call!(artifact_module(artifact, index, &mut module)) {
+            return;
+        }
+        look_at(module.bytes);
+        let mut count = 0;
+        call!(artifact_section_count(artifact, index, &mut count));
+        for at in upto(count) {
+            let (mut section, mut again): (artifact_section_t, artifact_section_t) = (zeroed(), zeroed());
+            if call!(artifact_section_at(artifact, index, at, &mut section)) {
+                look(section.name);
+                look_at(section.bytes);
+                call!(artifact_section(artifact, index, section.name, &mut again));
+            }
+        }
+        count = 0;
+        call!(artifact_symbol_count(artifact, index, &mut count));
+        for at in upto(count) {
+            let (mut symbol, mut again): (artifact_symbol_t, artifact_symbol_t) = (zeroed(), zeroed());
+            if call!(artifact_symbol_at(artifact, index, at, &mut symbol)) {
+                look(symbol.name);
+                call!(artifact_symbol(artifact, index, symbol.name, &mut again));
+            }
+        }
+    }
+}
