@@ -1,5 +1,5 @@
-//! What the fuzz targets share: digests made anew, so that a changed file gets past them, and reading all of an artifact
-//! through the C interface.
+//! What the fuzz targets share: digests made anew, so that a changed file gets past them, and reading all of an
+//! artifact through the C interface.
 
 use std::ffi::{CStr, c_char};
 use std::mem::zeroed;

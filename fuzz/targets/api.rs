@@ -1,4 +1,5 @@
-//! A sequence of C calls, decoded from the input: handles in any order, NULL and numbers out of range among the arguments.
+//! A sequence of C calls, decoded from the input: handles in any order, NULL and numbers out of range among the
+//! arguments.
 #![no_main]
 
 #[path = "../../tests/common/elf.rs"]
