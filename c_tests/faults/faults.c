@@ -183,7 +183,7 @@ static bool trace_says(const char *word) {
 
 /* Whether the path holds the new file. It holds that whole, or the old one whole. */
 static bool is_new(const setting_t *setting, const char *what) {
-    const char *where = setting->link ? link_path : path;
+    const char *where = path; /* what the link leads to, where there is one */
     if (setting->fresh && access(where, F_OK) != 0) return false;
     artifact_open_options_t options = ARTIFACT_OPEN_OPTIONS_INIT;
     options.flags = ARTIFACT_OPEN_VERIFY;

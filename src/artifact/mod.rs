@@ -426,7 +426,8 @@ impl Artifact {
         if digest::chunks(&bytes) != trailer.root.chunks_digest {
             return Err(mismatch("attributes", at));
         }
-        Chunks::try_new(bytes, |bytes| trailer::attributes(bytes)).map_err(|error| error.at(at))
+        let critical = trailer.root.critical_chunks.get();
+        Chunks::try_new(bytes, |bytes| trailer::attributes(bytes, critical)).map_err(|error| error.at(at))
     }
 
     /// Does it fit this engine?

@@ -334,8 +334,9 @@ pub unsafe extern "C" fn artifact_serialize(
 /// the folder, the last step, fails, path holds the new file already. A process that is killed while saving may leave
 /// the temporary file, .NAME.RANDOM.tmp, which can be deleted when nobody saves there. A symbolic link is followed; one
 /// that leads nowhere is ARTIFACT_IO. The new file has the permission bits of the one that it replaces, or else those
-/// that the umask leaves; owner and group are the process's. options may be NULL. ARTIFACT_INVALID_ARGUMENT if path is
-/// a directory, device, FIFO or socket; ARTIFACT_IO.
+/// that the umask leaves; owner and group are the process's. options may be NULL. To be synced, the folder must be
+/// readable: otherwise nothing is saved. ARTIFACT_INVALID_ARGUMENT if path is a directory, device, FIFO or socket;
+/// ARTIFACT_IO.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_serialize_to_file(
     builder: *const artifact_builder_t,

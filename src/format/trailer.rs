@@ -274,15 +274,18 @@ pub struct Attribute<'a> {
 }
 
 /// The attributes among the chunks, in the order of the file. A chunk of another kind is skipped, unless it is critical.
+/// `critical` is how many critical ones the root record promises.
 ///
 /// # Errors
 ///
-/// UNSUPPORTED for an unknown critical chunk, by number; CORRUPT; NO_MEMORY.
-pub fn attributes(chunks: &[u8]) -> Result<Vec<Attribute<'_>>> {
+/// UNSUPPORTED for an unknown critical chunk, by number; CORRUPT; LIMIT; NO_MEMORY.
+pub fn attributes(chunks: &[u8], critical: u32) -> Result<Vec<Attribute<'_>>> {
     let mut found = Vec::new();
     let mut rest = chunks;
+    let mut seen = 0;
     while !rest.is_empty() {
         let chunk = Chunk::take(&mut rest)?;
+        seen += u32::from(chunk.critical); // a chunk takes 16 bytes, and all of them 64 MiB at most
         if chunk.kind != ATTRIBUTE {
             if chunk.critical {
                 let message =
@@ -305,6 +308,9 @@ pub fn attributes(chunks: &[u8]) -> Result<Vec<Attribute<'_>>> {
             return Err(Error::new(Status::Limit, message));
         }
         memory::push(&mut found, Attribute { name, value }, "the list of attributes")?;
+    }
+    if seen != critical {
+        return Err(corrupt(format!("trailer: expected {critical} critical chunks, found {seen}")));
     }
     Ok(found)
 }
@@ -342,23 +348,24 @@ mod tests {
         Chunk::put(&mut bytes, 77, false, [b"skipped", b"", b""]).unwrap();
         put_attribute(&mut bytes, "name", b"value").unwrap();
         assert_eq!(bytes.len() % 8, 0);
-        let found = attributes(&bytes).unwrap();
+        let found = attributes(&bytes, 0).unwrap();
         assert_eq!(found, [Attribute { name: "", value: b"" }, Attribute { name: "name", value: b"value" }]);
+        assert_eq!(attributes(&bytes, 1).unwrap_err().status(), Status::Corrupt, "fewer critical chunks than promised");
         let twice = bytes.repeat(2);
-        assert_eq!(attributes(&twice).unwrap_err().status(), Status::Corrupt);
+        assert_eq!(attributes(&twice, 0).unwrap_err().status(), Status::Corrupt);
 
         let mut critical = bytes.clone();
         Chunk::put(&mut critical, 77, true, [b"", b"", b""]).unwrap();
-        let error = attributes(&critical).unwrap_err();
+        let error = attributes(&critical, 1).unwrap_err();
         assert_eq!(error.status(), Status::Unsupported);
         assert!(error.message().contains("kind 77"), "{error}");
 
         for cut in 1..bytes.len() {
-            let whole = attributes(&bytes[..cut]);
+            let whole = attributes(&bytes[..cut], 0);
             assert!(whole.is_err() || whole.unwrap().len() < 2, "cut at {cut}");
         }
         let mut wrong = bytes.clone();
         wrong[8..16].copy_from_slice(&u64::MAX.to_le_bytes());
-        assert_eq!(attributes(&wrong).unwrap_err().status(), Status::Corrupt);
+        assert_eq!(attributes(&wrong, 0).unwrap_err().status(), Status::Corrupt);
     }
 }

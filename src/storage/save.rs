@@ -71,7 +71,11 @@ struct Target {
 
 fn target(path: &Path) -> Result<Target> {
     let failed = |error: io::Error| Error::io(format!("looking up {}", shown(path)), &error);
-    let is_link = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink());
+    let is_link = match fs::symlink_metadata(path) {
+        Ok(metadata) => metadata.is_symlink(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+        Err(error) => return Err(failed(error)),
+    };
     // Absolute, so that another thread's chdir can't part the temporary file from its target.
     let path = if is_link { fs::canonicalize(path) } else { std::path::absolute(path) }.map_err(failed)?;
     let mode = match fs::metadata(&path) {
