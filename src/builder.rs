@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::artifact::Artifact;
+use crate::artifact::{Artifact, sealed_rows};
 use crate::engine::{Engine, FlagMap};
 use crate::error::{Error, Result, Status, quote};
 use crate::format::Map;
@@ -20,7 +20,6 @@ use crate::memory;
 use crate::storage::{Mapping, Sync, replace, shown};
 use crate::trust::digest;
 use crate::trust::seal::{self, Body};
-use crate::trust::verify::sealed;
 
 /// An artifact being made. Borrows the modules that it is given for `'m`.
 #[derive(Debug)]
@@ -394,25 +393,19 @@ impl<'m> Builder<'m> {
 
     /// The body of an artifact that exists, behind which a trailer of its own may stand.
     fn with_copied(&self, artifact: &Artifact, use_them: impl FnOnce(&[&[u8]]) -> Result<()>) -> Result<()> {
-        if let Some(trailer) = artifact.trailer() {
-            // Damage must not get digests of its own.
-            sealed(artifact, trailer)?;
-        }
         let bytes = artifact.body()?;
-        let mut rows = Vec::new();
-        let mut end = 0;
-        if self.trailer {
-            for (index, place) in artifact.places()?.iter().enumerate() {
-                let whole = bytes.get(end..place.end() as usize).unwrap_or(&[]);
-                rows.push(row(place, artifact.module(index)?.align()?, &[whole]));
-                end = place.end() as usize;
-            }
-        }
+        let tail = (artifact.header_offset() - LINK_SIZE) as usize;
+        let rows = match artifact.trailer() {
+            // Damage must not get digests of its own.
+            Some(trailer) => sealed_rows(artifact, trailer)?.to_vec(),
+            None if self.trailer => rows_of(artifact, bytes)?,
+            None => Vec::new(),
+        };
         let body = Body {
             end: bytes.len() as u64,
             header_offset: artifact.header_offset(),
             metadata_offset: artifact.metadata_offset(),
-            tail: bytes.get(end..).unwrap_or(&[]),
+            tail: bytes.get(tail..).unwrap_or(&[]),
             rows: &rows,
         };
         self.with_trailer(&body, &mut vec![bytes], use_them)
@@ -437,6 +430,17 @@ impl<'m> Builder<'m> {
         all.push(&trailer);
         use_them(&all)
     }
+}
+
+/// The module table of an artifact that has none.
+fn rows_of(artifact: &Artifact, bytes: &[u8]) -> Result<Vec<Row>> {
+    let mut end = 0;
+    let rows = artifact.places()?.iter().enumerate().map(|(index, place)| {
+        let whole = bytes.get(end..place.end() as usize).unwrap_or(&[]);
+        end = place.end() as usize;
+        Ok(row(place, artifact.module(index)?.align()?, &[whole]))
+    });
+    rows.collect()
 }
 
 /// A module's row in the trailer's table; `pieces` are its link word, padding and ELF.

@@ -2,6 +2,7 @@
 //! bytes behind the last one; module bytes are mapped when somebody asks for them.
 
 mod open;
+mod verify;
 
 use std::os::fd::BorrowedFd;
 use std::path::Path;
@@ -23,9 +24,10 @@ use crate::memory;
 use crate::report::Report;
 use crate::storage::{Part, Region};
 use crate::trust::digest;
-use crate::trust::verify::verify;
 
 pub use open::{Trailer, mismatch};
+pub(crate) use verify::sealed_rows;
+use verify::verify;
 
 /// How to open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

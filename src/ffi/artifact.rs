@@ -108,7 +108,7 @@ pub unsafe extern "C" fn artifact_open_file(
             Artifact::open(path, engine, options).map_err(|error| match error.status() {
                 // Sentences about what an artifact was made for stand for themselves: programs compare them.
                 Status::WrongProducer | Status::WrongVersion | Status::Incompatible => error,
-                // These name the path already.
+                // Opening has named the path.
                 Status::Io | Status::InvalidArgument => error,
                 _ => error.within(shown(path)),
             })

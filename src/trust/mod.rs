@@ -1,6 +1,5 @@
-//! Whether an artifact's bytes can be relied on: digests over all of them, and verification. Hashes what it is given; reads
-//! and writes nothing.
+//! What vouches for an artifact's bytes: digests, and the trailer that a writer makes of them. Hashes what it is given; reads
+//! and writes nothing, and knows no opened artifact.
 
 pub mod digest;
 pub mod seal;
-pub mod verify;

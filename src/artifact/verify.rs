@@ -4,9 +4,7 @@
 use object::elf;
 use zerocopy::FromBytes;
 
-use super::digest;
-
-use crate::artifact::{Artifact, Trailer, mismatch};
+use super::{Artifact, Trailer, mismatch};
 use crate::engine::target::elf_machine;
 use crate::error::{Error, Result, Status, quote};
 use crate::format::Map;
@@ -18,6 +16,7 @@ use crate::format::trailer::{Row, START};
 use crate::format::types::EntityType;
 use crate::memory;
 use crate::report::{Finding, Kind, Report};
+use crate::trust::digest;
 
 /// Verifies every digest, link, bound and table of an artifact.
 ///
@@ -27,7 +26,7 @@ use crate::report::{Finding, Kind, Report};
 pub fn verify(artifact: &Artifact) -> Result<Report> {
     let mut report = Report::default();
     if let Some(trailer) = artifact.trailer() {
-        sealed(artifact, trailer)?;
+        sealed_rows(artifact, trailer)?;
     }
     let metadata = artifact.metadata()?;
     let mut previous: Option<&Place> = None;
@@ -52,12 +51,12 @@ pub fn verify(artifact: &Artifact) -> Result<Report> {
 }
 
 /// Checks every byte of a file with a trailer: the digests that opening leaves alone, what lies between the parts, and that
-/// table and links say the same.
+/// table and links say the same. Gives the module table, which then holds.
 ///
 /// # Errors
 ///
 /// DIGEST_MISMATCH or CORRUPT, with the place.
-pub fn sealed(artifact: &Artifact, trailer: &Trailer) -> Result<()> {
+pub fn sealed_rows<'a>(artifact: &'a Artifact, trailer: &Trailer) -> Result<&'a [Row]> {
     let bytes = artifact.bytes()?;
     let base = artifact.base();
     let part = |start: u64, end: u64| bytes.get(start as usize..end as usize).unwrap_or(&[]);
@@ -96,7 +95,7 @@ pub fn sealed(artifact: &Artifact, trailer: &Trailer) -> Result<()> {
         }
         position = place.end();
     }
-    Ok(())
+    Ok(rows)
 }
 
 fn oddity(kind: Kind, setting: impl Into<String>, sentence: String) -> Finding {
