@@ -1,0 +1,146 @@
+//! Where everything goes in the file: modules, links and gaps, what follows the terminator, the trailer. Nothing is copied; what
+//! comes out is slices.
+
+use super::{Builder, Content, Parts, Stored};
+use crate::artifact::{Artifact, sealed_rows};
+use crate::engine::FlagMap;
+use crate::error::{Error, Result, Status};
+use crate::format::body::{Head, LINK_SIZE, Place, TERMINATOR, link};
+use crate::format::flags::Flag;
+use crate::format::metadata::Fields;
+use crate::format::trailer::{Row, put_attribute};
+use crate::trust::digest;
+use crate::trust::seal::{self, Body};
+
+impl Builder<'_> {
+    /// Lays the artifact out as slices of what is there already, and a few small pieces in between.
+    pub(super) fn with_pieces(&self, use_them: impl FnOnce(&[&[u8]]) -> Result<()>) -> Result<()> {
+        let parts = match &self.content {
+            Content::Copy(artifact) => return self.with_copied(artifact, use_them),
+            Content::New(parts) => parts,
+        };
+        let too_large = || Error::new(Status::Limit, "artifact: expected less than 2^64 bytes, found more");
+        let Some((first, others)) = parts.modules.split_first() else {
+            let message = "builder: expected at least one module, found none";
+            return Err(Error::new(Status::InvalidArgument, message));
+        };
+        // First where everything goes, then the slices: they borrow the link words.
+        let mut links = Vec::new();
+        let mut places = vec![Place { offset: 0, len: first.len() }];
+        let mut position = first.len();
+        for module in others {
+            let offset = link(position, module.image.align).ok_or_else(too_large)?;
+            links.push(offset.to_le_bytes());
+            places.push(Place { offset, len: module.len() });
+            position = offset.checked_add(module.len()).ok_or_else(too_large)?;
+        }
+        let mut tail = TERMINATOR.to_le_bytes().to_vec();
+        let metadata_offset = position + parts.encode_tail(&mut tail)? as u64;
+
+        // Gaps are shorter than an alignment, which is at most 2 MiB. Zeros that are only read take no memory.
+        let gap = parts.modules.iter().map(|module| module.image.align).max().unwrap_or(0);
+        let zeros = vec![0; gap as usize];
+        let mut pieces = Vec::new();
+        let mut rows = Vec::new();
+        let mut end = 0;
+        for (index, (module, place)) in parts.modules.iter().zip(&places).enumerate() {
+            let start = pieces.len();
+            if let Some(link) = index.checked_sub(1).and_then(|before| links.get(before)) {
+                pieces.push(link.as_slice());
+                pieces.extend(zeros.get(..(place.offset - end - LINK_SIZE) as usize));
+            }
+            push_module(&mut pieces, module);
+            if self.trailer {
+                rows.push(row(place, module.image.align, pieces.get(start..).unwrap_or(&[])));
+            }
+            end = place.end();
+        }
+        pieces.push(&tail);
+        let header_offset = position + LINK_SIZE;
+        let body = Body { end: position + tail.len() as u64, header_offset, metadata_offset, tail: &tail, rows: &rows };
+        self.with_trailer(&body, &mut pieces, use_them)
+    }
+
+    /// The body of an artifact that exists, behind which a trailer of its own may stand.
+    fn with_copied(&self, artifact: &Artifact, use_them: impl FnOnce(&[&[u8]]) -> Result<()>) -> Result<()> {
+        let bytes = artifact.body()?;
+        let tail = (artifact.header_offset() - LINK_SIZE) as usize;
+        let rows = match artifact.trailer() {
+            // Damage must not get digests of its own.
+            Some(trailer) => sealed_rows(artifact, trailer)?.to_vec(),
+            None if self.trailer => rows_of(artifact, bytes)?,
+            None => Vec::new(),
+        };
+        let body = Body {
+            end: bytes.len() as u64,
+            header_offset: artifact.header_offset(),
+            metadata_offset: artifact.metadata_offset(),
+            tail: bytes.get(tail..).unwrap_or(&[]),
+            rows: &rows,
+        };
+        self.with_trailer(&body, &mut vec![bytes], use_them)
+    }
+
+    fn with_trailer(
+        &self,
+        body: &Body<'_>,
+        pieces: &mut Vec<&[u8]>,
+        use_them: impl FnOnce(&[&[u8]]) -> Result<()>,
+    ) -> Result<()> {
+        if !self.trailer {
+            return use_them(pieces);
+        }
+        let mut chunks = Vec::new();
+        for (name, value) in &self.attributes {
+            put_attribute(&mut chunks, name, value)?;
+        }
+        let root = seal::root(body, &chunks, 0);
+        let trailer = seal::trailer(body, &chunks, &root, &[])?;
+        let mut all = std::mem::take(pieces);
+        all.push(&trailer);
+        use_them(&all)
+    }
+}
+
+impl Parts<'_> {
+    /// Appends HEADER, version and Metadata, and says how long `out` was before Metadata.
+    fn encode_tail(&self, out: &mut Vec<u8>) -> Result<usize> {
+        let engine = &self.engine;
+        Head::encode(engine.producer(), engine.version().as_bytes(), out)?;
+        let metadata = out.len();
+        let flags = |map| -> Vec<(&str, Flag<&str>)> {
+            engine.flags(map).iter().map(|(name, flag)| (name.as_str(), flag.borrowed())).collect()
+        };
+        Fields {
+            target: engine.target(),
+            shared_flags: &flags(FlagMap::Shared),
+            isa_flags: &flags(FlagMap::Isa),
+            tunables: &engine.tunables,
+            features: &engine.features,
+            upvars: &self.upvars,
+            types: &self.types,
+        }
+        .encode(out)?;
+        Ok(metadata)
+    }
+}
+
+fn push_module<'p>(pieces: &mut Vec<&'p [u8]>, module: &'p Stored<'_>) {
+    pieces.extend([module.image.head.as_slice(), module.body(), module.image.tail.as_slice()]);
+}
+
+/// The module table of an artifact that has none.
+fn rows_of(artifact: &Artifact, bytes: &[u8]) -> Result<Vec<Row>> {
+    let mut end = 0;
+    let rows = artifact.places()?.iter().enumerate().map(|(index, place)| {
+        let whole = bytes.get(end..place.end() as usize).unwrap_or(&[]);
+        end = place.end() as usize;
+        Ok(row(place, artifact.module(index)?.align()?, &[whole]))
+    });
+    rows.collect()
+}
+
+/// A module's row in the trailer's table; `pieces` are its link word, padding and ELF.
+fn row(place: &Place, align: u64, pieces: &[&[u8]]) -> Row {
+    Row { offset: place.offset.into(), len: place.len.into(), align: align.into(), digest: digest::module(pieces) }
+}
