@@ -46,7 +46,16 @@ impl Engine {
     /// 32 bytes over everything that a check compares, for cache keys.
     #[must_use]
     pub fn fingerprint(&self) -> [u8; 32] {
-        let Engine { producer, version, target, shared_flags: _, isa_flags: _, tunables, features } = self;
+        let Engine {
+            producer,
+            version,
+            target,
+            shared_flags: _, // below, by their map
+            isa_flags: _,
+            tunables,
+            features,
+            trusted: _, // who may have signed it, which is no matter of fitting
+        } = self;
         let mut hasher = Hasher(blake3::Hasher::new_derive_key(CONTEXT));
         hasher.text(producer);
         match version {
@@ -120,6 +129,7 @@ impl Engine {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::trust::keys::PrivateKey;
 
     #[test]
     fn only_what_is_compared_counts() {
@@ -130,6 +140,7 @@ mod tests {
             engine.fingerprint() != base.fingerprint()
         };
         assert!(!changed(|_| ()));
+        assert!(!changed(|e| e.trust(PrivateKey::generate().unwrap().public())));
         assert!(!changed(|e| e.tunables.dynamic_memory_growth_reserve = 1));
         assert!(!changed(|e| e.tunables.generate_address_map = true));
         assert!(!changed(|e| e.set_flag(FlagMap::Isa, "avx9", Flag::Bool(false)).unwrap()));

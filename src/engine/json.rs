@@ -6,6 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::{Engine, FlagMap, FlagTable, VersionRule};
 use crate::error::{Error, Result, Status, quote};
 use crate::format::flags::{Features, Flag, Tunables};
+use crate::trust::keys::PublicKey;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -19,6 +20,9 @@ struct Document {
     isa_flags: FlagTable,
     tunables: Tunables,
     features: Features,
+    /// Hexadecimal. Not there where there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    trusted_keys: Vec<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -58,17 +62,19 @@ impl Engine {
     ///
     /// INTERNAL only.
     pub fn to_json(&self) -> Result<String> {
-        let Engine { producer, version, target, shared_flags, isa_flags, tunables, features } = self.clone();
+        let Engine { producer, version, target, shared_flags, isa_flags, tunables, features, trusted } = self.clone();
         let version = match version {
             VersionRule::Library => Version::Library(true),
             VersionRule::Custom(version) => Version::Custom(version),
             VersionRule::None => Version::None(true),
         };
-        let document = Document { producer, version, target, shared_flags, isa_flags, tunables, features };
+        let trusted_keys = trusted.iter().map(PublicKey::to_string).collect();
+        let document =
+            Document { producer, version, target, shared_flags, isa_flags, tunables, features, trusted_keys };
         serde_json::to_string_pretty(&document).map_err(|error| Error::new(Status::Internal, error.to_string()))
     }
 
-    /// The engine that this JSON describes. Every key is needed, and no other is known.
+    /// The engine that this JSON describes. Every key is needed, but for `trusted_keys`, and no other is known.
     ///
     /// # Errors
     ///
@@ -87,7 +93,8 @@ impl Engine {
             return Err(refused("expected objects for the engine, its tunables and its features, found another value"));
         }
         let document: Document = serde_json::from_str(json).map_err(wrong)?;
-        let Document { producer, version, target, shared_flags, isa_flags, tunables, features } = document;
+        let Document { producer, version, target, shared_flags, isa_flags, tunables, features, trusted_keys } =
+            document;
         let mut engine = Engine { tunables, features, ..Engine::new() };
         engine.set_producer(&producer)?;
         engine.set_target(&target)?;
@@ -104,6 +111,9 @@ impl Engine {
                 engine.set_flag(map, &name, flag)?;
             }
         }
+        for key in trusted_keys {
+            engine.trust(key.parse().map_err(|error: Error| refused(error.message()))?);
+        }
         Ok(engine)
     }
 }
@@ -118,7 +128,13 @@ mod tests {
         custom.set_version_rule(VersionRule::Custom("my \"own\" 1".into())).unwrap();
         let mut none = Engine::wasmtime();
         none.set_version_rule(VersionRule::None).unwrap();
-        for engine in [Engine::new(), custom, none] {
+        let mut trusting = Engine::new();
+        for byte in [3, 1] {
+            trusting.trust(PublicKey::from_bytes(&[byte; 32]).unwrap());
+        }
+        assert!(trusting.to_json().unwrap().contains("trusted_keys"));
+        assert!(!none.to_json().unwrap().contains("trusted_keys"));
+        for engine in [Engine::new(), custom, none, trusting] {
             assert_eq!(Engine::from_json(&engine.to_json().unwrap()).unwrap(), engine);
         }
     }
@@ -136,6 +152,8 @@ mod tests {
             "[]".to_owned(),
             json.replacen("\"features\": {", "\"features\": [false], \"x\": {", 1),
             "[".repeat(100_000),
+            json.replacen("\"target\"", "\"trusted_keys\": [\"abc\"], \"target\"", 1),
+            json.replacen("\"target\"", &format!("\"trusted_keys\": [\"{}\"], \"target\"", "é".repeat(32)), 1),
         ];
         for text in bad {
             let error = Engine::from_json(&text).unwrap_err();

@@ -1,4 +1,5 @@
-//! What a host compiles with, or would have: target, flags, tunables, features, producer and version rule.
+//! What a host compiles with, or would have: target, flags, tunables, features, producer and version rule; and whose signatures
+//! it believes.
 //!
 //! Data and the rules for changing it. Comparing an engine with an artifact is `compat`'s; finding out what this very CPU
 //! can do is `cpu`'s.
@@ -14,6 +15,7 @@ use std::collections::BTreeMap;
 use crate::error::{Error, Result, Status, quote};
 use crate::format::body::{check_producer, check_version};
 use crate::format::flags::{Features, Flag, Tunables};
+use crate::trust::keys::PublicKey;
 
 /// The producer that an engine starts with.
 pub const DEFAULT_PRODUCER: &str = "artifact";
@@ -84,6 +86,8 @@ pub struct Engine {
     pub tunables: Tunables,
     /// Wasm proposals.
     pub features: Features,
+    /// Whose signatures are believed, in the order of their bytes.
+    trusted: Vec<PublicKey>,
 }
 
 impl Engine {
@@ -98,6 +102,7 @@ impl Engine {
             isa_flags: FlagTable::new(),
             tunables: Tunables::default(),
             features: Features::default(),
+            trusted: Vec::new(),
         }
     }
 
@@ -204,6 +209,19 @@ impl Engine {
             Some(_) => Ok(()),
             None => Err(no_flag(name)),
         }
+    }
+
+    /// Believes what this key signs, and from then on nothing that no trusted key has signed.
+    pub fn trust(&mut self, key: PublicKey) {
+        if let Err(place) = self.trusted.binary_search_by_key(&key.bytes(), PublicKey::bytes) {
+            self.trusted.insert(place, key);
+        }
+    }
+
+    /// Whose signatures are believed, in the order of their bytes. Without any, artifacts need none.
+    #[must_use]
+    pub fn trusted_keys(&self) -> &[PublicKey] {
+        &self.trusted
     }
 
     fn flags_mut(&mut self, map: FlagMap) -> &mut FlagTable {

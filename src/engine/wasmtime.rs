@@ -95,5 +95,6 @@ pub fn engine(target: &str) -> Engine {
             simd: true,
             ..Features::default()
         },
+        trusted: Vec::new(),
     }
 }

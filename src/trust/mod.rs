@@ -1,5 +1,6 @@
-//! What vouches for an artifact's bytes: digests, and the trailer that a writer makes of them. Hashes what it is given; reads
+//! What vouches for an artifact's bytes: digests, signatures, and the trailer that a writer makes of them. Hashes what it is given; reads
 //! and writes nothing, and knows no opened artifact.
 
 pub mod digest;
+pub mod keys;
 pub mod seal;

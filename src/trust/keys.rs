@@ -1,0 +1,310 @@
+//! Ed25519 keys and signatures (RFC 8032) over root records. Keys are read and written as openssl does: PEM around PKCS#8 and
+//! SubjectPublicKeyInfo (RFC 8410).
+//!
+//! Verification is strict: a signature has one form only, and keys of small order, under which a signature of one thing may be
+//! one of another, are refused.
+
+use std::fmt;
+use std::str::FromStr;
+
+use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
+use ed25519_dalek::pkcs8::{DecodePrivateKey, DecodePublicKey, EncodePrivateKey, EncodePublicKey, KeypairBytes};
+use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
+use zerocopy::IntoBytes;
+
+use crate::error::{Error, Result, Status};
+use crate::format::trailer::{ROOT_SIZE, Root, Signature};
+
+/// What stands before the root record where it is signed, with its NUL, so that nothing else signed with the same key passes
+/// for one.
+pub const CONTEXT: &[u8; 24] = b"libartifact signature 1\0";
+
+/// Longest PEM text that is looked at: a key takes two hundred bytes.
+const MAX_PEM: usize = 16 << 10;
+
+fn wrong(what: &str, why: impl fmt::Display) -> Error {
+    Error::new(Status::InvalidArgument, format!("{what}: {why}"))
+}
+
+/// What a signature is over.
+fn message(root: &Root) -> [u8; CONTEXT.len() + ROOT_SIZE as usize] {
+    let mut message = [0; CONTEXT.len() + ROOT_SIZE as usize];
+    let (context, record) = message.split_at_mut(CONTEXT.len());
+    context.copy_from_slice(CONTEXT);
+    record.copy_from_slice(root.as_bytes());
+    message
+}
+
+/// A key that signs. Wiped from memory when it is dropped.
+pub struct PrivateKey(SigningKey);
+
+impl fmt::Debug for PrivateKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PrivateKey(of {})", self.public())
+    }
+}
+
+impl PrivateKey {
+    const WHAT: &'static str = "private key";
+
+    /// A new key from the operating system's random numbers.
+    ///
+    /// # Errors
+    ///
+    /// IO if it has none to give.
+    pub fn generate() -> Result<PrivateKey> {
+        let mut seed = zeroize::Zeroizing::new([0; 32]);
+        getrandom::fill(seed.as_mut()).map_err(|error| {
+            let cause =
+                error.raw_os_error().map_or(std::io::ErrorKind::Other.into(), std::io::Error::from_raw_os_error);
+            Error::io("asking for random numbers", &cause)
+        })?;
+        Ok(PrivateKey(SigningKey::from_bytes(&seed)))
+    }
+
+    /// The key in PKCS#8 PEM, as `openssl genpkey -algorithm ed25519` writes it.
+    ///
+    /// # Errors
+    ///
+    /// INVALID_ARGUMENT if it is none, encrypted, or of another algorithm.
+    pub fn from_pem(pem: &str) -> Result<PrivateKey> {
+        const EXPECTED: &str = "expected an unencrypted Ed25519 key as PKCS#8 PEM (BEGIN PRIVATE KEY)";
+        if pem.len() > MAX_PEM {
+            return Err(wrong(PrivateKey::WHAT, format_args!("{EXPECTED}, found {} bytes", pem.len())));
+        }
+        let key = SigningKey::from_pkcs8_pem(pem.trim_start());
+        key.map(PrivateKey).map_err(|error| wrong(PrivateKey::WHAT, format_args!("{EXPECTED}: {error}")))
+    }
+
+    /// The key in PKCS#8 PEM; wiped when it is dropped.
+    ///
+    /// # Errors
+    ///
+    /// INTERNAL only.
+    pub fn to_pem(&self) -> Result<zeroize::Zeroizing<String>> {
+        // Without the public key: openssl 3.0 doesn't read the second version of PKCS#8, which has it.
+        let key = KeypairBytes { secret_key: self.0.to_bytes(), public_key: None };
+        key.to_pkcs8_pem(LineEnding::LF).map_err(|error| Error::new(Status::Internal, error.to_string()))
+    }
+
+    /// The key that verifies what this one signs.
+    #[must_use]
+    pub fn public(&self) -> PublicKey {
+        PublicKey(self.0.verifying_key())
+    }
+
+    /// Its signature of a root record. The same each time.
+    #[must_use]
+    pub fn sign(&self, root: &Root) -> Signature {
+        Signature { key: self.public().bytes(), bytes: self.0.sign(&message(root)).to_bytes() }
+    }
+}
+
+/// A key that verifies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicKey(VerifyingKey);
+
+impl PublicKey {
+    const WHAT: &'static str = "public key";
+
+    /// The key with these 32 bytes.
+    ///
+    /// # Errors
+    ///
+    /// INVALID_ARGUMENT if they are no point of the curve, or one of small order.
+    pub fn from_bytes(bytes: &[u8; 32]) -> Result<PublicKey> {
+        let key = VerifyingKey::from_bytes(bytes)
+            .map_err(|_| wrong(PublicKey::WHAT, "expected 32 bytes of an Ed25519 key, found others"))?;
+        PublicKey::strong(key)
+    }
+
+    /// The key in PEM, as `openssl pkey -pubout` writes it.
+    ///
+    /// # Errors
+    ///
+    /// INVALID_ARGUMENT if it is none or of another algorithm; as [`PublicKey::from_bytes`].
+    pub fn from_pem(pem: &str) -> Result<PublicKey> {
+        const EXPECTED: &str = "expected an Ed25519 key as PEM (BEGIN PUBLIC KEY)";
+        if pem.len() > MAX_PEM {
+            return Err(wrong(PublicKey::WHAT, format_args!("{EXPECTED}, found {} bytes", pem.len())));
+        }
+        let key = VerifyingKey::from_public_key_pem(pem.trim_start());
+        key.map_err(|error| wrong(PublicKey::WHAT, format_args!("{EXPECTED}: {error}"))).and_then(PublicKey::strong)
+    }
+
+    fn strong(key: VerifyingKey) -> Result<PublicKey> {
+        if key.is_weak() {
+            return Err(wrong(PublicKey::WHAT, "expected a key of full order, found one of small order"));
+        }
+        Ok(PublicKey(key))
+    }
+
+    /// The key in PEM.
+    ///
+    /// # Errors
+    ///
+    /// INTERNAL only.
+    pub fn to_pem(&self) -> Result<String> {
+        self.0.to_public_key_pem(LineEnding::LF).map_err(|error| Error::new(Status::Internal, error.to_string()))
+    }
+
+    /// Its 32 bytes.
+    #[must_use]
+    pub fn bytes(&self) -> [u8; 32] {
+        self.0.to_bytes()
+    }
+
+    /// Whether a signature is this key's, of this root record.
+    #[must_use]
+    pub fn verifies(&self, root: &Root, signature: &Signature) -> bool {
+        let bytes = ed25519_dalek::Signature::from_bytes(&signature.bytes);
+        self.0.verify_strict(&message(root), &bytes).is_ok()
+    }
+}
+
+/// Hexadecimal.
+impl fmt::Display for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.bytes().iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// The reverse of [`fmt::Display`].
+impl FromStr for PublicKey {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<PublicKey> {
+        let expected = || wrong(PublicKey::WHAT, "expected 64 hexadecimal digits, found other text");
+        let (pairs, []) = text.as_bytes().as_chunks::<2>() else { return Err(expected()) };
+        let byte = |pair: &[u8; 2]| {
+            let digit = |digit: u8| char::from(digit).to_digit(16).map(|digit| digit as u8); // below 16
+            Some(digit(pair[0])? << 4 | digit(pair[1])?)
+        };
+        let bytes: Option<Vec<u8>> = pairs.iter().map(byte).collect();
+        let bytes = bytes.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok()).ok_or_else(expected)?;
+        PublicKey::from_bytes(&bytes)
+    }
+}
+
+/// The first of the trusted keys that has signed a root record.
+///
+/// # Errors
+///
+/// UNTRUSTED if none has: there is no signature, only others', or one that doesn't match.
+pub fn signer<'k>(trusted: &'k [PublicKey], root: &Root, signatures: &[Signature]) -> Result<&'k PublicKey> {
+    let mut claimed = false;
+    for signature in signatures {
+        // Decoding of keys is paid once, when one is trusted.
+        let Some(key) = trusted.iter().find(|key| key.0.as_bytes() == &signature.key) else { continue };
+        if key.verifies(root, signature) {
+            return Ok(key);
+        }
+        claimed = true;
+    }
+    let found = match (claimed, signatures.len()) {
+        (true, _) => "one in its name that doesn't match".to_owned(),
+        (false, 0) => "none".to_owned(),
+        (false, 1) => "another's".to_owned(),
+        (false, count) => format!("{count} of others"),
+    };
+    Err(Error::new(Status::Untrusted, format!("signature: expected one of a trusted key, found {found}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use zerocopy::FromZeros;
+
+    use super::*;
+
+    fn key(seed: u8) -> PrivateKey {
+        PrivateKey(SigningKey::from_bytes(&[seed; 32]))
+    }
+
+    #[test]
+    fn only_the_signer_of_this_record_is_found() {
+        let (a, b) = (key(1), key(2));
+        let root = Root::new_zeroed();
+        let other = Root { modules: 1.into(), ..root };
+        let trusted = [a.public(), b.public()];
+        assert_eq!(signer(&trusted, &root, &[a.sign(&root)]).unwrap(), &a.public());
+        assert_eq!(signer(&trusted, &root, &[key(3).sign(&root), b.sign(&root)]).unwrap(), &b.public());
+        // A wrong signature in a trusted key's name doesn't spoil a right one.
+        assert_eq!(signer(&trusted, &root, &[a.sign(&other), b.sign(&root)]).unwrap(), &b.public());
+        let renamed = Signature { key: a.public().bytes(), ..b.sign(&root) };
+        let cases = [
+            (vec![], "none"),
+            (vec![key(3).sign(&root)], "another's"),
+            (vec![key(3).sign(&root), key(4).sign(&root)], "2 of others"),
+            (vec![a.sign(&other)], "doesn't match"),
+            (vec![renamed], "doesn't match"),
+        ];
+        for (signatures, words) in cases {
+            let error = signer(&trusted, &root, &signatures).unwrap_err();
+            assert_eq!(error.status(), Status::Untrusted);
+            assert!(error.message().ends_with(words), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_signature_has_one_form_and_every_bit_counts() {
+        let (key, root) = (key(7), Root::new_zeroed());
+        let good = key.sign(&root);
+        assert!(key.public().verifies(&root, &good));
+        for bit in 0..512 {
+            let mut bad = good;
+            bad.bytes[bit / 8] ^= 1 << (bit % 8);
+            assert!(!key.public().verifies(&root, &bad), "bit {bit}");
+        }
+        // S + L verifies under the equation alone (RFC 8032, 5.1.7).
+        const L: [u8; 32] = [
+            0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14, 0, 0, 0, 0,
+            0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,
+        ];
+        let mut other = good;
+        let mut carry = 0;
+        for (byte, add) in other.bytes[32..].iter_mut().zip(L) {
+            let sum = u16::from(*byte) + u16::from(add) + carry;
+            (*byte, carry) = (sum as u8, sum >> 8);
+        }
+        assert_eq!(carry, 0);
+        assert!(!key.public().verifies(&root, &other));
+    }
+
+    #[test]
+    fn keys_of_small_order_are_refused() {
+        let mut identity = [0; 32];
+        identity[0] = 1;
+        for bytes in [identity, [0; 32]] {
+            let error = PublicKey::from_bytes(&bytes).unwrap_err();
+            assert!(error.message().contains("small order"), "{error}");
+        }
+        assert!(PublicKey::from_bytes(&[2; 32]).is_err(), "no point of the curve");
+    }
+
+    #[test]
+    fn pem_there_and_back() {
+        let key = PrivateKey::generate().unwrap();
+        assert_ne!(key.public(), PrivateKey::generate().unwrap().public());
+        let again = PrivateKey::from_pem(&key.to_pem().unwrap()).unwrap();
+        assert_eq!(again.public(), key.public());
+        assert_eq!(PublicKey::from_pem(&key.public().to_pem().unwrap()).unwrap(), key.public());
+        assert_eq!(PublicKey::from_bytes(&key.public().bytes()).unwrap(), key.public());
+        let long = "-".repeat(MAX_PEM + 1);
+        for pem in
+            ["", "-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----\n", &key.public().to_pem().unwrap(), &long]
+        {
+            assert_eq!(PrivateKey::from_pem(pem).unwrap_err().status(), Status::InvalidArgument);
+        }
+        assert_eq!(PublicKey::from_pem(&key.to_pem().unwrap()).unwrap_err().status(), Status::InvalidArgument);
+        assert!(!format!("{key:?}").contains(&*key.to_pem().unwrap()));
+    }
+
+    /// RFC 8032, 7.1, test 1, with the seed as RFC 8410 wraps it.
+    #[test]
+    fn known_key() {
+        let pem = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g\n-----END PRIVATE KEY-----\n";
+        let key = PrivateKey::from_pem(pem).unwrap();
+        assert_eq!(key.public().to_string(), "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a");
+        assert_eq!(&*key.to_pem().unwrap(), pem);
+    }
+}
