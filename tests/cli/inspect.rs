@@ -1,0 +1,162 @@
+//! `artifact inspect`.
+
+use artifact::engine::Engine;
+
+use crate::json::Json;
+use crate::support::{Folder, facts, fixture, fixtures, garbled, genuine, patched, run, run_with};
+
+/// What `inspect --json` has to print, from what the second parser found.
+fn expected(name: &str) -> Json {
+    let facts = facts(name);
+    let pick = |from: &Json, keys: &[(&str, &str)]| {
+        Json::Map(keys.iter().map(|(ours, theirs)| ((*ours).to_owned(), from.get(theirs).clone())).collect())
+    };
+    let module = |elf: &Json| {
+        let keys = [("offset", "offset"), ("len", "len"), ("align", "max_section_align"), ("machine", "e_machine")];
+        let Json::Map(mut module) = pick(elf, &keys) else { unreachable!() };
+        module.push(("endian".into(), elf.get("endian").clone()));
+        module.push(("type".into(), elf.get("e_type").clone()));
+        let keys = ["name", "offset", "size", "align", "type", "flags"].map(|key| (key, key));
+        let sections = elf.get("sections").list().iter().map(|section| pick(section, &keys)).collect();
+        module.push(("sections".into(), Json::List(sections)));
+        Json::Map(module)
+    };
+    let modules: Vec<Json> = facts.get("elves").list().iter().map(module).collect();
+    let tables = ["wasm_signatures", "module_signatures", "instance_signatures"];
+    let types = tables.map(|table| (table.to_owned(), facts.get("types").get(table).get("elems").clone()));
+    let same = |key: &str| (key.to_owned(), facts.get(key).clone());
+    Json::Map(vec![
+        same("file_len"),
+        ("producer".into(), Json::Text("wasmtime".into())),
+        same("version"),
+        same("target"),
+        ("main".into(), Json::number(modules.len() - 1)),
+        ("modules".into(), Json::List(modules)),
+        same("header_offset"),
+        same("metadata_offset"),
+        same("shared_flags"),
+        same("isa_flags"),
+        same("tunables"),
+        same("features"),
+        same("module_upvars"),
+        ("types".into(), Json::Map(types.into())),
+        ("trailer".into(), Json::Null),
+    ])
+}
+
+#[test]
+fn prints_what_a_second_parser_found() {
+    for name in fixtures() {
+        let ran = run(&["inspect", "--json", &fixture(&format!("{name}.cwasm"))]).expect(0);
+        assert_eq!(ran.err, "", "{name}");
+        let (found, expected) = (ran.json(), expected(&name));
+        for key in expected.keys() {
+            assert_eq!(found.get(key), expected.get(key), "{name}: {key}");
+        }
+        let order = "file_len producer version target modules main header_offset metadata_offset shared_flags isa_flags \
+                     tunables features module_upvars types trailer";
+        assert_eq!(found.keys().join(" "), order);
+    }
+}
+
+#[test]
+fn prints_v128_exactly() {
+    let ran = run(&["inspect", "--json", &fixture("ml_types.cwasm")]).expect(0);
+    assert!(ran.out().contains("\"V128Const\": 171653549535673402679019659085567242768\n"));
+}
+
+#[test]
+fn reads_standard_input() {
+    let named = run(&["inspect", "--json", &fixture("types.cwasm")]).expect(0);
+    let piped = run_with(&["inspect", "--json", "-"], &genuine("types")).expect(0);
+    assert_eq!(named.out(), piped.out());
+}
+
+#[test]
+fn has_words_for_people() {
+    let file = fixture("ml_types.cwasm");
+    let ran = run(&["inspect", &file]).expect(0);
+    for line in [
+        &format!("{file}: artifact of 16208 bytes (15.8 KiB)"),
+        "  producer   wasmtime",
+        "  version    0.33.0",
+        "  target     x86_64-unknown-linux-gnu",
+        "module 1, the main one",
+        "  ELF        relocatable, x86-64, little-endian",
+        "  place      at 12288, 1808 bytes (1.8 KiB), aligned to 4096 bytes (4 KiB)",
+        "  .text                          4096       4096   4096  PROGBITS   AX",
+        "  opt_level                              speed",
+        "  static_memory_bound                    65536 pages, 4294967296 bytes (4 GiB)",
+        "  function 0: (i32) -> (i64)",
+        "    export \"vc\": global v128, starts as 0x8123456789abcdeffedcba9876543210",
+        "  integrity  none",
+    ] {
+        assert!(ran.out().lines().any(|found| found == line), "{line:?} is not in\n{}", ran.out());
+    }
+    let upvars = run(&["inspect", &fixture("ml_upvars1.cwasm")]).expect(0);
+    assert!(upvars.out().contains("\n  upvar 0: module 1, passes on modules 0\n"));
+}
+
+#[test]
+fn keeps_order_and_duplicates_of_the_file() {
+    let folder = Folder::new();
+    // Unsorted names, one of them twice.
+    let bytes = patched(patched(genuine("addfib"), b"has_bmi2", b"has_bmi1"), b"has_avx2", b"has_zzz2");
+    let ran = run(&["inspect", "--json", &folder.file("a", bytes)]).expect(0);
+    let flags = ran.json().get("isa_flags").clone();
+    let names = flags.keys();
+    assert_eq!(names[..2], ["has_avx", "has_zzz2"]);
+    assert_eq!(names.iter().filter(|name| **name == "has_bmi1").count(), 2);
+    assert_eq!(names.len(), 15);
+}
+
+#[test]
+fn goes_as_far_as_a_foreign_file_decodes() {
+    let folder = Folder::new();
+    let other = folder.file("other", patched(genuine("addfib"), b"\x060.33.0", b"\x069.99.9"));
+    let found = run(&["inspect", "--json", &other]).expect(0).json();
+    assert_eq!(found.get("version").text(), "9.99.9");
+    assert_eq!(found.get("target").text(), "x86_64-unknown-linux-gnu");
+
+    let unknown = folder.file("unknown", garbled(b"9.99.9"));
+    let ran = run(&["inspect", "--json", &unknown]).expect(0);
+    assert_eq!(ran.json().get("version").text(), "9.99.9");
+    assert_eq!(ran.json().get("modules"), expected("addfib").get("modules"));
+    for key in ["target", "shared_flags", "isa_flags", "tunables", "features", "module_upvars", "types"] {
+        assert_eq!(ran.json().get(key), &Json::Null, "{key}");
+    }
+    assert!(
+        ran.err.starts_with(&format!("artifact: {unknown}: Metadata of version '9.99.9' has a layout")),
+        "{}",
+        ran.err
+    );
+    assert!(run(&["inspect", &unknown]).expect(0).out().contains("\n  version    9.99.9\n"));
+    // Of the version that we know, it is damage.
+    run(&["inspect", &folder.file("damaged", garbled(b"0.33.0"))]).expect(3);
+
+    let engine = folder.file("engine.json", Engine::wasmtime().to_json().unwrap());
+    run(&["inspect", "--engine", &engine, &fixture("addfib.cwasm")]).expect(0);
+    run(&["inspect", "--engine", &engine, &other]).expect(1);
+}
+
+#[test]
+fn shows_what_is_whole_of_a_damaged_module() {
+    let folder = Folder::new();
+    let mut bytes = genuine("addfib");
+    let headers: usize = facts("addfib").get("elves").list()[0].get("e_shoff").text()[1..].parse().unwrap();
+    bytes[headers + 64..headers + 68].fill(0xff); // the name of section 1
+    let file = folder.file("a", bytes);
+    let ran = run(&["inspect", "--json", &file]).expect(3);
+    assert_eq!(ran.json().get("modules").list()[0].get("sections"), &Json::Null);
+    assert_eq!(ran.json().get("types"), expected("addfib").get("types"));
+    assert!(ran.err.starts_with(&format!("artifact: {file}: module 0: name of section 1: ")), "{}", ran.err);
+}
+
+#[test]
+fn text_from_a_file_plays_no_tricks_on_terminals() {
+    let folder = Folder::new();
+    let bytes = patched(genuine("addfib"), b"opt_level", b"opt\x1b[31m\n");
+    let ran = run(&["inspect", &folder.file("a", bytes)]).expect(0);
+    assert!(!ran.out().contains('\x1b'));
+    assert!(ran.out().contains("opt\\u{1b}[31m\\n"), "{}", ran.out());
+}
