@@ -49,12 +49,17 @@ SIZE(artifact_save_options_t, 16);
 FIELD(artifact_save_options_t, size, 0, 8);
 FIELD(artifact_save_options_t, flags, 8, 8);
 
-SIZE(artifact_open_options_t, 40);
+SIZE(artifact_open_options_t, 56);
 FIELD(artifact_open_options_t, size, 0, 8);
 FIELD(artifact_open_options_t, flags, 8, 8);
 FIELD(artifact_open_options_t, offset, 16, 8);
 FIELD(artifact_open_options_t, length, 24, 8);
 FIELD(artifact_open_options_t, memory_limit, 32, 8);
+FIELD(artifact_open_options_t, signature, 40, 8);
+FIELD(artifact_open_options_t, signature_len, 48, 8);
+
+SIZE(artifact_public_key_t, 32);
+FIELD(artifact_public_key_t, bytes, 0, 32);
 
 SIZE(artifact_module_t, 48);
 FIELD(artifact_module_t, bytes, 0, 16);

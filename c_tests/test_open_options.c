@@ -33,7 +33,7 @@ TEST(options_of_every_size) {
         tail[i] = 0;
     }
     /* A caller built with a header that ended at `flags`: what comes after isn't its own and isn't looked at. */
-    larger.known = (artifact_open_options_t){offsetof(artifact_open_options_t, offset), 0, 1, 2, 3};
+    larger.known = (artifact_open_options_t){offsetof(artifact_open_options_t, offset), 0, 1, 2, 3, NULL, 0};
     CHECK_STATUS(open_with(&body, &larger.known, &artifact), ARTIFACT_OK);
     larger.known.size = offsetof(artifact_open_options_t, length);
     CHECK(open_with(&body, &larger.known, &artifact) != ARTIFACT_OK); /* now offset 1 counts */

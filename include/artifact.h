@@ -88,6 +88,12 @@ typedef struct artifact_builder_t artifact_builder_t;
 typedef struct artifact_t artifact_t;
 
 /**
+ * A private key: Ed25519 (RFC 8032). Owned; freed with artifact_key_free(), which wipes it from memory. May be used from many
+ * threads at once.
+ */
+typedef struct artifact_key_t artifact_key_t;
+
+/**
  * What a comparison or a verification found. Owned; freed with artifact_report_free(). May be read from many threads
  * at once.
  */
@@ -131,7 +137,7 @@ typedef enum artifact_status_t {
     ARTIFACT_WRONG_PRODUCER = 22,
     /** Asks for something that this library can't do. */
     ARTIFACT_UNSUPPORTED = 23,
-    /** Not signed by a trusted key. This version doesn't return it. */
+    /** Not signed by a key that the engine trusts: don't run it. */
     ARTIFACT_UNTRUSTED = 30,
     /** Symbols that nobody defines. This version doesn't return it. */
     ARTIFACT_UNRESOLVED = 40,
@@ -561,7 +567,8 @@ artifact_status_t artifact_builder_new(const artifact_engine_t *engine,
                                        artifact_error_t **error);
 
 /**
- * A builder that keeps the body of an artifact byte for byte, and its attributes. No module, type or upvar can be
+ * A builder that keeps the body of an artifact byte for byte, its attributes, and those of its signatures that still hold
+ * when it is written. No module, type or upvar can be
  * added: every artifact_builder_add_ function is ARTIFACT_INVALID_ARGUMENT. If it has a trailer, saving checks all its
  * digests first: ARTIFACT_DIGEST_MISMATCH or ARTIFACT_CORRUPT if it is damaged. The artifact may be freed before the
  * builder. The caller owns the builder.
@@ -727,7 +734,7 @@ artifact_status_t artifact_serialize_to(const artifact_builder_t *builder,
 #define ARTIFACT_OPEN_COPY UINT64_C(2)
 
 /** The defaults: `artifact_open_options_t options = ARTIFACT_OPEN_OPTIONS_INIT;` */
-#define ARTIFACT_OPEN_OPTIONS_INIT {sizeof(artifact_open_options_t), 0, 0, 0, 0}
+#define ARTIFACT_OPEN_OPTIONS_INIT {sizeof(artifact_open_options_t), 0, 0, 0, 0, NULL, 0}
 
 /** How to open. Begin with ARTIFACT_OPEN_OPTIONS_INIT. */
 typedef struct artifact_open_options_t {
@@ -741,6 +748,13 @@ typedef struct artifact_open_options_t {
     uint64_t length;
     /** Most bytes of Metadata to read; 0, or more than that: 64 MiB. */
     uint64_t memory_limit;
+    /**
+     * Detached signatures, as artifact_sign() and `artifact sign` give them, one behind the other; read during the call. They
+     * need an engine with trusted keys. NULL: none.
+     */
+    const uint8_t *signature;
+    /** Their length in bytes. */
+    size_t signature_len;
 } artifact_open_options_t;
 
 /**
@@ -982,6 +996,11 @@ typedef enum artifact_integrity_t {
      * damage, not malice: whoever changes a file can make them anew.
      */
     ARTIFACT_INTEGRITY_DIGESTS = 1,
+    /**
+     * The signature of a key that the engine trusts, over digests of every byte; see artifact_signed_by(). A module is
+     * checked when it is first asked for.
+     */
+    ARTIFACT_INTEGRITY_SIGNED = 2,
 } artifact_integrity_t;
 
 /** What vouches for the artifact's bytes, an artifact_integrity_t; ARTIFACT_INTEGRITY_NONE for NULL. */
@@ -1012,6 +1031,156 @@ artifact_status_t artifact_attribute(const artifact_t *artifact,
                                      const char *name,
                                      artifact_slice_t *value,
                                      artifact_error_t **error);
+
+/* ==== Signatures: keys, and who has signed ==== */
+
+/** What stands before the root record where it is signed, with its NUL: sizeof bytes. See artifact_root_record(). */
+#define ARTIFACT_SIGNATURE_CONTEXT "libartifact signature 1"
+
+/** A public key: the 32 bytes of RFC 8032. PEM is what people exchange; see artifact_public_key_from_pem(). */
+typedef struct artifact_public_key_t {
+    /** The key. */
+    uint8_t bytes[32];
+} artifact_public_key_t;
+
+/** A new key, from the operating system's random numbers. The caller owns it. ARTIFACT_IO if there are none. */
+artifact_status_t artifact_key_generate(artifact_key_t **key, artifact_error_t **error);
+
+/**
+ * The key in a PEM text: unencrypted PKCS#8, as `openssl genpkey -algorithm ed25519` writes it. The caller owns it.
+ * ARTIFACT_INVALID_ARGUMENT if it is anything else.
+ */
+artifact_status_t artifact_key_from_pem(const char *pem,
+                                        artifact_key_t **key,
+                                        artifact_error_t **error);
+
+/** Frees a key and wipes it from memory. NULL is fine. */
+void artifact_key_free(artifact_key_t *key);
+
+/** The key as a PEM text, PKCS#8, in a buffer that the caller owns and that is wiped when it is freed. */
+artifact_status_t artifact_key_to_pem(const artifact_key_t *key,
+                                      artifact_buffer_t **pem,
+                                      artifact_error_t **error);
+
+/**
+ * Saves the key at path as artifact_key_to_pem() gives it, in a file that only its owner can read (mode 0600). A file that is
+ * there is never replaced: ARTIFACT_IO, artifact_error_errno() being EEXIST.
+ */
+artifact_status_t artifact_key_save(const artifact_key_t *key,
+                                    const char *path,
+                                    artifact_error_t **error);
+
+/** The public key that belongs to a private one. */
+artifact_status_t artifact_key_public(const artifact_key_t *key,
+                                      artifact_public_key_t *public_key,
+                                      artifact_error_t **error);
+
+/**
+ * The public key in a PEM text (SubjectPublicKeyInfo), as `openssl pkey -pubout` writes it. ARTIFACT_INVALID_ARGUMENT if
+ * it is anything else, or a key of small order, whose signatures prove nothing.
+ */
+artifact_status_t artifact_public_key_from_pem(const char *pem,
+                                               artifact_public_key_t *public_key,
+                                               artifact_error_t **error);
+
+/**
+ * The public key as a PEM text, in a buffer that the caller owns. ARTIFACT_INVALID_ARGUMENT if the bytes are no key.
+ */
+artifact_status_t artifact_public_key_to_pem(const artifact_public_key_t *public_key,
+                                             artifact_buffer_t **pem,
+                                             artifact_error_t **error);
+
+/**
+ * Makes the engine trust what this key signs, a PEM text as artifact_public_key_from_pem() takes it. From then on, opening
+ * with this engine whatever no trusted key has signed is ARTIFACT_UNTRUSTED, before anything else of it is decoded. A
+ * second key is trusted beside the first. No check of compatibility, and no fingerprint, takes notice of keys.
+ */
+artifact_status_t artifact_engine_trust_key(artifact_engine_t *engine,
+                                            const char *pem,
+                                            artifact_error_t **error);
+
+/** How many keys the engine trusts; 0 for NULL. */
+size_t artifact_engine_trusted_key_count(const artifact_engine_t *engine);
+
+/** A key that the engine trusts, in the order of their bytes. ARTIFACT_NOT_FOUND past the last one. */
+artifact_status_t artifact_engine_trusted_key_at(const artifact_engine_t *engine,
+                                                 size_t index,
+                                                 artifact_public_key_t *public_key,
+                                                 artifact_error_t **error);
+
+/**
+ * Signs with this key whatever the builder writes from now on; up to 64 keys sign side by side. The key is copied and may be
+ * freed. The same artifact and key give the same bytes. ARTIFACT_INVALID_ARGUMENT without a trailer, in which signatures
+ * stand.
+ */
+artifact_status_t artifact_builder_add_key(artifact_builder_t *builder,
+                                           const artifact_key_t *key,
+                                           artifact_error_t **error);
+
+/**
+ * For a key that this process doesn't have: the 256 bytes of the root record of the artifact as it is now, in a buffer that
+ * the caller owns. What has to be signed is ARTIFACT_SIGNATURE_CONTEXT, with its NUL, and then this record; the
+ * signature goes to artifact_builder_add_signature(). Every byte of the modules is read. ARTIFACT_INVALID_ARGUMENT
+ * without any module or without a trailer.
+ */
+artifact_status_t artifact_root_record(const artifact_builder_t *builder,
+                                       artifact_buffer_t **record,
+                                       artifact_error_t **error);
+
+/**
+ * Adds a signature made elsewhere: 64 bytes (RFC 8032), of the artifact as it is now. ARTIFACT_INVALID_ARGUMENT if it isn't
+ * this key's, or of another artifact; and when the artifact is written, if it was changed since.
+ */
+artifact_status_t artifact_builder_add_signature(artifact_builder_t *builder,
+                                                 const artifact_public_key_t *public_key,
+                                                 const uint8_t *signature,
+                                                 size_t signature_len,
+                                                 artifact_error_t **error);
+
+/**
+ * Forgets the builder's keys and signatures. A builder made from an artifact begins with that one's signatures, and
+ * writes those that still hold: an attribute that changes makes them void.
+ */
+artifact_status_t artifact_builder_clear_signatures(artifact_builder_t *builder,
+                                                    artifact_error_t **error);
+
+/**
+ * The trusted key whose signature was found when the artifact was opened. ARTIFACT_NOT_FOUND if it was opened without an engine
+ * that trusts a key: what a file then claims is in artifact_signature_at(), and proves nothing.
+ */
+artifact_status_t artifact_signed_by(const artifact_t *artifact,
+                                     artifact_public_key_t *public_key,
+                                     artifact_error_t **error);
+
+/** How many signatures the artifact carries, whoever made them; 0 for NULL. */
+size_t artifact_signature_count(const artifact_t *artifact);
+
+/**
+ * Whose signature one claims to be. Nobody has checked it: see artifact_signed_by(). ARTIFACT_NOT_FOUND past the last one.
+ */
+artifact_status_t artifact_signature_at(const artifact_t *artifact,
+                                        size_t index,
+                                        artifact_public_key_t *public_key,
+                                        artifact_error_t **error);
+
+/**
+ * A detached signature of the artifact, to keep beside a file that must stay as it is, such as one without a trailer: 96
+ * bytes, the public key and the signature, in a buffer that the caller owns. For artifact_open_options_t.signature; several
+ * may stand one behind the other. Without a trailer every byte of the file is read, and it must end with Metadata:
+ * otherwise ARTIFACT_CORRUPT.
+ */
+artifact_status_t artifact_sign(const artifact_t *artifact,
+                                const artifact_key_t *key,
+                                artifact_buffer_t **signature,
+                                artifact_error_t **error);
+
+/**
+ * For a detached signature by a key that this process doesn't have: the root record of an opened artifact, as
+ * artifact_root_record() gives a builder's. The detached signature is then the public key's 32 bytes and the signature's 64.
+ */
+artifact_status_t artifact_detached_record(const artifact_t *artifact,
+                                           artifact_buffer_t **record,
+                                           artifact_error_t **error);
 
 /* ==== Modules: the ELF images in an artifact ==== */
 

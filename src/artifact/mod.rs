@@ -1,7 +1,9 @@
 //! An artifact, opened: where its modules are and what its Metadata says. Opening reads the headers of the modules and the
 //! bytes behind the last one; module bytes are mapped when somebody asks for them.
 
+mod modules;
 mod open;
+mod trust;
 mod verify;
 
 use std::os::fd::BorrowedFd;
@@ -9,29 +11,29 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use self_cell::self_cell;
-use zerocopy::FromBytes;
 
 use crate::compat;
 use crate::engine::Engine;
 use crate::error::{Error, Result, Status, quote};
 use crate::format::body::{Head, LINK_SIZE, Place};
-use crate::format::elf::{Extent, extent_of};
 use crate::format::metadata::Metadata;
-use crate::format::module::{Module, Section, Symbols};
-use crate::format::trailer::{self, Attribute, ROW_SIZE, Row};
+use crate::format::trailer::{self, Attribute};
 use crate::limits::{MAX_CHUNKS, MAX_METADATA};
-use crate::memory;
 use crate::report::Report;
 use crate::storage::{Part, Region};
 use crate::trust::digest;
+use crate::trust::keys::PublicKey;
 
+use modules::Table;
 pub use open::{Trailer, mismatch};
-pub(crate) use verify::sealed_rows;
+use trust::Detached;
+pub use trust::Integrity;
+pub(crate) use verify::check_digests;
 use verify::verify;
 
 /// How to open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OpenOptions {
+pub struct OpenOptions<'s> {
     /// Which part of the file or memory is the artifact.
     pub part: Part,
     /// Most bytes of Metadata to read.
@@ -40,11 +42,13 @@ pub struct OpenOptions {
     pub verify: bool,
     /// Read everything into private memory first, so that nobody can change it any more.
     pub copy: bool,
+    /// Signatures that came beside the file, as they would stand in its trailer. They need an engine that trusts a key.
+    pub signature: &'s [u8],
 }
 
-impl Default for OpenOptions {
+impl Default for OpenOptions<'_> {
     fn default() -> Self {
-        OpenOptions { part: Part::default(), memory_limit: MAX_METADATA, verify: false, copy: false }
+        OpenOptions { part: Part::default(), memory_limit: MAX_METADATA, verify: false, copy: false, signature: &[] }
     }
 }
 
@@ -85,20 +89,25 @@ pub struct Artifact {
     header_offset: u64,
     modules: usize,
     /// Where the modules are: known from the walk, or read from the trailer's table when somebody first asks.
-    places: OnceLock<Vec<Place>>,
+    table: OnceLock<Table>,
     trailer: Option<Trailer>,
+    /// Signatures that came beside the file.
+    detached: Detached,
+    /// Whose signature was found when it was opened, and is relied on from then on.
+    signer: Option<PublicKey>,
     /// Read when somebody first asks for attributes.
     chunks: OnceLock<Chunks>,
 }
 
 impl Artifact {
-    /// Opens the artifact at `path`. With an engine, producer and version rule are enforced before Metadata is decoded.
+    /// Opens the artifact at `path`. With an engine, trusted keys, producer and version rule are enforced, in this order, before
+    /// Metadata is decoded.
     ///
     /// # Errors
     ///
-    /// IO, INVALID_ARGUMENT, NOT_AN_ARTIFACT, TRUNCATED, CORRUPT, LIMIT, NO_MEMORY; with an engine WRONG_PRODUCER and
-    /// WRONG_VERSION.
-    pub fn open(path: &Path, engine: Option<&Engine>, options: &OpenOptions) -> Result<Artifact> {
+    /// IO, INVALID_ARGUMENT, NOT_AN_ARTIFACT, TRUNCATED, CORRUPT, LIMIT, NO_MEMORY; with an engine UNTRUSTED,
+    /// WRONG_PRODUCER and WRONG_VERSION.
+    pub fn open(path: &Path, engine: Option<&Engine>, options: &OpenOptions<'_>) -> Result<Artifact> {
         Artifact::from_region(Region::open(path, options.part)?, engine, options)
     }
 
@@ -107,7 +116,7 @@ impl Artifact {
     /// # Errors
     ///
     /// As [`Artifact::open`].
-    pub fn open_fd(fd: BorrowedFd<'_>, engine: Option<&Engine>, options: &OpenOptions) -> Result<Artifact> {
+    pub fn open_fd(fd: BorrowedFd<'_>, engine: Option<&Engine>, options: &OpenOptions<'_>) -> Result<Artifact> {
         Artifact::from_region(Region::open_fd(fd, options.part)?, engine, options)
     }
 
@@ -116,7 +125,7 @@ impl Artifact {
     /// # Errors
     ///
     /// As [`Artifact::open`].
-    pub fn open_bytes(bytes: &[u8], engine: Option<&Engine>, options: &OpenOptions) -> Result<Artifact> {
+    pub fn open_bytes(bytes: &[u8], engine: Option<&Engine>, options: &OpenOptions<'_>) -> Result<Artifact> {
         Artifact::from_region(Region::copied(bytes, options.part)?, engine, options)
     }
 
@@ -125,11 +134,11 @@ impl Artifact {
     /// # Errors
     ///
     /// As [`Artifact::open`].
-    pub fn open_borrowed(bytes: &'static [u8], engine: Option<&Engine>, options: &OpenOptions) -> Result<Artifact> {
+    pub fn open_borrowed(bytes: &'static [u8], engine: Option<&Engine>, options: &OpenOptions<'_>) -> Result<Artifact> {
         Artifact::from_region(Region::borrowed(bytes, options.part)?, engine, options)
     }
 
-    fn from_region(region: Region, engine: Option<&Engine>, options: &OpenOptions) -> Result<Artifact> {
+    fn from_region(region: Region, engine: Option<&Engine>, options: &OpenOptions<'_>) -> Result<Artifact> {
         let base = region.base();
         let region = if options.copy { region.snapshot()? } else { region };
         let artifact = open::open(region, engine, options).map_err(|error| error.shifted(base))?;
@@ -209,14 +218,27 @@ impl Artifact {
         self.trailer.as_ref()
     }
 
-    /// The body's bytes.
+    /// The body in pieces: each module with what stands before it, then everything from the terminator to the body's end.
     ///
     /// # Errors
     ///
-    /// IO or NO_MEMORY if the file can't be mapped.
-    pub fn body(&self) -> Result<&[u8]> {
-        let end = self.body_end() as usize;
-        Ok(self.bytes()?.get(..end).unwrap_or(&[]))
+    /// IO or NO_MEMORY if the file can't be mapped; DIGEST_MISMATCH if a trusted key has signed other bytes.
+    pub fn body(&self) -> Result<Vec<&[u8]>> {
+        let runs: Result<Vec<&[u8]>> = (0..self.modules).map(|index| self.run(index)).collect();
+        let mut pieces = runs?;
+        pieces.push(self.tail()?);
+        Ok(pieces)
+    }
+
+    /// From the terminator to the body's end.
+    pub(crate) fn tail(&self) -> Result<&[u8]> {
+        let start = self.header_offset - LINK_SIZE;
+        // Both fit: the bytes were read.
+        match self.tail.borrow_owner().get(..(self.body_end() - start) as usize) {
+            Some(found) => Ok(found),
+            // It was read until it turned out not to decode.
+            None => Ok(self.bytes()?.get(start as usize..self.body_end() as usize).unwrap_or(&[])),
+        }
     }
 
     /// All bytes.
@@ -238,155 +260,6 @@ impl Artifact {
     #[must_use]
     pub fn main_module(&self) -> usize {
         self.modules - 1
-    }
-
-    /// Where the modules are.
-    ///
-    /// # Errors
-    ///
-    /// DIGEST_MISMATCH or CORRUPT if the trailer's table is damaged; IO, NO_MEMORY.
-    pub fn places(&self) -> Result<&[Place]> {
-        if let Some(places) = self.places.get() {
-            return Ok(places);
-        }
-        let trailer = self.trailer.as_ref().ok_or_else(|| Error::new(Status::Internal, "modules without places"))?;
-        let places = self.read_table(trailer).map_err(|error| error.shifted(self.base()))?;
-        Ok(self.places.get_or_init(|| places))
-    }
-
-    /// The trailer's table, its digest being right.
-    fn read_table(&self, trailer: &Trailer) -> Result<Vec<Place>> {
-        let table = trailer.layout.table;
-        let bytes = self.region.copy(table, trailer.root.modules.get() * ROW_SIZE, "the module table")?;
-        if digest::table(&bytes) != trailer.root.table_digest {
-            return Err(mismatch("module table", table));
-        }
-        let rows = <[Row]>::ref_from_bytes(&bytes).unwrap_or(&[]);
-        let tail = trailer.root.tail_offset();
-        let mut places = memory::with_room(rows.len(), "the list of modules")?;
-        let mut earliest = 0;
-        for (index, row) in rows.iter().enumerate() {
-            let place = Place { offset: row.offset.get(), len: row.len.get() };
-            let first_is_first = index > 0 || place.offset == 0;
-            if place.offset < earliest || place.end() > tail || !first_is_first {
-                let message = format!(
-                    "module table: expected module {index} between {earliest} and {tail}, found it at {}",
-                    place.offset
-                );
-                return Err(Error::new(Status::Corrupt, message).at(table + index as u64 * ROW_SIZE));
-            }
-            earliest = place.end().saturating_add(LINK_SIZE);
-            places.push(place);
-        }
-        if earliest != tail + LINK_SIZE {
-            let message =
-                format!("module table: expected the last module to end at {tail}, found {}", earliest - LINK_SIZE);
-            return Err(Error::new(Status::Corrupt, message).at(table));
-        }
-        Ok(places)
-    }
-
-    /// Where a module is.
-    ///
-    /// # Errors
-    ///
-    /// NOT_FOUND if there is no such module; as [`Artifact::places`].
-    pub fn place(&self, index: usize) -> Result<&Place> {
-        self.places()?.get(index).ok_or_else(|| {
-            let count = self.modules;
-            Error::new(Status::NotFound, format!("expected a module index below {count}, found {index}"))
-        })
-    }
-
-    /// A module's ELF.
-    ///
-    /// # Errors
-    ///
-    /// NOT_FOUND if there is no such module, IO or NO_MEMORY if the file can't be mapped.
-    pub fn module_bytes(&self, index: usize) -> Result<&[u8]> {
-        let place = self.place(index)?;
-        let bytes = self.bytes()?;
-        bytes
-            .get(place.offset as usize..place.end() as usize)
-            .ok_or_else(|| Error::new(Status::Internal, "module lies outside the mapping"))
-    }
-
-    /// What a module's header says.
-    ///
-    /// # Errors
-    ///
-    /// As [`Artifact::module_bytes`], and CORRUPT if the header doesn't fit the module's place.
-    pub fn extent(&self, index: usize) -> Result<Extent> {
-        let located = |error: Error| self.in_module(index, error);
-        let bytes = self.module_bytes(index)?;
-        let extent = extent_of(bytes).map_err(located)?;
-        self.check_link(index)?;
-        if extent.len == bytes.len() as u64 {
-            return Ok(extent);
-        }
-        let message = format!("expected {} bytes, as the trailer says, found an ELF of {}", bytes.len(), extent.len);
-        Err(located(Error::new(Status::Corrupt, message)))
-    }
-
-    /// The trailer's table must say what the links say, which is what other readers follow.
-    fn check_link(&self, index: usize) -> Result<()> {
-        let Some(previous) = index.checked_sub(1) else { return Ok(()) };
-        let (from, to) = (self.place(previous)?.end(), self.place(index)?.offset);
-        let word = self.bytes()?.get(from as usize..).and_then(<[u8]>::first_chunk);
-        let found = word.map(|word| u64::from_le_bytes(*word));
-        if found == Some(to) {
-            return Ok(());
-        }
-        let found = found.map_or("none".to_owned(), |found| found.to_string());
-        let message = format!("module {index}: expected a link to {to}, as the trailer says, found {found}");
-        Err(Error::new(Status::Corrupt, message).at(self.base() + from))
-    }
-
-    /// A section by its index.
-    ///
-    /// # Errors
-    ///
-    /// As [`Artifact::module`], NOT_FOUND, and CORRUPT if it lies outside its module.
-    pub fn section(&self, module: usize, index: usize) -> Result<(Section<'_>, &[u8])> {
-        let bytes = self.module_bytes(module)?;
-        let found = self.module(module)?.section(index).and_then(|section| Ok((section, section.bytes(bytes)?)));
-        found.map_err(|error| self.in_module(module, error))
-    }
-
-    /// The first section of a name.
-    ///
-    /// # Errors
-    ///
-    /// As [`Artifact::section`].
-    pub fn section_named(&self, module: usize, name: &[u8]) -> Result<(Section<'_>, &[u8])> {
-        let bytes = self.module_bytes(module)?;
-        let found = self.module(module)?.section_named(name).and_then(|section| Ok((section, section.bytes(bytes)?)));
-        found.map_err(|error| self.in_module(module, error))
-    }
-
-    /// A module's symbols.
-    ///
-    /// # Errors
-    ///
-    /// As [`Artifact::module`], and CORRUPT if the table or its names lie outside the module.
-    pub fn symbols(&self, module: usize) -> Result<Symbols<'_>> {
-        self.module(module)?.symbols().map_err(|error| self.in_module(module, error))
-    }
-
-    /// A checked view of a module's ELF.
-    ///
-    /// # Errors
-    ///
-    /// As [`Artifact::extent`], and CORRUPT if its tables are damaged.
-    pub fn module(&self, index: usize) -> Result<Module<'_>> {
-        self.extent(index)?;
-        Module::parse(self.module_bytes(index)?).map_err(|error| self.in_module(index, error))
-    }
-
-    /// Places an error about a module, whose offset counts from the module's start, in the file.
-    pub(crate) fn in_module(&self, index: usize, error: Error) -> Error {
-        let start = self.place(index).map_or(0, |place| place.offset).saturating_add(self.base());
-        error.within(format!("module {index}")).at(0).shifted(start)
     }
 
     /// The embedder's attributes, in the order of the file.

@@ -1,12 +1,15 @@
 //! Opening: what is read, in which order, and what is believed before what.
 //!
-//! With a trailer: footer and root record, tail digest, producer, version, Metadata; the module table waits until a module is
-//! asked for. Without one: the walk from link to link, producer, version, Metadata.
+//! With a trailer: footer and root record, signature, tail digest, producer, version, Metadata; the module table waits until a
+//! module is asked for. Without one: the walk from link to link, producer, version, Metadata; where the engine trusts keys, a
+//! signature beside the file, for which every byte is read, before the producer.
 
 use std::sync::OnceLock;
 
 use zerocopy::FromBytes;
 
+use super::modules::{Table, unsealed};
+use super::trust::{Detached, signer, unsigned};
 use super::{Artifact, Decoded, OpenOptions, Tail, header_offset};
 use crate::compat;
 use crate::engine::{Engine, library_version};
@@ -68,19 +71,38 @@ pub fn mismatch(what: &str, offset: u64) -> Error {
     Error::new(Status::DigestMismatch, message).at(offset)
 }
 
-pub fn open(region: Region, engine: Option<&Engine>, options: &OpenOptions) -> Result<Artifact> {
+pub fn open(region: Region, engine: Option<&Engine>, options: &OpenOptions<'_>) -> Result<Artifact> {
+    let trusted = engine.map_or(&[][..], Engine::trusted_keys);
+    let mut detached = Detached::new(options.signature)?;
+    if trusted.is_empty() && !detached.is_empty() {
+        let message = "detached signature: expected an engine that trusts a key, found none to check it with";
+        return Err(Error::new(Status::InvalidArgument, message));
+    }
     let mut window = Window::new(&region)?;
     let limit = options.memory_limit.min(MAX_METADATA);
-    let (tail, header_offset, places, trailer) = match Trailer::find(&window, region.len())? {
-        Some(trailer) => {
-            let tail = sealed_tail(&window, &trailer, engine, limit)?;
-            (tail, trailer.root.header_offset.get(), None, Some(trailer))
+    let trailer = Trailer::find(&window, region.len())?;
+    let (tail, header_offset, modules, table, signer) = match &trailer {
+        Some(Trailer { root, signatures, .. }) => {
+            let signer = signer(trusted, root, signatures, &detached)?;
+            let tail = sealed_tail(&window, root, engine, limit)?;
+            let modules = root.modules.get() as usize; // at most MAX_MODULES
+            (tail, root.header_offset.get(), modules, None, signer)
         }
+        None if trusted.is_empty() => {
+            let places = walk(&mut window, region.len())?;
+            let (header_offset, modules) = (header_offset(&places), places.len());
+            let tail = found_tail(&window, region.len(), header_offset, modules as u64, engine, limit)?;
+            (tail, header_offset, modules, Some(Table::plain(places)), None)
+        }
+        None if detached.is_empty() => return Err(unsigned()),
         None => {
             let places = walk(&mut window, region.len())?;
-            let header_offset = header_offset(&places);
-            let tail = found_tail(&window, region.len(), header_offset, places.len() as u64, engine, limit)?;
-            (tail, header_offset, Some(places), None)
+            let (header_offset, modules) = (header_offset(&places), places.len());
+            let (root, rows) = unsealed(&region, &places, header_offset)?;
+            let signer = signer(trusted, &root, &[], &detached)?;
+            let tail = sealed_tail(&window, &root, engine, limit)?;
+            detached.root = Some(root);
+            (tail, header_offset, modules, Some(Table::vouched(places, rows, true)?), signer)
         }
     };
     let decoded = tail.borrow_dependent();
@@ -91,13 +113,9 @@ pub fn open(region: Region, engine: Option<&Engine>, options: &OpenOptions) -> R
             return Err(error.duplicate());
         }
     }
-    let modules = match (&places, &trailer) {
-        (Some(places), _) => places.len(),
-        (None, Some(trailer)) => trailer.root.modules.get() as usize, // at most MAX_MODULES
-        (None, None) => 0,
-    };
-    let places = places.map_or_else(OnceLock::new, OnceLock::from);
-    let artifact = Artifact { tail, header_offset, modules, places, trailer, chunks: OnceLock::new(), region };
+    let table = table.map_or_else(OnceLock::new, OnceLock::from);
+    let chunks = OnceLock::new();
+    let artifact = Artifact { tail, header_offset, modules, table, trailer, detached, signer, chunks, region };
     if artifact.trailer.is_none() {
         refuse_cut_trailer(&artifact)?;
     }
@@ -108,9 +126,8 @@ pub fn open(region: Region, engine: Option<&Engine>, options: &OpenOptions) -> R
     Ok(artifact)
 }
 
-/// The tail that a trailer vouches for.
-fn sealed_tail(window: &Window<'_>, trailer: &Trailer, engine: Option<&Engine>, limit: u64) -> Result<Tail> {
-    let root = &trailer.root;
+/// The tail that a root record vouches for.
+fn sealed_tail(window: &Window<'_>, root: &Root, engine: Option<&Engine>, limit: u64) -> Result<Tail> {
     let (start, header) = (root.tail_offset(), root.header_offset.get());
     let size = root.body_end.get().saturating_sub(start);
     let metadata = root.body_end.get().saturating_sub(root.metadata_offset.get());
@@ -141,7 +158,7 @@ fn sealed_tail(window: &Window<'_>, trailer: &Trailer, engine: Option<&Engine>, 
     Ok(place_metadata_error(tail, metadata_at))
 }
 
-/// The tail behind the last link. How long Metadata is only decoding tells, so a large rest of the file is taken in growing
+/// The tail behind the last link, from the terminator on. How long Metadata is only decoding tells, so a large rest of the file is taken in growing
 /// bites.
 fn found_tail(
     window: &Window<'_>,
@@ -152,14 +169,17 @@ fn found_tail(
     limit: u64,
 ) -> Result<Tail> {
     const FIRST_BITE: u64 = 16 << 10;
-    let rest = len.saturating_sub(offset);
+    let start = offset - LINK_SIZE;
+    let rest = len - start;
     let most = limit + HEAD_ROOM;
     let mut bite = FIRST_BITE.min(most);
     loop {
         let size = rest.min(bite);
-        let buffer = window.copy(offset, size, "Metadata")?;
-        let tail =
-            Tail::try_new(buffer, |buffer| decode(buffer, modules, engine).map_err(|error| error.shifted(offset)))?;
+        let buffer = window.copy(start, size, "Metadata")?;
+        let tail = Tail::try_new(buffer, |buffer| {
+            let bytes = buffer.get(LINK_SIZE as usize..).unwrap_or(&[]);
+            decode(bytes, modules, engine).map_err(|error| error.shifted(offset))
+        })?;
         let decoded = tail.borrow_dependent();
         let metadata_at = offset + decoded.head.len as u64;
         let cut = matches!(&decoded.metadata, Err(error) if error.status() == Status::Truncated) && size < rest;

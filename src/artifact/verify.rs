@@ -2,7 +2,6 @@
 //! an error. What a genuine Wasmtime 0.33 accepts although no writer makes it is an oddity, named in the report.
 
 use object::elf;
-use zerocopy::FromBytes;
 
 use super::{Artifact, Trailer, mismatch};
 use crate::engine::target::elf_machine;
@@ -12,7 +11,7 @@ use crate::format::body::{self, LINK_SIZE, Place};
 use crate::format::elf::Extent;
 use crate::format::metadata::Metadata;
 use crate::format::module::{Module, Section};
-use crate::format::trailer::{Row, START};
+use crate::format::trailer::START;
 use crate::format::types::EntityType;
 use crate::memory;
 use crate::report::{Finding, Kind, Report};
@@ -26,7 +25,7 @@ use crate::trust::digest;
 pub fn verify(artifact: &Artifact) -> Result<Report> {
     let mut report = Report::default();
     if let Some(trailer) = artifact.trailer() {
-        sealed_rows(artifact, trailer)?;
+        check_digests(artifact, trailer)?;
     }
     let metadata = artifact.metadata()?;
     let mut previous: Option<&Place> = None;
@@ -51,51 +50,48 @@ pub fn verify(artifact: &Artifact) -> Result<Report> {
 }
 
 /// Checks every byte of a file with a trailer: the digests that opening leaves alone, what lies between the parts, and that
-/// table and links say the same. Gives the module table, which then holds.
+/// table and links say the same.
 ///
 /// # Errors
 ///
 /// DIGEST_MISMATCH or CORRUPT, with the place.
-pub fn sealed_rows<'a>(artifact: &'a Artifact, trailer: &Trailer) -> Result<&'a [Row]> {
-    let bytes = artifact.bytes()?;
+pub fn check_digests(artifact: &Artifact, trailer: &Trailer) -> Result<()> {
+    let Trailer { layout, root, .. } = trailer;
     let base = artifact.base();
-    let part = |start: u64, end: u64| bytes.get(start as usize..end as usize).unwrap_or(&[]);
-    let layout = &trailer.layout;
-    let root = &trailer.root;
-    let (body_end, tail) = (root.body_end.get(), root.tail_offset());
-    if part(body_end, layout.start).iter().any(|byte| *byte != 0) {
+    let (tail, end) = (root.tail_offset(), root.body_end.get());
+    let gap = artifact.region.copy(end, layout.table.saturating_sub(end), "the trailer's start")?;
+    let (zeros, start) = gap.split_at(gap.len().saturating_sub(START.len()));
+    if zeros.iter().any(|byte| *byte != 0) {
         let message = "trailer: expected zeros before it, found others";
-        return Err(Error::new(Status::Corrupt, message).at(base + body_end));
+        return Err(Error::new(Status::Corrupt, message).at(base + end));
     }
-    if part(layout.start, layout.table) != START {
-        return Err(
-            Error::new(Status::Corrupt, "trailer: expected its first bytes, found others").at(base + layout.start)
-        );
+    if start != START {
+        let message = "trailer: expected its first bytes, found others";
+        return Err(Error::new(Status::Corrupt, message).at(base + layout.start));
     }
-    if digest::tail(part(tail, body_end)) != root.tail_digest {
+    if digest::tail(&artifact.region.copy(tail, end.saturating_sub(tail), "Metadata")?) != root.tail_digest {
         return Err(mismatch("HEADER and Metadata", base + tail));
     }
     artifact.attributes()?;
-    let rows = part(layout.table, layout.chunks);
-    let rows = <[Row]>::ref_from_bytes(rows).unwrap_or(&[]);
     let mut position = 0;
-    for (index, (place, row)) in artifact.places()?.iter().zip(rows).enumerate() {
-        if digest::module(&[part(position, place.end())]) != row.digest {
+    for (index, row) in artifact.rows()?.iter().enumerate() {
+        let run = artifact.run(index)?;
+        if digest::module(&[run]) != row.digest {
             return Err(mismatch(&format!("module {index}"), base + position));
         }
         let align = artifact.module(index)?.align().map_err(|error| artifact.in_module(index, error))?;
         let linked = match index {
             0 => Some(0),
-            _ => part(position, position + LINK_SIZE).first_chunk().map(|word| u64::from_le_bytes(*word)),
+            _ => run.first_chunk().map(|word| u64::from_le_bytes(*word)),
         };
-        if linked != Some(place.offset) || align != row.align.get() {
+        if linked != Some(row.offset.get()) || align != row.align.get() {
             let message =
                 format!("module {index}: expected link and alignment as the module table has them, found others");
             return Err(Error::new(Status::Corrupt, message).at(base + position));
         }
-        position = place.end();
+        position += run.len() as u64;
     }
-    Ok(rows)
+    Ok(())
 }
 
 fn oddity(kind: Kind, setting: impl Into<String>, sentence: String) -> Finding {
@@ -117,8 +113,9 @@ fn link(
         let sentence = format!("module {index}: expected at offset {expected}, linked at {}", place.offset);
         report.add(oddity(Kind::Link, name.clone(), sentence))?;
     }
-    let start = previous.end().saturating_add(body::LINK_SIZE);
-    let padding = artifact.bytes()?.get(start as usize..place.offset as usize).unwrap_or(&[]);
+    let start = previous.end().saturating_add(LINK_SIZE);
+    let gap = place.offset - previous.end();
+    let padding = artifact.run(index)?.get(LINK_SIZE as usize..gap as usize).unwrap_or(&[]);
     if let Some(dirty) = padding.iter().position(|byte| *byte != 0) {
         let sentence =
             format!("padding before module {index}: expected zeros, found another byte at {}", start + dirty as u64);

@@ -1,22 +1,46 @@
 //! Where everything goes in the file: modules, links and gaps, what follows the terminator, the trailer. Nothing is copied; what
 //! comes out is slices.
 
+use std::borrow::Cow;
+
 use super::{Builder, Content, Parts, Stored};
-use crate::artifact::{Artifact, sealed_rows};
+use crate::artifact::{Artifact, check_digests};
 use crate::engine::FlagMap;
 use crate::error::{Error, Result, Status};
 use crate::format::body::{Head, LINK_SIZE, Place, TERMINATOR, link};
 use crate::format::flags::Flag;
 use crate::format::metadata::Fields;
-use crate::format::trailer::{Row, put_attribute};
-use crate::trust::digest;
+use crate::format::trailer::{Root, put_attribute};
 use crate::trust::seal::{self, Body};
 
 impl Builder<'_> {
-    /// Lays the artifact out as slices of what is there already, and a few small pieces in between.
+    /// The artifact as slices of what is there already, and a few small pieces in between.
     pub(super) fn with_pieces(&self, use_them: impl FnOnce(&[&[u8]]) -> Result<()>) -> Result<()> {
+        self.with_body(|body, pieces| {
+            if !self.trailer {
+                return use_them(&pieces);
+            }
+            let (root, chunks) = self.root(body)?;
+            let trailer = seal::trailer(body, &chunks, &root, &self.signing.signatures(&root)?)?;
+            let mut whole = pieces;
+            whole.push(&trailer);
+            use_them(&whole)
+        })
+    }
+
+    /// What a signature would be over, and the chunks.
+    pub(super) fn root(&self, body: &Body<'_>) -> Result<(Root, Vec<u8>)> {
+        let mut chunks = Vec::new();
+        for (name, value) in &self.attributes {
+            put_attribute(&mut chunks, name, value)?;
+        }
+        Ok((seal::root(body, &chunks, 0), chunks))
+    }
+
+    /// Lays the body out.
+    pub(super) fn with_body(&self, use_it: impl FnOnce(&Body<'_>, Vec<&[u8]>) -> Result<()>) -> Result<()> {
         let parts = match &self.content {
-            Content::Copy(artifact) => return self.with_copied(artifact, use_them),
+            Content::Copy(artifact) => return self.with_copied(artifact, use_it),
             Content::New(parts) => parts,
         };
         let too_large = || Error::new(Status::Limit, "artifact: expected less than 2^64 bytes, found more");
@@ -51,54 +75,29 @@ impl Builder<'_> {
             }
             push_module(&mut pieces, module);
             if self.trailer {
-                rows.push(row(place, module.image.align, pieces.get(start..).unwrap_or(&[])));
+                rows.push(seal::row(place, module.image.align, pieces.get(start..).unwrap_or(&[])));
             }
             end = place.end();
         }
         pieces.push(&tail);
         let header_offset = position + LINK_SIZE;
         let body = Body { end: position + tail.len() as u64, header_offset, metadata_offset, tail: &tail, rows: &rows };
-        self.with_trailer(&body, &mut pieces, use_them)
+        use_it(&body, pieces)
     }
 
-    /// The body of an artifact that exists, behind which a trailer of its own may stand.
-    fn with_copied(&self, artifact: &Artifact, use_them: impl FnOnce(&[&[u8]]) -> Result<()>) -> Result<()> {
-        let bytes = artifact.body()?;
-        let tail = (artifact.header_offset() - LINK_SIZE) as usize;
-        let rows = match artifact.trailer() {
-            // Damage must not get digests of its own.
-            Some(trailer) => sealed_rows(artifact, trailer)?.to_vec(),
-            None if self.trailer => rows_of(artifact, bytes)?,
-            None => Vec::new(),
-        };
+    /// The body of an artifact that exists.
+    fn with_copied(&self, artifact: &Artifact, use_it: impl FnOnce(&Body<'_>, Vec<&[u8]>) -> Result<()>) -> Result<()> {
+        // Damage must not get digests of its own.
+        artifact.trailer().map_or(Ok(()), |trailer| check_digests(artifact, trailer))?;
+        let rows = if self.trailer { artifact.rows_or_made()? } else { Cow::Borrowed(&[][..]) };
         let body = Body {
-            end: bytes.len() as u64,
+            end: artifact.body_end(),
             header_offset: artifact.header_offset(),
             metadata_offset: artifact.metadata_offset(),
-            tail: bytes.get(tail..).unwrap_or(&[]),
+            tail: artifact.tail()?,
             rows: &rows,
         };
-        self.with_trailer(&body, &mut vec![bytes], use_them)
-    }
-
-    fn with_trailer(
-        &self,
-        body: &Body<'_>,
-        pieces: &mut Vec<&[u8]>,
-        use_them: impl FnOnce(&[&[u8]]) -> Result<()>,
-    ) -> Result<()> {
-        if !self.trailer {
-            return use_them(pieces);
-        }
-        let mut chunks = Vec::new();
-        for (name, value) in &self.attributes {
-            put_attribute(&mut chunks, name, value)?;
-        }
-        let root = seal::root(body, &chunks, 0);
-        let trailer = seal::trailer(body, &chunks, &root, &[])?;
-        let mut all = std::mem::take(pieces);
-        all.push(&trailer);
-        use_them(&all)
+        use_it(&body, artifact.body()?)
     }
 }
 
@@ -127,20 +126,4 @@ impl Parts<'_> {
 
 fn push_module<'p>(pieces: &mut Vec<&'p [u8]>, module: &'p Stored<'_>) {
     pieces.extend([module.image.head.as_slice(), module.body(), module.image.tail.as_slice()]);
-}
-
-/// The module table of an artifact that has none.
-fn rows_of(artifact: &Artifact, bytes: &[u8]) -> Result<Vec<Row>> {
-    let mut end = 0;
-    let rows = artifact.places()?.iter().enumerate().map(|(index, place)| {
-        let whole = bytes.get(end..place.end() as usize).unwrap_or(&[]);
-        end = place.end() as usize;
-        Ok(row(place, artifact.module(index)?.align()?, &[whole]))
-    });
-    rows.collect()
-}
-
-/// A module's row in the trailer's table; `pieces` are its link word, padding and ELF.
-fn row(place: &Place, align: u64, pieces: &[&[u8]]) -> Row {
-    Row { offset: place.offset.into(), len: place.len.into(), align: align.into(), digest: digest::module(pieces) }
 }

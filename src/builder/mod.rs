@@ -1,6 +1,7 @@
 //! An artifact, being made: modules and settings in, pieces of a file out. Payload is never copied on the way.
 
 mod layout;
+mod signing;
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
@@ -18,6 +19,8 @@ use crate::limits::{MAX_ATTRIBUTES, MAX_CHUNKS, MAX_MODULES};
 use crate::memory;
 use crate::storage::{Mapping, Sync, replace, shown};
 
+use signing::Signing;
+
 /// An artifact being made. Borrows the modules that it is given for `'m`.
 #[derive(Debug)]
 pub struct Builder<'m> {
@@ -27,6 +30,7 @@ pub struct Builder<'m> {
     attributes: BTreeMap<String, Vec<u8>>,
     /// What they take in the file, at most.
     attributes_size: u64,
+    signing: Signing,
 }
 
 #[derive(Debug)]
@@ -96,10 +100,12 @@ impl<'m> Builder<'m> {
             trailer: true,
             attributes: BTreeMap::new(),
             attributes_size: 0,
+            signing: Signing::default(),
         }
     }
 
-    /// An artifact with the body of another, byte for byte, and its attributes. No module or type can be added to it.
+    /// An artifact with the body of another, byte for byte, its attributes, and those of its signatures that still hold when it is
+    /// written. No module or type can be added to it.
     ///
     /// # Errors
     ///
@@ -110,7 +116,9 @@ impl<'m> Builder<'m> {
             trailer: true,
             attributes: BTreeMap::new(),
             attributes_size: 0,
+            signing: Signing::default(),
         };
+        builder.signing.inherit(artifact.signatures().copied());
         artifact.attributes()?.iter().try_for_each(|found| builder.set_attribute(found.name, found.value))?;
         Ok(builder)
     }
@@ -119,10 +127,10 @@ impl<'m> Builder<'m> {
     ///
     /// # Errors
     ///
-    /// INVALID_ARGUMENT if it shan't although there are attributes, which stand in it.
+    /// INVALID_ARGUMENT if it shan't although there are attributes or keys: they and their signatures stand in it.
     pub fn set_trailer(&mut self, trailer: bool) -> Result<()> {
-        if !trailer && !self.attributes.is_empty() {
-            let message = "trailer: expected no attributes in an artifact without one, found some";
+        if !trailer && (!self.attributes.is_empty() || self.signing.is_asked_for()) {
+            let message = "trailer: expected no attributes and no keys for an artifact without one, found some";
             return Err(Error::new(Status::InvalidArgument, message));
         }
         self.trailer = trailer;
@@ -135,10 +143,7 @@ impl<'m> Builder<'m> {
     ///
     /// INVALID_ARGUMENT without a trailer; LIMIT if the attributes become larger than a reader accepts; NO_MEMORY.
     pub fn set_attribute(&mut self, name: &str, value: &[u8]) -> Result<()> {
-        if !self.trailer {
-            let message = "attribute: expected an artifact with a trailer, found one without";
-            return Err(Error::new(Status::InvalidArgument, message));
-        }
+        self.needs_trailer("attribute")?;
         let replaced = self.attributes.get(name).map_or(0, |old| attribute_size(name, old));
         let size = self.attributes_size - replaced + attribute_size(name, value);
         let count = self.attributes.len() + usize::from(replaced == 0);
@@ -152,6 +157,14 @@ impl<'m> Builder<'m> {
         self.attributes.insert(name.to_owned(), owned);
         self.attributes_size = size;
         Ok(())
+    }
+
+    fn needs_trailer(&self, what: &str) -> Result<()> {
+        if self.trailer {
+            return Ok(());
+        }
+        let message = format!("{what}: expected an artifact with a trailer, found one without");
+        Err(Error::new(Status::InvalidArgument, message))
     }
 
     /// Removes an attribute.

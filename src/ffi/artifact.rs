@@ -36,15 +36,28 @@ pub struct artifact_open_options_t {
     pub length: u64,
     /// Most bytes of Metadata to read; 0, or more than that: 64 MiB.
     pub memory_limit: u64,
+    /// Detached signatures, as artifact_sign() and `artifact sign` give them, one behind the other; read during the call. They
+    /// need an engine with trusted keys. NULL: none.
+    pub signature: *const u8,
+    /// Their length in bytes.
+    pub signature_len: usize,
 }
 
 const ARTIFACT_OPEN_VERIFY: u64 = 1;
 const ARTIFACT_OPEN_COPY: u64 = 2;
 
-unsafe fn read_options(given: *const artifact_open_options_t) -> Result<OpenOptions> {
-    let defaults = artifact_open_options_t { size: 0, flags: 0, offset: 0, length: 0, memory_limit: 0 };
+unsafe fn read_options<'s>(given: *const artifact_open_options_t) -> Result<OpenOptions<'s>> {
+    let defaults = artifact_open_options_t {
+        size: 0,
+        flags: 0,
+        offset: 0,
+        length: 0,
+        memory_limit: 0,
+        signature: std::ptr::null(),
+        signature_len: 0,
+    };
     // SAFETY: the header's rule for pointers.
-    let artifact_open_options_t { flags, offset, length, memory_limit, .. } =
+    let artifact_open_options_t { flags, offset, length, memory_limit, signature, signature_len, .. } =
         unsafe { options(given, defaults, "options") }?;
     if flags & !(ARTIFACT_OPEN_VERIFY | ARTIFACT_OPEN_COPY) != 0 {
         return Err(Error::new(Status::Unsupported, format!("options.flags: unknown ones in {flags:#x}")));
@@ -54,6 +67,8 @@ unsafe fn read_options(given: *const artifact_open_options_t) -> Result<OpenOpti
         memory_limit: if memory_limit == 0 { MAX_METADATA } else { memory_limit },
         verify: flags & ARTIFACT_OPEN_VERIFY != 0,
         copy: flags & ARTIFACT_OPEN_COPY != 0,
+        // SAFETY: the header's rule for pointers.
+        signature: unsafe { slice(signature, signature_len, "options.signature") }?,
     })
 }
 
@@ -63,7 +78,7 @@ unsafe fn open(
     options: *const artifact_open_options_t,
     artifact: *mut *mut artifact_t,
     error: *mut *mut artifact_error_t,
-    body: impl FnOnce(Option<&Engine>, &OpenOptions) -> Result<Artifact>,
+    body: impl FnOnce(Option<&Engine>, &OpenOptions<'_>) -> Result<Artifact>,
 ) -> artifact_status_t {
     // SAFETY: the header's rule for pointers.
     unsafe {

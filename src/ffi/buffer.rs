@@ -1,18 +1,40 @@
 //! Buffer: bytes that the caller owns.
 
+use zeroize::Zeroize;
+
 use super::boundary::{handle, infallible};
+use crate::error::Result;
+use crate::memory;
 
 /// Bytes that the caller owns and frees with artifact_buffer_free(). One NUL, which doesn't count, stands behind the last
 /// byte, so that text in a buffer can be used as it is. May be read from many threads at once.
 pub struct artifact_buffer_t {
     bytes: Vec<u8>,
+    /// Whether it is wiped when it is freed.
+    secret: bool,
+}
+
+impl Drop for artifact_buffer_t {
+    fn drop(&mut self) {
+        if self.secret {
+            self.bytes.zeroize();
+        }
+    }
 }
 
 impl artifact_buffer_t {
     /// Takes bytes whose allocation has room for one more.
     pub(super) fn boxed(mut bytes: Vec<u8>) -> *mut artifact_buffer_t {
         bytes.push(0);
-        Box::into_raw(Box::new(artifact_buffer_t { bytes }))
+        Box::into_raw(Box::new(artifact_buffer_t { bytes, secret: false }))
+    }
+
+    /// A copy of bytes that are wiped when the buffer is freed.
+    pub(super) fn boxed_secret(secret: &[u8]) -> Result<*mut artifact_buffer_t> {
+        let mut bytes = memory::with_room(secret.len() + 1, "a buffer")?;
+        bytes.extend_from_slice(secret);
+        bytes.push(0);
+        Ok(Box::into_raw(Box::new(artifact_buffer_t { bytes, secret: true })))
     }
 }
 

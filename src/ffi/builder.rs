@@ -19,7 +19,7 @@ use crate::storage::Sync;
 /// An artifact being made. Owned; freed with artifact_builder_free(). One thread at a time may change it; functions that
 /// take it const may run in many threads at once.
 pub struct artifact_builder_t {
-    builder: Builder<'static>,
+    pub(super) builder: Builder<'static>,
 }
 
 /// Takes an artifact piece by piece. Returns 0, or an errno that ends the writing. Must not unwind (throw), longjmp, or use
@@ -57,7 +57,8 @@ pub unsafe extern "C" fn artifact_builder_new(
     }
 }
 
-/// A builder that keeps the body of an artifact byte for byte, and its attributes. No module, type or upvar can be
+/// A builder that keeps the body of an artifact byte for byte, its attributes, and those of its signatures that still hold
+/// when it is written. No module, type or upvar can be
 /// added: every artifact_builder_add_ function is ARTIFACT_INVALID_ARGUMENT. If it has a trailer, saving checks all its
 /// digests first: ARTIFACT_DIGEST_MISMATCH or ARTIFACT_CORRUPT if it is damaged. The artifact may be freed before the
 /// builder. The caller owns the builder.

@@ -41,7 +41,7 @@ pub enum artifact_status_t {
     ARTIFACT_WRONG_PRODUCER = 22,
     /// Asks for something that this library can't do.
     ARTIFACT_UNSUPPORTED = 23,
-    /// Not signed by a trusted key. This version doesn't return it.
+    /// Not signed by a key that the engine trusts: don't run it.
     ARTIFACT_UNTRUSTED = 30,
     /// Symbols that nobody defines. This version doesn't return it.
     ARTIFACT_UNRESOLVED = 40,

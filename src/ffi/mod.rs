@@ -27,6 +27,8 @@ pub mod settings;
 
 pub mod trailer;
 
+pub mod signing;
+
 pub mod module;
 
 pub mod report;
@@ -42,6 +44,7 @@ mod tests {
         shared::<super::engine::artifact_engine_t>();
         shared::<super::builder::artifact_builder_t>();
         shared::<super::artifact::artifact_t>();
+        shared::<super::signing::artifact_key_t>();
         shared::<super::report::artifact_report_t>();
         shared::<super::buffer::artifact_buffer_t>();
         shared::<super::error::artifact_error_t>();

@@ -7,6 +7,7 @@ use super::boundary::{fallible, handle, infallible, out, text};
 use super::engine::past_the_end;
 use super::error::artifact_error_t;
 use super::library::{artifact_slice_t, artifact_status_t};
+use crate::artifact::Integrity;
 
 /// What vouches for an artifact's bytes.
 #[repr(C)]
@@ -16,6 +17,9 @@ pub enum artifact_integrity_t {
     /// A trailer with digests over every byte. Opening checks those of the settings, artifact_verify() all. They find
     /// damage, not malice: whoever changes a file can make them anew.
     ARTIFACT_INTEGRITY_DIGESTS = 1,
+    /// The signature of a key that the engine trusts, over digests of every byte; see artifact_signed_by(). A module is
+    /// checked when it is first asked for.
+    ARTIFACT_INTEGRITY_SIGNED = 2,
 }
 
 /// What vouches for the artifact's bytes, an artifact_integrity_t; ARTIFACT_INTEGRITY_NONE for NULL.
@@ -23,7 +27,14 @@ pub enum artifact_integrity_t {
 pub unsafe extern "C" fn artifact_integrity(artifact: *const artifact_t) -> u32 {
     infallible(0, || {
         // SAFETY: the header's rule for pointers.
-        unsafe { handle(artifact, "artifact") }.map_or(0, |found| u32::from(found.artifact.trailer().is_some()))
+        let found = unsafe { handle(artifact, "artifact") };
+        let integrity = found.map_or(Integrity::None, |found| found.artifact.integrity());
+        let integrity = match integrity {
+            Integrity::None => artifact_integrity_t::ARTIFACT_INTEGRITY_NONE,
+            Integrity::Digests => artifact_integrity_t::ARTIFACT_INTEGRITY_DIGESTS,
+            Integrity::Signed => artifact_integrity_t::ARTIFACT_INTEGRITY_SIGNED,
+        };
+        integrity as u32
     })
 }
 

@@ -47,3 +47,38 @@ impl Mapping {
         self.0.as_deref().unwrap_or(&[])
     }
 }
+
+/// A private copy of a part of a region, read-only from the moment it is handed out.
+#[derive(Debug)]
+pub struct PrivateCopy {
+    memory: memmap2::Mmap,
+    start: usize,
+    len: usize,
+}
+
+impl PrivateCopy {
+    /// `len` bytes that `fill` writes, the one at `lead` on an address that is a multiple of `align`.
+    pub(super) fn new(
+        len: u64,
+        lead: u64,
+        align: u64,
+        fill: impl FnOnce(&mut [u8]) -> Result<()>,
+    ) -> Result<PrivateCopy> {
+        let no_memory = || Error::no_memory("a private copy");
+        let word = |number: u64| usize::try_from(number).map_err(|_| no_memory());
+        let (len, lead, align) = (word(len)?, word(lead)?, word(align)?.max(1));
+        let size = len.checked_add(align).ok_or_else(no_memory)?;
+        let cannot = |error| Error::io("making a private copy", &error);
+        let mut memory = memmap2::MmapMut::map_anon(size).map_err(cannot)?;
+        let past = (memory.as_ptr() as usize).wrapping_add(lead) % align;
+        let start = (align - past) % align;
+        fill(memory.get_mut(start..start + len).unwrap_or_default())?;
+        Ok(PrivateCopy { memory: memory.make_read_only().map_err(cannot)?, start, len })
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        self.memory.get(self.start..self.start + self.len).unwrap_or(&[])
+    }
+}

@@ -12,8 +12,8 @@ use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::OnceLock;
 
-pub use mapping::Mapping;
-pub use save::{Sync, replace};
+pub use mapping::{Mapping, PrivateCopy};
+pub use save::{PRIVATE_MODE, PUBLIC_MODE, Sync, create, replace};
 
 use crate::error::{Error, Result, Status, quote};
 use crate::format::Fetch;
@@ -216,6 +216,15 @@ impl Region {
         copy.resize(len, 0);
         self.read_at(offset, &mut copy)?;
         Ok(copy)
+    }
+
+    /// Bytes from `offset` in read-only memory of their own, the one at `lead` on an address that is a multiple of `align`.
+    ///
+    /// # Errors
+    ///
+    /// IO, TRUNCATED, NO_MEMORY.
+    pub fn private_copy(&self, offset: u64, len: u64, lead: u64, align: u64) -> Result<PrivateCopy> {
+        PrivateCopy::new(len, lead, align, |copy| self.read_at(offset, copy))
     }
 
     /// All its bytes; a file is mapped when this is first called.

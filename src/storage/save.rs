@@ -23,7 +23,10 @@ pub enum Sync {
     No,
 }
 
-const DEFAULT_MODE: u32 = 0o666; // what `open` takes the umask from
+/// For a file that only its owner may read.
+pub const PRIVATE_MODE: u32 = 0o600;
+/// For a file that everybody may read and write, as far as the umask lets them.
+pub const PUBLIC_MODE: u32 = 0o666;
 
 /// Writes the pieces to a fresh file in the same folder and renames that over `path`. A symbolic link is followed, and what
 /// it points at replaced. The new file has the replaced one's permission bits, or those that the umask leaves.
@@ -44,7 +47,7 @@ pub fn replace(path: &Path, pieces: &[&[u8]], sync: Sync) -> Result<()> {
         Sync::No => None,
     };
     let mut temporary =
-        fresh(&path, &folder, mode.unwrap_or(DEFAULT_MODE)).map_err(failed("making a temporary file beside"))?;
+        fresh(&path, &folder, mode.unwrap_or(PUBLIC_MODE)).map_err(failed("making a temporary file beside"))?;
     let made = temporary.as_file().metadata().map_err(failed("looking up"))?.permissions().mode() & 0o777;
     if let Some(mode) = mode.filter(|mode| *mode != made) {
         // The umask has narrowed what `open` made.
@@ -60,6 +63,23 @@ pub fn replace(path: &Path, pieces: &[&[u8]], sync: Sync) -> Result<()> {
         sync_folder(&folder).map_err(failed("syncing the folder of"))?;
     }
     Ok(())
+}
+
+/// Writes a new file, which the umask may make narrower than `mode`, and syncs it. It is there whole or not at all.
+///
+/// # Errors
+///
+/// IO; its errno is EEXIST if there is a file, which stays as it is.
+pub fn create(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+    let failed = |error: io::Error| Error::io(format!("creating {}", shown(path)), &error);
+    let path = std::path::absolute(path).map_err(failed)?;
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    let opened = File::open(folder).map_err(failed)?;
+    let mut temporary = fresh(&path, folder, mode).map_err(failed)?;
+    temporary.as_file_mut().write_all(bytes).map_err(failed)?;
+    temporary.as_file().sync_all().map_err(failed)?;
+    temporary.persist_noclobber(&path).map_err(|error| failed(error.error))?;
+    sync_folder(&opened).map_err(failed)
 }
 
 struct Target {

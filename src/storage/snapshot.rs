@@ -24,9 +24,7 @@ impl Region {
     ///
     /// IO, TRUNCATED if the file becomes shorter meanwhile, NO_MEMORY.
     pub fn snapshot(self) -> Result<Region> {
-        if let Backing::File(file, _) = &self.backing
-            && is_immutable(file.as_fd())
-        {
+        if matches!(self.backing, Backing::File(..)) && self.is_immutable() {
             return Ok(self);
         }
         let failed = |what: &'static str| move |error: io::Error| Error::io(what, &error);
@@ -44,10 +42,19 @@ impl Region {
         fcntl_add_seals(&copy, seals).map_err(|error| failed("sealing a private copy")(error.into()))?;
         Ok(Region { backing: Backing::File(copy, OnceLock::new()), base: self.base, start: 0, len: self.len })
     }
+
+    /// Whether nobody but this process can change its bytes: they are in memory, in a sealed memfd or under fs-verity.
+    #[must_use]
+    pub fn is_immutable(&self) -> bool {
+        match &self.backing {
+            Backing::File(file, _) => is_frozen(file.as_fd()),
+            Backing::Owned(_) | Backing::Borrowed(_) => true,
+        }
+    }
 }
 
 /// Whether nobody can change the file's bytes: sealed, or under fs-verity.
-fn is_immutable(file: BorrowedFd<'_>) -> bool {
+fn is_frozen(file: BorrowedFd<'_>) -> bool {
     let sealed = fcntl_get_seals(file).is_ok_and(|seals| seals.contains(SealFlags::WRITE | SealFlags::SHRINK));
     sealed
         || statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::empty())

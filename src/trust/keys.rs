@@ -36,6 +36,7 @@ fn message(root: &Root) -> [u8; CONTEXT.len() + ROOT_SIZE as usize] {
 }
 
 /// A key that signs. Wiped from memory when it is dropped.
+#[derive(Clone)]
 pub struct PrivateKey(SigningKey);
 
 impl fmt::Debug for PrivateKey {
@@ -191,9 +192,14 @@ impl FromStr for PublicKey {
 /// # Errors
 ///
 /// UNTRUSTED if none has: there is no signature, only others', or one that doesn't match.
-pub fn signer<'k>(trusted: &'k [PublicKey], root: &Root, signatures: &[Signature]) -> Result<&'k PublicKey> {
-    let mut claimed = false;
+pub fn signer<'k, 's>(
+    trusted: &'k [PublicKey],
+    root: &Root,
+    signatures: impl IntoIterator<Item = &'s Signature>,
+) -> Result<&'k PublicKey> {
+    let (mut claimed, mut count) = (false, 0);
     for signature in signatures {
+        count += 1;
         // Decoding of keys is paid once, when one is trusted.
         let Some(key) = trusted.iter().find(|key| key.0.as_bytes() == &signature.key) else { continue };
         if key.verifies(root, signature) {
@@ -201,11 +207,11 @@ pub fn signer<'k>(trusted: &'k [PublicKey], root: &Root, signatures: &[Signature
         }
         claimed = true;
     }
-    let found = match (claimed, signatures.len()) {
+    let found = match (claimed, count) {
         (true, _) => "one in its name that doesn't match".to_owned(),
         (false, 0) => "none".to_owned(),
         (false, 1) => "another's".to_owned(),
-        (false, count) => format!("{count} of others"),
+        (false, _) => format!("{count} of others"),
     };
     Err(Error::new(Status::Untrusted, format!("signature: expected one of a trusted key, found {found}")))
 }

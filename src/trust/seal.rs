@@ -4,6 +4,7 @@ use zerocopy::IntoBytes;
 
 use super::digest;
 use crate::error::{Error, Result, Status};
+use crate::format::body::Place;
 use crate::format::trailer::{ALIGN, END, FOOTER_SIZE, FORMAT, Footer, Layout, Root, Row, START, Signature};
 use crate::memory;
 
@@ -20,6 +21,12 @@ pub struct Body<'b> {
     pub tail: &'b [u8],
     /// The modules.
     pub rows: &'b [Row],
+}
+
+/// A module's row in the table; `pieces` are its link word, padding and ELF.
+#[must_use]
+pub fn row(place: &Place, align: u64, pieces: &[&[u8]]) -> Row {
+    Row { offset: place.offset.into(), len: place.len.into(), align: align.into(), digest: digest::module(pieces) }
 }
 
 /// The root record of a file with this body and these chunks.

@@ -1,0 +1,494 @@
+/* Keys, signatures, and engines that trust some of them. */
+#include "check.h"
+#include "image.h"
+#include "support.h"
+
+/* RFC 8032, 7.1, test 1: the seed as openssl writes it, and the public key. */
+#define KNOWN_PRIVATE                                                                                                  \
+    "-----BEGIN PRIVATE KEY-----\n"                                                                                    \
+    "MC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g\n"                                               \
+    "-----END PRIVATE KEY-----\n"
+
+static artifact_key_t *new_key(void) {
+    artifact_key_t *key = GARBAGE;
+    CHECK_OK(artifact_key_generate(&key, &error));
+    CHECK(key);
+    return key;
+}
+
+static artifact_public_key_t public_of(const artifact_key_t *key) {
+    artifact_public_key_t public_key;
+    CHECK_OK(artifact_key_public(key, &public_key, &error));
+    return public_key;
+}
+
+static bool same_key(artifact_public_key_t a, artifact_public_key_t b) { return memcmp(&a, &b, sizeof a) == 0; }
+
+static void trust(artifact_engine_t *engine, const artifact_key_t *key) {
+    artifact_public_key_t public_key = public_of(key);
+    artifact_buffer_t *pem = GARBAGE;
+    CHECK_OK(artifact_public_key_to_pem(&public_key, &pem, &error));
+    CHECK_OK(artifact_engine_trust_key(engine, (const char *)artifact_buffer_data(pem), &error));
+    artifact_buffer_free(pem);
+}
+
+/* A builder with three modules of different alignments, which stay in `elfs`. */
+static artifact_builder_t *builder_of(bytes_t elfs[3]) {
+    static const uint64_t aligns[3] = {64, 4096, 65536};
+    artifact_engine_t *engine = plain_engine();
+    artifact_builder_t *builder = new_builder(engine);
+    for (size_t i = 0; i < 3; i++) {
+        elfs[i] = make_elf((shape_t){.align = aligns[i]});
+        CHECK_OK(artifact_builder_add_module(builder, elfs[i].data, elfs[i].len, NULL, &error));
+    }
+    artifact_engine_free(engine);
+    return builder;
+}
+
+/* An artifact that these keys sign; without any it has no trailer if `plain`. */
+static bytes_t make(const artifact_key_t *const *keys, size_t count, bool plain) {
+    bytes_t elfs[3];
+    artifact_builder_t *builder = builder_of(elfs);
+    for (size_t i = 0; i < count; i++) CHECK_OK(artifact_builder_add_key(builder, keys[i], &error));
+    if (plain) CHECK_OK(artifact_builder_set_trailer(builder, false, &error));
+    bytes_t bytes = serialize(builder);
+    artifact_builder_free(builder);
+    for (size_t i = 0; i < 3; i++) bytes_free(&elfs[i]);
+    return bytes;
+}
+
+#define CHECK_UNTRUSTED(bytes, engine, words)                                                                          \
+    do {                                                                                                               \
+        artifact_t *refused_ = GARBAGE;                                                                                \
+        CHECK_FAILS(artifact_open_bytes((bytes).data, (bytes).len, engine, NULL, &refused_, &error),                   \
+                    ARTIFACT_UNTRUSTED, words);                                                                        \
+        CHECK(refused_ == NULL);                                                                                       \
+    } while (0)
+
+TEST(keys_go_through_pem) {
+    artifact_key_t *key = GARBAGE, *again = GARBAGE;
+    artifact_buffer_t *pem = GARBAGE;
+    CHECK_OK(artifact_key_from_pem(KNOWN_PRIVATE, &key, &error));
+    CHECK_OK(artifact_key_to_pem(key, &pem, &error));
+    CHECK_STR((const char *)artifact_buffer_data(pem), KNOWN_PRIVATE);
+    CHECK(artifact_buffer_len(pem) == strlen(KNOWN_PRIVATE));
+    artifact_buffer_free(pem);
+    artifact_public_key_t known = public_of(key), back;
+    CHECK(known.bytes[0] == 0xd7 && known.bytes[1] == 0x5a && known.bytes[31] == 0x1a);
+    CHECK_OK(artifact_public_key_to_pem(&known, &pem, &error));
+    CHECK(strncmp((const char *)artifact_buffer_data(pem), "-----BEGIN PUBLIC KEY-----\n", 27) == 0);
+    CHECK_OK(artifact_public_key_from_pem((const char *)artifact_buffer_data(pem), &back, &error));
+    CHECK(same_key(known, back));
+    CHECK_FAILS(artifact_key_from_pem((const char *)artifact_buffer_data(pem), &again, &error),
+                ARTIFACT_INVALID_ARGUMENT, "PRIVATE KEY");
+    CHECK(again == NULL);
+    artifact_buffer_free(pem);
+    artifact_key_free(key);
+    artifact_key_free(NULL);
+}
+
+TEST(keys_that_are_none_are_refused) {
+    artifact_public_key_t key = {{1}}, weak = {{1}};
+    CHECK_FAILS(artifact_public_key_from_pem("", &key, &error), ARTIFACT_INVALID_ARGUMENT, "PUBLIC KEY");
+    CHECK(key.bytes[0] == 0);
+    CHECK_FAILS(artifact_public_key_from_pem(KNOWN_PRIVATE, &key, &error), ARTIFACT_INVALID_ARGUMENT, "PUBLIC KEY");
+    /* The neutral element: signatures that verify under it prove nothing. */
+    static const char small_order[] = "-----BEGIN PUBLIC KEY-----\n"
+                                      "MCowBQYDK2VwAyEAAQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n"
+                                      "-----END PUBLIC KEY-----\n";
+    CHECK_FAILS(artifact_public_key_from_pem(small_order, &key, &error), ARTIFACT_INVALID_ARGUMENT, "small order");
+    artifact_engine_t *engine = plain_engine();
+    CHECK_FAILS(artifact_engine_trust_key(engine, small_order, &error), ARTIFACT_INVALID_ARGUMENT, "small order");
+    CHECK(artifact_engine_trusted_key_count(engine) == 0);
+    artifact_buffer_t *pem = GARBAGE;
+    CHECK_FAILS(artifact_public_key_to_pem(&weak, &pem, &error), ARTIFACT_INVALID_ARGUMENT, "small order");
+    CHECK(pem == NULL);
+    artifact_engine_free(engine);
+}
+
+TEST(key_files_are_private_and_never_replaced) {
+    artifact_key_t *key = new_key(), *other = new_key();
+    CHECK(!same_key(public_of(key), public_of(other)));
+    char path[4096];
+    snprintf(path, sizeof path, "%s", scratch("key.pem"));
+    CHECK_OK(artifact_key_save(key, path, &error));
+    struct stat stat_;
+    CHECK(stat(path, &stat_) == 0 && (stat_.st_mode & 0777) == 0600);
+    artifact_error_t *error = NULL;
+    CHECK_STATUS(artifact_key_save(other, path, &error), ARTIFACT_IO);
+    CHECK(artifact_error_errno(error) == EEXIST);
+    artifact_error_free(error);
+    CHECK(count_entries(check_folder) == 1);
+    bytes_t pem = read_file(path);
+    add_u8(&pem, 0);
+    artifact_key_t *again = GARBAGE;
+    CHECK_OK(artifact_key_from_pem((const char *)pem.data, &again, &error));
+    CHECK(same_key(public_of(again), public_of(key)));
+    bytes_free(&pem);
+    artifact_key_free(key), artifact_key_free(other), artifact_key_free(again);
+}
+
+TEST(engines_list_the_keys_they_trust) {
+    artifact_engine_t *engine = plain_engine();
+    artifact_key_t *a = new_key(), *b = new_key();
+    uint8_t before[32], after[32];
+    CHECK_OK(artifact_engine_fingerprint(engine, before, &error));
+    trust(engine, a), trust(engine, b), trust(engine, a);
+    CHECK(artifact_engine_trusted_key_count(engine) == 2);
+    CHECK(artifact_engine_trusted_key_count(NULL) == 0);
+    CHECK_OK(artifact_engine_fingerprint(engine, after, &error));
+    CHECK(memcmp(before, after, 32) == 0);
+    artifact_public_key_t first, second, none = {{1}};
+    CHECK_OK(artifact_engine_trusted_key_at(engine, 0, &first, &error));
+    CHECK_OK(artifact_engine_trusted_key_at(engine, 1, &second, &error));
+    CHECK(memcmp(&first, &second, 32) < 0);
+    CHECK(same_key(first, public_of(a)) || same_key(second, public_of(a)));
+    CHECK_FAILS(artifact_engine_trusted_key_at(engine, 2, &none, &error), ARTIFACT_NOT_FOUND, "below 2");
+    CHECK(none.bytes[0] == 0);
+    /* JSON has them, and so has a clone. */
+    artifact_buffer_t *json = GARBAGE;
+    artifact_engine_t *again = GARBAGE, *clone = artifact_engine_clone(engine);
+    CHECK_OK(artifact_engine_to_json(engine, &json, &error));
+    CHECK_OK(artifact_engine_from_json((const char *)artifact_buffer_data(json), &again, &error));
+    CHECK(artifact_engine_trusted_key_count(again) == 2 && artifact_engine_trusted_key_count(clone) == 2);
+    artifact_buffer_free(json);
+    artifact_engine_free(engine), artifact_engine_free(again), artifact_engine_free(clone);
+    artifact_key_free(a), artifact_key_free(b);
+}
+
+TEST(signed_artifacts_open_for_those_who_trust_a_signer) {
+    artifact_key_t *a = new_key(), *b = new_key(), *c = new_key();
+    const artifact_key_t *both[] = {a, b};
+    bytes_t one = make(both, 1, false), two = make(both, 2, false), again = make(both, 2, false);
+    CHECK(same_bytes(two.data, two.len, again.data, again.len));
+    CHECK(two.len == one.len + 96);
+    artifact_engine_t *trusts_b = plain_engine(), *trusts_b_c = plain_engine(), *trusts_c = plain_engine();
+    trust(trusts_b, b), trust(trusts_b_c, b), trust(trusts_b_c, c), trust(trusts_c, c);
+
+    artifact_t *artifact = open_bytes(&two, trusts_b_c);
+    artifact_public_key_t signer, claimed;
+    CHECK_OK(artifact_signed_by(artifact, &signer, &error));
+    CHECK(same_key(signer, public_of(b)));
+    CHECK(artifact_integrity(artifact) == ARTIFACT_INTEGRITY_SIGNED);
+    CHECK(artifact_signature_count(artifact) == 2);
+    CHECK_OK(artifact_signature_at(artifact, 0, &claimed, &error));
+    CHECK(same_key(claimed, public_of(a)));
+    CHECK_FAILS(artifact_signature_at(artifact, 2, &claimed, &error), ARTIFACT_NOT_FOUND, "below 2");
+    CHECK_OK(artifact_check_compat(artifact, trusts_b_c, &error));
+    artifact_report_t *report = GARBAGE;
+    CHECK_OK(artifact_verify(artifact, &report, &error));
+    artifact_report_free(report);
+    artifact_free(artifact);
+
+    CHECK_UNTRUSTED(one, trusts_b, "another's");
+    CHECK_UNTRUSTED(two, trusts_c, "2 of others");
+    artifact_free(open_bytes(&two, trusts_b));
+
+    /* Who trusts no key opens whatever it is, and nothing is known about who signed it. */
+    artifact = open_bytes(&one, NULL);
+    CHECK(artifact_integrity(artifact) == ARTIFACT_INTEGRITY_DIGESTS);
+    CHECK(artifact_signature_count(artifact) == 1);
+    CHECK_FAILS(artifact_signed_by(artifact, &signer, &error), ARTIFACT_NOT_FOUND, "trusts a key");
+    CHECK(signer.bytes[0] == 0 && signer.bytes[31] == 0);
+    artifact_free(artifact);
+
+    artifact_engine_free(trusts_b), artifact_engine_free(trusts_b_c), artifact_engine_free(trusts_c);
+    artifact_key_free(a), artifact_key_free(b), artifact_key_free(c);
+    bytes_free(&one), bytes_free(&two), bytes_free(&again);
+}
+
+TEST(unsigned_artifacts_are_untrusted_before_anything_else) {
+    artifact_key_t *key = new_key();
+    bytes_t with = make(NULL, 0, false), without = make(NULL, 0, true);
+    artifact_engine_t *engine = plain_engine();
+    CHECK_OK(artifact_engine_set_producer(engine, "somebody", &error)); /* would be WRONG_PRODUCER */
+    trust(engine, key);
+    CHECK_UNTRUSTED(with, engine, "found none");
+    CHECK_UNTRUSTED(without, engine, "without a trailer");
+    bytes_t foreign = bytes_copy("no artifact at all", 18);
+    CHECK_UNTRUSTED(foreign, engine, "without a trailer");
+    /* Even where what a signature would cover is damaged. */
+    with.data[with.len - 64 - 256 - 300] ^= 1;
+    CHECK_UNTRUSTED(with, engine, "found none");
+    artifact_engine_free(engine);
+    artifact_key_free(key);
+    bytes_free(&with), bytes_free(&without), bytes_free(&foreign);
+}
+
+/* Where a signed artifact's signature stands: before the footer. */
+static uint8_t *signature_in(bytes_t *bytes) { return bytes->data + bytes->len - 64 - 96; }
+
+TEST(forged_signatures_are_found) {
+    artifact_key_t *key = new_key(), *mallory = new_key();
+    const artifact_key_t *keys[] = {key, mallory};
+    artifact_engine_t *engine = plain_engine();
+    trust(engine, key);
+    /* A signature by somebody else, in the trusted key's name: the footer's digest is made anew by saving it again. */
+    bytes_t mine = make(keys, 1, false), theirs = make(keys + 1, 1, false);
+    CHECK(memcmp(signature_in(&mine), public_of(key).bytes, 32) == 0);
+    for (size_t bit = 0; bit < 96 * 8; bit++) {
+        bytes_t bad = bytes_copy(mine.data, mine.len);
+        signature_in(&bad)[bit / 8] ^= (uint8_t)(1 << bit % 8);
+        artifact_t *artifact = GARBAGE;
+        CHECK_FAILS(artifact_open_bytes(bad.data, bad.len, engine, NULL, &artifact, &error), ARTIFACT_DIGEST_MISMATCH,
+                    "footer");
+        bytes_free(&bad);
+    }
+    CHECK_UNTRUSTED(theirs, engine, "another's");
+    artifact_engine_free(engine);
+    artifact_key_free(key), artifact_key_free(mallory);
+    bytes_free(&mine), bytes_free(&theirs);
+}
+
+TEST(signatures_made_elsewhere_are_added) {
+    bytes_t elfs[3];
+    artifact_builder_t *builder = builder_of(elfs);
+    artifact_key_t *key = new_key(), *other = new_key();
+    artifact_public_key_t public_key = public_of(key), wrong = public_of(other);
+    artifact_buffer_t *record = GARBAGE;
+    CHECK_OK(artifact_root_record(builder, &record, &error));
+    CHECK(artifact_buffer_len(record) == 256);
+    CHECK(sizeof ARTIFACT_SIGNATURE_CONTEXT == 24);
+
+    /* This process plays the hardware: the detached signature of the same artifact is over the same record. */
+    bytes_t bytes = serialize(builder);
+    artifact_t *artifact = open_bytes(&bytes, NULL);
+    artifact_buffer_t *detached = GARBAGE, *same = GARBAGE;
+    CHECK_OK(artifact_detached_record(artifact, &same, &error));
+    CHECK(same_bytes(artifact_buffer_data(record), 256, artifact_buffer_data(same), artifact_buffer_len(same)));
+    CHECK_OK(artifact_sign(artifact, key, &detached, &error));
+    CHECK(artifact_buffer_len(detached) == 96);
+    const uint8_t *signature = artifact_buffer_data(detached) + 32;
+
+    CHECK_FAILS(artifact_builder_add_signature(builder, &wrong, signature, 64, &error), ARTIFACT_INVALID_ARGUMENT,
+                "root record");
+    CHECK_FAILS(artifact_builder_add_signature(builder, &public_key, signature, 63, &error), ARTIFACT_INVALID_ARGUMENT,
+                "64 bytes|63");
+    CHECK_OK(artifact_builder_add_signature(builder, &public_key, signature, 64, &error));
+    bytes_t signed_bytes = serialize(builder);
+    artifact_engine_t *engine = plain_engine();
+    trust(engine, key);
+    artifact_free(open_bytes(&signed_bytes, engine));
+
+    /* It isn't one of the artifact that the builder makes after a change. */
+    CHECK_OK(artifact_builder_set_attribute(builder, "a", NULL, 0, &error));
+    artifact_buffer_t *buffer = GARBAGE;
+    CHECK_FAILS(artifact_serialize(builder, &buffer, &error), ARTIFACT_INVALID_ARGUMENT, "changed since");
+    CHECK(buffer == NULL);
+    CHECK_OK(artifact_builder_clear_signatures(builder, &error));
+    bytes_t unsigned_bytes = serialize(builder);
+    CHECK_UNTRUSTED(unsigned_bytes, engine, "found none");
+
+    artifact_buffer_free(record), artifact_buffer_free(same), artifact_buffer_free(detached);
+    artifact_free(artifact);
+    artifact_engine_free(engine);
+    artifact_key_free(key), artifact_key_free(other);
+    artifact_builder_free(builder);
+    for (size_t i = 0; i < 3; i++) bytes_free(&elfs[i]);
+    bytes_free(&bytes), bytes_free(&signed_bytes), bytes_free(&unsigned_bytes);
+}
+
+TEST(signatures_need_a_trailer) {
+    bytes_t elfs[3];
+    artifact_builder_t *builder = builder_of(elfs);
+    artifact_key_t *key = new_key();
+    CHECK_OK(artifact_builder_set_trailer(builder, false, &error));
+    CHECK_FAILS(artifact_builder_add_key(builder, key, &error), ARTIFACT_INVALID_ARGUMENT, "trailer");
+    artifact_buffer_t *record = GARBAGE;
+    CHECK_FAILS(artifact_root_record(builder, &record, &error), ARTIFACT_INVALID_ARGUMENT, "trailer");
+    CHECK(record == NULL);
+    CHECK_OK(artifact_builder_set_trailer(builder, true, &error));
+    CHECK_OK(artifact_builder_add_key(builder, key, &error));
+    CHECK_FAILS(artifact_builder_set_trailer(builder, false, &error), ARTIFACT_INVALID_ARGUMENT, "keys");
+    for (size_t i = 1; i < 64; i++) {
+        artifact_key_t *another = new_key();
+        CHECK_OK(artifact_builder_add_key(builder, another, &error));
+        artifact_key_free(another);
+    }
+    artifact_key_t *last = new_key();
+    CHECK_FAILS(artifact_builder_add_key(builder, last, &error), ARTIFACT_LIMIT, "64");
+    CHECK_OK(artifact_builder_add_key(builder, key, &error)); /* it is there */
+    bytes_t bytes = serialize(builder);
+    artifact_t *artifact = open_bytes(&bytes, NULL);
+    CHECK(artifact_signature_count(artifact) == 64);
+    artifact_free(artifact);
+    artifact_key_free(key), artifact_key_free(last);
+    artifact_builder_free(builder);
+    for (size_t i = 0; i < 3; i++) bytes_free(&elfs[i]);
+    bytes_free(&bytes);
+}
+
+TEST(rewritten_artifacts_keep_signatures_that_hold) {
+    artifact_key_t *a = new_key(), *b = new_key();
+    const artifact_key_t *keys[] = {a};
+    bytes_t bytes = make(keys, 1, false);
+    artifact_t *artifact = open_bytes(&bytes, NULL);
+    artifact_builder_t *builder = NULL;
+    CHECK_OK(artifact_builder_new_from_artifact(artifact, &builder, &error));
+    bytes_t same = serialize(builder);
+    CHECK(same_bytes(same.data, same.len, bytes.data, bytes.len));
+    CHECK_OK(artifact_builder_add_key(builder, b, &error));
+    bytes_t both = serialize(builder);
+    artifact_t *opened = open_bytes(&both, NULL);
+    CHECK(artifact_signature_count(opened) == 2);
+    CHECK_OK(artifact_builder_set_attribute(builder, "a", NULL, 0, &error));
+    bytes_t changed = serialize(builder);
+    artifact_t *other = open_bytes(&changed, NULL);
+    CHECK(artifact_signature_count(other) == 1);
+    artifact_engine_t *engine = plain_engine();
+    trust(engine, a);
+    artifact_free(open_bytes(&both, engine));
+    CHECK_UNTRUSTED(changed, engine, "another's");
+    artifact_engine_free(engine);
+    artifact_free(artifact), artifact_free(opened), artifact_free(other);
+    artifact_builder_free(builder);
+    artifact_key_free(a), artifact_key_free(b);
+    bytes_free(&bytes), bytes_free(&same), bytes_free(&both), bytes_free(&changed);
+}
+
+static artifact_status_t open_detached(const bytes_t *bytes, const artifact_engine_t *engine, const uint8_t *signature,
+                                       size_t len, artifact_t **artifact, artifact_error_t **error) {
+    artifact_open_options_t options = ARTIFACT_OPEN_OPTIONS_INIT;
+    options.signature = signature;
+    options.signature_len = len;
+    return artifact_open_bytes(bytes->data, bytes->len, engine, &options, artifact, error);
+}
+
+TEST(detached_signatures_vouch_for_files_as_they_are) {
+    artifact_key_t *key = new_key(), *other = new_key();
+    artifact_engine_t *engine = plain_engine();
+    trust(engine, key);
+    for (int plain = 0; plain < 2; plain++) {
+        bytes_t bytes = make(NULL, 0, plain != 0);
+        artifact_t *artifact = open_bytes(&bytes, NULL);
+        artifact_buffer_t *good = GARBAGE, *foreign = GARBAGE;
+        CHECK_OK(artifact_sign(artifact, key, &good, &error));
+        CHECK_OK(artifact_sign(artifact, other, &foreign, &error));
+        artifact_free(artifact);
+        bytes_t two = bytes_copy(artifact_buffer_data(foreign), 96);
+        bytes_add(&two, artifact_buffer_data(good), 96);
+
+        CHECK_OK(open_detached(&bytes, engine, artifact_buffer_data(good), 96, &artifact, &error));
+        CHECK(artifact_integrity(artifact) == ARTIFACT_INTEGRITY_SIGNED);
+        CHECK(artifact_signature_count(artifact) == 1);
+        artifact_report_t *report = GARBAGE;
+        CHECK_OK(artifact_verify(artifact, &report, &error));
+        artifact_report_free(report);
+        artifact_module_t module;
+        for (size_t i = 0; i < 3; i++) CHECK_OK(artifact_module(artifact, i, &module, &error));
+        artifact_free(artifact);
+        CHECK_OK(open_detached(&bytes, engine, two.data, two.len, &artifact, &error));
+        artifact_free(artifact);
+        CHECK_FAILS(open_detached(&bytes, engine, two.data, 96, &artifact, &error), ARTIFACT_UNTRUSTED, "another's");
+        CHECK(artifact == NULL);
+        CHECK_FAILS(open_detached(&bytes, engine, two.data, 95, &artifact, &error), ARTIFACT_INVALID_ARGUMENT, "96");
+        CHECK_FAILS(open_detached(&bytes, NULL, two.data, 96, &artifact, &error), ARTIFACT_INVALID_ARGUMENT, "trusts");
+
+        /* Any bit of a file without a trailer, and any that opening looks at of one with a trailer. */
+        size_t step = plain ? 997 : 64;
+        for (size_t at = plain ? 0 : bytes.len - 64 - 256; at < bytes.len; at += step) {
+            bytes_t bad = bytes_copy(bytes.data, bytes.len);
+            bad.data[at] ^= 4;
+            artifact_t *opened = GARBAGE;
+            CHECK(open_detached(&bad, engine, artifact_buffer_data(good), 96, &opened, NULL) != ARTIFACT_OK);
+            CHECK(opened == NULL);
+            bytes_free(&bad);
+        }
+        artifact_buffer_free(good), artifact_buffer_free(foreign);
+        bytes_free(&two), bytes_free(&bytes);
+    }
+    artifact_engine_free(engine);
+    artifact_key_free(key), artifact_key_free(other);
+}
+
+TEST(files_with_bytes_of_no_meaning_are_not_signed) {
+    artifact_key_t *key = new_key();
+    bytes_t bytes = make(NULL, 0, true);
+    add_u8(&bytes, 7);
+    artifact_t *artifact = open_bytes(&bytes, NULL);
+    artifact_buffer_t *signature = GARBAGE;
+    CHECK_FAILS(artifact_sign(artifact, key, &signature, &error), ARTIFACT_CORRUPT, "ends with Metadata");
+    CHECK(signature == NULL);
+    artifact_free(artifact);
+    artifact_key_free(key);
+    bytes_free(&bytes);
+}
+
+TEST(signed_modules_are_checked_copies) {
+    artifact_key_t *key = new_key();
+    const artifact_key_t *keys[] = {key};
+    bytes_t bytes = make(keys, 1, false);
+    artifact_engine_t *engine = plain_engine();
+    trust(engine, key);
+    char path[4096];
+    snprintf(path, sizeof path, "%s", scratch("signed"));
+    write_file(path, bytes.data, bytes.len);
+    artifact_t *artifact = open_path(path, engine);
+    artifact_module_t first, second, third;
+    CHECK(bytes.data[4096] == 0x7f);
+    CHECK_OK(artifact_module(artifact, 0, &first, &error));
+    CHECK_OK(artifact_module(artifact, 2, &third, &error));
+    CHECK(third.align == 65536 && (uintptr_t)third.bytes.data % 65536 == 0);
+    CHECK(same_bytes(third.bytes.data, third.bytes.len, bytes.data + third.offset, third.bytes.len));
+
+    /* Somebody writes into the file: what was asked for stays, what comes next is found out. */
+    int fd = open(path, O_RDWR);
+    CHECK(fd >= 0);
+    uint64_t at[] = {first.offset + 100, 4096 + 100}; /* module 1 begins with the second page */
+    for (size_t i = 0; i < 2; i++) {
+        uint8_t byte = bytes.data[at[i]] ^ 1;
+        CHECK(pwrite(fd, &byte, 1, (off_t)at[i]) == 1);
+    }
+    CHECK(first.bytes.data[100] == bytes.data[at[0]]);
+    CHECK_FAILS(artifact_module(artifact, 1, &second, &error), ARTIFACT_DIGEST_MISMATCH, "module 1");
+    CHECK_OK(artifact_module(artifact, 0, &first, &error));
+    CHECK(first.bytes.data[100] == bytes.data[at[0]]);
+    /* Even a truncated file takes nobody down. */
+    CHECK(ftruncate(fd, 100) == 0);
+    CHECK(first.bytes.data[100] == bytes.data[at[0]]);
+    CHECK_FAILS(artifact_module(artifact, 1, &second, &error), ARTIFACT_TRUNCATED, "shorter");
+    close(fd);
+    artifact_free(artifact);
+    artifact_engine_free(engine);
+    artifact_key_free(key);
+    bytes_free(&bytes);
+}
+
+TEST(signatures_take_no_null) {
+    artifact_key_t *key = new_key();
+    artifact_public_key_t public_key;
+    artifact_buffer_t *buffer = GARBAGE;
+    artifact_engine_t *engine = plain_engine();
+    CHECK_FAILS(artifact_key_generate(NULL, &error), ARTIFACT_INVALID_ARGUMENT, "key");
+    CHECK_FAILS(artifact_key_from_pem(NULL, &key, &error), ARTIFACT_INVALID_ARGUMENT, "pem");
+    CHECK(key == NULL);
+    key = new_key();
+    CHECK_FAILS(artifact_key_to_pem(NULL, &buffer, &error), ARTIFACT_INVALID_ARGUMENT, "key");
+    CHECK(buffer == NULL);
+    CHECK_FAILS(artifact_key_save(key, NULL, &error), ARTIFACT_INVALID_ARGUMENT, "path");
+    CHECK_FAILS(artifact_key_save(NULL, "x", &error), ARTIFACT_INVALID_ARGUMENT, "key");
+    CHECK_FAILS(artifact_key_public(NULL, &public_key, &error), ARTIFACT_INVALID_ARGUMENT, "key");
+    CHECK_FAILS(artifact_public_key_to_pem(NULL, &buffer, &error), ARTIFACT_INVALID_ARGUMENT, "public_key");
+    CHECK_FAILS(artifact_public_key_from_pem(NULL, &public_key, &error), ARTIFACT_INVALID_ARGUMENT, "pem");
+    CHECK_FAILS(artifact_engine_trust_key(NULL, "", &error), ARTIFACT_INVALID_ARGUMENT, "engine");
+    CHECK_FAILS(artifact_engine_trust_key(engine, NULL, &error), ARTIFACT_INVALID_ARGUMENT, "pem");
+    CHECK_FAILS(artifact_engine_trusted_key_at(NULL, 0, &public_key, &error), ARTIFACT_INVALID_ARGUMENT, "engine");
+    CHECK_FAILS(artifact_builder_add_key(NULL, key, &error), ARTIFACT_INVALID_ARGUMENT, "builder");
+    CHECK_FAILS(artifact_root_record(NULL, &buffer, &error), ARTIFACT_INVALID_ARGUMENT, "builder");
+    CHECK_FAILS(artifact_builder_add_signature(NULL, &public_key, NULL, 0, &error), ARTIFACT_INVALID_ARGUMENT,
+                "builder");
+    CHECK_FAILS(artifact_builder_clear_signatures(NULL, &error), ARTIFACT_INVALID_ARGUMENT, "builder");
+    CHECK_FAILS(artifact_signed_by(NULL, &public_key, &error), ARTIFACT_INVALID_ARGUMENT, "artifact");
+    CHECK(artifact_signature_count(NULL) == 0);
+    CHECK_FAILS(artifact_signature_at(NULL, 0, &public_key, &error), ARTIFACT_INVALID_ARGUMENT, "artifact");
+    CHECK_FAILS(artifact_sign(NULL, key, &buffer, &error), ARTIFACT_INVALID_ARGUMENT, "artifact");
+    CHECK_FAILS(artifact_detached_record(NULL, &buffer, &error), ARTIFACT_INVALID_ARGUMENT, "artifact");
+    bytes_t bytes = make(NULL, 0, false);
+    artifact_t *artifact = open_bytes(&bytes, NULL);
+    CHECK_FAILS(artifact_sign(artifact, NULL, &buffer, &error), ARTIFACT_INVALID_ARGUMENT, "key");
+    CHECK(buffer == NULL);
+    artifact_free(artifact);
+    bytes_free(&bytes);
+    artifact_engine_free(engine);
+    artifact_key_free(key);
+}

@@ -1,0 +1,313 @@
+//! An opened artifact's modules: where they are, and their bytes. These come from the mapping; where a trusted key has signed
+//! the file, from a private copy that is made and checked when the module is first asked for, so that nobody can change it
+//! between the check and its use.
+
+use std::borrow::Cow;
+use std::sync::OnceLock;
+
+use zerocopy::FromBytes;
+
+use super::{Artifact, Trailer, mismatch};
+use crate::error::{Error, Result, Status};
+use crate::format::body::{Head, LINK_SIZE, Place};
+use crate::format::elf::{Extent, extent_of};
+use crate::format::module::{Module, Section, Symbols};
+use crate::format::trailer::{ROW_SIZE, Root, Row};
+use crate::limits::MAX_ALIGN;
+use crate::memory;
+use crate::storage::{PrivateCopy, Region};
+use crate::trust::digest;
+use crate::trust::seal::{self, Body};
+
+/// Where the modules are.
+#[derive(Debug)]
+pub(super) struct Table {
+    places: Vec<Place>,
+    /// The trailer's table, or what it would be; empty for a file that has none and that nobody vouches for.
+    rows: Vec<Row>,
+    /// One for each module of a file that a trusted key has signed, else none. Full once the module's bytes were right: with a
+    /// copy of them, or nothing where they can't change.
+    copies: Vec<OnceLock<Option<PrivateCopy>>>,
+}
+
+impl Table {
+    /// Of a file that nobody vouches for.
+    pub(super) fn plain(places: Vec<Place>) -> Table {
+        Table { places, rows: Vec::new(), copies: Vec::new() }
+    }
+
+    /// Of a file whose root record vouches for these rows.
+    pub(super) fn vouched(places: Vec<Place>, rows: Vec<Row>, signed: bool) -> Result<Table> {
+        let count = if signed { rows.len() } else { 0 };
+        let copies = memory::collect((0..count).map(|_| OnceLock::new()), "the list of modules")?;
+        Ok(Table { places, rows, copies })
+    }
+
+    /// The trailer's table, its digest being right.
+    fn read(region: &Region, trailer: &Trailer, signed: bool) -> Result<Table> {
+        let at = trailer.layout.table;
+        let bytes = region.copy(at, trailer.root.modules.get() * ROW_SIZE, "the module table")?;
+        if digest::table(&bytes) != trailer.root.table_digest {
+            return Err(mismatch("module table", at));
+        }
+        let rows = <[Row]>::ref_from_bytes(&bytes).unwrap_or(&[]);
+        let tail = trailer.root.tail_offset();
+        let mut places = memory::with_room(rows.len(), "the list of modules")?;
+        let mut earliest = 0;
+        for (index, row) in rows.iter().enumerate() {
+            let wrong = |message: String| {
+                let message = format!("module table: expected module {index} {message}");
+                Err(Error::new(Status::Corrupt, message).at(at + index as u64 * ROW_SIZE))
+            };
+            let place = Place { offset: row.offset.get(), len: row.len.get() };
+            let first_is_first = index > 0 || place.offset == 0;
+            if place.offset < earliest || place.end() > tail || !first_is_first {
+                return wrong(format!("between {earliest} and {tail}, found it at {}", place.offset));
+            }
+            let align = row.align.get();
+            if !align.is_power_of_two() || align > MAX_ALIGN {
+                return wrong(format!("aligned to a power of two up to {MAX_ALIGN}, found {align}"));
+            }
+            earliest = place.end().saturating_add(LINK_SIZE);
+            places.push(place);
+        }
+        if earliest != tail + LINK_SIZE {
+            let message =
+                format!("module table: expected the last module to end at {tail}, found {}", earliest - LINK_SIZE);
+            return Err(Error::new(Status::Corrupt, message).at(at));
+        }
+        Table::vouched(places, memory::collect(rows.iter().copied(), "the module table")?, signed)
+    }
+}
+
+/// The root record and module table that a trailer without chunks would have, of a file that has none and whose modules lie
+/// at `places`. Metadata is taken to end where the file does.
+pub(super) fn unsealed(region: &Region, places: &[Place], header_offset: u64) -> Result<(Root, Vec<Row>)> {
+    let bytes = region.bytes()?;
+    let from = |start: u64| bytes.get(start as usize..).unwrap_or(&[]);
+    let head = Head::decode(from(header_offset)).map_err(|error| error.shifted(header_offset))?;
+    let rows = rows_of(bytes, places)?;
+    let body = Body {
+        end: region.len(),
+        header_offset,
+        metadata_offset: header_offset + head.len as u64,
+        tail: from(header_offset.saturating_sub(LINK_SIZE)),
+        rows: &rows,
+    };
+    Ok((seal::root(&body, &[], 0), rows))
+}
+
+/// The module table that a trailer would have.
+fn rows_of(bytes: &[u8], places: &[Place]) -> Result<Vec<Row>> {
+    let mut rows = memory::with_room(places.len(), "the module table")?;
+    let mut end = 0;
+    for (index, place) in places.iter().enumerate() {
+        let part = |start: u64| bytes.get(start as usize..place.end() as usize).unwrap_or(&[]);
+        let align = Module::parse(part(place.offset)).and_then(|module| module.align());
+        let align = align.map_err(|error| error.within(format!("module {index}")).at(0).shifted(place.offset))?;
+        rows.push(seal::row(place, align, &[part(end)]));
+        end = place.end();
+    }
+    Ok(rows)
+}
+
+impl Artifact {
+    fn table(&self) -> Result<&Table> {
+        if let Some(table) = self.table.get() {
+            return Ok(table);
+        }
+        let trailer = self.trailer.as_ref().ok_or_else(|| Error::new(Status::Internal, "modules without places"))?;
+        let table = Table::read(&self.region, trailer, self.signer.is_some());
+        let table = table.map_err(|error| error.shifted(self.base()))?;
+        Ok(self.table.get_or_init(|| table))
+    }
+
+    /// Where the modules are.
+    ///
+    /// # Errors
+    ///
+    /// DIGEST_MISMATCH or CORRUPT if the trailer's table is damaged; IO, NO_MEMORY.
+    pub fn places(&self) -> Result<&[Place]> {
+        Ok(&self.table()?.places)
+    }
+
+    /// Where a module is.
+    ///
+    /// # Errors
+    ///
+    /// NOT_FOUND if there is no such module; as [`Artifact::places`].
+    pub fn place(&self, index: usize) -> Result<&Place> {
+        self.places()?.get(index).ok_or_else(|| {
+            let count = self.modules;
+            Error::new(Status::NotFound, format!("expected a module index below {count}, found {index}"))
+        })
+    }
+
+    /// The module table; empty where there is none.
+    pub(crate) fn rows(&self) -> Result<&[Row]> {
+        Ok(&self.table()?.rows)
+    }
+
+    /// The module table that a trailer has, or would have.
+    pub(crate) fn rows_or_made(&self) -> Result<Cow<'_, [Row]>> {
+        let table = self.table()?;
+        match table.rows.len() == table.places.len() {
+            true => Ok(Cow::Borrowed(&table.rows)),
+            false => rows_of(self.bytes()?, &table.places).map(Cow::Owned).map_err(|error| error.shifted(self.base())),
+        }
+    }
+
+    /// What a signature of this artifact is over: the trailer's root record, or the one that a trailer without attributes
+    /// would have, for which every byte is read.
+    ///
+    /// # Errors
+    ///
+    /// CORRUPT if bytes of no meaning follow Metadata, or a module's section headers are damaged; IO, NO_MEMORY.
+    pub fn root_record(&self) -> Result<Root> {
+        if let Some(root) = self.root() {
+            return Ok(*root);
+        }
+        if self.body_end() != self.len() {
+            let (end, len) = (self.body_end(), self.len());
+            let message = format!("signature: expected a file that ends with Metadata, at {end}, found {len} bytes");
+            return Err(Error::new(Status::Corrupt, message).at(self.base() + end));
+        }
+        let made = unsealed(&self.region, self.places()?, self.header_offset);
+        made.map(|(root, _)| root).map_err(|error| error.shifted(self.base()))
+    }
+
+    /// A module, with the link word and padding that stand before it unless it is the first: what its digest is over.
+    ///
+    /// # Errors
+    ///
+    /// NOT_FOUND if there is no such module, IO or NO_MEMORY if the file can't be mapped; DIGEST_MISMATCH if a trusted key has
+    /// signed other bytes.
+    pub(crate) fn run(&self, index: usize) -> Result<&[u8]> {
+        let end = self.place(index)?.end();
+        let start = self.run_start(index)?;
+        let mapped = || {
+            let found = self.bytes()?.get(start as usize..end as usize);
+            found.ok_or_else(|| Error::new(Status::Internal, "module lies outside the mapping"))
+        };
+        let Table { rows, copies, .. } = self.table()?;
+        let (Some(row), Some(slot)) = (rows.get(index), copies.get(index)) else { return mapped() };
+        let slot = match slot.get() {
+            Some(copy) => copy,
+            None => {
+                let copy = self.copied(start, end, row)?;
+                let found = match &copy {
+                    Some(copy) => digest::module(&[copy.bytes()]),
+                    None => digest::module(&[mapped()?]),
+                };
+                if found != row.digest {
+                    return Err(mismatch(&format!("module {index}"), self.base() + start));
+                }
+                // Of two threads that come here at once, one copies in vain.
+                slot.get_or_init(|| copy)
+            }
+        };
+        slot.as_ref().map_or_else(mapped, |copy| Ok(copy.bytes()))
+    }
+
+    /// A private copy of a module that lies where others might change it.
+    fn copied(&self, start: u64, end: u64, row: &Row) -> Result<Option<PrivateCopy>> {
+        if self.region.is_immutable() {
+            return Ok(None);
+        }
+        let lead = row.offset.get() - start;
+        self.region.private_copy(start, end - start, lead, row.align.get()).map(Some)
+    }
+
+    /// Where the bytes under a module's digest begin.
+    fn run_start(&self, index: usize) -> Result<u64> {
+        index.checked_sub(1).map_or(Ok(0), |previous| Ok(self.place(previous)?.end()))
+    }
+
+    /// A module's ELF.
+    ///
+    /// # Errors
+    ///
+    /// NOT_FOUND if there is no such module, IO or NO_MEMORY if the file can't be mapped; DIGEST_MISMATCH if a trusted key has
+    /// signed other bytes.
+    pub fn module_bytes(&self, index: usize) -> Result<&[u8]> {
+        let lead = self.place(index)?.offset - self.run_start(index)?;
+        Ok(self.run(index)?.get(lead as usize..).unwrap_or(&[]))
+    }
+
+    /// What a module's header says.
+    ///
+    /// # Errors
+    ///
+    /// As [`Artifact::module_bytes`], and CORRUPT if the header doesn't fit the module's place.
+    pub fn extent(&self, index: usize) -> Result<Extent> {
+        let located = |error: Error| self.in_module(index, error);
+        let bytes = self.module_bytes(index)?;
+        let extent = extent_of(bytes).map_err(located)?;
+        self.check_link(index)?;
+        if extent.len == bytes.len() as u64 {
+            return Ok(extent);
+        }
+        let message = format!("expected {} bytes, as the trailer says, found an ELF of {}", bytes.len(), extent.len);
+        Err(located(Error::new(Status::Corrupt, message)))
+    }
+
+    /// The trailer's table must say what the links say, which is what other readers follow.
+    fn check_link(&self, index: usize) -> Result<()> {
+        let Some(previous) = index.checked_sub(1) else { return Ok(()) };
+        let (from, to) = (self.place(previous)?.end(), self.place(index)?.offset);
+        let found = self.run(index)?.first_chunk().map(|word| u64::from_le_bytes(*word));
+        if found == Some(to) {
+            return Ok(());
+        }
+        let found = found.map_or("none".to_owned(), |found| found.to_string());
+        let message = format!("module {index}: expected a link to {to}, as the trailer says, found {found}");
+        Err(Error::new(Status::Corrupt, message).at(self.base() + from))
+    }
+
+    /// A section by its index.
+    ///
+    /// # Errors
+    ///
+    /// As [`Artifact::module`], NOT_FOUND, and CORRUPT if it lies outside its module.
+    pub fn section(&self, module: usize, index: usize) -> Result<(Section<'_>, &[u8])> {
+        let bytes = self.module_bytes(module)?;
+        let found = self.module(module)?.section(index).and_then(|section| Ok((section, section.bytes(bytes)?)));
+        found.map_err(|error| self.in_module(module, error))
+    }
+
+    /// The first section of a name.
+    ///
+    /// # Errors
+    ///
+    /// As [`Artifact::section`].
+    pub fn section_named(&self, module: usize, name: &[u8]) -> Result<(Section<'_>, &[u8])> {
+        let bytes = self.module_bytes(module)?;
+        let found = self.module(module)?.section_named(name).and_then(|section| Ok((section, section.bytes(bytes)?)));
+        found.map_err(|error| self.in_module(module, error))
+    }
+
+    /// A module's symbols.
+    ///
+    /// # Errors
+    ///
+    /// As [`Artifact::module`], and CORRUPT if the table or its names lie outside the module.
+    pub fn symbols(&self, module: usize) -> Result<Symbols<'_>> {
+        self.module(module)?.symbols().map_err(|error| self.in_module(module, error))
+    }
+
+    /// A checked view of a module's ELF.
+    ///
+    /// # Errors
+    ///
+    /// As [`Artifact::extent`], and CORRUPT if its tables are damaged.
+    pub fn module(&self, index: usize) -> Result<Module<'_>> {
+        self.extent(index)?;
+        Module::parse(self.module_bytes(index)?).map_err(|error| self.in_module(index, error))
+    }
+
+    /// Places an error about a module, whose offset counts from the module's start, in the file.
+    pub(crate) fn in_module(&self, index: usize, error: Error) -> Error {
+        let start = self.place(index).map_or(0, |place| place.offset).saturating_add(self.base());
+        error.within(format!("module {index}")).at(0).shifted(start)
+    }
+}
