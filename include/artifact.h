@@ -1343,6 +1343,8 @@ typedef enum artifact_report_kind_t {
     ARTIFACT_REPORT_METADATA = 1048576,
     /** artifact_verify(): bytes that are nothing of ours follow the body. */
     ARTIFACT_REPORT_TRAILING_BYTES = 2097152,
+    /** Verification: a signature that isn't of this artifact, or not of the key that it names. */
+    ARTIFACT_REPORT_SIGNATURE = 4194304,
 } artifact_report_kind_t;
 
 /** One mismatch or oddity. Its texts are borrowed: valid until the report is freed. */

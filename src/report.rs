@@ -35,6 +35,8 @@ pub enum Kind {
     Metadata = 0x10_0000,
     /// Verification: bytes behind Metadata that are nothing of ours.
     TrailingBytes = 0x20_0000,
+    /// Verification: a signature that isn't of this artifact, or not of the key that it names.
+    Signature = 0x40_0000,
 }
 
 /// One mismatch, or one oddity.
@@ -100,7 +102,13 @@ pub fn status_of(kind: Kind) -> Status {
         | Kind::IsaFlag
         | Kind::Tunable
         | Kind::Feature => Status::Incompatible,
-        Kind::Link | Kind::Padding | Kind::Machine | Kind::Section | Kind::Metadata | Kind::TrailingBytes => Status::Ok,
+        Kind::Link
+        | Kind::Padding
+        | Kind::Machine
+        | Kind::Section
+        | Kind::Metadata
+        | Kind::TrailingBytes
+        | Kind::Signature => Status::Ok,
     }
 }
 

@@ -8,6 +8,7 @@ reader.py FILE...: for each file a line with its name and a verdict, separated b
 Ends with 1 unless all are sound.
 """
 
+import hashlib
 import struct
 import sys
 
@@ -342,6 +343,63 @@ def check_digest(found, what, data, at):
         damaged(at, f"digest of the {what} doesn't match")
 
 
+# ---- Ed25519, verification only (RFC 8032, 5.1.7) ----
+
+P = 2**255 - 19
+ORDER = 2**252 + 27742317777372353535851937790883648493
+D = -121665 * pow(121666, P - 2, P) % P
+
+
+def x_of(y, sign):
+    """The x of a point of the curve with this y and the lowest bit of x; nothing if there is none."""
+    square = (y * y - 1) * pow(D * y * y + 1, P - 2, P) % P
+    x = pow(square, (P + 3) // 8, P)
+    if x * x % P != square:
+        x = x * pow(2, (P - 1) // 4, P) % P
+    if x * x % P != square or (x == 0 and sign):
+        return None
+    return P - x if x & 1 != sign else x
+
+
+def decoded(data):
+    number = int.from_bytes(data, "little")
+    y = number & (1 << 255) - 1
+    x = x_of(y, number >> 255) if y < P else None
+    return None if x is None else (x, y, 1, x * y % P)
+
+
+def add(a, b):
+    """The sum of two points in extended coordinates."""
+    e, f = (a[1] - a[0]) * (b[1] - b[0]) % P, (a[1] + a[0]) * (b[1] + b[0]) % P
+    g, h = 2 * a[3] * b[3] * D % P, 2 * a[2] * b[2] % P
+    return (f - e) * (h - g) % P, (h + g) * (f + e) % P, (h - g) * (h + g) % P, (f - e) * (f + e) % P
+
+
+def times(number, point):
+    result = (0, 1, 1, 0)
+    while number:
+        if number & 1:
+            result = add(result, point)
+        point = add(point, point)
+        number >>= 1
+    return result
+
+
+def same(a, b):
+    return a[0] * b[2] % P == b[0] * a[2] % P and a[1] * b[2] % P == b[1] * a[2] % P
+
+
+def signed(key, signature, message):
+    key_point, r, s = decoded(key), decoded(signature[:32]), int.from_bytes(signature[32:], "little")
+    neutral = (0, 1, 1, 0)
+    if key_point is None or r is None or s >= ORDER or same(times(8, key_point), neutral):
+        return False
+    base_y = 4 * pow(5, P - 2, P) % P
+    base = (x_of(base_y, 0), base_y, 1, x_of(base_y, 0) * base_y % P)
+    k = int.from_bytes(hashlib.sha512(signature[:32] + key + message).digest(), "little") % ORDER
+    return same(times(s, base), add(r, times(k, key_point)))
+
+
 def chunks(data, start, end):
     """Names of attributes, and how many chunks are critical."""
     reader, names, critical = Reader(data[:end], start), [], 0
@@ -363,7 +421,7 @@ def chunks(data, start, end):
     return names, critical
 
 
-def trailer(data, modules, tail, header_at, metadata_at, body_end):
+def trailer(data, modules, tail, header_at, metadata_at, body_end, odd):
     """Checks it against the body, and every byte of the file against it."""
     footer = Reader(data, len(data) - 64)
     root_at, file_len, signatures = footer.u64(), footer.u64(), footer.u32()
@@ -404,7 +462,15 @@ def trailer(data, modules, tail, header_at, metadata_at, body_end):
     check(critical, found, root_at + 4, "number of critical chunks")
     if signatures > 64 or len(names) > 65536:
         damaged(root_at, f"expected at most 64 signatures and 65536 attributes, found {signatures} and {len(names)}")
-    return names
+    signers, message = [], b"libartifact signature 1\0" + bytes(data[root_at:root_at + 256])
+    for number in range(signatures):
+        at = root_at + 256 + 96 * number
+        key, signature = bytes(data[at:at + 32]), bytes(data[at + 32:at + 96])
+        if signed(key, signature, message):
+            signers.append(key.hex())
+        else:
+            odd.append(f"at {at}: a signature that isn't its key's")
+    return names, signers
 
 
 def read(data):
@@ -418,8 +484,8 @@ def read(data):
     body_end = reader.at
     what = f"{len(modules)} modules, producer {producer}, version {version.decode(errors='replace')!r}"
     if data[-8:] == END:
-        names = trailer(data, modules, tail, header_at, metadata_at, body_end)
-        what += f", trailer, attributes {names!r}"
+        names, signers = trailer(data, modules, tail, header_at, metadata_at, body_end, odd)
+        what += f", trailer, attributes {names!r}, signed by {signers!r}"
     elif data[align_up(body_end, 8):][:8] == START:
         damaged(body_end, "a trailer begins, but there is no footer")
     elif body_end < len(data):

@@ -13,9 +13,14 @@ use artifact::artifact::{Artifact, OpenOptions};
 use artifact::builder::Builder;
 use artifact::engine::{Engine, FlagMap, VersionRule};
 use artifact::format::flags::Flag;
+use artifact::format::trailer::{Footer, Root, Signature};
 use artifact::format::types::{EntityType, Memory, WasmType};
 use artifact::report::Kind;
+use artifact::trust::digest;
+use artifact::trust::keys::PrivateKey;
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use common::elf::Shape;
+use zerocopy::FromBytes;
 
 type Files = BTreeMap<String, Vec<u8>>;
 
@@ -47,7 +52,8 @@ fn verify(bytes: &[u8]) -> &'static str {
         return "damaged";
     };
     // What is inside sections and what a triple means the document leaves to others.
-    let format = |kind| matches!(kind, Kind::Link | Kind::Padding | Kind::Metadata | Kind::TrailingBytes);
+    let format =
+        |kind| matches!(kind, Kind::Link | Kind::Padding | Kind::Metadata | Kind::TrailingBytes | Kind::Signature);
     if report.findings.iter().any(|finding| format(finding.kind)) { "odd" } else { "sound" }
 }
 
@@ -62,6 +68,15 @@ fn agree(files: &Files) -> BTreeMap<&'static str, usize> {
     counts
 }
 
+/// A key that is the same in every run.
+fn key(seed: u8) -> PrivateKey {
+    // PKCS#8 (RFC 8410) around 32 equal bytes.
+    let mut der = b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20".to_vec();
+    der.extend([seed; 32]);
+    let pem = format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", BASE64_STANDARD.encode(der));
+    PrivateKey::from_pem(&pem).unwrap()
+}
+
 /// Small artifacts with everything in them that the format has.
 fn written() -> Files {
     let shapes = [
@@ -73,7 +88,9 @@ fn written() -> Files {
     let images: Vec<_> = shapes.iter().map(Shape::image).collect();
     let mut files = Files::new();
     for modules in [1, 2, 4] {
-        for (what, trailer, attributes) in [("plain", false, 0), ("trailer", true, 0), ("attributes", true, 3)] {
+        let kinds =
+            [("plain", false, 0, 0), ("trailer", true, 0, 0), ("attributes", true, 3, 0), ("signed", true, 1, 2)];
+        for (what, trailer, attributes, signatures) in kinds {
             let mut engine = Engine::new();
             engine.set_flag(FlagMap::Isa, "a", Flag::Bool(true)).unwrap();
             engine.set_flag(FlagMap::Shared, "ä", Flag::Enum("words".to_owned())).unwrap();
@@ -96,6 +113,9 @@ fn written() -> Files {
                 let value = vec![number as u8; number * 700];
                 builder.set_attribute(&format!("attribute-{number}"), &value).unwrap();
             }
+            for seed in 0..signatures {
+                builder.add_key(&key(seed)).unwrap();
+            }
             files.insert(format!("{modules}-{what}"), builder.serialize().unwrap());
         }
     }
@@ -116,8 +136,30 @@ fn what_the_library_writes_is_sound() {
         assert!(verdict.starts_with("sound: "), "{name}: {verdict}");
         assert_eq!(verdict.contains(", trailer"), !name.ends_with("plain"), "{name}: {verdict}");
         assert_eq!(verdict.contains("attribute-2"), name.ends_with("attributes"), "{name}: {verdict}");
+        let signers = [0, 1].map(|seed| format!("'{}'", key(seed).public()));
+        let signed = format!("signed by [{}]", signers.join(", "));
+        assert_eq!(verdict.contains(&signed), name.ends_with("signed"), "{name}: {verdict}");
         assert_eq!(verify(&files[name]), "sound", "{name}");
     }
+}
+
+#[test]
+fn a_signature_that_is_not_its_keys_is_odd_to_both() {
+    let bytes = written()["1-signed"].clone();
+    let place = bytes.len() - 64 - 2 * 96;
+    let mut files = Files::new();
+    for at in [place, place + 31, place + 32, place + 64, place + 96 + 95] {
+        let mut wrong = bytes.clone();
+        wrong[at] ^= 1;
+        let footer_at = wrong.len() - 64;
+        let (rest, footer) = wrong.split_at_mut(footer_at);
+        let footer = Footer::mut_from_bytes(footer).unwrap();
+        let root = Root::read_from_bytes(&rest[place - 256..place]).unwrap();
+        footer.checksum = digest::footer(&root, <[Signature]>::ref_from_bytes(&rest[place..]).unwrap(), footer);
+        files.insert(format!("signature-{at}"), wrong);
+    }
+    let counts = agree(&files);
+    assert!(counts.is_empty() || counts == BTreeMap::from([("odd", 5)]), "{counts:?}");
 }
 
 #[test]
@@ -135,7 +177,7 @@ fn genuine_files_are_sound_and_stay_so_with_a_trailer() {
 #[test]
 fn every_flipped_bit_in_a_file_with_a_trailer_is_damage_to_both() {
     let mut files = Files::new();
-    for name in ["1-attributes", "2-attributes", "1-trailer"] {
+    for name in ["1-attributes", "2-attributes", "1-trailer", "2-signed"] {
         let bytes = &written()[name];
         // Spread over the file, with every bit of a byte getting its turn; and the trailer's end closer.
         let bits = (0..bytes.len() * 8).step_by((bytes.len() * 8 / 150) | 1);

@@ -32,7 +32,7 @@ pub(crate) use verify::check_digests;
 use verify::verify;
 
 /// How to open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct OpenOptions<'s> {
     /// Which part of the file or memory is the artifact.
     pub part: Part,
@@ -44,11 +44,20 @@ pub struct OpenOptions<'s> {
     pub copy: bool,
     /// Signatures that came beside the file, as they would stand in its trailer. They need an engine that trusts a key.
     pub signature: &'s [u8],
+    /// Keys to trust besides the engine's, such as for whoever opens without one.
+    pub trusted: &'s [PublicKey],
 }
 
 impl Default for OpenOptions<'_> {
     fn default() -> Self {
-        OpenOptions { part: Part::default(), memory_limit: MAX_METADATA, verify: false, copy: false, signature: &[] }
+        OpenOptions {
+            part: Part::default(),
+            memory_limit: MAX_METADATA,
+            verify: false,
+            copy: false,
+            signature: &[],
+            trusted: &[],
+        }
     }
 }
 

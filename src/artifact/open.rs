@@ -22,6 +22,7 @@ use crate::limits::{MAX_METADATA, MAX_MODULES};
 use crate::memory;
 use crate::storage::{Region, Window};
 use crate::trust::digest;
+use crate::trust::keys::PublicKey;
 
 /// HEADER and version are not Metadata, and have room of their own.
 const HEAD_ROOM: u64 = 1 + 255 + 64;
@@ -72,7 +73,7 @@ pub fn mismatch(what: &str, offset: u64) -> Error {
 }
 
 pub fn open(region: Region, engine: Option<&Engine>, options: &OpenOptions<'_>) -> Result<Artifact> {
-    let trusted = engine.map_or(&[][..], Engine::trusted_keys);
+    let trusted: Vec<&PublicKey> = engine.map_or(&[][..], Engine::trusted_keys).iter().chain(options.trusted).collect();
     let mut detached = Detached::new(options.signature)?;
     if trusted.is_empty() && !detached.is_empty() {
         let message = "detached signature: expected an engine that trusts a key, found none to check it with";
@@ -83,7 +84,7 @@ pub fn open(region: Region, engine: Option<&Engine>, options: &OpenOptions<'_>) 
     let trailer = Trailer::find(&window, region.len())?;
     let (tail, header_offset, modules, table, signer) = match &trailer {
         Some(Trailer { root, signatures, .. }) => {
-            let signer = signer(trusted, root, signatures, &detached)?;
+            let signer = signer(&trusted, root, signatures, &detached)?;
             let tail = sealed_tail(&window, root, engine, limit)?;
             let modules = root.modules.get() as usize; // at most MAX_MODULES
             (tail, root.header_offset.get(), modules, None, signer)
@@ -99,7 +100,7 @@ pub fn open(region: Region, engine: Option<&Engine>, options: &OpenOptions<'_>) 
             let places = walk(&mut window, region.len())?;
             let (header_offset, modules) = (header_offset(&places), places.len());
             let (root, rows) = unsealed(&region, &places, header_offset)?;
-            let signer = signer(trusted, &root, &[], &detached)?;
+            let signer = signer(&trusted, &root, &[], &detached)?;
             let tail = sealed_tail(&window, &root, engine, limit)?;
             detached.root = Some(root);
             (tail, header_offset, modules, Some(Table::vouched(places, rows, true)?), signer)

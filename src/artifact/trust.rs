@@ -43,7 +43,7 @@ impl Detached {
 ///
 /// UNTRUSTED.
 pub(super) fn signer(
-    trusted: &[PublicKey],
+    trusted: &[&PublicKey],
     root: &Root,
     inside: &[Signature],
     beside: &Detached,
@@ -51,7 +51,7 @@ pub(super) fn signer(
     if trusted.is_empty() {
         return Ok(None);
     }
-    keys::signer(trusted, root, inside.iter().chain(&beside.signatures)).map(|key| Some(key.clone()))
+    keys::signer(trusted.iter().copied(), root, inside.iter().chain(&beside.signatures)).map(|key| Some(key.clone()))
 }
 
 /// What vouches for an artifact's bytes.

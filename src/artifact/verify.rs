@@ -16,6 +16,7 @@ use crate::format::types::EntityType;
 use crate::memory;
 use crate::report::{Finding, Kind, Report};
 use crate::trust::digest;
+use crate::trust::keys::PublicKey;
 
 /// Verifies every digest, link, bound and table of an artifact.
 ///
@@ -40,6 +41,7 @@ pub fn verify(artifact: &Artifact) -> Result<Report> {
         previous = Some(place);
     }
     tidy(&mut report, metadata)?;
+    signatures(&mut report, artifact)?;
     let (end, len) = (artifact.body_end(), artifact.len());
     if artifact.trailer().is_none() && end < len {
         let count = len - end;
@@ -235,6 +237,18 @@ fn relocations(
                 "module {index}, relocations '{name}': expected offsets below {size} and symbols below {symbols}, found offset {offset} and symbol {symbol}"
             );
             report.add(oddity(Kind::Section, name, sentence))?;
+        }
+    }
+    Ok(())
+}
+
+/// A signature can be right whoever made it; whose counts only an engine knows.
+fn signatures(report: &mut Report, artifact: &Artifact) -> Result<()> {
+    let Some(root) = artifact.root() else { return Ok(()) };
+    for (index, signature) in artifact.signatures().enumerate() {
+        if !PublicKey::from_bytes(&signature.key).is_ok_and(|key| key.verifies(root, signature)) {
+            let sentence = format!("signature {index}: expected one of the key that it names, found another");
+            report.add(oddity(Kind::Signature, format!("signature {index}"), sentence))?;
         }
     }
     Ok(())

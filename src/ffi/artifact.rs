@@ -69,6 +69,7 @@ unsafe fn read_options<'s>(given: *const artifact_open_options_t) -> Result<Open
         copy: flags & ARTIFACT_OPEN_COPY != 0,
         // SAFETY: the header's rule for pointers.
         signature: unsafe { slice(signature, signature_len, "options.signature") }?,
+        trusted: &[],
     })
 }
 

@@ -53,6 +53,8 @@ pub enum artifact_report_kind_t {
     ARTIFACT_REPORT_METADATA = 0x100000,
     /// artifact_verify(): bytes that are nothing of ours follow the body.
     ARTIFACT_REPORT_TRAILING_BYTES = 0x200000,
+    /// Verification: a signature that isn't of this artifact, or not of the key that it names.
+    ARTIFACT_REPORT_SIGNATURE = 0x400000,
 }
 
 /// One mismatch or oddity. Its texts are borrowed: valid until the report is freed.

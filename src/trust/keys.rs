@@ -193,7 +193,7 @@ impl FromStr for PublicKey {
 ///
 /// UNTRUSTED if none has: there is no signature, only others', or one that doesn't match.
 pub fn signer<'k, 's>(
-    trusted: &'k [PublicKey],
+    trusted: impl IntoIterator<Item = &'k PublicKey> + Clone,
     root: &Root,
     signatures: impl IntoIterator<Item = &'s Signature>,
 ) -> Result<&'k PublicKey> {
@@ -201,7 +201,8 @@ pub fn signer<'k, 's>(
     for signature in signatures {
         count += 1;
         // Decoding of keys is paid once, when one is trusted.
-        let Some(key) = trusted.iter().find(|key| key.0.as_bytes() == &signature.key) else { continue };
+        let mut keys = trusted.clone().into_iter();
+        let Some(key) = keys.find(|key| key.0.as_bytes() == &signature.key) else { continue };
         if key.verifies(root, signature) {
             return Ok(key);
         }

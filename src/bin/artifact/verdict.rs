@@ -113,5 +113,6 @@ fn name(kind: Kind) -> &'static str {
         Kind::Section => "section",
         Kind::Metadata => "metadata",
         Kind::TrailingBytes => "trailing_bytes",
+        Kind::Signature => "signature",
     }
 }
