@@ -3,9 +3,9 @@
 
 use std::borrow::Cow;
 
-use super::{Builder, Content, Parts, Stored};
+use super::settings::FileFlags;
+use super::{Builder, Content, Parts, Settings, Stored};
 use crate::artifact::{Artifact, check_digests};
-use crate::engine::FlagMap;
 use crate::error::{Error, Result, Status};
 use crate::format::body::{Head, LINK_SIZE, Place, TERMINATOR, link};
 use crate::format::flags::Flag;
@@ -104,24 +104,26 @@ impl Builder<'_> {
 impl Parts<'_> {
     /// Appends HEADER, version and Metadata, and says how long `out` was before Metadata.
     fn encode_tail(&self, out: &mut Vec<u8>) -> Result<usize> {
-        let engine = &self.engine;
-        Head::encode(engine.producer(), engine.version().as_bytes(), out)?;
+        let Settings { producer, version, target, shared_flags, isa_flags, tunables, features } = &self.settings;
+        Head::encode(producer, version, out)?;
         let metadata = out.len();
-        let flags = |map| -> Vec<(&str, Flag<&str>)> {
-            engine.flags(map).iter().map(|(name, flag)| (name.as_str(), flag.borrowed())).collect()
-        };
+        let (shared_flags, isa_flags) = (borrowed(shared_flags), borrowed(isa_flags));
         Fields {
-            target: engine.target(),
-            shared_flags: &flags(FlagMap::Shared),
-            isa_flags: &flags(FlagMap::Isa),
-            tunables: &engine.tunables,
-            features: &engine.features,
+            target,
+            shared_flags: &shared_flags,
+            isa_flags: &isa_flags,
+            tunables,
+            features,
             upvars: &self.upvars,
             types: &self.types,
         }
         .encode(out)?;
         Ok(metadata)
     }
+}
+
+fn borrowed(flags: &FileFlags) -> Vec<(&str, Flag<&str>)> {
+    flags.0.iter().map(|(name, flag)| (name.as_str(), flag.borrowed())).collect()
 }
 
 fn push_module<'p>(pieces: &mut Vec<&'p [u8]>, module: &'p Stored<'_>) {

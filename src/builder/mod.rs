@@ -1,6 +1,7 @@
 //! An artifact, being made: modules and settings in, pieces of a file out. Payload is never copied on the way.
 
 mod layout;
+mod settings;
 mod signing;
 
 use std::collections::{BTreeMap, HashSet};
@@ -11,6 +12,7 @@ use crate::artifact::Artifact;
 use crate::engine::Engine;
 use crate::error::{Error, Result, Status, quote};
 use crate::format::Map;
+use crate::format::body::{check_producer, check_version};
 use crate::format::elf::Image;
 use crate::format::trailer::attribute_size;
 use crate::format::types::{EntityType, FuncType, InstanceType, ModuleType, Types, WasmType, check_index};
@@ -19,6 +21,7 @@ use crate::limits::{MAX_ATTRIBUTES, MAX_CHUNKS, MAX_MODULES};
 use crate::memory;
 use crate::storage::{Mapping, Sync, replace, shown};
 
+pub use settings::Settings;
 use signing::Signing;
 
 /// An artifact being made. Borrows the modules that it is given for `'m`.
@@ -42,7 +45,7 @@ enum Content<'m> {
 
 #[derive(Debug)]
 struct Parts<'m> {
-    engine: Engine,
+    settings: Settings,
     modules: Vec<Stored<'m>>,
     types: Types<String>,
     /// The names in those types, to find a second one without a search.
@@ -88,8 +91,24 @@ impl<'m> Builder<'m> {
     /// An artifact without modules, for what this engine compiles. Later changes to the engine don't reach it.
     #[must_use]
     pub fn new(engine: &Engine) -> Builder<'m> {
+        Builder::with(Settings::from(engine))
+    }
+
+    /// An artifact without modules, with these settings as they are: what an engine can't say too, such as flags out of
+    /// order or a target that is no known triple.
+    ///
+    /// # Errors
+    ///
+    /// INVALID_ARGUMENT for a producer or version that can't be represented.
+    pub fn from_settings(settings: Settings) -> Result<Builder<'m>> {
+        check_producer(&settings.producer)?;
+        check_version(&settings.version)?;
+        Ok(Builder::with(settings))
+    }
+
+    fn with(settings: Settings) -> Builder<'m> {
         let parts = Parts {
-            engine: engine.clone(),
+            settings,
             modules: Vec::new(),
             types: Types::default(),
             names: HashSet::new(),
@@ -247,6 +266,25 @@ impl<'m> Builder<'m> {
         }
     }
 
+    /// Sets all types, as they are: counts, order and second entries of a name are kept. Those added before are gone.
+    ///
+    /// # Errors
+    ///
+    /// INVALID_ARGUMENT if an index names a type that isn't there, or on a builder that keeps a body. Nothing is changed then.
+    pub fn set_types(&mut self, types: Types<String>) -> Result<()> {
+        let parts = self.parts()?;
+        argument(types.check())?;
+        parts.names.clear();
+        for (index, module) in (0..).zip(&types.module_signatures) {
+            parts.names.extend(module.imports.0.iter().map(|(name, _)| (Table::Modules, index, name.clone())));
+        }
+        for (index, instance) in (0..).zip(&types.instance_signatures) {
+            parts.names.extend(instance.exports.0.iter().map(|(name, _)| (Table::Instances, index, name.clone())));
+        }
+        parts.types = types;
+        Ok(())
+    }
+
     /// Adds a function type.
     ///
     /// # Errors
@@ -300,6 +338,18 @@ impl<'m> Builder<'m> {
     /// INVALID_ARGUMENT if there is no such type, the name stands there, or the entity names a type that isn't there.
     pub fn add_module_import(&mut self, module: u32, name: &str, entity: EntityType) -> Result<()> {
         self.parts()?.add_name(Table::Modules, module, name, entity)
+    }
+
+    /// Sets all upvars, whose indexes name modules that are there. Those added before are gone.
+    ///
+    /// # Errors
+    ///
+    /// INVALID_ARGUMENT if there is no such module, or on a builder that keeps a body. Nothing is changed then.
+    pub fn set_upvars(&mut self, upvars: Upvars) -> Result<()> {
+        let parts = self.parts()?;
+        argument(upvars.check(parts.modules.len() as u64))?;
+        parts.upvars = upvars;
+        Ok(())
     }
 
     /// Adds an upvar behind its siblings; all indexes name things that are there.

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::flags::{Features, Flag, Flags, Tunables};
 use super::types::Types;
-use super::upvars::{ListSeed, Upvars};
+use super::upvars::Upvars;
 use super::wire::{self, Decoder};
 use crate::error::{Error, Result};
 
@@ -40,8 +40,7 @@ impl<'a> Metadata<'a> {
         let isa_flags = Flags::new(decoder.field("isa_flags")?)?;
         let tunables = decoder.field("tunables")?;
         let features = decoder.field("features")?;
-        let mut upvars = Upvars::default();
-        decoder.seeded("module_upvars", ListSeed { upvars: &mut upvars, parent: None })?;
+        let upvars = decoder.field("module_upvars")?;
         let types_at = decoder.position();
         let types: Types<&'a str> = decoder.field("types")?;
         types.check().map_err(|error| error.at(types_at as u64).within("Metadata, types"))?;

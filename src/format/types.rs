@@ -22,6 +22,7 @@ pub enum WasmType {
 
 /// A function's signature.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct FuncType {
     /// Parameters, in order.
     #[serde(deserialize_with = "wire::list")]
@@ -88,6 +89,7 @@ pub enum GlobalInit {
 
 /// A global variable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[allow(missing_docs)]
 pub struct Global {
     pub wasm_ty: WasmType,
@@ -97,6 +99,7 @@ pub struct Global {
 
 /// A linear memory; sizes in Wasm pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[allow(missing_docs)]
 pub struct Memory {
     pub minimum: u64,
@@ -107,6 +110,7 @@ pub struct Memory {
 
 /// An exception tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[allow(missing_docs)]
 pub struct Tag {
     pub ty: u32,
@@ -114,6 +118,7 @@ pub struct Tag {
 
 /// A table; sizes in elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[allow(missing_docs)]
 pub struct Table {
     pub wasm_ty: WasmType,
@@ -136,6 +141,7 @@ pub enum EntityType {
 
 /// A module's type.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ModuleType<S> {
     /// What it wants, in order.
     pub imports: Map<S, EntityType>,
@@ -145,6 +151,7 @@ pub struct ModuleType<S> {
 
 /// An instance's type.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct InstanceType<S> {
     /// What it gives, in order.
     pub exports: Map<S, EntityType>,
@@ -152,7 +159,7 @@ pub struct InstanceType<S> {
 
 /// All types of an artifact.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(bound(deserialize = "S: Deserialize<'de>"))]
+#[serde(deny_unknown_fields, bound(deserialize = "S: Deserialize<'de>"))]
 pub struct Types<S> {
     /// Functions.
     #[serde(deserialize_with = "wire::list")]

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, Error as _, SeqAccess, Visitor};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeSeq, SerializeStruct, Serializer};
 
 use super::wire;
@@ -50,6 +50,18 @@ impl Upvars {
     ///
     /// INVALID_ARGUMENT if there is no such parent, LIMIT if it would be nested too deep.
     pub fn add(&mut self, parent: Option<u32>, module: u64, artifact_upvars: &[u64]) -> Result<u32> {
+        let index = self.place(parent)?;
+        match self.fill(index, module, artifact_upvars) {
+            Ok(()) => Ok(index),
+            Err(error) => {
+                self.nodes.pop();
+                Err(error)
+            }
+        }
+    }
+
+    /// A node behind its parent's other children, of which nothing else is known yet.
+    fn place(&mut self, parent: Option<u32>) -> Result<u32> {
         let depth = match parent {
             None => 0,
             Some(index) => {
@@ -66,13 +78,20 @@ impl Upvars {
         if usize::from(depth) >= MAX_UPVAR_DEPTH {
             return Err(Error::new(Status::Limit, wire::TOO_DEEP));
         }
-        let narrow = |count: usize| u32::try_from(count).map_err(|_| Error::no_memory("upvars"));
         let index = narrow(self.nodes.len())?;
+        memory::push(&mut self.nodes, Upvar { parent, module: 0, first: 0, count: 0, depth }, "upvars")?;
+        Ok(index)
+    }
+
+    /// Says what a node is and what it passes on.
+    fn fill(&mut self, index: u32, module: u64, artifact_upvars: &[u64]) -> Result<()> {
         let (first, count) = (narrow(self.modules.len())?, narrow(artifact_upvars.len())?);
         self.modules.try_reserve(artifact_upvars.len()).map_err(|_| Error::no_memory("upvars"))?;
         self.modules.extend_from_slice(artifact_upvars);
-        memory::push(&mut self.nodes, Upvar { parent, module, first, count, depth }, "upvars")?;
-        Ok(index)
+        if let Some(node) = self.nodes.get_mut(index as usize) {
+            *node = Upvar { module, first, count, ..*node };
+        }
+        Ok(())
     }
 
     /// Checks that every index names a module of the artifact.
@@ -102,6 +121,10 @@ impl Upvars {
         }
         children
     }
+}
+
+fn narrow(count: usize) -> Result<u32> {
+    u32::try_from(count).map_err(|_| Error::no_memory("upvars"))
 }
 
 struct Nested<'a> {
@@ -146,10 +169,18 @@ impl Serialize for Node<'_> {
     }
 }
 
+impl<'de> Deserialize<'de> for Upvars {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Upvars, D::Error> {
+        let mut upvars = Upvars::default();
+        ListSeed { upvars: &mut upvars, parent: None }.deserialize(deserializer)?;
+        Ok(upvars)
+    }
+}
+
 /// Decodes a list of upvars into one flat list.
-pub(super) struct ListSeed<'u> {
-    pub upvars: &'u mut Upvars,
-    pub parent: Option<u32>,
+struct ListSeed<'u> {
+    upvars: &'u mut Upvars,
+    parent: Option<u32>,
 }
 
 impl<'de> DeserializeSeed<'de> for ListSeed<'_> {
@@ -178,10 +209,24 @@ struct NodeSeed<'u> {
     parent: Option<u32>,
 }
 
+/// The fields of an upvar where they have names.
+#[derive(Clone, Copy, serde::Deserialize)]
+#[serde(field_identifier, rename_all = "snake_case")]
+enum Field {
+    Index,
+    ArtifactUpvars,
+    ModuleUpvars,
+}
+
+const FIELDS: [&str; 3] = ["index", "artifact_upvars", "module_upvars"];
+
 impl<'de> DeserializeSeed<'de> for NodeSeed<'_> {
     type Value = ();
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> std::result::Result<(), D::Error> {
-        deserializer.deserialize_struct("Upvar", &["index", "artifact_upvars", "module_upvars"], self)
+        if deserializer.is_human_readable() {
+            return deserializer.deserialize_map(self);
+        }
+        deserializer.deserialize_struct("Upvar", &FIELDS, self)
     }
 }
 
@@ -190,17 +235,44 @@ impl<'de> Visitor<'de> for NodeSeed<'_> {
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an upvar")
     }
+    // The wire's.
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> std::result::Result<(), A::Error> {
         let missing = || A::Error::custom("upvar: expected three fields");
         let module = seq.next_element()?.ok_or_else(missing)?;
-        let artifact_upvars: Passed = seq.next_element()?.ok_or_else(missing)?;
-        let index = self.upvars.add(self.parent, module, &artifact_upvars.0).map_err(|error| {
-            A::Error::custom(if error.status() == Status::NoMemory { wire::NO_MEMORY } else { wire::TOO_DEEP })
-        })?;
+        let passed: Passed = seq.next_element()?.ok_or_else(missing)?;
+        let index = self.upvars.add(self.parent, module, &passed.0).map_err(refused)?;
         // `add` has refused what is too deep, so that this ends.
         let children = ListSeed { upvars: self.upvars, parent: Some(index) };
         seq.next_element_seed(children)?.ok_or_else(missing)
     }
+    // JSON's. Fields come in any order, so the node takes its place before anything that may be nested in it is read.
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<(), A::Error> {
+        let NodeSeed { upvars, parent } = self;
+        let index = upvars.place(parent).map_err(refused)?;
+        let (mut module, mut passed, mut nested) = (None, None, None);
+        while let Some(field) = map.next_key()? {
+            match field {
+                Field::Index if module.is_none() => module = Some(map.next_value()?),
+                Field::ArtifactUpvars if passed.is_none() => passed = Some(map.next_value::<Passed>()?),
+                Field::ModuleUpvars if nested.is_none() => {
+                    nested = Some(map.next_value_seed(ListSeed { upvars: &mut *upvars, parent: Some(index) })?);
+                }
+                again => {
+                    let name = FIELDS.get(again as usize).copied().unwrap_or_default();
+                    return Err(A::Error::duplicate_field(name));
+                }
+            }
+        }
+        let [index_field, passed_field, nested_field] = FIELDS;
+        let module = module.ok_or_else(|| A::Error::missing_field(index_field))?;
+        let passed = passed.ok_or_else(|| A::Error::missing_field(passed_field))?;
+        nested.ok_or_else(|| A::Error::missing_field(nested_field))?;
+        upvars.fill(index, module, &passed.0).map_err(refused)
+    }
+}
+
+fn refused<E: serde::de::Error>(error: Error) -> E {
+    E::custom(if error.status() == Status::NoMemory { wire::NO_MEMORY } else { wire::TOO_DEEP })
 }
 
 #[derive(serde::Deserialize)]

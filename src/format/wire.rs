@@ -8,7 +8,7 @@ use std::marker::PhantomData;
 
 use bincode::config::{AllowTrailing, FixintEncoding, WithOtherIntEncoding, WithOtherTrailing};
 use bincode::{BincodeRead, DefaultOptions, ErrorKind, Options};
-use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
 
@@ -50,13 +50,9 @@ impl<'a> Decoder<'a> {
 
     /// The next value; `field` names it in errors, whose offsets count from the decoder's start.
     pub fn field<T: Deserialize<'a>>(&self, field: &str) -> Result<T> {
-        self.seeded(field, PhantomData)
-    }
-
-    pub fn seeded<S: DeserializeSeed<'a>>(&self, field: &str, seed: S) -> Result<S::Value> {
         let reader = Reader { bytes: self.bytes, position: &self.position };
         let mut deserializer = bincode::Deserializer::with_bincode_read(reader, config());
-        seed.deserialize(&mut deserializer).map_err(|error| self.explain(field, *error))
+        T::deserialize(&mut deserializer).map_err(|error| self.explain(field, *error))
     }
 
     #[cold]
