@@ -81,6 +81,15 @@ impl Error {
         error
     }
 
+    /// JSON that isn't what was expected: INVALID_ARGUMENT, with line and column.
+    #[cold]
+    pub fn json(what: impl fmt::Display, cause: &serde_json::Error) -> Error {
+        let (text, place) = (cause.to_string(), format!(" at line {} column {}", cause.line(), cause.column()));
+        // What the sentence quotes may be long, and is cut; the place stays.
+        let why = quote(text.trim_end_matches(&place).as_bytes());
+        Error::new(Status::InvalidArgument, format!("{what} in JSON: {why}{place}"))
+    }
+
     /// Memory ran out while making room for `what`.
     #[cold]
     pub fn no_memory(what: impl fmt::Display) -> Error {

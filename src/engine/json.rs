@@ -4,7 +4,7 @@ use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{Engine, FlagMap, FlagTable, VersionRule};
-use crate::error::{Error, Result, Status, quote};
+use crate::error::{Error, Result, Status};
 use crate::format::flags::{Features, Flag, Tunables};
 use crate::trust::keys::PublicKey;
 
@@ -81,11 +81,7 @@ impl Engine {
     /// INVALID_ARGUMENT, with line and column.
     pub fn from_json(json: &str) -> Result<Engine> {
         let refused = |why: &str| Error::new(Status::InvalidArgument, format!("engine in JSON: {why}"));
-        let wrong = |error: serde_json::Error| {
-            let (text, place) = (error.to_string(), format!(" at line {} column {}", error.line(), error.column()));
-            // What the sentence quotes may be long, and is cut; the place stays.
-            refused(&format!("{}{place}", quote(text.trim_end_matches(&place).as_bytes())))
-        };
+        let wrong = |error: serde_json::Error| Error::json("engine", &error);
         // serde would take a list of the values for an object.
         let loose: serde_json::Value = serde_json::from_str(json).map_err(wrong)?;
         let parts = [Some(&loose), loose.get("tunables"), loose.get("features")];

@@ -113,6 +113,28 @@ impl Engine {
         Engine { isa_flags, ..Engine::new() }
     }
 
+    /// The baseline plus the instruction sets of a CPU: names separated by commas, each `native` for this very CPU, a
+    /// microarchitecture level of the x86-64 psABI (`x86-64` to `x86-64-v4`), or a feature under LLVM's name.
+    ///
+    /// # Errors
+    ///
+    /// INVALID_ARGUMENT for a name that is none of these on this host's architecture.
+    pub fn for_cpu(names: &str) -> Result<Engine> {
+        let mut engine = Engine::new();
+        for name in names.split(',') {
+            let features = cpu::named(name).ok_or_else(|| {
+                let shown = quote(name.as_bytes());
+                let message = format!(
+                    "CPU: expected native, a level such as x86-64-v3, or LLVM's name of a feature of this host's \
+                     architecture, found '{shown}'"
+                );
+                Error::new(Status::InvalidArgument, message)
+            })?;
+            engine.isa_flags.extend(features.into_iter().map(|feature| (feature.to_owned(), Flag::Bool(true))));
+        }
+        Ok(engine)
+    }
+
     /// What Wasmtime 0.33 would compile with on this host by default.
     #[must_use]
     pub fn wasmtime() -> Engine {

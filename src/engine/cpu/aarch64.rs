@@ -9,7 +9,13 @@ macro_rules! known {
     };
 }
 
-pub fn detect() -> Vec<&'static str> {
+/// There are none: microarchitecture levels are the x86-64 psABI's.
+pub fn level(_: &str) -> Option<Vec<&'static str>> {
+    None
+}
+
+/// Every feature that we can find, and whether it is there.
+pub fn detect() -> Vec<(&'static str, bool)> {
     known!(
         "aes" = "aes",
         "bf16" = "bf16",
@@ -50,7 +56,5 @@ pub fn detect() -> Vec<&'static str> {
         "sve2-sha3" = "sve2-sha3",
         "sve2-sm4" = "sve2-sm4",
     )
-    .into_iter()
-    .filter_map(|(name, present)| present.then_some(name))
-    .collect()
+    .to_vec()
 }

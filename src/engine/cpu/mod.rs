@@ -7,30 +7,68 @@ mod x86_64;
 
 use std::sync::OnceLock;
 
+#[cfg(target_arch = "aarch64")]
+use aarch64::{detect, level};
+#[cfg(target_arch = "x86_64")]
+use x86_64::{detect, level};
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+use unknown::{detect, level};
+
 /// The features of this CPU, sorted by name. None on an architecture whose detection we don't know.
 pub fn features() -> &'static [&'static str] {
     static FOUND: OnceLock<Vec<&'static str>> = OnceLock::new();
     FOUND.get_or_init(|| {
-        let mut found = detect();
+        let mut found: Vec<_> = detect().into_iter().filter(|(_, present)| *present).map(|(name, _)| name).collect();
         found.sort_unstable();
         found.dedup();
         found
     })
 }
 
-#[cfg(target_arch = "aarch64")]
-use aarch64::detect;
-#[cfg(target_arch = "x86_64")]
-use x86_64::detect;
+/// The features that a name stands for: `native`, a microarchitecture level, or a feature itself. On an architecture whose
+/// detection we don't know, every name is taken for a feature.
+pub fn named(name: &str) -> Option<Vec<&str>> {
+    let known = detect();
+    match name {
+        "" => None,
+        "native" => Some(features().to_vec()),
+        _ => level(name)
+            .or_else(|| (known.is_empty() || known.iter().any(|(feature, _)| *feature == name)).then(|| vec![name])),
+    }
+}
 
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-fn detect() -> Vec<&'static str> {
-    Vec::new()
+mod unknown {
+    pub fn detect() -> Vec<(&'static str, bool)> {
+        Vec::new()
+    }
+
+    pub fn level(_: &str) -> Option<Vec<&'static str>> {
+        None
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[cfg(target_arch = "x86_64")]
+    fn levels_hold_one_another_and_nothing_that_we_can_not_find() {
+        let known: Vec<&str> = detect().into_iter().map(|(name, _)| name).collect();
+        let levels = ["x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4"].map(|name| named(name).unwrap());
+        assert_eq!(levels.each_ref().map(Vec::len), [0, 8, 17, 22]);
+        for pair in levels.windows(2) {
+            assert!(pair[0].iter().all(|feature| pair[1].contains(feature)));
+        }
+        assert!(levels[3].iter().all(|feature| known.contains(feature)));
+        assert_eq!(named("avx2"), Some(vec!["avx2"]));
+        assert_eq!(named("native").as_deref(), Some(features()));
+        for wrong in ["", "avx-2", "AVX2", "x86-64-v5"] {
+            assert_eq!(named(wrong), None, "{wrong}");
+        }
+    }
 
     #[test]
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))]

@@ -9,14 +9,27 @@ macro_rules! known {
     ($found:ident: $($llvm:tt $(= $std:tt)?),* $(,)?) => { $( known!(@one $found $llvm $($std)?); )* };
     (@one $found:ident $llvm:tt) => { known!(@one $found $llvm $llvm) };
     (@one $found:ident $llvm:tt $std:tt) => {
-        if is_x86_feature_detected!($std) {
-            $found.push($llvm);
-        }
+        $found.push(($llvm, is_x86_feature_detected!($std)));
     };
 }
 
-pub fn detect() -> Vec<&'static str> {
-    let mut found = vec!["64bit"];
+/// What each level of the x86-64 psABI (section "Micro-Architecture Levels") has beyond the level before it.
+const LEVELS: [(&str, &[&str]); 4] = [
+    ("x86-64", &[]),
+    ("x86-64-v2", &["crc32", "cx16", "popcnt", "sahf", "sse3", "sse4.1", "sse4.2", "ssse3"]),
+    ("x86-64-v3", &["avx", "avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe", "xsave"]),
+    ("x86-64-v4", &["avx512bw", "avx512cd", "avx512dq", "avx512f", "avx512vl"]),
+];
+
+/// What a microarchitecture level has beyond the baseline.
+pub fn level(name: &str) -> Option<Vec<&'static str>> {
+    let last = LEVELS.iter().position(|(level, _)| *level == name)?;
+    Some(LEVELS.iter().take(last + 1).flat_map(|(_, features)| *features).copied().collect())
+}
+
+/// Every feature that we can find, and whether it is there.
+pub fn detect() -> Vec<(&'static str, bool)> {
+    let mut found = vec![("64bit", true)];
     known!(found:
         "adx", "aes", "avx", "avx2", "avx512bf16", "avx512bitalg", "avx512bw", "avx512cd", "avx512dq", "avx512f",
         "avx512fp16", "avx512ifma", "avx512vbmi", "avx512vbmi2", "avx512vl", "avx512vnni", "avx512vp2intersect",
@@ -37,7 +50,7 @@ fn leaf(number: u32, sub: u32) -> CpuidResult {
 }
 
 /// Features that the standard library doesn't report. Bits: Intel SDM, volume 2A, CPUID; AMD APM, volume 3, appendix E.
-fn from_cpuid(avx: bool) -> impl Iterator<Item = &'static str> {
+fn from_cpuid(avx: bool) -> [(&'static str, bool); 38] {
     let (basic, extended, extended_1) = (leaf(1, 0), leaf(7, 0), leaf(7, 1));
     let (amd, amd_8, save, trace) = (leaf(0x8000_0001, 0), leaf(0x8000_0008, 0), leaf(0xd, 0), leaf(0x14, 0));
     // Bytes of state that the operating system has enabled, against where the tile registers (component 18) end: AMX is
@@ -87,6 +100,4 @@ fn from_cpuid(avx: bool) -> impl Iterator<Item = &'static str> {
         ("rdpru", bit(amd_8.ebx, 4)),
         ("wbnoinvd", bit(amd_8.ebx, 9)),
     ]
-    .into_iter()
-    .filter_map(|(name, present)| present.then_some(name))
 }
