@@ -3,8 +3,11 @@
 #![cfg(feature = "cli")]
 
 mod check;
+#[path = "../common/elf.rs"]
+mod elf;
 mod inspect;
 mod json;
+mod pack;
 mod rewrite;
 mod streams;
 mod support;

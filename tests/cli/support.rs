@@ -10,6 +10,7 @@ use artifact::builder::Builder;
 use artifact::engine::Engine;
 use tempfile::TempDir;
 
+use crate::elf::Shape;
 use crate::json::Json;
 
 /// What a run came to.
@@ -103,12 +104,22 @@ impl Folder {
 
     /// An artifact with a genuine module, compiled for this engine.
     pub fn artifact(&self, name: &str, engine: &Engine) -> String {
-        let (bytes, facts) = (genuine("addfib"), facts("addfib"));
-        let len: usize = facts.get("elves").list()[0].get("len").text()[1..].parse().unwrap();
+        let elf = module();
         let mut builder = Builder::new(engine);
-        builder.add_module(&bytes[..len]).unwrap();
+        builder.add_module(&elf).unwrap();
         self.file(name, builder.serialize().unwrap())
     }
+}
+
+/// A genuine module.
+pub fn module() -> Vec<u8> {
+    let len: usize = facts("addfib").get("elves").list()[0].get("len").text()[1..].parse().unwrap();
+    genuine("addfib")[..len].to_vec()
+}
+
+/// A module that is aligned otherwise.
+pub fn other_module() -> Vec<u8> {
+    Shape { align: 512, ..Shape::default() }.image()
 }
 
 /// The bytes with every `from` replaced by as many bytes; there must be one.

@@ -1,8 +1,6 @@
 //! What `inspect` shows of an artifact: one object, which `--json` prints as it is. Its keys are an interface: programs are
 //! written against them. What doesn't decode is null.
 
-use std::collections::BTreeMap;
-
 use artifact::artifact::Artifact;
 use artifact::error::{Error, Result};
 use artifact::format::Map;
@@ -10,8 +8,9 @@ use artifact::format::flags::{Features, Flag, Tunables};
 use artifact::format::module as elf;
 use artifact::format::types::Types;
 use artifact::format::upvars::Upvars;
-use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde::Serialize;
+
+use crate::metadata::{Base64, attributes};
 
 /// Flags in the order of the file, as often as they stand there.
 type FileFlags<'a> = Map<&'a str, Flag<&'a str>>;
@@ -39,8 +38,8 @@ pub struct Facts<'a> {
 #[derive(Serialize)]
 pub struct Trailer {
     pub format: u32,
-    /// The embedder's values, in base64.
-    pub attributes: BTreeMap<String, String>,
+    /// The embedder's values.
+    pub attributes: Map<String, Base64>,
     /// Whose signature a trusted key has confirmed.
     pub signed_by: Option<String>,
 }
@@ -48,9 +47,8 @@ pub struct Trailer {
 impl Trailer {
     fn new(artifact: &Artifact) -> Result<Option<Trailer>> {
         let Some(trailer) = artifact.trailer() else { return Ok(None) };
-        let attributes = artifact.attributes()?.iter();
-        let encoded = attributes.map(|found| (found.name.to_owned(), BASE64_STANDARD.encode(found.value)));
-        Ok(Some(Trailer { format: trailer.root.format.get(), attributes: encoded.collect(), signed_by: None }))
+        let attributes = attributes(artifact)?;
+        Ok(Some(Trailer { format: trailer.root.format.get(), attributes, signed_by: None }))
     }
 }
 

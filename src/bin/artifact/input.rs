@@ -74,21 +74,31 @@ fn open(path: &Path) -> Result<File> {
         .map_err(|error| Error::io("opening the file", &error))
 }
 
-/// The engine in a JSON file. Pipes are fine: it is read once.
+/// An attribute as it is given on the command line.
+pub fn attribute(text: &str) -> std::result::Result<(String, String), &'static str> {
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+/// The engine in a JSON file.
 pub fn engine(path: &Path) -> std::result::Result<Engine, Stop> {
+    json(path, "engine", Engine::from_json)
+}
+
+/// What is in a JSON file. Pipes are fine: it is read once.
+pub fn json<T>(path: &Path, what: &str, parse: impl FnOnce(&str) -> Result<T>) -> std::result::Result<T, Stop> {
     let read = || {
-        let bytes = if is_standard(path) {
-            let mut bytes = Vec::new();
-            io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes)
-        } else {
-            std::fs::read(path)
+        let mut bytes = Vec::new();
+        let read = match is_standard(path) {
+            true => io::stdin().lock().read_to_end(&mut bytes),
+            false => File::open(path).and_then(|mut file| file.read_to_end(&mut bytes)),
         };
-        let bytes = bytes.map_err(|error| Error::io("reading the engine", &error))?;
+        read.map_err(|error| Error::io(format!("reading the {what}"), &error))?;
         let text = String::from_utf8(bytes).map_err(|error| {
             let at = error.utf8_error().valid_up_to() as u64;
-            Error::new(Status::InvalidArgument, "engine in JSON: expected UTF-8, found other bytes").at(at)
+            Error::new(Status::InvalidArgument, format!("{what} in JSON: expected UTF-8, found other bytes")).at(at)
         })?;
-        Engine::from_json(&text)
+        parse(&text)
     };
     read().map_err(|error| Stop::File(path.to_owned(), error))
 }

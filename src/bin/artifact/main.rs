@@ -2,16 +2,20 @@
 //!
 //! One file per command, all on the public API of the library; nothing in here knows the format or the rules. `input` is
 //! where files and standard input are opened, `output` where everything is printed and the exit status is found,
-//! `verdict` what commands say about each of several files, `facts` what `inspect` shows, `summary` and `types` its words.
+//! `verdict` what commands say about each of several files, `facts` what `inspect` shows, `summary` and `types` its words,
+//! `metadata` the file that `extract` writes and `pack` reads.
 
 #![forbid(unsafe_code)]
 
 mod check;
 mod engine;
+mod extract;
 mod facts;
 mod input;
 mod inspect;
+mod metadata;
 mod output;
+mod pack;
 mod rewrite;
 mod summary;
 mod types;
@@ -58,6 +62,8 @@ enum Command {
     Check(check::Args),
     Verify(verify::Args),
     Engine(engine::Args),
+    Pack(pack::Args),
+    Extract(extract::Args),
     Rewrite(rewrite::Args),
 }
 
@@ -69,6 +75,8 @@ impl Command {
             Command::Check(args) => args.inputs(),
             Command::Verify(args) => args.inputs(),
             Command::Engine(_) => Vec::new(),
+            Command::Pack(args) => args.inputs(),
+            Command::Extract(args) => args.inputs(),
             Command::Rewrite(args) => args.inputs(),
         }
     }
@@ -86,6 +94,8 @@ fn main() -> ExitCode {
         Command::Check(args) => check::run(&args, &mut console),
         Command::Verify(args) => verify::run(&args, &mut console),
         Command::Engine(args) => engine::run(&args, &mut console),
+        Command::Pack(args) => pack::run(&args, &mut console),
+        Command::Extract(args) => extract::run(&args, &mut console),
         Command::Rewrite(args) => rewrite::run(&args, &mut console),
     };
     console.finish(done)

@@ -5,7 +5,11 @@ use std::io::{self, BufWriter, StdoutLock, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use artifact::builder::Builder;
 use artifact::error::{Error, Status};
+use artifact::storage::Sync;
+
+use crate::input::is_standard;
 
 /// What a file came to, the worst last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -117,6 +121,16 @@ impl Console {
     pub fn line(&mut self, file: &Path, sentence: &str) -> io::Result<()> {
         self.out.write_all(file.as_os_str().as_encoded_bytes())?;
         writeln!(self.out, ": {sentence}")
+    }
+
+    /// Saves an artifact, as a file that is replaced whole or not at all, or on standard output.
+    pub fn save(&mut self, builder: &Builder<'_>, output: &Path) -> Done {
+        if is_standard(output) {
+            let written =
+                builder.serialize_to(|piece| self.write_all(piece).map_err(|error| Error::io("writing", &error)));
+            return written.map_err(|error| Stop::File(PathBuf::from("standard output"), error));
+        }
+        builder.serialize_to_file(output, Sync::Yes).map_err(|error| Stop::File(output.to_owned(), error))
     }
 
     /// Prints what is left and says why a command stopped, if it did.

@@ -1,15 +1,13 @@
 //! `artifact rewrite`: the same body in a new file.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use artifact::builder::Builder;
 use artifact::engine::Engine;
-use artifact::error::{Error, Result};
-use artifact::storage::Sync;
+use artifact::error::Result;
 
-use crate::input::{Input, Opening, is_standard};
+use crate::input::{self, Input, Opening};
 use crate::output::{Console, Done, Stop};
 
 /// Writes an artifact anew, its body kept byte for byte
@@ -34,15 +32,10 @@ pub struct Args {
     #[arg(long, conflicts_with = "attributes")]
     no_trailer: bool,
     /// Set an attribute; the others stay
-    #[arg(long = "attribute", value_name = "K=V", value_parser = attribute)]
+    #[arg(long = "attribute", value_name = "K=V", value_parser = input::attribute)]
     attributes: Vec<(String, String)>,
     #[command(flatten)]
     opening: Opening,
-}
-
-fn attribute(text: &str) -> std::result::Result<(String, String), &'static str> {
-    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
-    Ok((name.to_owned(), value.to_owned()))
 }
 
 impl Args {
@@ -53,17 +46,8 @@ impl Args {
 
 pub fn run(args: &Args, console: &mut Console) -> Done {
     let engine = args.opening.engine()?;
-    let about = |file: &Path| {
-        let file = file.to_owned();
-        move |error| Stop::File(file, error)
-    };
-    let builder = read(args, engine.as_ref()).map_err(about(&args.file))?;
-    if !is_standard(&args.output) {
-        return builder.serialize_to_file(&args.output, Sync::Yes).map_err(about(&args.output));
-    }
-    builder
-        .serialize_to(|piece| console.write_all(piece).map_err(|error| Error::io("writing", &error)))
-        .map_err(about(Path::new("standard output")))
+    let builder = read(args, engine.as_ref()).map_err(|error| Stop::File(args.file.clone(), error))?;
+    console.save(&builder, &args.output)
 }
 
 fn read(args: &Args, engine: Option<&Engine>) -> Result<Builder<'static>> {

@@ -30,7 +30,7 @@ pub fn print(out: &mut Console, file: &Path, artifact: &Artifact, facts: &Facts<
         None => writeln!(out, "  integrity  none")?,
         Some(trailer) => {
             writeln!(out, "  integrity  digests (trailer format {})", trailer.format)?;
-            for name in trailer.attributes.keys() {
+            for (name, _) in &trailer.attributes.0 {
                 writeln!(out, "  attribute  {}", quote(name.as_bytes()))?;
             }
         }

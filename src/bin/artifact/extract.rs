@@ -1,0 +1,127 @@
+//! `artifact extract`: an artifact taken apart, in files that `pack` puts together again.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use artifact::artifact::Artifact;
+use artifact::error::{Error, Result, Status};
+use artifact::storage::{Sync, replace};
+
+use crate::input::{Input, Opening};
+use crate::metadata::Document;
+use crate::output::{Console, Done, Stop};
+
+/// Writes an artifact's modules as ELF files, and everything else as metadata.json
+///
+/// DIR is made if it isn't there, and has to be empty. The modules are module-0.elf and so on, with as many digits as the last
+/// one needs. Of an artifact with digests all of them are verified first. Where `pack` couldn't make the same body again, that
+/// is said.
+#[derive(clap::Args)]
+#[command(after_help = "\
+metadata.json has the keys of `inspect --json`: producer, version, target, shared_flags, isa_flags, tunables, features,
+module_upvars and types, and attributes in base64 where there are any. Maps keep the order of the file. A name that
+stands there twice stands twice in metadata.json, which many programs can't read without loss.
+
+Examples:
+  artifact extract module.cwasm -d parts
+  objdump -d parts/module-0.elf
+  artifact pack -o again.cwasm --metadata parts/metadata.json --no-trailer parts/module-*.elf")]
+pub struct Args {
+    /// The artifact; `-` is standard input
+    file: PathBuf,
+    /// Where to write
+    #[arg(short, long, value_name = "DIR")]
+    directory: PathBuf,
+    #[command(flatten)]
+    opening: Opening,
+}
+
+impl Args {
+    pub fn inputs(&self) -> Vec<&Path> {
+        [&self.file].into_iter().chain(&self.opening.engine).map(PathBuf::as_path).collect()
+    }
+}
+
+pub fn run(args: &Args, console: &mut Console) -> Done {
+    let engine = args.opening.engine()?;
+    let Args { file, directory, .. } = args;
+    let about_file = |error| Stop::File(file.clone(), error);
+    let artifact = Input::open(file).and_then(|input| input.artifact(engine.as_ref())).map_err(about_file)?;
+    check_digests(&artifact).map_err(about_file)?;
+    make_empty(directory).map_err(|error| Stop::File(directory.clone(), error))?;
+
+    let last = artifact.main_module();
+    let digits = last.to_string().len();
+    for index in 0..=last {
+        let bytes = artifact.module_bytes(index).map_err(about_file)?;
+        write(&directory.join(format!("module-{index:0digits$}.elf")), bytes)?;
+    }
+    // Last, so that a folder without it is seen to be unfinished.
+    let json = Document::of(&artifact).and_then(|document| document.to_json()).map_err(about_file)?;
+    write(&directory.join("metadata.json"), &json)?;
+    if let Err(error) = pack_again(&artifact, &json) {
+        console.note(file, &error.within("pack can't make the same body of this"))?;
+    }
+    Ok(())
+}
+
+/// Damage must not be packed again under digests of its own.
+fn check_digests(artifact: &Artifact) -> Result<()> {
+    if artifact.trailer().is_none() {
+        return Ok(());
+    }
+    match artifact.verify() {
+        // Metadata of an unknown layout is no damage, and every digest has been looked at by then.
+        Err(error) if error.status() != Status::WrongVersion => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn make_empty(directory: &Path) -> Result<()> {
+    fs::create_dir_all(directory).map_err(|error| Error::io("making the folder", &error))?;
+    let mut entries = fs::read_dir(directory).map_err(|error| Error::io("reading the folder", &error))?;
+    if entries.next().is_none() {
+        return Ok(());
+    }
+    Err(Error::new(Status::InvalidArgument, "expected an empty folder or none, found one with something in it"))
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Done {
+    replace(path, &[bytes], Sync::No).map_err(|error| Stop::File(path.to_owned(), error))
+}
+
+/// Does what `pack` will do, and compares the body.
+fn pack_again(artifact: &Artifact, json: &[u8]) -> Result<()> {
+    let text = std::str::from_utf8(json).unwrap_or_default();
+    let (mut builder, upvars) = Document::from_json(text)?.start()?;
+    for index in 0..artifact.module_count() {
+        builder.add_module(artifact.module_bytes(index)?)?;
+    }
+    builder.set_upvars(upvars)?;
+    builder.clear_attributes();
+    builder.set_trailer(false)?;
+    let body = artifact.bytes()?.get(..artifact.body_end() as usize).unwrap_or(&[]);
+    let mut rest = body;
+    let at = |rest: &[u8]| (body.len() - rest.len()) as u64;
+    builder.serialize_to(|piece| match rest.strip_prefix(piece) {
+        Some(more) => {
+            rest = more;
+            Ok(())
+        }
+        None => {
+            let same = piece.iter().zip(rest).take_while(|(ours, theirs)| ours == theirs).count();
+            Err(differs(artifact, at(rest) + same as u64))
+        }
+    })?;
+    if rest.is_empty() { Ok(()) } else { Err(differs(artifact, at(rest))) }
+}
+
+fn differs(artifact: &Artifact, offset: u64) -> Error {
+    let modules = artifact.places().unwrap_or(&[]);
+    let place = match modules.iter().position(|place| offset < place.end()) {
+        Some(index) if modules.get(index).is_some_and(|place| place.offset <= offset) => format!("module {index}"),
+        Some(index) => format!("link word or padding before module {index}"),
+        None => "HEADER and Metadata".to_owned(),
+    };
+    Error::new(Status::Unsupported, format!("{place}: expected what pack writes, found other bytes")).at(offset)
+}

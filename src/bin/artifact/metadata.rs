@@ -1,0 +1,242 @@
+//! metadata.json: everything in an artifact beside its modules. `extract` writes it, `pack` reads it. Its keys are those of
+//! `inspect --json`; text and numbers are exact, and maps keep order and second entries of a name, so that the same body can be
+//! made again.
+
+use std::collections::HashSet;
+
+use artifact::artifact::Artifact;
+use artifact::builder::{Builder, Settings};
+use artifact::error::{Error, Result, Status, quote};
+use artifact::format::Map;
+use artifact::format::flags::{Features, Flag, Tunables};
+use artifact::format::types::Types;
+use artifact::format::upvars::Upvars;
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// What the file says. Every key is needed but the last, and no other is known.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields, bound(deserialize = "S: Deserialize<'de>"))]
+pub struct Document<S> {
+    producer: S,
+    version: S,
+    target: S,
+    shared_flags: Map<S, Flag<S>>,
+    isa_flags: Map<S, Flag<S>>,
+    tunables: Tunables,
+    features: Features,
+    module_upvars: Upvars,
+    types: Types<S>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    attributes: Option<Map<String, Base64>>,
+}
+
+/// Bytes, as base64 in JSON.
+pub struct Base64(pub Vec<u8>);
+
+impl Serialize for Base64 {
+    fn serialize<Z: Serializer>(&self, serializer: Z) -> std::result::Result<Z::Ok, Z::Error> {
+        serializer.serialize_str(&BASE64_STANDARD.encode(&self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Base64 {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Base64, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let wrong = |error| D::Error::custom(format!("expected base64: {error}"));
+        BASE64_STANDARD.decode(text).map(Base64).map_err(wrong)
+    }
+}
+
+/// An artifact's attributes.
+pub fn attributes(artifact: &Artifact) -> Result<Map<String, Base64>> {
+    let found = artifact.attributes()?.iter();
+    Ok(Map(found.map(|found| (found.name.to_owned(), Base64(found.value.to_vec()))).collect()))
+}
+
+impl<'a> Document<&'a str> {
+    /// What stands in an artifact.
+    ///
+    /// # Errors
+    ///
+    /// WRONG_VERSION if Metadata doesn't decode, UNSUPPORTED if the version is no text, which is all that JSON has.
+    pub fn of(artifact: &'a Artifact) -> Result<Document<&'a str>> {
+        let metadata = artifact.metadata()?;
+        let version = std::str::from_utf8(artifact.version()).map_err(|_| {
+            let found = quote(artifact.version());
+            let message = format!("version: expected UTF-8, which is all that metadata.json can hold, found '{found}'");
+            Error::new(Status::Unsupported, message)
+        })?;
+        Ok(Document {
+            producer: artifact.producer(),
+            version,
+            target: metadata.target,
+            shared_flags: metadata.shared_flags.wire().clone(),
+            isa_flags: metadata.isa_flags.wire().clone(),
+            tunables: metadata.tunables,
+            features: metadata.features,
+            module_upvars: metadata.upvars.clone(),
+            types: metadata.types.clone(),
+            attributes: Some(attributes(artifact)?).filter(|attributes| !attributes.0.is_empty()),
+        })
+    }
+
+    pub fn to_json(&self) -> Result<Vec<u8>> {
+        let failed = |error: serde_json::Error| Error::new(Status::Internal, error.to_string());
+        let mut json = serde_json::to_vec_pretty(self).map_err(failed)?;
+        json.push(b'\n');
+        Ok(json)
+    }
+}
+
+impl Document<String> {
+    /// # Errors
+    ///
+    /// INVALID_ARGUMENT, with line and column.
+    pub fn from_json(json: &str) -> Result<Document<String>> {
+        let wrong = |error: serde_json::Error| Error::json("metadata", &error);
+        let mut deserializer = serde_json::Deserializer::from_str(json);
+        // Upvars alone nest, and have a bound of their own, which takes two levels of JSON each.
+        deserializer.disable_recursion_limit();
+        let document = Document::deserialize(&mut deserializer).map_err(wrong)?;
+        deserializer.end().map_err(wrong)?;
+        Ok(document)
+    }
+
+    /// A builder with everything but modules, and the upvars, which name modules.
+    ///
+    /// # Errors
+    ///
+    /// INVALID_ARGUMENT for what can't be represented or names what isn't there.
+    pub fn start<'m>(self) -> Result<(Builder<'m>, Upvars)> {
+        let mut builder = Builder::from_settings(Settings {
+            producer: self.producer,
+            version: self.version.into_bytes(),
+            target: self.target,
+            shared_flags: self.shared_flags,
+            isa_flags: self.isa_flags,
+            tunables: self.tunables,
+            features: self.features,
+        })?;
+        builder.set_types(self.types)?;
+        let mut names = HashSet::new();
+        for (name, Base64(value)) in &self.attributes.unwrap_or_default().0 {
+            if !names.insert(name) {
+                let message = format!("attributes: expected each name once, found '{}' twice", quote(name.as_bytes()));
+                return Err(Error::new(Status::InvalidArgument, message));
+            }
+            builder.set_attribute(name, value)?;
+        }
+        Ok((builder, self.module_upvars))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use artifact::artifact::OpenOptions;
+    use proptest::prelude::*;
+
+    fn json(fixture: &str) -> String {
+        let path = format!("{}/tests/fixtures/{fixture}.cwasm", env!("CARGO_MANIFEST_DIR"));
+        let artifact = Artifact::open(path.as_ref(), None, &OpenOptions::default()).unwrap();
+        String::from_utf8(Document::of(&artifact).unwrap().to_json().unwrap()).unwrap()
+    }
+
+    /// What `pack` does with it, without modules.
+    fn read(json: &str) -> Result<Upvars> {
+        let (mut builder, upvars) = Document::from_json(json)?.start()?;
+        builder.set_upvars(upvars.clone()).map_or_else(|_| Ok(upvars), |()| Ok(Upvars::default()))
+    }
+
+    fn nested(levels: usize, node: (&str, &str)) -> String {
+        let upvars = format!("[{}{}]", node.0.repeat(levels), node.1.repeat(levels));
+        json("empty").replacen("\"module_upvars\": []", &format!("\"module_upvars\": {upvars}"), 1)
+    }
+
+    #[test]
+    fn upvars_nest_to_the_limit_in_any_order_of_fields() {
+        let last = ("{\"index\": 7, \"artifact_upvars\": [1, 2], \"module_upvars\": [", "]}");
+        let first = ("{\"module_upvars\": [", "], \"artifact_upvars\": [1, 2], \"index\": 7}");
+        for node in [last, first] {
+            let upvars = read(&nested(100, node)).unwrap();
+            assert_eq!(upvars.nodes().len(), 100);
+            for (index, node) in upvars.nodes().iter().enumerate() {
+                assert_eq!((node.module, upvars.artifact_upvars(node)), (7, &[1, 2][..]));
+                assert_eq!(node.parent, index.checked_sub(1).map(|parent| parent as u32));
+            }
+            for levels in [101, 100_000] {
+                let error = read(&nested(levels, node)).unwrap_err();
+                assert!(error.message().contains("nested deeper than the limit of 100 at line"), "{error}");
+            }
+        }
+        for (from, to, why) in [
+            ("\"index\": 7, ", "", "missing field `index`"),
+            ("[1, 2]", "[1, -2]", "expected u64"),
+            ("\"index\": 7", "\"index\": 7, \"index\": 8", "duplicate field `index`"),
+            ("\"index\": 7", "\"index\": 7, \"more\": 8", "unknown field `more`"),
+            ("{\"index\": 7", "[{\"index\": 7", "expected an upvar"),
+        ] {
+            let error = read(&nested(3, last).replacen(from, to, 1)).unwrap_err();
+            assert!(error.message().contains(why), "{error}");
+        }
+    }
+
+    #[test]
+    fn nothing_else_nests() {
+        let whole = json("ml_types");
+        for (open, close) in [("[", "]"), ("{\"Global\":", "}"), ("{\"a\":", "}")] {
+            for target in ["\"Import\"", "\"types\": ", "\"Bool\": true"] {
+                let deep = format!("{target}, \"x\": {}1{}", open.repeat(100_000), close.repeat(100_000));
+                assert!(read(&whole.replacen(target, &deep, 1)).is_err());
+                assert!(read(&whole.replacen(target, &format!("{}{target}", open.repeat(100_000)), 1)).is_err());
+            }
+        }
+        for depth in ["[".repeat(1_000_000), "{\"types\":".repeat(100_000)] {
+            assert!(read(&depth).is_err());
+        }
+    }
+
+    fn edits() -> impl Strategy<Value = Vec<(usize, usize, String)>> {
+        let text = prop_oneof![
+            Just(String::new()),
+            "[\\[\\]{}:,\"0-9a-z-]{1,4}",
+            prop_oneof![
+                Just("18446744073709551616"),
+                Just("-1"),
+                Just("1e999"),
+                Just("null"),
+                Just("\"\\u0000\""),
+                Just("\"\\ud800\""),
+                Just("{\"Module\": 0}"),
+                Just("[[]]")
+            ]
+            .prop_map(str::to_owned),
+        ];
+        prop::collection::vec((any::<prop::sample::Index>().prop_map(|at| at.index(1 << 20)), 0..40_usize, text), 1..4)
+    }
+
+    proptest! {
+        #[test]
+        fn a_changed_file_is_read_or_refused(edits in edits(), fixture in 0..3_usize) {
+            let mut text = json(["ml_types", "ml_upvars1", "types"][fixture]);
+            for (at, len, new) in edits {
+                let start = at % text.len();
+                text.replace_range(start..(start + len).min(text.len()), &new);
+            }
+            match Document::from_json(&text) {
+                Err(error) => prop_assert_eq!(error.status(), Status::InvalidArgument),
+                // What is read is written as it was read.
+                Ok(document) => {
+                    let again = serde_json::to_string(&document).unwrap();
+                    let same = serde_json::to_string(&Document::from_json(&again).unwrap()).unwrap();
+                    prop_assert_eq!(again, same);
+                    if let Ok((builder, _)) = document.start() {
+                        prop_assert!(builder.serialize().is_err(), "there are no modules");
+                    }
+                }
+            }
+        }
+    }
+}

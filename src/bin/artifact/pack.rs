@@ -1,0 +1,110 @@
+//! `artifact pack`: an artifact of ELF files.
+
+use std::path::{Path, PathBuf};
+
+use artifact::builder::Builder;
+use artifact::engine::Engine;
+use artifact::error::Error;
+use artifact::format::upvars::Upvars;
+
+use crate::input::{self, Input};
+use crate::metadata::Document;
+use crate::output::{Console, Done, Stop};
+
+/// Makes an artifact of ELF files, the last of which is the main module
+///
+/// It says that they were compiled for this host's baseline CPU and with no flags, unless one of --engine, --wasmtime, --cpu and
+/// --metadata says otherwise. OUT is replaced as a whole or not at all.
+#[derive(clap::Args)]
+#[command(after_help = "\
+CPU is names separated by commas: native for every instruction set of this very CPU; x86-64-v2, -v3 or -v4 for a
+microarchitecture level of the x86-64 psABI; or LLVM's name of an instruction set, such as avx2 or lse.
+
+Examples:
+  artifact pack -o kernels.artifact kernels.o
+  artifact pack -o kernels.artifact --cpu x86-64-v3 --attribute built-by=ci helpers.o kernels.o
+  artifact engine > here.json; artifact pack -o kernels.artifact --engine here.json kernels.o
+  artifact extract old.cwasm -d old && artifact pack -o new.cwasm --metadata old/metadata.json old/module-*.elf")]
+pub struct Args {
+    /// ELF files, in their order; `-` is standard input
+    #[arg(required = true, value_name = "MODULE.elf")]
+    modules: Vec<PathBuf>,
+    /// Where to write; `-` is standard output
+    #[arg(short, long, value_name = "OUT")]
+    output: PathBuf,
+    #[command(flatten)]
+    origin: Origin,
+    /// Write the body alone: no digests, no attributes
+    #[arg(long, conflicts_with = "attributes")]
+    no_trailer: bool,
+    /// Set an attribute
+    #[arg(long = "attribute", value_name = "K=V", value_parser = input::attribute)]
+    attributes: Vec<(String, String)>,
+}
+
+/// What the modules were compiled with.
+#[derive(clap::Args)]
+#[group(multiple = false)]
+struct Origin {
+    /// They were compiled with this engine's settings, as `artifact engine` prints them
+    #[arg(long, value_name = "E.json")]
+    engine: Option<PathBuf>,
+    /// They were compiled as Wasmtime 0.33 does on this host by default
+    #[arg(long)]
+    wasmtime: bool,
+    /// They use these instruction sets
+    #[arg(long, value_name = "CPU", value_parser = cpu)]
+    cpu: Option<Box<Engine>>,
+    /// Everything beside the modules is as in this file, which `artifact extract` writes
+    #[arg(long, value_name = "metadata.json")]
+    metadata: Option<PathBuf>,
+}
+
+fn cpu(names: &str) -> Result<Box<Engine>, Error> {
+    Engine::for_cpu(names).map(Box::new)
+}
+
+impl Args {
+    pub fn inputs(&self) -> Vec<&Path> {
+        let Origin { engine, metadata, .. } = &self.origin;
+        self.modules.iter().chain(engine).chain(metadata).map(PathBuf::as_path).collect()
+    }
+}
+
+pub fn run(args: &Args, console: &mut Console) -> Done {
+    let about = |file: &Path| {
+        let file = file.to_owned();
+        move |error: Error| Stop::File(file, error)
+    };
+    let open = |file: &PathBuf| Input::open(file).and_then(|input| input.region()).map_err(about(file));
+    let modules = args.modules.iter().map(open).collect::<Result<Vec<_>, Stop>>()?;
+    let (mut builder, upvars) = start(&args.origin)?;
+    for (file, module) in args.modules.iter().zip(&modules) {
+        module.bytes().and_then(|bytes| builder.add_module(bytes)).map_err(about(file))?;
+    }
+    if let Some(file) = &args.origin.metadata {
+        builder.set_upvars(upvars).map_err(about(file))?;
+    }
+    let finish = |builder: &mut Builder<'_>| {
+        if args.no_trailer {
+            builder.clear_attributes();
+            builder.set_trailer(false)?;
+        }
+        args.attributes.iter().try_for_each(|(name, value)| builder.set_attribute(name, value.as_bytes()))
+    };
+    finish(&mut builder).map_err(about(&args.output))?;
+    console.save(&builder, &args.output)
+}
+
+fn start<'m>(origin: &Origin) -> Result<(Builder<'m>, Upvars), Stop> {
+    let engine = match origin {
+        Origin { metadata: Some(file), .. } => {
+            return input::json(file, "metadata", |json| Document::from_json(json)?.start());
+        }
+        Origin { engine: Some(file), .. } => &input::engine(file)?,
+        Origin { cpu: Some(engine), .. } => engine,
+        Origin { wasmtime: true, .. } => &Engine::wasmtime(),
+        _ => &Engine::new(),
+    };
+    Ok((Builder::new(engine), Upvars::default()))
+}

@@ -1,0 +1,383 @@
+//! `artifact pack` and `artifact extract`: there and back.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use artifact::artifact::{Artifact, OpenOptions};
+use artifact::builder::{Builder, Settings};
+use artifact::engine::{Engine, FlagMap, VersionRule};
+use artifact::format::Map;
+use artifact::format::flags::Flag;
+use artifact::format::types::{EntityType, FuncType, Global, GlobalInit, InstanceType, Types, V128, WasmType};
+
+use crate::json::Json;
+use crate::support::{
+    Folder, Ran, facts, fixture, fixtures, garbled, genuine, module, other_module, patched, run, run_with,
+};
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+fn extract(file: &str, directory: &Path) -> Ran {
+    run(&["extract", file, "-d", text(directory)])
+}
+
+/// Packs what was extracted, with these arguments too.
+fn pack(directory: &Path, out: &Path, more: &[&str]) -> Ran {
+    let metadata = directory.join("metadata.json");
+    let mut modules: Vec<PathBuf> = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+    modules.retain(|path| path.extension().is_some_and(|extension| extension == "elf"));
+    modules.sort(); // as a shell does
+    let mut args = vec!["pack", "-o", text(out), "--metadata", text(&metadata)];
+    args.extend(more);
+    args.extend(modules.iter().map(|path| text(path)));
+    run(&args)
+}
+
+/// Extracts and packs an artifact without a trailer, and expects the same file.
+#[track_caller]
+fn there_and_back(folder: &Folder, name: &str, bytes: &[u8]) -> PathBuf {
+    let file = folder.file(name, bytes);
+    let (parts, out) = (folder.path(&format!("{name}.parts")), folder.path(&format!("{name}.out")));
+    let ran = extract(&file, &parts).expect(0);
+    assert_eq!((ran.out(), ran.err.as_str()), ("", ""), "{name}");
+    let ran = pack(&parts, &out, &["--no-trailer"]).expect(0);
+    assert_eq!((ran.out(), ran.err.as_str()), ("", ""), "{name}");
+    assert!(fs::read(out).unwrap() == bytes, "{name}");
+    parts
+}
+
+fn names(directory: &Path) -> Vec<String> {
+    let mut names: Vec<String> =
+        fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn genuine_files_there_and_back() {
+    let folder = Folder::new();
+    for name in fixtures() {
+        let parts = there_and_back(&folder, &name, &genuine(&name));
+        // What is in the files is what a second parser found.
+        let found = facts(&name);
+        let elves = found.get("elves").list();
+        assert_eq!(names(&parts).len(), elves.len() + 1, "{name}");
+        for (index, elf) in elves.iter().enumerate() {
+            let number = |key: &str| elf.get(key).text()[1..].parse::<usize>().unwrap();
+            let (start, end) = (number("offset"), number("offset") + number("len"));
+            let written = fs::read(parts.join(format!("module-{index}.elf"))).unwrap();
+            assert!(written == genuine(&name)[start..end], "{name}, module {index}");
+        }
+        let metadata = Json::parse(&fs::read(parts.join("metadata.json")).unwrap());
+        let inspected = run(&["inspect", "--json", &fixture(&format!("{name}.cwasm"))]).expect(0).json();
+        let keys = "producer version target shared_flags isa_flags tunables features module_upvars types";
+        assert_eq!(metadata.keys().join(" "), keys);
+        for key in metadata.keys() {
+            assert_eq!(metadata.get(key), inspected.get(key), "{name}: {key}");
+        }
+    }
+}
+
+/// Settings that no engine has.
+fn untidy() -> Settings {
+    let flags = |names: &[&str]| {
+        Map(names.iter().zip(0..).map(|(name, number)| ((*name).to_owned(), Flag::Num(number))).collect())
+    };
+    Settings {
+        producer: "some-one.else_1".into(),
+        version: "größer \"2\"\n\0".into(),
+        target: "no triple at all".into(),
+        shared_flags: flags(&["z", "a", "", "a", "\u{1f980}\u{7f}\\"]),
+        isa_flags: Map(vec![("one".into(), Flag::Enum(String::new())), ("one".into(), Flag::Bool(true))]),
+        ..Settings::from(&Engine::new())
+    }
+}
+
+fn v128(bits: u128) -> EntityType {
+    let initializer = GlobalInit::V128Const(V128::from(bits));
+    EntityType::Global(Global { wasm_ty: WasmType::V128, mutability: true, initializer })
+}
+
+#[test]
+fn own_files_with_everything_odd_that_can_be_written_there_and_back() {
+    let folder = Folder::new();
+    let elf = module();
+    let mut builder = Builder::from_settings(untidy()).unwrap();
+    (0..12).for_each(|_| assert!(builder.add_module(&elf).is_ok()));
+    let mut types = Types::default();
+    types.instance_signatures.push(InstanceType {
+        exports: Map(vec![("b".into(), v128(u128::MAX)), ("a".into(), v128(1 << 64)), ("b".into(), v128(0))]),
+    });
+    let mut ty = FuncType::new(vec![WasmType::ExternRef], vec![]);
+    ty.externref_returns_count = u64::MAX; // not the true count
+    types.wasm_signatures.push(ty);
+    builder.set_types(types).unwrap();
+    let mut parent = None;
+    for depth in 0..100 {
+        parent = Some(builder.add_upvar(parent, depth % 12, &[11, 0, 11]).unwrap());
+    }
+    builder.add_upvar(Some(40), 3, &[]).unwrap();
+    builder.set_trailer(false).unwrap();
+    let parts = there_and_back(&folder, "odd", &builder.serialize().unwrap());
+    // In the order of names, as a shell lists them.
+    assert_eq!(names(&parts)[1..], (0..12).map(|index| format!("module-{index:02}.elf")).collect::<Vec<_>>());
+
+    for (name, version) in [("none", VersionRule::None), ("custom", VersionRule::Custom("v 1".into()))] {
+        let mut engine = Engine::host();
+        engine.set_version_rule(version).unwrap();
+        let mut builder = Builder::new(&engine);
+        builder.add_module(&elf).unwrap();
+        builder.set_trailer(false).unwrap();
+        there_and_back(&folder, name, &builder.serialize().unwrap());
+    }
+}
+
+#[test]
+fn attributes_go_there_and_back() {
+    let folder = Folder::new();
+    let elf = module();
+    let mut builder = Builder::new(&Engine::new());
+    builder.add_module(&elf).unwrap();
+    builder.set_attribute("bytes", &[0, 255, 254]).unwrap();
+    builder.set_attribute("", b"").unwrap();
+    let bytes = builder.serialize().unwrap();
+    let (parts, out) = (folder.path("parts"), folder.path("out"));
+    extract(&folder.file("a", &bytes), &parts).expect(0);
+    pack(&parts, &out, &[]).expect(0);
+    assert!(fs::read(&out).unwrap() == bytes);
+    pack(&parts, &out, &["--attribute", "bytes=new"]).expect(0);
+    let artifact = Artifact::open(&out, None, &OpenOptions::default()).unwrap();
+    assert_eq!(artifact.attribute("bytes").unwrap(), b"new");
+    assert_eq!(artifact.attribute("").unwrap(), b"");
+    pack(&parts, &out, &["--no-trailer"]).expect(0);
+    assert!(bytes.starts_with(&fs::read(&out).unwrap()));
+}
+
+#[test]
+fn what_can_not_be_packed_again_is_said() {
+    let folder = Folder::new();
+    let said = |name: &str, bytes: Vec<u8>, what: &str| {
+        let file = folder.file(name, bytes);
+        let ran = extract(&file, &folder.path(&format!("{name}.parts"))).expect(0);
+        let expected = format!("artifact: {file}: pack can't make the same body of this: {what}");
+        assert!(ran.err.starts_with(&expected) && ran.err.lines().count() == 1, "{}", ran.err);
+        assert_eq!(ran.out(), "");
+    };
+    let found = facts("ml_types");
+    let end = found.get("elves").list()[0].get("len").text()[1..].parse::<usize>().unwrap();
+    let mut bytes = genuine("ml_types");
+    bytes[end + 8] = 1;
+    said("padding", bytes, "link word or padding before module 1: ");
+
+    // Further away than it has to be: everything behind the first module moves.
+    let bytes = genuine("ml_types");
+    let start = found.get("elves").list()[1].get("offset").text()[1..].parse::<usize>().unwrap();
+    let link = u64::to_le_bytes(start as u64 + 4096);
+    said(
+        "link",
+        [&bytes[..end], &link, &bytes[end + 8..start], &[0; 4096], &bytes[start..]].concat(),
+        "link word or padding before module 1: ",
+    );
+}
+
+#[test]
+fn what_follows_the_body_is_no_part_of_it() {
+    let folder = Folder::new();
+    let bytes = genuine("addfib");
+    let (parts, out) = (folder.path("parts"), folder.path("out"));
+    let ran = extract(&folder.file("a", [&bytes[..], b"and more"].concat()), &parts).expect(0);
+    assert_eq!(ran.err, "");
+    pack(&parts, &out, &["--no-trailer"]).expect(0);
+    assert!(fs::read(out).unwrap() == bytes);
+}
+
+#[test]
+fn modules_come_out_where_metadata_can_not() {
+    let folder = Folder::new();
+    let unknown = folder.file("unknown", garbled(b"9.99.9"));
+    let ran = extract(&unknown, &folder.path("1")).expect(1);
+    assert!(ran.err.starts_with(&format!("artifact: {unknown}: Metadata of version '9.99.9'")), "{}", ran.err);
+    assert_eq!(names(&folder.path("1")), ["module-0.elf"]);
+
+    let bytes = folder.file("bytes", patched(genuine("addfib"), b"\x060.33.0", b"\x060.\xff3.0"));
+    let ran = extract(&bytes, &folder.path("2")).expect(1);
+    assert!(ran.err.starts_with(&format!("artifact: {bytes}: version: expected UTF-8")), "{}", ran.err);
+    assert_eq!(names(&folder.path("2")), ["module-0.elf"]);
+}
+
+#[test]
+fn damage_is_not_extracted() {
+    let folder = Folder::new();
+    let mut bytes = run(&["rewrite", &fixture("addfib.cwasm"), "-o", "-"]).expect(0).out;
+    bytes[5000] ^= 1;
+    let file = folder.file("damaged", bytes);
+    let ran = extract(&file, &folder.path("parts")).expect(3);
+    assert!(ran.err.starts_with(&format!("artifact: {file}: module 0: ")), "{}", ran.err);
+    assert!(!folder.path("parts").exists());
+    extract(&folder.file("text", "no artifact"), &folder.path("parts")).expect(3);
+    assert!(!folder.path("parts").exists());
+}
+
+#[test]
+fn extract_writes_into_an_empty_folder_or_makes_one() {
+    let folder = Folder::new();
+    let file = fixture("addfib.cwasm");
+    let deep = folder.path("a/b/c");
+    extract(&file, &deep).expect(0);
+    assert_eq!(names(&deep), ["metadata.json", "module-0.elf"]);
+    let empty = folder.path("empty");
+    fs::create_dir(&empty).unwrap();
+    run_with(&["extract", "-", "--directory", text(&empty)], &genuine("addfib")).expect(0);
+    assert_eq!(names(&empty), ["metadata.json", "module-0.elf"]);
+
+    for taken in [folder.path("taken"), deep, folder.path("a/file/b")] {
+        let ran = if taken.ends_with("b") {
+            folder.file("a/file", "x");
+            extract(&file, &taken).expect(5)
+        } else {
+            fs::create_dir_all(&taken).unwrap();
+            fs::write(taken.join("module-0.elf"), "mine").unwrap();
+            let ran = extract(&file, &taken).expect(5);
+            assert_eq!(fs::read(taken.join("module-0.elf")).unwrap(), b"mine");
+            ran
+        };
+        assert!(ran.err.starts_with(&format!("artifact: {}: ", text(&taken))), "{}", ran.err);
+    }
+}
+
+/// What an artifact of this module says about its engine.
+#[track_caller]
+fn packed(folder: &Folder, args: &[&str]) -> Json {
+    let (elf, out) = (folder.file("m.elf", module()), folder.path("out"));
+    let all: Vec<&str> = [&["pack", "-o", text(&out)], args, &[elf.as_str()]].concat();
+    let ran = run(&all).expect(0);
+    assert_eq!((ran.out(), ran.err.as_str()), ("", ""));
+    run(&["verify", text(&out)]).expect(0);
+    run(&["inspect", "--json", text(&out)]).expect(0).json()
+}
+
+#[test]
+fn pack_says_what_the_modules_were_compiled_for() {
+    let folder = Folder::new();
+    let bare = packed(&folder, &[]);
+    assert_eq!(bare.get("producer").text(), "artifact");
+    assert_eq!(bare.get("target").text(), Engine::new().target());
+    assert_eq!(bare.get("isa_flags").keys(), Vec::<&str>::new());
+    assert_eq!(packed(&folder, &["--wasmtime"]).get("producer").text(), "wasmtime");
+
+    let host = Engine::host();
+    let native: Vec<&str> = host.flags(FlagMap::Isa).keys().map(String::as_str).collect();
+    assert_eq!(packed(&folder, &["--cpu", "native"]).get("isa_flags").keys(), native);
+    let out = folder.path("out");
+    assert_eq!(run(&["check", text(&out)]).expect(0).out(), format!("{}: compatible\n", text(&out)));
+    if cfg!(target_arch = "x86_64") {
+        let level = packed(&folder, &["--cpu", "x86-64-v2"]);
+        let expected = ["crc32", "cx16", "popcnt", "sahf", "sse3", "sse4.1", "sse4.2", "ssse3"];
+        assert_eq!(level.get("isa_flags").keys(), expected);
+        assert_eq!(packed(&folder, &["--cpu", "sha,avx2,sha"]).get("isa_flags").keys(), ["avx2", "sha"]);
+        let ran = run(&["pack", "-o", text(&out), "--cpu", "avx2,avx-2", "m.elf"]).expect(2);
+        assert!(ran.err.contains("found 'avx-2'"), "{}", ran.err);
+    }
+
+    let mut engine = Engine::host();
+    engine.set_producer("mine").unwrap();
+    engine.set_flag(FlagMap::Shared, "opt_level", Flag::Enum("speed".into())).unwrap();
+    let engine = folder.file("engine.json", engine.to_json().unwrap());
+    let told = packed(&folder, &["--engine", &engine, "--attribute", "a=b=c"]);
+    assert_eq!(told.get("producer").text(), "mine");
+    assert_eq!(told.get("shared_flags").keys(), ["opt_level"]);
+    assert_eq!(told.get("trailer").get("attributes").get("a").text(), "Yj1j");
+    assert_eq!(packed(&folder, &["--no-trailer"]).get("trailer"), &Json::Null);
+}
+
+#[test]
+fn pack_takes_modules_in_their_order_and_streams() {
+    let folder = Folder::new();
+    let (first, second) = (folder.file("1", module()), folder.file("2", other_module()));
+    let out = folder.path("out");
+    run(&["pack", "-o", text(&out), "--no-trailer", &first, &second]).expect(0);
+    let artifact = Artifact::open(&out, None, &OpenOptions::default()).unwrap();
+    assert_eq!(artifact.module_bytes(0).unwrap(), module());
+    assert_eq!(artifact.module_bytes(artifact.main_module()).unwrap(), other_module());
+    let piped = run_with(&["pack", "--no-trailer", "-o", "-", "-", &second], &module()).expect(0);
+    assert!(piped.out == fs::read(&out).unwrap());
+}
+
+#[test]
+fn pack_that_fails_leaves_what_was_there() {
+    let folder = Folder::new();
+    let (elf, noise) = (folder.file("m.elf", module()), folder.file("noise", "no ELF"));
+    let out = folder.file("out", "precious");
+    for (args, file, status) in [
+        (&[elf.as_str(), &noise][..], noise.as_str(), 5),
+        (&[&elf, "/missing"], "/missing", 5),
+        (&["--engine", &noise, &elf], &noise, 5),
+        (&["--metadata", &noise, &elf], &noise, 5),
+    ] {
+        let ran = run(&[&["pack", "-o", &out], args].concat()).expect(status);
+        assert!(ran.err.starts_with(&format!("artifact: {file}: ")), "{}", ran.err);
+        assert_eq!((ran.out(), ran.err.lines().count()), ("", 1));
+        assert_eq!(fs::read(&out).unwrap(), b"precious");
+    }
+    for args in [
+        &["--wasmtime", "--cpu", "native", &elf][..],
+        &["--metadata", "m.json", "--wasmtime", &elf],
+        &["--no-trailer", "--attribute", "a=b", &elf],
+        &["--engine", "-", "-"],
+        &[],
+    ] {
+        run(&[&["pack", "-o", &out], args].concat()).expect(2);
+    }
+}
+
+#[test]
+fn metadata_is_read_strictly() {
+    let folder = Folder::new();
+    let (elf, out) = (folder.file("m.elf", module()), folder.path("out"));
+    let parts = folder.path("parts");
+    extract(&fixture("ml_types.cwasm"), &parts).expect(0);
+    let json = fs::read_to_string(parts.join("metadata.json")).unwrap();
+    let refused = |json: &str, why: &str| {
+        let metadata = folder.file("metadata.json", json);
+        let ran = run(&["pack", "-o", text(&out), "--metadata", &metadata, &elf, &elf, &elf]).expect(5);
+        assert!(ran.err.starts_with(&format!("artifact: {metadata}: ")) && ran.err.contains(why), "{}", ran.err);
+        assert!(!out.exists());
+    };
+    let line = |needle: &str| json.lines().position(|line| line.contains(needle)).unwrap() + 1;
+    for (from, to, why) in [
+        ("\"producer\"", "\"producers\"", "unknown field `producers`"),
+        ("\"wasm_ty\"", "\"x\": 1, \"wasm_ty\"", "unknown field `x`"),
+        ("\"minimum\"", "\"minimal\"", "unknown field `minimal`"),
+        ("\"exports\"", "\"exporte\"", "unknown field `exporte`"),
+        ("\"simd\"", "\"smd\"", "unknown field `smd`"),
+        ("\"V128Const\": 1", "\"V128Const\": -1", "at line"),
+        ("171653549535673402679019659085567242768", "340282366920938463463374607431768211456", "out of range"),
+    ] {
+        assert!(json.contains(from), "{from}");
+        refused(&json.replacen(from, to, 1), why);
+        refused(&json.replacen(from, to, 1), &format!("at line {} column ", line(from)));
+    }
+    refused(&format!("{json}{{}}"), "trailing characters");
+    refused(&json.replacen("\"wasmtime\"", "\"Wasm time\"", 1), "producer: expected 1 to 32");
+    refused(&json.replacen("\"Function\": 0", "\"Function\": 4000000000", 1), "function type: expected an index below");
+    let upvar = "\"module_upvars\": [{\"index\": 3, \"artifact_upvars\": [], \"module_upvars\": []}]";
+    refused(&json.replacen("\"module_upvars\": []", upvar, 1), "upvar: expected a module index below 3, found 3");
+    let twice = json.trim_end().trim_end_matches('}').trim_end().to_owned() + r#", "attributes": {"a": "", "a": ""}}"#;
+    refused(&twice, "attributes: expected each name once, found 'a' twice");
+    refused(&twice.replacen("\"a\": \"\"", "\"a\": \"?\"", 1), "expected base64");
+}
+
+#[test]
+fn offsets_of_a_body_are_those_of_the_format() {
+    // Two modules of other alignments than the genuine ones.
+    let folder = Folder::new();
+    let mut builder = Builder::new(&Engine::new());
+    let (elf, other) = (module(), other_module());
+    builder.add_module(&elf).unwrap();
+    builder.add_module(&other).unwrap();
+    builder.add_module(&elf).unwrap();
+    builder.set_trailer(false).unwrap();
+    there_and_back(&folder, "aligned", &builder.serialize().unwrap());
+}
