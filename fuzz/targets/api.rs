@@ -14,6 +14,8 @@ use artifact::ffi::buffer::*;
 use artifact::ffi::builder::*;
 use artifact::ffi::engine::*;
 use artifact::ffi::library::*;
+use artifact::ffi::signing::*;
+use artifact::ffi::trailer::artifact_integrity;
 use artifact::ffi::types::artifact_entity_t;
 use elf::Shape;
 use fuzz::call;
@@ -123,7 +125,21 @@ unsafe extern "C" fn take(context: *mut c_void, _: *const u8, len: usize) -> c_i
     0
 }
 
+/// Keys that outlive every builder, as addresses.
+fn keys() -> &'static [usize; 3] {
+    static KEYS: OnceLock<[usize; 3]> = OnceLock::new();
+    KEYS.get_or_init(|| {
+        [(); 3].map(|()| {
+            let mut key = null_mut();
+            // SAFETY: the key can be written.
+            assert!(unsafe { call!(artifact_key_generate(&mut key)) });
+            key as usize
+        })
+    })
+}
+
 struct World {
+    detached: *mut artifact_buffer_t,
     engines: Slots<artifact_engine_t>,
     builders: Slots<artifact_builder_t>,
     artifacts: Slots<artifact_t>,
@@ -136,7 +152,7 @@ struct World {
 ///
 /// Handles in the slots are alive.
 unsafe fn step(world: &mut World, input: &mut Input<'_>) {
-    let World { engines, builders, artifacts, buffers } = world;
+    let World { detached, engines, builders, artifacts, buffers } = world;
     let operation = input.byte();
     let engine = engines.pick(input);
     let builder = builders.pick(input);
@@ -144,7 +160,7 @@ unsafe fn step(world: &mut World, input: &mut Input<'_>) {
     let buffer = buffers.pick(input);
     // SAFETY: pointers are NULL or what the calls take.
     unsafe {
-        match operation % 40 {
+        match operation % 44 {
             0 => {
                 artifact_engine_free(*engine);
                 *engine = match input.byte() % 4 {
@@ -173,7 +189,7 @@ unsafe fn step(world: &mut World, input: &mut Input<'_>) {
             5..=8 => {
                 let (map, name, text) = (u32::from(input.byte()) % 3, input.text(), input.text());
                 let name = pointer(&name);
-                match operation % 40 {
+                match operation % 44 {
                     5 => call!(artifact_engine_set_flag_bool(*engine, map, name, text.is_some())),
                     6 => call!(artifact_engine_set_flag_num(*engine, map, name, input.byte())),
                     7 => call!(artifact_engine_set_flag_enum(*engine, map, name, pointer(&text))),
@@ -300,6 +316,8 @@ unsafe fn step(world: &mut World, input: &mut Input<'_>) {
                     offset: if input.byte() < 16 { input.word() } else { 0 },
                     length: if input.byte() < 16 { input.word() } else { 0 },
                     memory_limit: u64::from(input.byte()) * 64,
+                    signature: artifact_buffer_data(*detached),
+                    signature_len: artifact_buffer_len(*detached),
                 };
                 let mut bytes = match artifact_buffer_data(*buffer) {
                     data if data.is_null() => Vec::new(),
@@ -330,6 +348,42 @@ unsafe fn step(world: &mut World, input: &mut Input<'_>) {
                 artifact_buffer_free(*buffer);
                 *buffer = null_mut();
             }
+            39 => {
+                let key = *keys().get(usize::from(input.byte()) % 4).unwrap_or(&0) as *const artifact_key_t;
+                match input.byte() % 4 {
+                    0 => call!(artifact_builder_add_key(*builder, key)),
+                    1 => call!(artifact_builder_clear_signatures(*builder)),
+                    _ => {
+                        artifact_buffer_free(*detached);
+                        call!(artifact_sign(*artifact, key, detached))
+                    }
+                };
+            }
+            40 => {
+                let key = *keys().get(usize::from(input.byte()) % 4).unwrap_or(&0) as *const artifact_key_t;
+                let (mut public, mut pem) = (artifact_public_key_t { bytes: [0; 32] }, null_mut());
+                call!(artifact_key_public(key, &mut public));
+                call!(artifact_public_key_to_pem(&public, &mut pem));
+                call!(artifact_engine_trust_key(*engine, artifact_buffer_data(pem).cast()));
+                artifact_buffer_free(pem);
+                let _ = call!(artifact_engine_trusted_key_at(*engine, input.index(), &mut public));
+            }
+            41 => {
+                let mut record = null_mut();
+                let signature = input.bytes();
+                let public = artifact_public_key_t { bytes: [input.byte(); 32] };
+                call!(artifact_root_record(*builder, &mut record));
+                call!(artifact_builder_add_signature(*builder, &public, signature.as_ptr(), signature.len()));
+                artifact_buffer_free(record);
+            }
+            42 => {
+                let mut public = artifact_public_key_t { bytes: [0; 32] };
+                let known = call!(artifact_signed_by(*artifact, &mut public));
+                assert!(!known || artifact_integrity(*artifact) == 2);
+                for index in 0..=artifact_signature_count(*artifact) {
+                    call!(artifact_signature_at(*artifact, index, &mut public));
+                }
+            }
             _ => {
                 fuzz::look(artifact_status_name(u32::from(input.byte())));
                 fuzz::look(artifact_version_string());
@@ -341,8 +395,13 @@ unsafe fn step(world: &mut World, input: &mut Input<'_>) {
 
 fuzz_target!(|data: &[u8]| {
     let mut input = Input(data);
-    let mut world =
-        World { engines: Slots::new(), builders: Slots::new(), artifacts: Slots::new(), buffers: Slots::new() };
+    let mut world = World {
+        detached: null_mut(),
+        engines: Slots::new(),
+        builders: Slots::new(),
+        artifacts: Slots::new(),
+        buffers: Slots::new(),
+    };
     world.engines.0[0] = artifact_engine_new();
     for _ in 0..60 {
         if input.0.is_empty() {
@@ -353,6 +412,7 @@ fuzz_target!(|data: &[u8]| {
     }
     // SAFETY: as above; in an order that the header allows.
     unsafe {
+        artifact_buffer_free(world.detached);
         world.engines.0.into_iter().for_each(|engine| artifact_engine_free(engine));
         world.artifacts.0.into_iter().for_each(|artifact| artifact_free(artifact));
         world.builders.0.into_iter().for_each(|builder| artifact_builder_free(builder));

@@ -38,6 +38,8 @@ fn open(bytes: &[u8]) {
             offset: 0,
             length: 0,
             memory_limit: 0,
+            signature: std::ptr::null(),
+            signature_len: 0,
         };
         let mut artifact = null_mut();
         call!(artifact_open_borrowed(bytes.as_ptr(), bytes.len(), engine, &options, &mut artifact));
