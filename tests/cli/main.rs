@@ -7,6 +7,7 @@ mod check;
 mod elf;
 mod inspect;
 mod json;
+mod keys;
 mod pack;
 mod rewrite;
 mod streams;

@@ -8,7 +8,7 @@ use artifact::engine::Engine;
 use artifact::error::Result;
 use artifact::report::Report;
 
-use crate::input::{self, Input};
+use crate::input::{self, Input, Rules, Trust};
 use crate::output::{Console, Done, Outcome};
 use crate::verdict::{self, Style};
 
@@ -44,11 +44,13 @@ pub struct Args {
     /// Print one JSON object per file
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    trust: Trust,
 }
 
 impl Args {
     pub fn inputs(&self) -> Vec<&Path> {
-        self.files.iter().chain(&self.engine).map(PathBuf::as_path).collect()
+        self.files.iter().chain(&self.engine).map(PathBuf::as_path).chain(self.trust.inputs()).collect()
     }
 }
 
@@ -58,17 +60,19 @@ pub fn run(args: &Args, console: &mut Console) -> Done {
         None if args.wasmtime => Engine::wasmtime(),
         None => Engine::host(),
     };
+    let rules = args.trust.rules(Some(engine.clone()))?;
     let style = Style { json: args.json, all: args.all, fine: "compatible", oddity: Outcome::Incompatible };
-    args.files.iter().try_for_each(|file| verdict::show(console, file, &report(file, &engine), &style))
+    args.files.iter().try_for_each(|file| verdict::show(console, file, &report(file, &engine, &rules), &style))
 }
 
-fn report(file: &Path, engine: &Engine) -> Result<Report> {
+fn report(file: &Path, engine: &Engine, rules: &Rules) -> Result<Report> {
     let input = Input::open(file)?;
-    // Who wrote it comes first: of a stranger's file nothing further need make sense.
-    if let Some(found) = detect(&input.region()?)?
+    // Who wrote it comes first, but for who signed it: of a stranger's file nothing further need make sense.
+    if !rules.ask_for_signature()
+        && let Some(found) = detect(&input.region()?)?
         && let Some(finding) = compat::origin(engine, &found.producer, &found.version)
     {
         return Ok(Report { findings: vec![finding] });
     }
-    input.artifact(Some(engine))?.report(engine)
+    input.artifact(rules)?.report(engine)
 }

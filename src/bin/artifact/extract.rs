@@ -38,15 +38,15 @@ pub struct Args {
 
 impl Args {
     pub fn inputs(&self) -> Vec<&Path> {
-        [&self.file].into_iter().chain(&self.opening.engine).map(PathBuf::as_path).collect()
+        std::iter::once(self.file.as_path()).chain(self.opening.inputs()).collect()
     }
 }
 
 pub fn run(args: &Args, console: &mut Console) -> Done {
-    let engine = args.opening.engine()?;
+    let rules = args.opening.rules()?;
     let Args { file, directory, .. } = args;
     let about_file = |error| Stop::File(file.clone(), error);
-    let artifact = Input::open(file).and_then(|input| input.artifact(engine.as_ref())).map_err(about_file)?;
+    let artifact = Input::open(file).and_then(|input| input.artifact(&rules)).map_err(about_file)?;
     check_digests(&artifact).map_err(about_file)?;
     make_empty(directory).map_err(|error| Stop::File(directory.clone(), error))?;
 

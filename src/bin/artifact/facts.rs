@@ -8,6 +8,7 @@ use artifact::format::flags::{Features, Flag, Tunables};
 use artifact::format::module as elf;
 use artifact::format::types::Types;
 use artifact::format::upvars::Upvars;
+use artifact::trust::keys::PublicKey;
 use serde::Serialize;
 
 use crate::metadata::{Base64, attributes};
@@ -42,13 +43,17 @@ pub struct Trailer {
     pub attributes: Map<String, Base64>,
     /// Whose signature a trusted key has confirmed.
     pub signed_by: Option<String>,
+    /// Whose signatures it carries, as they claim.
+    pub signatures: Vec<String>,
 }
 
 impl Trailer {
     fn new(artifact: &Artifact) -> Result<Option<Trailer>> {
         let Some(trailer) = artifact.trailer() else { return Ok(None) };
         let attributes = attributes(artifact)?;
-        Ok(Some(Trailer { format: trailer.root.format.get(), attributes, signed_by: None }))
+        let signed_by = artifact.signer().map(PublicKey::to_string);
+        let signatures = trailer.signatures.iter().map(|found| hex(&found.key)).collect();
+        Ok(Some(Trailer { format: trailer.root.format.get(), attributes, signed_by, signatures }))
     }
 }
 
@@ -154,4 +159,9 @@ impl Module {
         self.symbols = Some(found);
         Ok(())
     }
+}
+
+/// Bytes in hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -10,6 +10,7 @@ use artifact::artifact::{Artifact, OpenOptions};
 use artifact::engine::Engine;
 use artifact::error::{Error, Result, Status};
 use artifact::storage::{Part, Region};
+use artifact::trust::keys::PublicKey;
 
 use crate::output::Stop;
 
@@ -18,12 +19,63 @@ use crate::output::Stop;
 pub struct Opening {
     /// Open under the rules of this engine: refuse other producers and versions
     #[arg(long, value_name = "E.json")]
-    pub engine: Option<PathBuf>,
+    engine: Option<PathBuf>,
+    #[command(flatten)]
+    trust: Trust,
+}
+
+/// Whose signatures a command asks for.
+#[derive(clap::Args)]
+pub struct Trust {
+    /// Refuse what this key hasn't signed: a public key in PEM. Given several times, one of them is enough
+    #[arg(long = "trust", value_name = "KEY")]
+    trusted: Vec<PathBuf>,
+    /// Signatures beside the file, as `artifact sign` makes them
+    #[arg(long, value_name = "SIG")]
+    signature: Option<PathBuf>,
+}
+
+/// What files are opened under.
+#[derive(Default)]
+pub struct Rules {
+    pub engine: Option<Engine>,
+    trusted: Vec<PublicKey>,
+    signature: Vec<u8>,
 }
 
 impl Opening {
-    pub fn engine(&self) -> std::result::Result<Option<Engine>, Stop> {
-        self.engine.as_deref().map(engine).transpose()
+    pub fn inputs(&self) -> impl Iterator<Item = &Path> {
+        self.engine.as_deref().into_iter().chain(self.trust.inputs())
+    }
+
+    pub fn rules(&self) -> std::result::Result<Rules, Stop> {
+        self.trust.rules(self.engine.as_deref().map(engine).transpose()?)
+    }
+}
+
+impl Trust {
+    pub fn inputs(&self) -> impl Iterator<Item = &Path> {
+        self.trusted.iter().chain(&self.signature).map(PathBuf::as_path)
+    }
+
+    pub fn rules(&self, engine: Option<Engine>) -> std::result::Result<Rules, Stop> {
+        let trusted = self
+            .trusted
+            .iter()
+            .map(|path| text(path, "public key", PublicKey::from_pem))
+            .collect::<std::result::Result<_, _>>()?;
+        let signature = match &self.signature {
+            Some(path) => whole(path, "signature").map_err(|error| Stop::File(path.clone(), error))?,
+            None => Vec::new(),
+        };
+        Ok(Rules { engine, trusted, signature })
+    }
+}
+
+impl Rules {
+    /// Whether a signature is asked for.
+    pub fn ask_for_signature(&self) -> bool {
+        !self.trusted.is_empty() || self.engine.as_ref().is_some_and(|engine| !engine.trusted_keys().is_empty())
     }
 }
 
@@ -49,8 +101,9 @@ impl Input {
         Ok(Input::File(open(path)?))
     }
 
-    pub fn artifact(&self, engine: Option<&Engine>) -> Result<Artifact> {
-        let options = OpenOptions::default();
+    pub fn artifact(&self, rules: &Rules) -> Result<Artifact> {
+        let Rules { engine, trusted, signature } = rules;
+        let (engine, options) = (engine.as_ref(), OpenOptions { trusted, signature, ..OpenOptions::default() });
         match self {
             Input::File(file) => Artifact::open_fd(file.as_fd(), engine, &options),
             Input::Memory(bytes) => Artifact::open_borrowed(bytes, engine, &options),
@@ -82,23 +135,28 @@ pub fn attribute(text: &str) -> std::result::Result<(String, String), &'static s
 
 /// The engine in a JSON file.
 pub fn engine(path: &Path) -> std::result::Result<Engine, Stop> {
-    json(path, "engine", Engine::from_json)
+    text(path, "engine in JSON", Engine::from_json)
 }
 
-/// What is in a JSON file. Pipes are fine: it is read once.
-pub fn json<T>(path: &Path, what: &str, parse: impl FnOnce(&str) -> Result<T>) -> std::result::Result<T, Stop> {
+/// What is in a file of text. Pipes are fine: it is read once.
+pub fn text<T>(path: &Path, what: &str, parse: impl FnOnce(&str) -> Result<T>) -> std::result::Result<T, Stop> {
     let read = || {
-        let mut bytes = Vec::new();
-        let read = match is_standard(path) {
-            true => io::stdin().lock().read_to_end(&mut bytes),
-            false => File::open(path).and_then(|mut file| file.read_to_end(&mut bytes)),
-        };
-        read.map_err(|error| Error::io(format!("reading the {what}"), &error))?;
-        let text = String::from_utf8(bytes).map_err(|error| {
+        let text = String::from_utf8(whole(path, what)?).map_err(|error| {
             let at = error.utf8_error().valid_up_to() as u64;
-            Error::new(Status::InvalidArgument, format!("{what} in JSON: expected UTF-8, found other bytes")).at(at)
+            Error::new(Status::InvalidArgument, format!("{what}: expected UTF-8, found other bytes")).at(at)
         })?;
         parse(&text)
     };
     read().map_err(|error| Stop::File(path.to_owned(), error))
+}
+
+/// All of a file that somebody names beside artifacts.
+fn whole(path: &Path, what: &str) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let read = match is_standard(path) {
+        true => io::stdin().lock().read_to_end(&mut bytes),
+        false => File::open(path).and_then(|mut file| file.read_to_end(&mut bytes)),
+    };
+    read.map_err(|error| Error::io(format!("reading the {what}"), &error))?;
+    Ok(bytes)
 }

@@ -33,15 +33,15 @@ pub struct Args {
 
 impl Args {
     pub fn inputs(&self) -> Vec<&Path> {
-        [&self.file].into_iter().chain(&self.opening.engine).map(PathBuf::as_path).collect()
+        std::iter::once(self.file.as_path()).chain(self.opening.inputs()).collect()
     }
 }
 
 pub fn run(args: &Args, console: &mut Console) -> Done {
-    let engine = args.opening.engine()?;
+    let rules = args.opening.rules()?;
     let file = args.file.as_path();
     let artifact = Input::open(file)
-        .and_then(|input| input.artifact(engine.as_ref()))
+        .and_then(|input| input.artifact(&rules))
         .map_err(|error| Stop::File(file.to_owned(), error))?;
     let facts = Facts::new(&artifact).map_err(|error| Stop::File(file.to_owned(), error))?;
     if args.json {

@@ -13,6 +13,7 @@ mod extract;
 mod facts;
 mod input;
 mod inspect;
+mod keys;
 mod metadata;
 mod output;
 mod pack;
@@ -65,6 +66,8 @@ enum Command {
     Pack(pack::Args),
     Extract(extract::Args),
     Rewrite(rewrite::Args),
+    Keygen(keys::Keygen),
+    Sign(keys::Sign),
 }
 
 impl Command {
@@ -78,6 +81,8 @@ impl Command {
             Command::Pack(args) => args.inputs(),
             Command::Extract(args) => args.inputs(),
             Command::Rewrite(args) => args.inputs(),
+            Command::Keygen(_) => Vec::new(),
+            Command::Sign(args) => args.inputs(),
         }
     }
 }
@@ -97,6 +102,8 @@ fn main() -> ExitCode {
         Command::Pack(args) => pack::run(&args, &mut console),
         Command::Extract(args) => extract::run(&args, &mut console),
         Command::Rewrite(args) => rewrite::run(&args, &mut console),
+        Command::Keygen(args) => keys::generate(&args, &mut console),
+        Command::Sign(args) => keys::sign(&args, &mut console),
     };
     console.finish(done)
 }

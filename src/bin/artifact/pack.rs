@@ -8,6 +8,7 @@ use artifact::error::Error;
 use artifact::format::upvars::Upvars;
 
 use crate::input::{self, Input};
+use crate::keys;
 use crate::metadata::Document;
 use crate::output::{Console, Done, Stop};
 
@@ -35,11 +36,14 @@ pub struct Args {
     #[command(flatten)]
     origin: Origin,
     /// Write the body alone: no digests, no attributes
-    #[arg(long, conflicts_with = "attributes")]
+    #[arg(long, conflicts_with_all = ["attributes", "keys"])]
     no_trailer: bool,
     /// Set an attribute
     #[arg(long = "attribute", value_name = "K=V", value_parser = input::attribute)]
     attributes: Vec<(String, String)>,
+    /// Sign with this private key, PKCS#8 in PEM; may be given several times
+    #[arg(long = "sign", value_name = "KEY")]
+    keys: Vec<PathBuf>,
 }
 
 /// What the modules were compiled with.
@@ -67,7 +71,7 @@ fn cpu(names: &str) -> Result<Box<Engine>, Error> {
 impl Args {
     pub fn inputs(&self) -> Vec<&Path> {
         let Origin { engine, metadata, .. } = &self.origin;
-        self.modules.iter().chain(engine).chain(metadata).map(PathBuf::as_path).collect()
+        self.modules.iter().chain(engine).chain(metadata).chain(&self.keys).map(PathBuf::as_path).collect()
     }
 }
 
@@ -93,13 +97,14 @@ pub fn run(args: &Args, console: &mut Console) -> Done {
         args.attributes.iter().try_for_each(|(name, value)| builder.set_attribute(name, value.as_bytes()))
     };
     finish(&mut builder).map_err(about(&args.output))?;
+    keys::sign_with(&mut builder, &args.keys)?;
     console.save(&builder, &args.output)
 }
 
 fn start<'m>(origin: &Origin) -> Result<(Builder<'m>, Upvars), Stop> {
     let engine = match origin {
         Origin { metadata: Some(file), .. } => {
-            return input::json(file, "metadata", |json| Document::from_json(json)?.start());
+            return input::text(file, "metadata in JSON", |json| Document::from_json(json)?.start());
         }
         Origin { engine: Some(file), .. } => &input::engine(file)?,
         Origin { cpu: Some(engine), .. } => engine,

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use artifact::builder::Builder;
-use artifact::engine::Engine;
 use artifact::error::Result;
 
-use crate::input::{self, Input, Opening};
+use crate::input::{self, Input, Opening, Rules};
+use crate::keys;
 use crate::output::{Console, Done, Stop};
 
 /// Writes an artifact anew, its body kept byte for byte
@@ -29,29 +29,36 @@ pub struct Args {
     #[arg(short, long, value_name = "OUT")]
     output: PathBuf,
     /// Write the body alone: no digests, no attributes
-    #[arg(long, conflicts_with = "attributes")]
+    #[arg(long, conflicts_with_all = ["attributes", "keys"])]
     no_trailer: bool,
     /// Set an attribute; the others stay
     #[arg(long = "attribute", value_name = "K=V", value_parser = input::attribute)]
     attributes: Vec<(String, String)>,
+    /// Sign with this private key, PKCS#8 in PEM; may be given several times
+    #[arg(long = "sign", value_name = "KEY")]
+    keys: Vec<PathBuf>,
     #[command(flatten)]
     opening: Opening,
 }
 
 impl Args {
     pub fn inputs(&self) -> Vec<&Path> {
-        [&self.file].into_iter().chain(&self.opening.engine).map(PathBuf::as_path).collect()
+        std::iter::once(self.file.as_path())
+            .chain(self.opening.inputs())
+            .chain(self.keys.iter().map(PathBuf::as_path))
+            .collect()
     }
 }
 
 pub fn run(args: &Args, console: &mut Console) -> Done {
-    let engine = args.opening.engine()?;
-    let builder = read(args, engine.as_ref()).map_err(|error| Stop::File(args.file.clone(), error))?;
+    let rules = args.opening.rules()?;
+    let mut builder = read(args, &rules).map_err(|error| Stop::File(args.file.clone(), error))?;
+    keys::sign_with(&mut builder, &args.keys)?;
     console.save(&builder, &args.output)
 }
 
-fn read(args: &Args, engine: Option<&Engine>) -> Result<Builder<'static>> {
-    let artifact = Input::open(&args.file)?.artifact(engine)?;
+fn read(args: &Args, rules: &Rules) -> Result<Builder<'static>> {
+    let artifact = Input::open(&args.file)?.artifact(rules)?;
     // Now and not while writing, so that the error is about the right file.
     artifact.body()?;
     let mut builder = Builder::from_artifact(Arc::new(artifact))?;

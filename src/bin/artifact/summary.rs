@@ -9,8 +9,9 @@ use artifact::artifact::Artifact;
 use artifact::error::quote;
 use artifact::format::Map;
 use artifact::format::flags::{Features, Flag, Tunables};
+use artifact::trust::keys::PublicKey;
 
-use crate::facts::{Facts, Module, Section};
+use crate::facts::{Facts, Module, Section, hex};
 use crate::output::Console;
 use crate::types;
 
@@ -35,7 +36,7 @@ pub fn print(out: &mut Console, file: &Path, artifact: &Artifact, facts: &Facts<
             }
         }
     }
-    writeln!(out, "  signature  none")?;
+    signatures(out, artifact)?;
     for (index, found) in facts.modules.iter().enumerate() {
         module(out, index, index == facts.main, found)?;
     }
@@ -48,6 +49,19 @@ pub fn print(out: &mut Console, file: &Path, artifact: &Artifact, facts: &Facts<
     facts.features.map_or(Ok(()), |found| features(out, found))?;
     facts.module_upvars.map_or(Ok(()), |found| types::upvars(out, found))?;
     facts.types.map_or(Ok(()), |found| types::tables(out, found))
+}
+
+/// Who has signed, as far as anybody knows.
+fn signatures(out: &mut Console, artifact: &Artifact) -> io::Result<()> {
+    let signer = artifact.signer().map(PublicKey::bytes);
+    for found in artifact.signatures() {
+        let known = if signer == Some(found.key) { "trusted" } else { "not checked" };
+        writeln!(out, "  signature  of {}, {known}", hex(&found.key))?;
+    }
+    match artifact.signatures().next() {
+        Some(_) => Ok(()),
+        None => writeln!(out, "  signature  none"),
+    }
 }
 
 fn module(out: &mut Console, index: usize, main: bool, module: &Module) -> io::Result<()> {

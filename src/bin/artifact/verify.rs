@@ -2,11 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use artifact::engine::Engine;
 use artifact::error::Result;
 use artifact::report::Report;
 
-use crate::input::{Input, Opening};
+use crate::input::{Input, Opening, Rules};
 use crate::output::{Console, Done, Outcome};
 use crate::verdict::{self, Style};
 
@@ -39,17 +38,17 @@ pub struct Args {
 
 impl Args {
     pub fn inputs(&self) -> Vec<&Path> {
-        self.files.iter().chain(&self.opening.engine).map(PathBuf::as_path).collect()
+        self.files.iter().map(PathBuf::as_path).chain(self.opening.inputs()).collect()
     }
 }
 
 pub fn run(args: &Args, console: &mut Console) -> Done {
-    let engine = args.opening.engine()?;
+    let rules = args.opening.rules()?;
     let oddity = if args.strict { Outcome::Damaged } else { Outcome::Fine };
     let style = Style { json: args.json, all: true, fine: "sound", oddity };
-    args.files.iter().try_for_each(|file| verdict::show(console, file, &report(file, engine.as_ref()), &style))
+    args.files.iter().try_for_each(|file| verdict::show(console, file, &report(file, &rules), &style))
 }
 
-fn report(file: &Path, engine: Option<&Engine>) -> Result<Report> {
-    Input::open(file)?.artifact(engine)?.verify()
+fn report(file: &Path, rules: &Rules) -> Result<Report> {
+    Input::open(file)?.artifact(rules)?.verify()
 }

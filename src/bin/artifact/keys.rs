@@ -1,0 +1,101 @@
+//! `artifact keygen` and `artifact sign`: keys, and signatures beside files. Signatures inside files are `rewrite`'s.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use artifact::builder::Builder;
+use artifact::error::Result;
+use artifact::storage::{self, Sync};
+use artifact::trust::keys::PrivateKey;
+use zerocopy::IntoBytes;
+
+use crate::input::{self, Input, Opening, is_standard};
+use crate::output::{Console, Done, Stop};
+
+/// Makes a key pair to sign with: Ed25519, as openssl writes it
+///
+/// The private key goes to OUT, which only its owner can read and which must not be there yet; the public key, for
+/// `--trust`, to standard output or to PUBLIC.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  artifact keygen -o release.key > release.pub
+  artifact keygen -o release.key --public release.pub
+  openssl pkey -in release.key -pubout        prints the public key again")]
+pub struct Keygen {
+    /// Where the private key goes: PKCS#8 PEM
+    #[arg(short, long, value_name = "OUT")]
+    output: PathBuf,
+    /// Where the public key goes: PEM
+    #[arg(long, value_name = "PUBLIC")]
+    public: Option<PathBuf>,
+}
+
+/// Signs artifacts without touching them
+///
+/// The signature stands in a file of its own, for `--signature`. To sign inside the file: `artifact rewrite --sign KEY`.
+#[derive(clap::Args)]
+#[command(after_help = "\
+The signature is 32 bytes of public key and 64 of Ed25519 signature; several may stand one behind the other.
+
+Examples:
+  artifact sign module.cwasm --key release.key -o module.cwasm.sig
+  artifact verify module.cwasm --trust release.pub --signature module.cwasm.sig")]
+pub struct Sign {
+    /// The artifact; `-` is standard input
+    file: PathBuf,
+    /// The private key: PKCS#8 PEM
+    #[arg(long, value_name = "KEY")]
+    key: PathBuf,
+    /// Where the signature goes; `-` is standard output
+    #[arg(short, long, value_name = "OUT")]
+    output: PathBuf,
+    #[command(flatten)]
+    opening: Opening,
+}
+
+impl Sign {
+    pub fn inputs(&self) -> Vec<&Path> {
+        [self.file.as_path(), &self.key].into_iter().chain(self.opening.inputs()).collect()
+    }
+}
+
+pub fn generate(args: &Keygen, console: &mut Console) -> Done {
+    let about = |path: &Path, result: Result<()>| result.map_err(|error| Stop::File(path.to_owned(), error));
+    let key = PrivateKey::generate().map_err(|error| Stop::File(args.output.clone(), error))?;
+    let made = key.to_pem().and_then(|pem| storage::create(&args.output, pem.as_bytes(), storage::PRIVATE_MODE));
+    about(&args.output, made)?;
+    let public = key.public().to_pem().map_err(|error| Stop::File(args.output.clone(), error))?;
+    match &args.public {
+        Some(path) => about(path, storage::replace(path, &[public.as_bytes()], Sync::Yes)),
+        None => Ok(console.write_all(public.as_bytes())?),
+    }
+}
+
+pub fn sign(args: &Sign, console: &mut Console) -> Done {
+    let key = private(&args.key)?;
+    let rules = args.opening.rules()?;
+    let signature = Input::open(&args.file)
+        .and_then(|input| input.artifact(&rules))
+        .and_then(|artifact| artifact.root_record())
+        .map(|root| key.sign(&root))
+        .map_err(|error| Stop::File(args.file.clone(), error))?;
+    if is_standard(&args.output) {
+        return Ok(console.write_all(signature.as_bytes())?);
+    }
+    storage::replace(&args.output, &[signature.as_bytes()], Sync::Yes)
+        .map_err(|error| Stop::File(args.output.clone(), error))
+}
+
+/// Makes a builder sign with the private keys in these files.
+pub fn sign_with(builder: &mut Builder<'_>, files: &[PathBuf]) -> Done {
+    for file in files {
+        let key = private(file)?;
+        builder.add_key(&key).map_err(|error| Stop::File(file.clone(), error))?;
+    }
+    Ok(())
+}
+
+fn private(file: &Path) -> std::result::Result<PrivateKey, Stop> {
+    input::text(file, "private key", PrivateKey::from_pem)
+}

@@ -1,0 +1,110 @@
+//! `artifact keygen`, `artifact sign`, `--sign` and `--trust`.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use artifact::engine::Engine;
+
+use crate::json::Json;
+use crate::support::{Folder, fixture, run, run_with};
+
+/// A folder with a key pair: the private one's path, the public one's.
+fn keygen(folder: &Folder, name: &str) -> [String; 2] {
+    let [private, public] =
+        ["key", "pub"].map(|kind| folder.path(&format!("{name}.{kind}")).to_str().unwrap().to_owned());
+    let ran = run(&["keygen", "-o", &private, "--public", &public]).expect(0);
+    assert_eq!((ran.out(), ran.err.as_str()), ("", ""));
+    [private, public]
+}
+
+#[test]
+fn keygen_writes_a_private_file_and_replaces_none() {
+    let folder = Folder::new();
+    let path = folder.path("a.key").to_str().unwrap().to_owned();
+    let public = run(&["keygen", "-o", &path]).expect(0);
+    assert!(public.out().starts_with("-----BEGIN PUBLIC KEY-----\n"), "{}", public.out());
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let private = fs::read(&path).unwrap();
+    assert!(private.starts_with(b"-----BEGIN PRIVATE KEY-----\n"));
+    let again = run(&["keygen", "-o", &path]).expect(5);
+    assert!(again.err.starts_with(&format!("artifact: {path}: ")) && again.out().is_empty(), "{}", again.err);
+    assert_eq!(fs::read(&path).unwrap(), private);
+    run(&["keygen"]).expect(2);
+}
+
+#[test]
+fn what_is_signed_opens_for_those_who_trust_the_key() {
+    let folder = Folder::new();
+    let ([mine, mine_public], [other, other_public]) = (keygen(&folder, "mine"), keygen(&folder, "other"));
+    let plain = folder.artifact("plain", &Engine::new());
+    let out = folder.path("out").to_str().unwrap().to_owned();
+    run(&["rewrite", &plain, "-o", &out, "--sign", &mine]).expect(0);
+    for command in ["verify", "check", "inspect"] {
+        run(&[command, &out]).expect(0);
+        run(&[command, &out, "--trust", &mine_public]).expect(0);
+        run(&[command, &out, "--trust", &other_public, "--trust", &mine_public]).expect(0);
+        let refused = run(&[command, &out, "--trust", &other_public]).expect(4);
+        assert!(refused.err.contains("expected one of a trusted key, found another's"), "{}", refused.err);
+        assert!(run(&[command, &plain, "--trust", &mine_public]).expect(4).err.contains("found none"));
+        run(&[command, &fixture("addfib.cwasm"), "--trust", &mine_public]).expect(4);
+    }
+    // Not trusted is worst.
+    let damaged = folder.file("damaged", "no artifact at all");
+    let ran = run(&["verify", "--trust", &mine_public, &out, &plain, &damaged]).expect(4);
+    assert_eq!(ran.out(), format!("{out}: sound\n"));
+
+    let trusted = run(&["inspect", "--json", &out, "--trust", &mine_public]).expect(0).json();
+    let told = run(&["inspect", "--json", &out]).expect(0).json();
+    let signer = trusted.get("trailer").get("signed_by").clone();
+    assert_eq!(told.get("trailer").get("signed_by"), &Json::Null);
+    assert_eq!(told.get("trailer").get("signatures").list(), std::slice::from_ref(&signer));
+    assert!(run(&["inspect", &out, "--trust", &mine_public]).expect(0).out().contains("trusted"));
+    assert!(run(&["inspect", &out]).expect(0).out().contains("not checked"));
+
+    // A second signature beside the first, and a change that voids both.
+    run(&["rewrite", &out, "-o", &out, "--sign", &other]).expect(0);
+    run(&["verify", "--strict", &out, "--trust", &mine_public]).expect(0);
+    run(&["verify", "--strict", &out, "--trust", &other_public]).expect(0);
+    run(&["rewrite", &out, "-o", &out, "--attribute", "a=b"]).expect(0);
+    run(&["verify", &out, "--trust", &mine_public]).expect(4);
+    run(&["rewrite", &out, "-o", &out, "--sign", &mine, "--no-trailer"]).expect(2);
+    let wrong = run(&["rewrite", &plain, "-o", &out, "--sign", &mine_public]).expect(5);
+    assert!(wrong.err.contains(&mine_public) && wrong.err.contains("PRIVATE KEY"), "{}", wrong.err);
+}
+
+#[test]
+fn signatures_stand_beside_files_that_stay_as_they_are() {
+    let folder = Folder::new();
+    let ([mine, mine_public], [other, other_public]) = (keygen(&folder, "mine"), keygen(&folder, "other"));
+    let signature = folder.path("sig").to_str().unwrap().to_owned();
+    for file in [fixture("ml_two.cwasm"), folder.artifact("own", &Engine::new())] {
+        run(&["sign", &file, "--key", &mine, "-o", &signature]).expect(0);
+        assert_eq!(fs::read(&signature).unwrap().len(), 96);
+        run(&["verify", &file, "--trust", &mine_public, "--signature", &signature]).expect(0);
+        let refused = run(&["verify", &file, "--trust", &other_public, "--signature", &signature]).expect(4);
+        assert!(refused.err.contains("another's"), "{}", refused.err);
+        let both = [run(&["sign", &file, "--key", &other, "-o", "-"]).expect(0).out, fs::read(&signature).unwrap()];
+        let both = folder.file("both", both.concat());
+        run(&["inspect", &file, "--trust", &mine_public, "--signature", &both]).expect(0);
+        let piped = run_with(&["sign", "-", "--key", &mine, "-o", "-"], &fs::read(&file).unwrap()).expect(0);
+        assert_eq!(piped.out, fs::read(&signature).unwrap());
+        assert!(run(&["verify", &file, "--signature", &signature]).expect(5).err.contains("trusts a key"));
+    }
+}
+
+#[test]
+fn an_engine_in_json_brings_its_trusted_keys() {
+    let folder = Folder::new();
+    let [mine, mine_public] = keygen(&folder, "mine");
+    let plain = folder.artifact("plain", &Engine::new());
+    let signed = folder.path("signed").to_str().unwrap().to_owned();
+    run(&["rewrite", &plain, "-o", &signed, "--sign", &mine]).expect(0);
+    let inspected = run(&["inspect", "--json", &signed, "--trust", &mine_public]).expect(0).json();
+    let key = inspected.get("trailer").get("signed_by").text().to_owned();
+    let json = String::from_utf8(run(&["engine"]).expect(0).out).unwrap();
+    let trusting = json.replacen('{', &format!("{{ \"trusted_keys\": [\"{key}\"],"), 1);
+    let engine = folder.file("engine.json", trusting);
+    run(&["check", "--engine", &engine, &signed]).expect(0);
+    run(&["check", "--engine", &engine, &plain]).expect(4);
+    run(&["verify", "--engine", &engine, &plain]).expect(4);
+}
