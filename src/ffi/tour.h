@@ -34,5 +34,7 @@
  * of an older library is ARTIFACT_UNSUPPORTED, never ignored. Enumerations are passed as uint32_t.
  *
  * Files that come from elsewhere may be damaged or hostile: opening, reading and verifying them is safe, bounded in memory, and
- * never ends the process. Machine code that is well-formed and does harm is another matter: run only what you trust.
+ * never ends the process. Machine code that is well-formed and does harm is another matter: run only what you trust. Who signs
+ * with artifact_builder_add_key() is trusted with artifact_engine_trust_key(): an engine that trusts a key opens only what that
+ * key has signed, and modules are then served from private copies that were checked.
  */
