@@ -8,6 +8,7 @@ mod elf;
 mod inspect;
 mod json;
 mod keys;
+mod manual;
 mod pack;
 mod rewrite;
 mod streams;

@@ -14,6 +14,7 @@ mod facts;
 mod input;
 mod inspect;
 mod keys;
+mod manual;
 mod metadata;
 mod output;
 mod pack;
@@ -68,6 +69,10 @@ enum Command {
     Rewrite(rewrite::Args),
     Keygen(keys::Keygen),
     Sign(keys::Sign),
+    #[command(hide = true)]
+    Man(manual::Man),
+    #[command(hide = true)]
+    Completions(manual::Completions),
 }
 
 impl Command {
@@ -77,7 +82,7 @@ impl Command {
             Command::Inspect(args) => args.inputs(),
             Command::Check(args) => args.inputs(),
             Command::Verify(args) => args.inputs(),
-            Command::Engine(_) => Vec::new(),
+            Command::Engine(_) | Command::Man(_) | Command::Completions(_) => Vec::new(),
             Command::Pack(args) => args.inputs(),
             Command::Extract(args) => args.inputs(),
             Command::Rewrite(args) => args.inputs(),
@@ -104,6 +109,8 @@ fn main() -> ExitCode {
         Command::Rewrite(args) => rewrite::run(&args, &mut console),
         Command::Keygen(args) => keys::generate(&args, &mut console),
         Command::Sign(args) => keys::sign(&args, &mut console),
+        Command::Man(args) => manual::man(&args),
+        Command::Completions(args) => manual::completions(&args, &mut console),
     };
     console.finish(done)
 }

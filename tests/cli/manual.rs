@@ -1,0 +1,60 @@
+//! `artifact man` and `artifact completions`: what packages install.
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+use crate::support::{Folder, Ran, run};
+
+const COMMANDS: [&str; 9] = ["check", "engine", "extract", "inspect", "keygen", "pack", "rewrite", "sign", "verify"];
+
+#[test]
+fn manual_pages() {
+    let folder = Folder::new();
+    let directory = folder.path("man1");
+    let ran = run(&["man", directory.to_str().unwrap()]).expect(0);
+    assert_eq!((ran.out(), ran.err.as_str()), ("", ""));
+    let mut names: Vec<_> =
+        fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    let commands = COMMANDS.map(|command| format!("artifact-{command}.1"));
+    assert_eq!(names, [&commands[..], &["artifact.1".to_owned()]].concat());
+    for name in names {
+        let page = fs::read_to_string(directory.join(&name)).unwrap();
+        for section in ["NAME", "SYNOPSIS", "DESCRIPTION", "EXAMPLES"] {
+            assert!(page.contains(&format!("\n.SH {section}\n")), "{name}: {section}");
+        }
+        let version = env!("CARGO_PKG_VERSION");
+        assert!(page.contains(&format!("\"artifact {version}\"")), "{name}");
+    }
+    let main = fs::read_to_string(directory.join("artifact.1")).unwrap();
+    assert!(main.contains("\n.SH EXIT STATUS\n") && !main.contains("completions"));
+    let file = folder.file("file", "x");
+    run(&["man", &file]).expect(5);
+}
+
+#[test]
+fn completions() {
+    for shell in ["bash", "zsh", "fish"] {
+        let script = run(&["completions", shell]).expect(0);
+        for command in COMMANDS {
+            assert!(script.out().contains(command), "{shell}: {command}");
+        }
+    }
+    run(&["completions", "cmd"]).expect(2);
+}
+
+#[test]
+fn bash_completes() {
+    let complete = r#"source /dev/stdin; COMP_WORDS=(artifact ex); COMP_CWORD=1
+        _artifact artifact ex artifact; echo "${COMPREPLY[@]}"
+        COMP_WORDS=(artifact pack --m); COMP_CWORD=2
+        _artifact artifact --m pack; echo "${COMPREPLY[@]}""#;
+    let script = run(&["completions", "bash"]).expect(0);
+    let mut command = Command::new("bash");
+    command.args(["--norc", "-c", complete]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    // Whoever has no bash needs none of this.
+    let Ok(mut child) = command.spawn() else { return };
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), &script.out).unwrap();
+    let ran: Ran = child.wait_with_output().unwrap().into();
+    assert_eq!((ran.out(), ran.err.as_str()), ("extract\n--metadata\n", ""));
+}
