@@ -13,4 +13,5 @@ mod pack;
 mod rewrite;
 mod streams;
 mod support;
+mod terminal;
 mod verify;

@@ -3,6 +3,7 @@
 use std::fs;
 
 use artifact::engine::Engine;
+use artifact::trust::keys::PrivateKey;
 
 use crate::support::{Folder, Ran, command, default_config, fixture, garbled, genuine, patched, run};
 
@@ -40,6 +41,16 @@ fn exit_statuses() {
         args.extend(files.iter().map(|file| file.as_str()));
         let ran = run(&args).expect(status);
         assert_eq!(ran.out().lines().count() + ran.err.lines().count(), files.len(), "{files:?}");
+    }
+    // What isn't signed is worse than anything else.
+    let mut trusting = Engine::host();
+    trusting.trust(PrivateKey::generate().unwrap().public());
+    let trusting = folder.file("trusting.json", trusting.to_json().unwrap());
+    for files in [&[&good, &missing, &text][..], &[&text, &missing, &good]] {
+        let mut args = vec!["verify", "--engine", &trusting];
+        args.extend(files.iter().map(|file| file.as_str()));
+        let ran = run(&args).expect(4);
+        assert_eq!(ran.err.lines().count(), 3, "{}", ran.err);
     }
     // A stranger's file is no damaged one, even where nothing behind its version makes sense.
     let stale = folder.file("stale", garbled(b"9.99.9"));
@@ -79,6 +90,12 @@ fn wrong_usage_and_help() {
         &["verify", "--help"],
         &["engine", "--help"],
         &["rewrite", "--help"],
+        &["pack", "--help"],
+        &["extract", "--help"],
+        &["man", "--help"],
+        &["completions", "--help"],
+        &["keygen", "--help"],
+        &["sign", "--help"],
     ] {
         let ran = run(command).expect(0);
         assert!(ran.out().contains("\nExamples:\n  artifact "), "{command:?}");

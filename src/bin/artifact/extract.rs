@@ -43,6 +43,17 @@ impl Args {
 }
 
 pub fn run(args: &Args, console: &mut Console) -> Done {
+    let progress = console.working("extracting", &args.file)?;
+    let same = extract(args)?;
+    drop(progress);
+    if let Err(error) = same {
+        console.note(&args.file, &error.within("pack can't make the same body of this"))?;
+    }
+    Ok(())
+}
+
+/// Writes the files; then says whether the same body can be made of them.
+fn extract(args: &Args) -> std::result::Result<Result<()>, Stop> {
     let rules = args.opening.rules()?;
     let Args { file, directory, .. } = args;
     let about_file = |error| Stop::File(file.clone(), error);
@@ -59,10 +70,7 @@ pub fn run(args: &Args, console: &mut Console) -> Done {
     // Last, so that a folder without it is seen to be unfinished.
     let json = Document::of(&artifact).and_then(|document| document.to_json()).map_err(about_file)?;
     write(&directory.join("metadata.json"), &json)?;
-    if let Err(error) = pack_again(&artifact, &json) {
-        console.note(file, &error.within("pack can't make the same body of this"))?;
-    }
-    Ok(())
+    Ok(pack_again(&artifact, &json))
 }
 
 /// Damage must not be packed again under digests of its own.

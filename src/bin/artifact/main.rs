@@ -3,7 +3,7 @@
 //! One file per command, all on the public API of the library; nothing in here knows the format or the rules. `input` is
 //! where files and standard input are opened, `output` where everything is printed and the exit status is found,
 //! `verdict` what commands say about each of several files, `facts` what `inspect` shows, `summary` and `types` its words,
-//! `metadata` the file that `extract` writes and `pack` reads.
+//! `progress` what is seen meanwhile, `metadata` the file that `extract` writes and `pack` reads.
 
 #![forbid(unsafe_code)]
 
@@ -18,6 +18,7 @@ mod manual;
 mod metadata;
 mod output;
 mod pack;
+mod progress;
 mod rewrite;
 mod summary;
 mod types;

@@ -1,7 +1,8 @@
 //! What is printed, and what the process ends with: results on stdout, errors on stderr, and the worst outcome of all
 //! files as the exit status. The only place that writes to either stream.
 
-use std::io::{self, BufWriter, StdoutLock, Write};
+use std::borrow::Cow;
+use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -10,6 +11,7 @@ use artifact::error::{Error, Status};
 use artifact::storage::Sync;
 
 use crate::input::is_standard;
+use crate::progress::Progress;
 
 /// What a file came to, the worst last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -75,15 +77,50 @@ impl From<serde_json::Error> for Stop {
 /// The result of a command.
 pub type Done = Result<(), Stop>;
 
+/// How text looks on a terminal.
+#[derive(Clone, Copy)]
+pub enum Paint {
+    Good,
+    Odd,
+    Bad,
+    Heading,
+}
+
+impl Paint {
+    /// ECMA-48, Select Graphic Rendition.
+    fn around(self, text: &str, terminal: bool) -> Cow<'_, str> {
+        let code = match self {
+            Paint::Good => 32,
+            Paint::Odd => 33,
+            Paint::Bad => 31,
+            Paint::Heading => 1,
+        };
+        if terminal { format!("\x1b[{code}m{text}\x1b[0m").into() } else { text.into() }
+    }
+}
+
+/// Whether colours are wanted there: by a terminal that has them, and by its user (no-color.org).
+fn colours(stream: &impl IsTerminal) -> bool {
+    let given = |name| std::env::var_os(name).unwrap_or_default();
+    stream.is_terminal() && given("NO_COLOR").is_empty() && given("TERM") != "dumb"
+}
+
 /// Both streams, and the worst outcome so far.
 pub struct Console {
     out: BufWriter<Quiet<StdoutLock<'static>>>,
+    colours: bool,
     worst: Outcome,
 }
 
 impl Console {
     pub fn new() -> Console {
-        Console { out: BufWriter::new(Quiet::Open(io::stdout().lock())), worst: Outcome::Fine }
+        let out = io::stdout().lock();
+        Console { colours: colours(&out), out: BufWriter::new(Quiet::Open(out)), worst: Outcome::Fine }
+    }
+
+    /// A line that begins something new.
+    pub fn heading(&mut self, text: &str) -> io::Result<()> {
+        writeln!(self.out, "\n{}", Paint::Heading.around(text, self.colours))
     }
 
     /// Remembers an outcome if it is the worst so far.
@@ -118,13 +155,20 @@ impl Console {
     }
 
     /// `FILE: sentence`, with the name as it was given, whatever its bytes are.
-    pub fn line(&mut self, file: &Path, sentence: &str) -> io::Result<()> {
+    pub fn line(&mut self, file: &Path, sentence: &str, paint: Paint) -> io::Result<()> {
         self.out.write_all(file.as_os_str().as_encoded_bytes())?;
-        writeln!(self.out, ": {sentence}")
+        writeln!(self.out, ": {}", paint.around(sentence, self.colours))
+    }
+
+    /// Says what takes long from here on, until the result is dropped, if somebody is watching.
+    pub fn working(&mut self, on: &str, file: &Path) -> io::Result<Progress> {
+        self.out.flush()?;
+        Ok(Progress::new(&format!("{on} {}", file.to_string_lossy())))
     }
 
     /// Saves an artifact, as a file that is replaced whole or not at all, or on standard output.
     pub fn save(&mut self, builder: &Builder<'_>, output: &Path) -> Done {
+        let _progress = self.working("writing", output)?;
         if is_standard(output) {
             let written =
                 builder.serialize_to(|piece| self.write_all(piece).map_err(|error| Error::io("writing", &error)));
@@ -162,9 +206,9 @@ impl Write for Console {
 
 fn complain(file: &Path, sentence: &str) {
     let mut err = io::stderr().lock();
+    let name = Paint::Bad.around("artifact:", colours(&err));
     // Where stderr can't be written to, nobody can be told.
-    let _ = err
-        .write_all(b"artifact: ")
+    let _ = write!(err, "{name} ")
         .and_then(|()| err.write_all(file.as_os_str().as_encoded_bytes()))
         .and_then(|()| writeln!(err, ": {sentence}"));
 }
@@ -195,5 +239,23 @@ impl<W: Write> Write for Quiet<W> {
 
     fn flush(&mut self) -> io::Result<()> {
         self.with((), Write::flush)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_counts() {
+        let order = [Outcome::Fine, Outcome::Incompatible, Outcome::Other, Outcome::Damaged, Outcome::Untrusted];
+        assert!(order.is_sorted());
+        assert_eq!(order.map(Outcome::code), [0, 1, 5, 3, 4]);
+    }
+
+    #[test]
+    fn colours_are_around_the_text() {
+        assert_eq!(Paint::Good.around("sound", true), "\x1b[32msound\x1b[0m");
+        assert_eq!(Paint::Good.around("sound", false), "sound");
     }
 }

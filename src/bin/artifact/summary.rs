@@ -12,11 +12,11 @@ use artifact::format::flags::{Features, Flag, Tunables};
 use artifact::trust::keys::PublicKey;
 
 use crate::facts::{Facts, Module, Section, hex};
-use crate::output::Console;
+use crate::output::{Console, Paint};
 use crate::types;
 
 pub fn print(out: &mut Console, file: &Path, artifact: &Artifact, facts: &Facts<'_>) -> io::Result<()> {
-    out.line(file, &format!("artifact of {}", Bytes(facts.file_len)))?;
+    out.line(file, &format!("artifact of {}", Bytes(facts.file_len)), Paint::Heading)?;
     let version = if artifact.version().is_empty() { "none".into() } else { quote(artifact.version()) };
     writeln!(out, "  producer   {}", facts.producer)?;
     writeln!(out, "  version    {version}")?;
@@ -66,7 +66,7 @@ fn signatures(out: &mut Console, artifact: &Artifact) -> io::Result<()> {
 
 fn module(out: &mut Console, index: usize, main: bool, module: &Module) -> io::Result<()> {
     let main = if main { ", the main one" } else { "" };
-    writeln!(out, "\nmodule {index}{main}")?;
+    out.heading(&format!("module {index}{main}"))?;
     let kind = match module.kind {
         1 => "relocatable".to_owned(),
         2 => "executable".to_owned(),
@@ -120,7 +120,7 @@ fn section_flags(flags: u64) -> String {
 }
 
 fn flags(out: &mut Console, title: &str, map: &Map<&str, Flag<&str>>) -> io::Result<()> {
-    writeln!(out, "\n{title}:{}", if map.0.is_empty() { " none" } else { "" })?;
+    out.heading(&format!("{title}:{}", if map.0.is_empty() { " none" } else { "" }))?;
     for (name, flag) in &map.0 {
         let value = match flag {
             Flag::Bool(on) => switch(*on).into(),
@@ -150,7 +150,7 @@ fn tunables(out: &mut Console, tunables: &Tunables) -> io::Result<()> {
         guard_before_linear_memory,
         generate_address_map,
     } = *tunables;
-    writeln!(out, "\ntunables:")?;
+    out.heading("tunables:")?;
     let bound = types::pages(static_memory_bound);
     writeln!(out, "  {:<38} {bound}", "static_memory_bound")?;
     for (name, size) in [
@@ -188,7 +188,7 @@ fn features(out: &mut Console, features: &Features) -> io::Result<()> {
         exceptions,
         memory64,
     } = *features;
-    writeln!(out, "\nfeatures:")?;
+    out.heading("features:")?;
     for (name, on) in [
         ("reference_types", reference_types),
         ("multi_value", multi_value),

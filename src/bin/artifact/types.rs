@@ -14,9 +14,9 @@ use crate::summary::Bytes;
 pub fn tables(out: &mut Console, types: &Types<&str>) -> io::Result<()> {
     let Types { wasm_signatures, module_signatures, instance_signatures } = types;
     if wasm_signatures.is_empty() && module_signatures.is_empty() && instance_signatures.is_empty() {
-        return writeln!(out, "\ntypes: none");
+        return out.heading("types: none");
     }
-    writeln!(out, "\ntypes:")?;
+    out.heading("types:")?;
     for (index, FuncType { params, returns, .. }) in wasm_signatures.iter().enumerate() {
         writeln!(out, "  function {index}: {} -> {}", values(params), values(returns))?;
     }
@@ -105,9 +105,9 @@ pub fn pages(count: u64) -> String {
 
 pub fn upvars(out: &mut Console, upvars: &Upvars) -> io::Result<()> {
     if upvars.nodes().is_empty() {
-        return writeln!(out, "\nupvars: none");
+        return out.heading("upvars: none");
     }
-    writeln!(out, "\nupvars:")?;
+    out.heading("upvars:")?;
     for (index, node) in upvars.nodes().iter().enumerate() {
         let inside = node.parent.map(|parent| format!(" inside upvar {parent}")).unwrap_or_default();
         let passed: Vec<String> = upvars.artifact_upvars(node).iter().map(u64::to_string).collect();

@@ -6,7 +6,7 @@ use artifact::error::Result;
 use artifact::report::{Finding, Kind, Report};
 use serde::Serialize;
 
-use crate::output::{Console, Done, Outcome};
+use crate::output::{Console, Done, Outcome, Paint};
 
 /// How findings are shown.
 pub struct Style {
@@ -37,11 +37,12 @@ pub fn show(console: &mut Console, file: &Path, result: &Result<Report>, style: 
         return Ok(());
     }
     if report.findings.is_empty() {
-        console.line(file, style.fine)?;
+        console.line(file, style.fine, Paint::Good)?;
     }
+    let paint = if style.oddity == Outcome::Fine { Paint::Odd } else { Paint::Bad };
     let count = if style.all { usize::MAX } else { 1 };
     for finding in report.findings.iter().take(count) {
-        console.line(file, &finding.sentence)?;
+        console.line(file, &finding.sentence, paint)?;
     }
     Ok(())
 }

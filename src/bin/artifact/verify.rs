@@ -46,7 +46,12 @@ pub fn run(args: &Args, console: &mut Console) -> Done {
     let rules = args.opening.rules()?;
     let oddity = if args.strict { Outcome::Damaged } else { Outcome::Fine };
     let style = Style { json: args.json, all: true, fine: "sound", oddity };
-    args.files.iter().try_for_each(|file| verdict::show(console, file, &report(file, &rules), &style))
+    args.files.iter().try_for_each(|file| {
+        let progress = console.working("verifying", file)?;
+        let report = report(file, &rules);
+        drop(progress);
+        verdict::show(console, file, &report, &style)
+    })
 }
 
 fn report(file: &Path, rules: &Rules) -> Result<Report> {

@@ -1,0 +1,115 @@
+//! What people see on a terminal, and programs don't: colours, progress.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::process::{Child, Command, Stdio};
+
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
+use crate::support::{Folder, command, fixture, garbled, genuine};
+
+/// A terminal, seen from its user's side.
+struct Terminal(File);
+
+impl Terminal {
+    /// Starts a command with this terminal as its standard output and error.
+    fn start(mut command: Command) -> (Terminal, Child) {
+        let user = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&user).unwrap();
+        unlockpt(&user).unwrap();
+        let name = ptsname(&user, Vec::new()).unwrap();
+        let mut options = File::options();
+        let program = options.read(true).write(true).custom_flags(libc::O_NOCTTY).open(name.to_str().unwrap()).unwrap();
+        let child = command
+            .env("TERM", "xterm")
+            .env_remove("NO_COLOR")
+            .stdin(Stdio::piped())
+            .stdout(program.try_clone().unwrap())
+            .stderr(program)
+            .spawn()
+            .unwrap();
+        (Terminal(File::from(user)), child)
+    }
+
+    /// What comes until this text has come; until the command is gone, if it never does.
+    fn until(&mut self, text: &str) -> String {
+        let mut seen = Vec::new();
+        let mut byte = [0];
+        while !String::from_utf8_lossy(&seen).ends_with(text) || text.is_empty() {
+            match self.0.read(&mut byte) {
+                Ok(1) => seen.push(byte[0]),
+                Ok(_) => break,
+                // EIO: nobody has it open any more.
+                Err(error) if error.raw_os_error() == Some(libc::EIO) => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+        String::from_utf8(seen).unwrap().replace("\r\n", "\n")
+    }
+}
+
+fn shown(command: Command) -> String {
+    let (mut terminal, mut child) = Terminal::start(command);
+    drop(child.stdin.take());
+    // The command holds the terminal open until it ends.
+    let seen = terminal.until("");
+    child.wait().unwrap();
+    seen
+}
+
+#[test]
+fn verdicts_have_colours_on_a_terminal() {
+    let folder = Folder::new();
+    let good = fixture("addfib.cwasm");
+    let odd = folder.file("odd", [&genuine("addfib")[..], b"and more"].concat());
+    let bad = folder.file("bad", garbled(b"0.33.0"));
+    let seen = shown(command(&["verify", &good, &odd, &bad]));
+    assert!(seen.contains(&format!("{good}: \x1b[32msound\x1b[0m\n")), "{seen:?}");
+    assert!(seen.contains(&format!("{odd}: \x1b[33m8 bytes follow")), "{seen:?}");
+    assert!(seen.contains(&format!("\x1b[31martifact:\x1b[0m {bad}: ")), "{seen:?}");
+    let seen = shown(command(&["verify", "--strict", &odd]));
+    assert!(seen.contains(&format!("{odd}: \x1b[31m8 bytes follow")), "{seen:?}");
+    let seen = shown(command(&["check", &good]));
+    assert!(seen.contains(&format!("{good}: \x1b[31mModule was compiled by ")), "{seen:?}");
+    let seen = shown(command(&["inspect", &good]));
+    assert!(seen.contains("\n\x1b[1mtunables:\x1b[0m\n"), "{seen:?}");
+}
+
+#[test]
+fn nobody_gets_colours_who_declines_them() {
+    let file = fixture("addfib.cwasm");
+    for (name, value) in [("NO_COLOR", "1"), ("TERM", "dumb")] {
+        for args in [&["verify", &file, "/missing"][..], &["inspect", &file], &["check", &file], &["--help"]] {
+            // TERM is set for all of them, and set again for this one.
+            let mut shell = Command::new("env");
+            shell.arg(format!("{name}={value}")).arg(env!("CARGO_BIN_EXE_artifact")).args(args);
+            let seen = shown(shell);
+            assert!(!seen.is_empty() && !seen.contains('\x1b'), "{name}: {seen:?}");
+        }
+    }
+    let seen = shown(command(&["inspect", "--json", &file]));
+    assert!(seen.starts_with("{\n") && !seen.contains('\x1b'));
+}
+
+#[test]
+fn progress_comes_after_a_second_and_goes() {
+    let (mut terminal, mut child) = Terminal::start(command(&["verify", "-"]));
+    let seen = terminal.until(", 1 s");
+    assert_eq!(seen, "\r\x1b[?7lverifying -, 1 s");
+    child.stdin.take().unwrap().write_all(&genuine("addfib")).unwrap();
+    let seen = terminal.until("");
+    assert!(seen.ends_with("\r\x1b[K-: \x1b[32msound\x1b[0m\n"), "{seen:?}");
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn progress_is_for_terminals() {
+    let mut child =
+        command(&["verify", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(1200));
+    child.stdin.take().unwrap().write_all(&genuine("addfib")).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.stdout.as_slice(), output.stderr.as_slice()), (&b"-: sound\n"[..], &b""[..]));
+}
