@@ -61,6 +61,18 @@ FIELD(artifact_open_options_t, signature_len, 48, 8);
 SIZE(artifact_public_key_t, 32);
 FIELD(artifact_public_key_t, bytes, 0, 32);
 
+SIZE(artifact_import_t, 16);
+FIELD(artifact_import_t, name, 0, 8);
+FIELD(artifact_import_t, address, 8, 8);
+
+SIZE(artifact_load_options_t, 48);
+FIELD(artifact_load_options_t, size, 0, 8);
+FIELD(artifact_load_options_t, flags, 8, 8);
+FIELD(artifact_load_options_t, symbols, 16, 8);
+FIELD(artifact_load_options_t, symbol_count, 24, 8);
+FIELD(artifact_load_options_t, resolve, 32, 8);
+FIELD(artifact_load_options_t, context, 40, 8);
+
 SIZE(artifact_module_t, 48);
 FIELD(artifact_module_t, bytes, 0, 16);
 FIELD(artifact_module_t, offset, 16, 8);

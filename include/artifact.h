@@ -96,6 +96,12 @@ typedef struct artifact_t artifact_t;
 typedef struct artifact_key_t artifact_key_t;
 
 /**
+ * An artifact's modules, mapped and bound. Owned; freed with artifact_code_free(). All functions that read it may run in
+ * many threads at once.
+ */
+typedef struct artifact_code_t artifact_code_t;
+
+/**
  * What a comparison or a verification found. Owned; freed with artifact_report_free(). May be read from many threads
  * at once.
  */
@@ -189,10 +195,7 @@ uint64_t artifact_error_offset(const artifact_error_t *error);
 /** The operating system's error number; 0 if it had no part in it, and for NULL. */
 int artifact_error_errno(const artifact_error_t *error);
 
-/**
- * How many symbols nobody defines; 0 unless the status is ARTIFACT_UNRESOLVED, which this version doesn't return, and
- * for NULL.
- */
+/** How many symbols nobody defines; 0 unless the status is ARTIFACT_UNRESOLVED, and for NULL. */
 size_t artifact_error_missing_count(const artifact_error_t *error);
 
 /** The name of one of them, valid until the error is freed; NULL past the last one, and for NULL. */
@@ -1312,6 +1315,117 @@ artifact_status_t artifact_symbol(const artifact_t *artifact,
                                   const char *name,
                                   artifact_symbol_t *symbol,
                                   artifact_error_t **error);
+
+/* ==== Code: modules made runnable ==== */
+
+/**
+ * For artifact_load_options_t.flags: where the file can't be mapped executable, such as on a mount with noexec, load a private
+ * copy. Without it that is ARTIFACT_IO: an administrator's policy is not bypassed in silence.
+ */
+#define ARTIFACT_LOAD_ALLOW_MEMFD UINT64_C(1)
+
+/**
+ * For artifact_load_options_t.flags: what neither the table nor the callback defines is looked for among the symbols of the
+ * process, as dlsym(RTLD_DEFAULT) finds them.
+ */
+#define ARTIFACT_LOAD_PROCESS_SYMBOLS UINT64_C(2)
+
+/**
+ * For artifact_load_options_t.flags: run the modules' constructors, of the first module first, before artifact_load() returns,
+ * and their destructors in the reverse order in artifact_code_free(). Neither may let an exception out.
+ */
+#define ARTIFACT_LOAD_RUN_CONSTRUCTORS UINT64_C(4)
+
+/** For artifact_load_options_t.flags: don't tell unwinders; no exception can pass through the code then. */
+#define ARTIFACT_LOAD_NO_UNWIND UINT64_C(8)
+
+/** The defaults: `artifact_load_options_t options = ARTIFACT_LOAD_OPTIONS_INIT;` */
+#define ARTIFACT_LOAD_OPTIONS_INIT {sizeof(artifact_load_options_t), 0, NULL, 0, NULL, NULL}
+
+/** A symbol that modules use and the host defines. */
+typedef struct artifact_import_t {
+    /** Its name. */
+    const char *name;
+    /** Its address; NULL: not defined. */
+    void *address;
+} artifact_import_t;
+
+/**
+ * Defines symbols: called once in artifact_load(), if modules use names that the table doesn't have, with all of them at once,
+ * each once. Sets addresses and leaves NULL what it doesn't know. Names are as the modules have them, valid during the call.
+ * Must not unwind or longjmp.
+ */
+typedef void (*artifact_resolve_fn)(void *context, artifact_import_t *missing, size_t count);
+
+/** How to load. Begin with ARTIFACT_LOAD_OPTIONS_INIT. */
+typedef struct artifact_load_options_t {
+    /** sizeof(artifact_load_options_t) */
+    size_t size;
+    /** ARTIFACT_LOAD_ flags. */
+    uint64_t flags;
+    /** What the host defines, in any order; of several with one name the first counts. Needed during the call only. */
+    const artifact_import_t *symbols;
+    /** How many those are. */
+    size_t symbol_count;
+    /** Asked for what is missing then; may be NULL. */
+    artifact_resolve_fn resolve;
+    /** Passed to resolve. */
+    void *context;
+} artifact_load_options_t;
+
+/**
+ * Makes an artifact's modules runnable: maps them into one range of addresses, text straight from the file, binds the symbols
+ * that they use, and tells the process's unwinders about them, so that C++ exceptions pass through. The caller owns the code,
+ * which keeps what it needs of the artifact: both may be freed in any order.
+ *
+ * The engine is needed: artifact_check_compat() is made first, whatever was checked when the artifact was opened. Symbols
+ * that modules leave undefined are looked for in the table of the options, then by its callback, then, only with
+ * ARTIFACT_LOAD_PROCESS_SYMBOLS, in the process; modules don't see one another's. What is still missing and not weak is
+ * ARTIFACT_UNRESOLVED, one error with every name (artifact_error_missing()). After a failure nothing stays mapped.
+ *
+ * Modules are shared objects for this machine, or those of Wasmtime 0.33. ARTIFACT_UNSUPPORTED: relocatable objects,
+ * thread-local storage, indirect functions (IRELATIVE), COPY relocations, relocations in text, an executable stack.
+ * ARTIFACT_CORRUPT, ARTIFACT_TRUNCATED, ARTIFACT_DIGEST_MISMATCH, ARTIFACT_LIMIT: the file. ARTIFACT_IO: it can't be mapped.
+ * ARTIFACT_WRONG_PRODUCER, ARTIFACT_WRONG_VERSION, ARTIFACT_INCOMPATIBLE: it isn't for this engine or this host.
+ *
+ * No page is ever writable and executable, and none becomes executable that was writable: this works under PR_SET_MDWE.
+ * What is in no file (artifact_open_bytes()), or not on pages of its own there, is mapped from a sealed memfd.
+ *
+ * Whatever a file says about its code is checked before it is used. What the code does when it is called nobody can check:
+ * load only what you trust.
+ */
+artifact_status_t artifact_load(const artifact_t *artifact,
+                                const artifact_engine_t *engine,
+                                const artifact_load_options_t *options,
+                                artifact_code_t **code,
+                                artifact_error_t **error);
+
+/**
+ * The address of the function or object that a module exports under that name; NULL if it exports none. *size, which may be
+ * NULL, is its size in bytes, or 0 where that isn't known. Of Wasmtime's modules, which export nothing, any symbol. Valid until
+ * the code is freed.
+ */
+void *artifact_code_symbol(const artifact_code_t *code,
+                           size_t module,
+                           const char *name,
+                           size_t *size);
+
+/**
+ * What an address lies in: the module, the name of the function or object, whether exported or not, and how many bytes
+ * behind its beginning. The name is valid until the code is freed. Each of the three may be NULL. ARTIFACT_NOT_FOUND if the
+ * address lies in none of this code's. Of a return address take the one before: the next function may begin there.
+ */
+artifact_status_t artifact_code_symbolize(const artifact_code_t *code,
+                                          const void *pc,
+                                          size_t *module,
+                                          const char **name,
+                                          size_t *offset);
+
+/**
+ * Frees code: runs destructors, if constructors ran, and unmaps it. No thread may run it or use its data any more, and no
+ * exception object that it threw may be alive. NULL is fine.
+ */
+void artifact_code_free(artifact_code_t *code);
 
 /* ==== Report: mismatches and oddities ==== */
 

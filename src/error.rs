@@ -2,6 +2,7 @@
 //! and where. Construction is cold and boxed, so that a `Result` stays a word wide.
 
 use std::borrow::Cow;
+use std::ffi::CString;
 use std::fmt::{self, Write as _};
 use std::io;
 
@@ -60,13 +61,14 @@ struct Inner {
     message: String,
     offset: Option<u64>,
     errno: i32,
+    missing: Vec<CString>,
 }
 
 impl Error {
     /// An error with a sentence of our own. Text in it that came from a file goes through [`quote`] first.
     #[cold]
     pub fn new(status: Status, message: impl Into<String>) -> Error {
-        Error(Box::new(Inner { status, message: message.into(), offset: None, errno: 0 }))
+        Error(Box::new(Inner { status, message: message.into(), offset: None, errno: 0, missing: Vec::new() }))
     }
 
     /// The operating system's refusal; `what` says what was tried, on what.
@@ -135,6 +137,19 @@ impl Error {
     #[must_use]
     pub fn duplicate(&self) -> Error {
         Error(self.0.clone())
+    }
+
+    /// The same error with the names of symbols that nobody defines.
+    #[must_use]
+    pub fn missing_names(mut self, names: Vec<CString>) -> Error {
+        self.0.missing = names;
+        self
+    }
+
+    /// Symbols that nobody defines.
+    #[must_use]
+    pub fn missing(&self) -> &[CString] {
+        &self.0.missing
     }
 
     /// What kind of failure it is.

@@ -9,6 +9,7 @@ pub mod ffi;
 pub mod format;
 pub mod limits;
 pub mod memory;
+pub mod native;
 pub mod report;
 pub mod storage;
 pub mod trust;

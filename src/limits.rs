@@ -26,6 +26,12 @@ pub const MAX_MODULES: usize = 1 << 20;
 /// Sections in one module: what ELF numbering without the extension reaches, sixteen times over.
 pub const MAX_SECTIONS: u64 = 1 << 20;
 
+/// PT_LOAD segments in one module: linkers make two to five.
+pub const MAX_SEGMENTS: usize = 16;
+
+/// Addresses that one artifact's code takes, in bytes: what 32-bit distances reach.
+pub const MAX_CODE: u64 = 2 << 30;
+
 /// Upvars nested in one another. Each level costs a stack frame while decoding.
 pub const MAX_UPVAR_DEPTH: usize = 100;
 

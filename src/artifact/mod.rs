@@ -28,6 +28,7 @@ use modules::Table;
 pub use open::{Trailer, mismatch};
 use trust::Detached;
 pub use trust::Integrity;
+pub(crate) use trust::trusted_by;
 pub(crate) use verify::check_digests;
 use verify::verify;
 
@@ -257,6 +258,11 @@ impl Artifact {
     /// IO or NO_MEMORY if the file can't be mapped.
     pub fn bytes(&self) -> Result<&[u8]> {
         self.region.bytes()
+    }
+
+    /// The region that it lies in.
+    pub(crate) fn region(&self) -> &Region {
+        &self.region
     }
 
     /// How many modules it has, at least 1.

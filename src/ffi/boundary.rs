@@ -148,6 +148,19 @@ pub unsafe fn text<'a>(text: *const c_char, name: &str) -> Result<&'a str> {
     })
 }
 
+/// Text of the caller's, with its NUL.
+///
+/// # Safety
+///
+/// As [`text`].
+pub unsafe fn c_text<'a>(pointer: *const c_char, name: &str) -> Result<&'a CStr> {
+    // SAFETY: the caller's promise; not NULL once `text` is content.
+    unsafe {
+        text(pointer, name)?;
+        Ok(CStr::from_ptr(pointer))
+    }
+}
+
 /// A path of the caller's: bytes, as file systems see it.
 ///
 /// # Safety

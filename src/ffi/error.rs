@@ -26,7 +26,7 @@ impl artifact_error_t {
             message: c_string(error.message().as_bytes()).unwrap_or_default(),
             offset: error.offset().unwrap_or(u64::MAX),
             errno: error.errno(),
-            missing: Vec::new(),
+            missing: error.missing().iter().filter_map(|name| c_string(name.to_bytes()).ok()).collect(),
         }))
     }
 
@@ -84,8 +84,7 @@ pub unsafe extern "C" fn artifact_error_errno(error: *const artifact_error_t) ->
     })
 }
 
-/// How many symbols nobody defines; 0 unless the status is ARTIFACT_UNRESOLVED, which this version doesn't return, and
-/// for NULL.
+/// How many symbols nobody defines; 0 unless the status is ARTIFACT_UNRESOLVED, and for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_error_missing_count(error: *const artifact_error_t) -> usize {
     infallible(0, || {

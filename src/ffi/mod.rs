@@ -31,6 +31,8 @@ pub mod signing;
 
 pub mod module;
 
+pub mod code;
+
 pub mod report;
 
 pub mod detect;
@@ -45,6 +47,7 @@ mod tests {
         shared::<super::builder::artifact_builder_t>();
         shared::<super::artifact::artifact_t>();
         shared::<super::signing::artifact_key_t>();
+        shared::<super::code::artifact_code_t>();
         shared::<super::report::artifact_report_t>();
         shared::<super::buffer::artifact_buffer_t>();
         shared::<super::error::artifact_error_t>();

@@ -297,6 +297,17 @@ pub struct Symbol<'a> {
     pub binding: u8,
 }
 
+impl Symbol<'_> {
+    /// Whether its value is the place of code or data: of no section or file, no number, and none of the marks that assemblers put
+    /// between code and data on Arm machines.
+    #[must_use]
+    pub fn is_place(&self) -> bool {
+        let kinds = [elf::STT_NOTYPE.0, elf::STT_OBJECT.0, elf::STT_FUNC.0, elf::STT_GNU_IFUNC.0];
+        let placed = self.section != 0 && ![elf::SHN_ABS.0, elf::SHN_COMMON.0].map(u32::from).contains(&self.section);
+        placed && kinds.contains(&self.kind) && !self.name.is_empty() && !self.name.starts_with(b"$")
+    }
+}
+
 /// A module's symbols.
 pub struct Symbols<'a> {
     table: SymbolTable<'a, Header>,

@@ -14,6 +14,7 @@ use std::sync::OnceLock;
 
 pub use mapping::{Mapping, PrivateCopy};
 pub use save::{PRIVATE_MODE, PUBLIC_MODE, Sync, create, replace};
+pub use snapshot::sealed;
 
 use crate::error::{Error, Result, Status, quote};
 use crate::format::Fetch;
@@ -28,6 +29,8 @@ pub struct Region {
     /// Where it begins in the file that it is read from.
     start: u64,
     len: u64,
+    /// Copied from a file system that forbids executing what it has.
+    noexec: bool,
 }
 
 #[derive(Debug)]
@@ -113,7 +116,7 @@ impl Region {
     pub fn open(path: &Path, part: Part) -> Result<Region> {
         let (file, len) = open_regular(path)?;
         let (base, len) = part.of(len).map_err(|error| error.within(shown(path)))?;
-        Ok(Region { backing: Backing::File(file, OnceLock::new()), base, start: base, len })
+        Ok(Region { backing: Backing::File(file, OnceLock::new()), base, start: base, len, noexec: false })
     }
 
     /// A part of an open file. The descriptor is duplicated, and its position neither used nor moved.
@@ -125,7 +128,7 @@ impl Region {
         let copy = fd.try_clone_to_owned().map_err(|error| Error::io("duplicating the descriptor", &error))?;
         let file = File::from(copy);
         let (base, len) = part.of(regular_len(&file)?)?;
-        Ok(Region { backing: Backing::File(file, OnceLock::new()), base, start: base, len })
+        Ok(Region { backing: Backing::File(file, OnceLock::new()), base, start: base, len, noexec: false })
     }
 
     /// A copy of a part of these bytes.
@@ -139,7 +142,7 @@ impl Region {
         let bytes = bytes.get(base as usize..(base + len) as usize).unwrap_or(&[]);
         let mut owned = memory::with_room(bytes.len(), "a copy of the artifact")?;
         owned.extend_from_slice(bytes);
-        Ok(Region { backing: Backing::Owned(owned), base, start: 0, len })
+        Ok(Region { backing: Backing::Owned(owned), base, start: 0, len, noexec: false })
     }
 
     /// A part of these bytes, as they are.
@@ -150,13 +153,51 @@ impl Region {
     pub fn borrowed(bytes: &'static [u8], part: Part) -> Result<Region> {
         let (base, len) = part.of(bytes.len() as u64)?;
         let bytes = bytes.get(base as usize..(base + len) as usize).unwrap_or(&[]);
-        Ok(Region { backing: Backing::Borrowed(bytes), base, start: 0, len })
+        Ok(Region { backing: Backing::Borrowed(bytes), base, start: 0, len, noexec: false })
+    }
+
+    /// The same region once more.
+    ///
+    /// # Errors
+    ///
+    /// IO, NO_MEMORY.
+    pub fn again(&self) -> Result<Region> {
+        let backing = match &self.backing {
+            Backing::File(file, _) => {
+                let copy = file.try_clone().map_err(|error| Error::io("duplicating the descriptor", &error))?;
+                Backing::File(copy, OnceLock::new())
+            }
+            Backing::Owned(bytes) => Backing::Owned(memory::collect(bytes.iter().copied(), "a copy of the artifact")?),
+            Backing::Borrowed(bytes) => Backing::Borrowed(bytes),
+        };
+        Ok(Region { backing, ..*self })
     }
 
     /// Where it begins in the file or memory that it is a part of.
     #[must_use]
     pub fn base(&self) -> u64 {
         self.base
+    }
+
+    /// The file that it lies in, and where it begins there; none if it is memory.
+    #[must_use]
+    pub fn file(&self) -> Option<(BorrowedFd<'_>, u64)> {
+        match &self.backing {
+            Backing::File(file, _) => Some((file.as_fd(), self.start)),
+            Backing::Owned(_) | Backing::Borrowed(_) => None,
+        }
+    }
+
+    /// Whether the file system that its bytes come from forbids executing them.
+    #[must_use]
+    pub fn noexec(&self) -> bool {
+        self.noexec || self.file().is_some_and(|(file, _)| snapshot::noexec(file))
+    }
+
+    /// Whether it is a copy of what a file system forbids executing: that the copy's own file wouldn't tell.
+    #[must_use]
+    pub fn copied_noexec(&self) -> bool {
+        self.noexec
     }
 
     /// How many bytes it has.

@@ -1,12 +1,13 @@
 //! A private copy that nobody can change any more, the process itself included: a sealed memfd.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::OnceLock;
 
 use rustix::fs::{
-    AtFlags, MemfdFlags, SealFlags, StatxAttributes, StatxFlags, fcntl_add_seals, fcntl_get_seals, memfd_create, statx,
+    AtFlags, MemfdFlags, SealFlags, StatVfsMountFlags, StatxAttributes, StatxFlags, fcntl_add_seals, fcntl_get_seals,
+    fstatvfs, memfd_create, statx,
 };
 
 use super::{Backing, Region};
@@ -27,20 +28,18 @@ impl Region {
         if matches!(self.backing, Backing::File(..)) && self.is_immutable() {
             return Ok(self);
         }
-        let failed = |what: &'static str| move |error: io::Error| Error::io(what, &error);
-        let copy = memfd_create("artifact", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING);
-        let mut copy = File::from(copy.map_err(|error| failed("making a private copy")(error.into()))?);
+        let mut copy = fresh()?;
         let mut bite = memory::with_room(self.len.min(BITE) as usize, "a private copy")?;
         let mut offset = 0;
         while offset < self.len {
             bite.resize((self.len - offset).min(BITE) as usize, 0);
             self.read_at(offset, &mut bite)?;
-            copy.write_all(&bite).map_err(failed("writing a private copy"))?;
+            copy.write_all(&bite).map_err(|error| Error::io("writing a private copy", &error))?;
             offset += bite.len() as u64;
         }
-        let seals = SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL;
-        fcntl_add_seals(&copy, seals).map_err(|error| failed("sealing a private copy")(error.into()))?;
-        Ok(Region { backing: Backing::File(copy, OnceLock::new()), base: self.base, start: 0, len: self.len })
+        seal(&copy)?;
+        let noexec = self.noexec();
+        Ok(Region { backing: Backing::File(copy, OnceLock::new()), base: self.base, start: 0, len: self.len, noexec })
     }
 
     /// Whether nobody but this process can change its bytes: they are in memory, in a sealed memfd or under fs-verity.
@@ -51,6 +50,35 @@ impl Region {
             Backing::Owned(_) | Backing::Borrowed(_) => true,
         }
     }
+}
+
+/// These pieces, one behind another, in a file of their own that nobody can change.
+///
+/// # Errors
+///
+/// IO, NO_MEMORY.
+pub fn sealed(pieces: &[&[u8]]) -> Result<File> {
+    let mut copy = fresh()?;
+    for piece in pieces {
+        copy.write_all(piece).map_err(|error| Error::io("writing a private copy", &error))?;
+    }
+    seal(&copy)?;
+    Ok(copy)
+}
+
+fn fresh() -> Result<File> {
+    let made = memfd_create("artifact", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING);
+    made.map(File::from).map_err(|error| Error::io("making a private copy", &error.into()))
+}
+
+fn seal(copy: &File) -> Result<()> {
+    let seals = SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL;
+    fcntl_add_seals(copy, seals).map_err(|error| Error::io("sealing a private copy", &error.into()))
+}
+
+/// Whether the file system forbids executing what it has.
+pub(super) fn noexec(file: BorrowedFd<'_>) -> bool {
+    fstatvfs(file).is_ok_and(|status| status.f_flag.contains(StatVfsMountFlags::NOEXEC))
 }
 
 /// Whether nobody can change the file's bytes: sealed, or under fs-verity.

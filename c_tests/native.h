@@ -1,0 +1,96 @@
+/*
+ * Loading in the tests: artifacts of modules that native.cmake has built, loaded by us and, to compare, by dlopen.
+ * Include it after support.h.
+ */
+#ifndef NATIVE_H
+#define NATIVE_H
+#include "support.h"
+
+#include <dlfcn.h>
+
+#ifndef NATIVE_DIR
+#define NATIVE_DIR "native"
+#endif
+
+/* The path of a module; good until this thread's next call. */
+static inline const char *native(const char *name) {
+    static _Thread_local char path[4096];
+    snprintf(path, sizeof path, "%s/%s.so", NATIVE_DIR, name);
+    return path;
+}
+
+static inline void skip_without(const char *module) {
+    if (access(native(module), R_OK) != 0) SKIP("the module was not built here");
+}
+
+/* An artifact of `count` times the same module, saved under that name in the scratch folder. */
+static inline void pack(const char *file, const char *module, size_t count) {
+    artifact_engine_t *engine = artifact_engine_new();
+    artifact_builder_t *builder = new_builder(engine);
+    for (size_t i = 0; i < count; i++) {
+        CHECK_OK(artifact_builder_add_module_file(builder, native(module), NULL, &error));
+    }
+    CHECK_OK(artifact_serialize_to_file(builder, scratch(file), NULL, &error));
+    artifact_builder_free(builder);
+    artifact_engine_free(engine);
+}
+
+/* What the tests of loading need at once. */
+typedef struct loaded_t {
+    artifact_engine_t *engine;
+    artifact_t *artifact;
+    artifact_code_t *code;
+} loaded_t;
+
+/* Opens what `pack` saved. */
+static inline loaded_t open_packed(const char *file) {
+    loaded_t loaded = {artifact_engine_new_host(), NULL, NULL};
+    loaded.artifact = open_path(scratch(file), loaded.engine);
+    return loaded;
+}
+
+static inline loaded_t load_with(const char *module, const artifact_load_options_t *options) {
+    pack("code.artifact", module, 1);
+    loaded_t loaded = open_packed("code.artifact");
+    CHECK_OK(artifact_load(loaded.artifact, loaded.engine, options, &loaded.code, &error));
+    CHECK(loaded.code);
+    return loaded;
+}
+
+static inline loaded_t load_flags(const char *module, uint64_t flags) {
+    artifact_load_options_t options = ARTIFACT_LOAD_OPTIONS_INIT;
+    options.flags = flags;
+    return load_with(module, &options);
+}
+
+static inline void unload(loaded_t *loaded) {
+    artifact_code_free(loaded->code);
+    artifact_free(loaded->artifact);
+    artifact_engine_free(loaded->engine);
+    *loaded = (loaded_t){0};
+}
+
+/* A symbol as the function pointer that it is assigned to. */
+#define SYMBOL(code, module, name, function) (*(void **)(&(function)) = symbol_of((code), (module), (name)))
+
+static inline void *symbol_of(const artifact_code_t *code, size_t module, const char *name) {
+    void *found = artifact_code_symbol(code, module, name, NULL);
+    if (!found) check_fail(__FILE__, __LINE__, name, "not found", "");
+    return found;
+}
+
+/* Where symbols come from: ours, or dlopen's. */
+typedef struct side_t {
+    const artifact_code_t *code;
+    void *handle;
+} side_t;
+
+static inline void *side_symbol(const side_t *side, const char *name) {
+    void *found = side->code ? artifact_code_symbol(side->code, 0, name, NULL) : dlsym(side->handle, name);
+    if (!found) check_fail(__FILE__, __LINE__, name, "not found", side->code ? "ours" : "dlopen's");
+    return found;
+}
+
+#define SIDE(side, name, function) (*(void **)(&(function)) = side_symbol((side), (name)))
+
+#endif

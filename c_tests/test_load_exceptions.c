@@ -1,0 +1,117 @@
+/* Exceptions through loaded frames, with the host in between; constructors and destructors. */
+#include "check.h"
+#include "native.h"
+
+/* The C++ runtime that modules need: this program is C. */
+static void need_cxx(void) {
+    skip_without("exceptions");
+    if (!dlopen("libstdc++.so.6", RTLD_NOW | RTLD_GLOBAL)) SKIP("there is no libstdc++.so.6");
+}
+
+enum { CXX = ARTIFACT_LOAD_PROCESS_SYMBOLS | ARTIFACT_LOAD_RUN_CONSTRUCTORS };
+
+static int (*thrower)(int);
+static int depth_of_host;
+
+/* Frames of the host between two modules. */
+static int host(int n) {
+    depth_of_host++;
+    int result = thrower(n);
+    depth_of_host += 100; /* not reached by an exception */
+    return result;
+}
+
+typedef int (*host_fn)(int);
+
+typedef struct outcome_t {
+    int values[16];
+    size_t count;
+} outcome_t;
+
+/* One module throws, the other catches. */
+static outcome_t exchange(const side_t *throws, const side_t *catches) {
+    outcome_t outcome = {{0}, 0};
+    int (*throw_error)(int), (*recurse)(int), (*throw_int)(int);
+    int (*catch_all)(host_fn, int), (*what_length)(host_fn, int), (*through)(host_fn, int, int *);
+    SIDE(throws, "throw_error", throw_error), SIDE(throws, "recurse_and_throw", recurse);
+    SIDE(throws, "throw_int", throw_int);
+    SIDE(catches, "catch_all", catch_all), SIDE(catches, "what_length", what_length);
+    SIDE(catches, "through", through);
+    depth_of_host = 0;
+    thrower = throw_int;
+    outcome.values[outcome.count++] = catch_all(host, 5);
+    outcome.values[outcome.count++] = catch_all(host, -5);
+    thrower = throw_error;
+    outcome.values[outcome.count++] = what_length(host, 40);
+    thrower = recurse;
+    outcome.values[outcome.count++] = catch_all(host, 50);
+    int cleaned = 0;
+    thrower = throw_int;
+    outcome.values[outcome.count++] = through(host, -1, &cleaned) + cleaned;
+    outcome.values[outcome.count++] = depth_of_host;
+    return outcome;
+}
+
+TEST(exceptions_pass_between_modules_and_the_host) {
+    need_cxx();
+    pack("code.artifact", "exceptions", 1);
+    loaded_t one = open_packed("code.artifact"), two = open_packed("code.artifact");
+    artifact_load_options_t options = ARTIFACT_LOAD_OPTIONS_INIT;
+    options.flags = CXX;
+    CHECK_OK(artifact_load(one.artifact, one.engine, &options, &one.code, &error));
+    CHECK_OK(artifact_load(two.artifact, two.engine, &options, &two.code, &error));
+    side_t ours = {.code = one.code}, other = {.code = two.code};
+    side_t theirs = {.handle = dlopen(native("exceptions"), RTLD_NOW)};
+    CHECK(theirs.handle);
+    const side_t *pairs[][2] = {
+        {&theirs, &theirs}, {&ours, &ours}, {&ours, &other}, {&ours, &theirs}, {&theirs, &ours}};
+    outcome_t expected = exchange(pairs[0][0], pairs[0][1]);
+    CHECK(expected.count == 6 && expected.values[0] == 1005 && expected.values[2] == 40);
+    for (size_t i = 1; i < COUNT(pairs); i++) {
+        outcome_t found = exchange(pairs[i][0], pairs[i][1]);
+        CHECK(memcmp(&found, &expected, sizeof found) == 0);
+    }
+    unload(&one);
+    outcome_t still = exchange(&other, &theirs);
+    CHECK(memcmp(&still, &expected, sizeof still) == 0);
+    unload(&two);
+    dlclose(theirs.handle);
+}
+
+TEST(exceptions_pass_through_any_of_many_modules) {
+    need_cxx();
+    pack("code.artifact", "exceptions", 50);
+    loaded_t loaded = open_packed("code.artifact");
+    artifact_load_options_t options = ARTIFACT_LOAD_OPTIONS_INIT;
+    options.flags = CXX;
+    CHECK_OK(artifact_load(loaded.artifact, loaded.engine, &options, &loaded.code, &error));
+    for (size_t i = 0; i < 50; i += 7) {
+        int (*catch_all)(host_fn, int);
+        SYMBOL(loaded.code, i, "catch_all", catch_all);
+        SYMBOL(loaded.code, 49 - i, "throw_int", thrower);
+        CHECK(catch_all(host, 3) == 1003);
+    }
+    unload(&loaded);
+}
+
+TEST(constructors_run_only_if_asked) {
+    need_cxx();
+    int (*constructed)(void);
+    loaded_t loaded = load_flags("exceptions", ARTIFACT_LOAD_PROCESS_SYMBOLS);
+    SYMBOL(loaded.code, 0, "constructed", constructed);
+    CHECK(constructed() == 0);
+    int destroyed = 0;
+    *(int **)symbol_of(loaded.code, 0, "destroyed") = &destroyed;
+    unload(&loaded);
+    CHECK(destroyed == 0);
+
+    loaded = load_flags("exceptions", CXX);
+    SYMBOL(loaded.code, 0, "constructed", constructed);
+    CHECK(constructed() == 57);
+    int (*local_static)(void);
+    SYMBOL(loaded.code, 0, "local_static", local_static);
+    CHECK(local_static() == 57);
+    *(int **)symbol_of(loaded.code, 0, "destroyed") = &destroyed;
+    unload(&loaded);
+    CHECK(destroyed == 2); /* now, and not when the process ends */
+}

@@ -1,0 +1,275 @@
+//! Unwind tables: `.eh_frame` as unwinders walk it, record by record (LSB Core, Exception Frames; DWARF's call frame
+//! information). They trust every length and abort on encodings that they don't know, so all of that is checked before. What the
+//! instructions in a record say about a frame is, like code, taken as it is.
+
+use std::ops::Range;
+
+use super::image::corrupt;
+use crate::error::Result;
+use crate::memory;
+
+/// A record's length and identity.
+const HEAD: usize = 8;
+
+/// A table that was checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Checked {
+    /// Its bytes, without what ends it.
+    pub len: usize,
+    /// Whether a zero word follows, which is where unwinders stop.
+    pub terminated: bool,
+    /// Whether it has any record.
+    pub functions: usize,
+}
+
+/// How a CIE has its FDEs written.
+#[derive(Clone, Copy)]
+struct Cie {
+    at: usize,
+    /// Bytes of a function's address, and of its size.
+    pointer: usize,
+    /// Bytes of the address of its language-specific data.
+    data: Option<usize>,
+    /// FDEs have augmentation data, behind its length.
+    augmented: bool,
+}
+
+/// Checks the table that `bytes` begin with, as far as its terminator or the end of `bytes`. `address` is where it stands, and
+/// every function that it names has to lie within `code`. Gives each position-relative pointer, by offset and size.
+///
+/// # Errors
+///
+/// CORRUPT, NO_MEMORY. Offsets count from the table's start.
+pub fn check(bytes: &[u8], address: u64, code: &Range<u64>, mut pointer: impl FnMut(usize, usize)) -> Result<Checked> {
+    let mut cies: Vec<Cie> = Vec::new();
+    let mut current: Option<Cie> = None;
+    let (mut at, mut functions) = (0, 0);
+    loop {
+        let wrong = |what: &str| corrupt(format!(".eh_frame: {what}")).at(at as u64);
+        let len = match word(bytes, at) {
+            Some(0) => return Ok(Checked { len: at, terminated: true, functions }),
+            Some(len) => len as usize,
+            // Alignment may leave a rest that is no record.
+            None if bytes.len() == at => return Ok(Checked { len: at, terminated: false, functions }),
+            None => return Err(wrong("expected a record, found the end")),
+        };
+        let record = at.checked_add(4 + len).and_then(|end| bytes.get(at..end));
+        let record = record.filter(|record| record.len() >= HEAD);
+        let record = record.ok_or_else(|| wrong("expected a record within the section, found a longer one"))?;
+        let identity = word(record, 4).unwrap_or(0) as usize;
+        if identity == 0 {
+            let cie = cie(record, at, &mut pointer).ok_or_else(|| wrong("expected a CIE that unwinders know"))?;
+            memory::push(&mut cies, cie, "unwind tables")?;
+            current = Some(cie);
+        } else {
+            let of = (at + 4).wrapping_sub(identity);
+            if current.is_none_or(|cie| cie.at != of) {
+                current = cies.binary_search_by_key(&of, |cie| cie.at).ok().and_then(|found| cies.get(found)).copied();
+            }
+            let cie = current.ok_or_else(|| wrong("expected an FDE that belongs to a CIE"))?;
+            let found = fde(record, at, &cie, &mut pointer).ok_or_else(|| wrong("expected a whole FDE"))?;
+            let begin = address.wrapping_add((at + HEAD) as u64).wrapping_add(found.0);
+            if begin < code.start || begin > code.end || found.1 > code.end - begin {
+                return Err(wrong("expected a function of this module, found one outside"));
+            }
+            functions += 1;
+        }
+        at += record.len();
+    }
+}
+
+fn word(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
+}
+
+/// A pointer of 4 or 8 bytes, sign-extended.
+fn number(bytes: &[u8], at: usize, size: usize) -> Option<u64> {
+    let rest = bytes.get(at..)?;
+    if size == 4 {
+        return Some(i64::from(i32::from_le_bytes(*rest.first_chunk()?)) as u64);
+    }
+    Some(u64::from_le_bytes(*rest.first_chunk()?))
+}
+
+/// The size of a pointer that counts from its own place; anything else would need relocation. The high bit says that it
+/// points at the address.
+fn pointer_size(encoding: u8) -> Option<usize> {
+    match encoding & 0x7f {
+        0x1b => Some(4),               // sdata4
+        0x10 | 0x14 | 0x1c => Some(8), // absptr, udata8, sdata8
+        _ => None,
+    }
+}
+
+/// Skips a LEB128 number, and gives it where it is small and unsigned.
+fn leb(bytes: &[u8], at: &mut usize) -> Option<usize> {
+    let mut value = 0usize;
+    for shift in (0..).step_by(7).take(10) {
+        let byte = *bytes.get(*at)?;
+        *at += 1;
+        value |= usize::from(byte & 0x7f).checked_shl(shift).unwrap_or(0);
+        if byte & 0x80 == 0 {
+            return Some(value);
+        }
+    }
+    None
+}
+
+fn cie(record: &[u8], place: usize, pointer: &mut impl FnMut(usize, usize)) -> Option<Cie> {
+    const OMIT: u8 = 0xff;
+    let version = *record.get(HEAD)?;
+    let text = record.get(HEAD + 1..)?;
+    let text = text.get(..text.iter().take(16).position(|byte| *byte == 0)?)?;
+    let mut at = HEAD + 1 + text.len() + 1;
+    for _ in 0..2 {
+        leb(record, &mut at)?; // code and data alignment
+    }
+    match version {
+        1 => at += 1,
+        3 => drop(leb(record, &mut at)?),
+        _ => return None,
+    }
+    // Without this an address is absolute.
+    let (b'z', letters) = text.split_first()? else { return None };
+    let len = leb(record, &mut at)?;
+    let end = at.checked_add(len).filter(|end| *end <= record.len())?;
+    let mut found = Cie { at: place, pointer: 0, data: None, augmented: true };
+    for letter in letters {
+        match letter {
+            b'R' => found.pointer = pointer_size(*record.get(at)?).filter(|_| record.get(at) < Some(&0x80))?,
+            b'L' if record.get(at) == Some(&OMIT) => {}
+            b'L' => found.data = Some(pointer_size(*record.get(at)?)?),
+            b'P' => {
+                let encoding = *record.get(at)?;
+                if encoding != OMIT {
+                    let size = pointer_size(encoding)?;
+                    pointer(place + at + 1, size);
+                    at += size;
+                }
+            }
+            b'S' | b'B' | b'G' => continue,
+            _ => return None,
+        }
+        at += 1;
+    }
+    (at <= end && found.pointer != 0).then_some(found)
+}
+
+/// Where a function begins, counted from the record's first pointer, and its size.
+#[inline]
+fn fde(record: &[u8], place: usize, cie: &Cie, pointer: &mut impl FnMut(usize, usize)) -> Option<(u64, u64)> {
+    let found = (number(record, HEAD, cie.pointer)?, number(record, HEAD + cie.pointer, cie.pointer)?);
+    pointer(place + HEAD, cie.pointer);
+    if cie.augmented {
+        let mut at = HEAD + 2 * cie.pointer;
+        let len = leb(record, &mut at)?;
+        at.checked_add(len).filter(|end| *end <= record.len())?;
+        if let Some(size) = cie.data.filter(|_| len > 0) {
+            if len < size {
+                return None;
+            }
+            if number(record, at, size)? != 0 {
+                pointer(place + at, size);
+            }
+        }
+    }
+    Some(found)
+}
+
+/// Copies a checked table to another place, `moved` bytes further away from what it points at: `copy` already holds its bytes.
+///
+/// # Errors
+///
+/// CORRUPT if a pointer doesn't reach that far, which one artifact's range rules out for sound ones; as [`check`].
+pub fn move_by(copy: &mut [u8], address: u64, code: &Range<u64>, moved: u64) -> Result<()> {
+    let mut pointers = Vec::new();
+    let mut full = Ok(());
+    check(copy, address, code, |at, size| {
+        if full.is_ok() {
+            full = memory::push(&mut pointers, (at, size), "unwind tables");
+        }
+    })?;
+    full?;
+    for (at, size) in pointers {
+        let too_far = || corrupt(".eh_frame: expected a pointer within 2 GiB, found one beyond").at(at as u64);
+        let value = number(copy, at, size).ok_or_else(too_far)?.wrapping_sub(moved);
+        let place = copy.get_mut(at..at + size).ok_or_else(too_far)?;
+        let short = i32::try_from(value as i64).map(i32::to_le_bytes);
+        match size {
+            4 => place.copy_from_slice(&short.map_err(|_| too_far())?),
+            _ => place.copy_from_slice(&value.to_le_bytes()),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A CIE "zR" and one FDE of 16 bytes of code, 64 bytes before the table, which stands at 0x1000.
+    fn table() -> Vec<u8> {
+        let mut bytes = Vec::new();
+        bytes.extend(16u32.to_le_bytes());
+        bytes.extend([0, 0, 0, 0, 1, b'z', b'R', 0, 1, 0x78, 16, 1, 0x1b, 0, 0, 0]);
+        let fde = bytes.len() as u32;
+        bytes.extend(16u32.to_le_bytes());
+        bytes.extend((fde + 4).to_le_bytes());
+        bytes.extend((0xfc0 - 0x1000 - fde as i32 - 8).to_le_bytes());
+        bytes.extend(16u32.to_le_bytes());
+        bytes.extend([0; 4]);
+        bytes.extend([0; 4]);
+        bytes
+    }
+
+    const CODE: Range<u64> = 0xfc0..0xfd0;
+
+    fn run(bytes: &[u8]) -> Result<Checked> {
+        check(bytes, 0x1000, &CODE, |_, _| ())
+    }
+
+    #[test]
+    fn a_table_ends_at_its_terminator_or_where_the_bytes_do() {
+        let bytes = table();
+        assert_eq!(run(&bytes).unwrap(), Checked { len: 40, terminated: true, functions: 1 });
+        assert_eq!(run(&bytes[..40]).unwrap(), Checked { len: 40, terminated: false, functions: 1 });
+        assert_eq!(run(&[]).unwrap(), Checked { len: 0, terminated: false, functions: 0 });
+        for cut in 1..40 {
+            assert!(cut == 20 || run(&bytes[..cut]).is_err(), "{cut}");
+        }
+    }
+
+    #[test]
+    fn functions_lie_in_their_module() {
+        let bytes = table();
+        for code in [0xfc1..0xfd0, 0xfc0..0xfcf, 0..0xfc0, 0x1000..0x2000] {
+            assert!(check(&bytes, 0x1000, &code, |_, _| ()).is_err(), "{code:?}");
+        }
+    }
+
+    #[test]
+    fn every_changed_byte_is_refused_or_harmless() {
+        let bytes = table();
+        for at in 0..bytes.len() {
+            for value in [0, 1, 0x7f, 0x80, 0xff] {
+                let mut changed = bytes.clone();
+                changed[at] = value;
+                let _ = run(&changed);
+            }
+        }
+        for (at, value) in [(8, 2), (9, b'e'), (10, b'?'), (16, 0x00), (16, 0x9b), (24, 0x10), (36, 9)] {
+            let mut changed = bytes.clone();
+            changed[at] = value;
+            assert!(run(&changed).is_err(), "{at}");
+        }
+    }
+
+    #[test]
+    fn a_moved_table_points_at_the_same_code() {
+        let mut bytes = table();
+        move_by(&mut bytes, 0x1000, &CODE, 0x7000).unwrap();
+        assert!(check(&bytes, 0x8000, &CODE, |_, _| ()).is_ok());
+        assert!(run(&bytes).is_err());
+        assert!(move_by(&mut bytes, 0x8000, &CODE, 1 << 40).is_err());
+    }
+}

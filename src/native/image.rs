@@ -1,0 +1,635 @@
+//! What an image asks a loader for: segments, dynamic tables, relocations, symbols. A checked view: everything is compared
+//! with the bytes that are there before it is used, and nothing here is unsafe. Field names follow the ELF gABI.
+//!
+//! Tables are read from the file's bytes and not from mapped segments: what relocation writes, no table is read from.
+
+use std::ffi::CStr;
+use std::ops::Range;
+
+use object::LittleEndian as Le;
+use object::elf::{self, Dyn64, FileHeader64, ProgramHeader64, Rela64, Sym64};
+use object::pod::{self, Pod};
+
+use crate::error::{Error, Result, Status, quote};
+use crate::limits::{MAX_ALIGN, MAX_CODE, MAX_NAME, MAX_SEGMENTS};
+use crate::memory;
+
+pub(super) fn corrupt(message: impl Into<String>) -> Error {
+    Error::new(Status::Corrupt, message)
+}
+
+fn unsupported(message: impl Into<String>) -> Error {
+    Error::new(Status::Unsupported, message)
+}
+
+/// A run of the image that is mapped with one protection.
+#[derive(Clone, Copy, Debug)]
+pub struct Segment {
+    /// `p_vaddr`.
+    pub address: u64,
+    /// `p_offset`, from the image's start.
+    pub offset: u64,
+    /// `p_filesz`; inside the image.
+    pub file_len: u64,
+    /// `p_memsz`, at least `file_len`; the address of its end doesn't overflow.
+    pub len: u64,
+    /// PF_W.
+    pub writable: bool,
+    /// PF_X; never both.
+    pub executable: bool,
+}
+
+impl Segment {
+    /// Where it ends, in the image's addresses.
+    #[must_use]
+    pub fn end(&self) -> u64 {
+        self.address + self.len
+    }
+
+    fn has(&self, address: u64, len: u64) -> bool {
+        address >= self.address && address.checked_add(len).is_some_and(|end| end <= self.end())
+    }
+}
+
+/// How symbols are found by name.
+#[derive(Clone, Copy, Debug)]
+enum Hash {
+    Gnu(u64),
+    Sysv(u64),
+    /// Every symbol is looked at: there is no table of exports.
+    None,
+}
+
+/// Where everything is in an image. Addresses are the image's own; ranges are offsets in its bytes and lie within them.
+#[derive(Debug)]
+pub struct Tables {
+    /// PT_LOAD, ascending; no two share a page.
+    pub segments: Vec<Segment>,
+    /// Where the first page begins.
+    pub start: u64,
+    /// Bytes from there to the end of the last page, at least one page.
+    pub len: u64,
+    /// What the start's distance from the address that it is mapped at is a multiple of.
+    pub align: u64,
+    /// DT_RELA and DT_JMPREL, or what a Wasmtime module's text asks for.
+    pub relocations: [Range<usize>; 2],
+    /// DT_RELR.
+    pub relative: Range<usize>,
+    /// DT_INIT and DT_FINI.
+    pub init: Option<u64>,
+    /// See `init`.
+    pub fini: Option<u64>,
+    /// DT_INIT_ARRAY: address and number of pointers.
+    pub init_array: (u64, u64),
+    /// See `init_array`.
+    pub fini_array: (u64, u64),
+    /// PT_GNU_RELRO, cut to whole pages.
+    pub relro: Option<Range<u64>>,
+    /// Where `.eh_frame` begins: an address within a segment that isn't written, and the offset of its bytes.
+    pub eh_frame: Option<(u64, usize)>,
+    /// Where the bytes end that are mapped behind `eh_frame`.
+    pub eh_frame_limit: usize,
+    symbols: Range<usize>,
+    strings: Range<usize>,
+    hash: Hash,
+    /// What `st_value` counts from: 0, or where `.text` begins.
+    origin: u64,
+    /// Relocations change text, before it is mapped: Wasmtime's.
+    pub in_text: bool,
+}
+
+/// A symbol that relocations or callers ask for.
+#[derive(Clone, Copy, Debug)]
+pub struct Symbol {
+    /// Offset of its name in the string table.
+    name: u32,
+    /// `st_value`; an address of the image unless `absolute`.
+    pub value: u64,
+    /// `st_size`.
+    pub size: u64,
+    /// Not SHN_UNDEF.
+    pub defined: bool,
+    /// SHN_ABS.
+    pub absolute: bool,
+    /// STB_WEAK.
+    pub weak: bool,
+    /// `st_type`.
+    pub kind: elf::SymbolType,
+}
+
+impl Symbol {
+    /// Whether it is a function or data, at one address for all threads.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        self.kind != elf::STT_TLS && self.kind != elf::STT_GNU_IFUNC
+    }
+}
+
+/// An image and where everything is in it.
+#[derive(Clone, Copy)]
+pub struct Image<'a> {
+    /// All its bytes.
+    pub bytes: &'a [u8],
+    /// What was found in them.
+    pub tables: &'a Tables,
+}
+
+fn slice_at<T: Pod>(bytes: &[u8], offset: u64, count: u64) -> Option<&[T]> {
+    let rest = bytes.get(usize::try_from(offset).ok()?..)?;
+    Some(pod::slice_from_bytes(rest, usize::try_from(count).ok()?).ok()?.0)
+}
+
+fn word(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
+}
+
+/// Checks where everything is in an image; `page` is the host's page size.
+///
+/// # Errors
+///
+/// CORRUPT if a table contradicts the image, UNSUPPORTED if it asks for what can't be done here, INCOMPATIBLE if it is for
+/// another machine, LIMIT. Offsets count from the image's start.
+pub fn parse(bytes: &[u8], machine: u16, page: u64) -> Result<Tables> {
+    let cut = || corrupt("ELF header is cut short");
+    let (header, _) = pod::from_bytes::<FileHeader64<Le>>(bytes).map_err(|()| cut())?;
+    if header.e_ident.data != elf::ELFDATA2LSB || header.e_machine.get(Le).0 != machine {
+        let order = if header.e_ident.data == elf::ELFDATA2LSB { "little" } else { "big" };
+        let found = header.e_machine.get(Le).0;
+        let message =
+            format!("expected code for this host's machine {machine}, found {order}-endian code for machine {found}");
+        return Err(Error::new(Status::Incompatible, message).at(18));
+    }
+    match header.e_type.get(Le) {
+        elf::ET_DYN => shared_object(bytes, header, page),
+        elf::ET_REL => super::wasmtime::parse(bytes, page),
+        other => Err(unsupported(format!("expected a shared object (ET_DYN 3), found e_type {}", other.0)).at(16)),
+    }
+}
+
+fn shared_object(bytes: &[u8], header: &FileHeader64<Le>, page: u64) -> Result<Tables> {
+    let (count, size) = (u64::from(header.e_phnum.get(Le)), usize::from(header.e_phentsize.get(Le)));
+    if size != size_of::<ProgramHeader64<Le>>() {
+        return Err(corrupt(format!("e_phentsize: expected 56, found {size}")).at(54));
+    }
+    let headers: &[ProgramHeader64<Le>] = slice_at(bytes, header.e_phoff.get(Le), count)
+        .ok_or_else(|| corrupt("program headers: expected them within the image").at(32))?;
+    let mut tables = Tables::new(segments(bytes, headers, page)?, page)?;
+    tables.align = alignment(headers)?.max(page);
+    let mut dynamic = None;
+    for header in headers {
+        let (address, len) = (header.p_vaddr.get(Le), header.p_memsz.get(Le));
+        match header.p_type.get(Le) {
+            elf::PT_DYNAMIC => dynamic = Some((address, header.p_filesz.get(Le))),
+            elf::PT_TLS if len > 0 => return Err(refused("thread-local storage (PT_TLS)")),
+            elf::PT_GNU_STACK if header.p_flags.get(Le).0 & elf::PF_X.0 != 0 => {
+                return Err(refused("an executable stack (PT_GNU_STACK)"));
+            }
+            elf::PT_GNU_RELRO => {
+                let inside = tables.segments.iter().any(|segment| segment.writable && segment.has(address, len));
+                let outside = || corrupt("PT_GNU_RELRO: expected it within a writable segment");
+                let end = address.checked_add(len).filter(|_| inside).ok_or_else(outside)?;
+                tables.relro = Some(address / page * page..end / page * page).filter(|range| !range.is_empty());
+            }
+            elf::PT_GNU_EH_FRAME => tables.find_eh_frame(bytes, address, page)?,
+            _ => {}
+        }
+    }
+    if let Some((address, len)) = dynamic {
+        tables.read_dynamic(bytes, address, len)?;
+    }
+    Ok(tables)
+}
+
+#[cold]
+fn refused(what: &str) -> Error {
+    unsupported(format!("expected a module that can be loaded, found one with {what}"))
+}
+
+fn segments(bytes: &[u8], headers: &[ProgramHeader64<Le>], page: u64) -> Result<Vec<Segment>> {
+    let wrong = |index: usize, what: &str| corrupt(format!("program header {index}: {what}"));
+    let mut segments: Vec<Segment> = memory::with_room(4, "segments")?;
+    for (index, header) in headers.iter().enumerate() {
+        if header.p_type.get(Le) != elf::PT_LOAD || header.p_memsz.get(Le) == 0 {
+            continue;
+        }
+        let (address, len) = (header.p_vaddr.get(Le), header.p_memsz.get(Le));
+        let (offset, file_len) = (header.p_offset.get(Le), header.p_filesz.get(Le));
+        let flags = header.p_flags.get(Le).0;
+        let (writable, executable) = (flags & elf::PF_W.0 != 0, flags & elf::PF_X.0 != 0);
+        if file_len > len || offset.checked_add(file_len).is_none_or(|end| end > bytes.len() as u64) {
+            return Err(wrong(index, "expected a segment that lies within the image, found one that doesn't"));
+        }
+        // Room to round up to pages, and to align, without a check each time.
+        if address.checked_add(len).is_none_or(|end| end > 1 << 62) {
+            return Err(wrong(index, "expected an address below 2^62, found one beyond"));
+        }
+        if writable && executable {
+            return Err(refused("a segment that is writable and executable").at(header.p_offset.get(Le)));
+        }
+        if !writable && len != file_len {
+            return Err(refused("a read-only segment that is longer than its bytes"));
+        }
+        if address % page != offset % page {
+            return Err(misaligned(index, page));
+        }
+        if let Some(last) = segments.last() {
+            if address < last.end() {
+                return Err(wrong(index, "expected segments one behind another, found them out of order"));
+            }
+            if address / page <= (last.end() - 1) / page {
+                return Err(misaligned(index, page));
+            }
+        }
+        if segments.len() == MAX_SEGMENTS {
+            let message = format!("number of segments: expected at most {MAX_SEGMENTS}, found more");
+            return Err(Error::new(Status::Limit, message));
+        }
+        memory::push(&mut segments, Segment { address, offset, file_len, len, writable, executable }, "segments")?;
+    }
+    Ok(segments)
+}
+
+fn alignment(headers: &[ProgramHeader64<Le>]) -> Result<u64> {
+    let mut largest = 1;
+    for header in headers.iter().filter(|header| header.p_type.get(Le) == elf::PT_LOAD) {
+        let align = header.p_align.get(Le);
+        if align > 1 && !align.is_power_of_two() {
+            return Err(corrupt(format!("p_align: expected a power of two, found {align}")));
+        }
+        largest = largest.max(align);
+    }
+    if largest > MAX_ALIGN {
+        return Err(Error::new(Status::Limit, format!("p_align: expected at most {MAX_ALIGN}, found {largest}")));
+    }
+    Ok(largest)
+}
+
+#[cold]
+fn misaligned(index: usize, page: u64) -> Error {
+    unsupported(format!(
+        "program header {index}: expected segments on pages of their own, which here have {page} bytes"
+    ))
+}
+
+impl Tables {
+    /// Tables of an image that has segments and, so far, nothing else.
+    pub(super) fn new(segments: Vec<Segment>, page: u64) -> Result<Tables> {
+        let (Some(first), Some(last)) = (segments.first(), segments.last()) else {
+            return Err(corrupt("expected a segment to load, found none"));
+        };
+        let start = first.address / page * page;
+        let len = last.end().next_multiple_of(page) - start;
+        if len > MAX_CODE {
+            return Err(Error::new(Status::Limit, format!("image: expected at most {MAX_CODE} bytes, found {len}")));
+        }
+        Ok(Tables {
+            segments,
+            start,
+            len,
+            align: page,
+            relocations: [0..0, 0..0],
+            relative: 0..0,
+            init: None,
+            fini: None,
+            init_array: (0, 0),
+            fini_array: (0, 0),
+            relro: None,
+            eh_frame: None,
+            eh_frame_limit: 0,
+            symbols: 0..0,
+            strings: 0..0,
+            hash: Hash::None,
+            origin: 0,
+            in_text: false,
+        })
+    }
+
+    /// The bytes of `len` addresses, as an offset: within one segment's part of the file.
+    fn place(&self, address: u64, len: u64, what: &str) -> Result<(Segment, Range<usize>)> {
+        let inside = |segment: &&Segment| {
+            let file = Segment { len: segment.file_len, ..**segment };
+            file.has(address, len)
+        };
+        let outside = || corrupt(format!("{what}: expected {len} bytes at address {address:#x} within a segment"));
+        let segment = self.segments.iter().find(inside).ok_or_else(outside)?;
+        // All of it lies within the image.
+        let start = (segment.offset + (address - segment.address)) as usize;
+        Ok((*segment, start..start + len as usize))
+    }
+
+    fn find_eh_frame(&mut self, bytes: &[u8], address: u64, page: u64) -> Result<()> {
+        const PCREL_SDATA4: u8 = 0x1b;
+        const OMIT: u8 = 0xff;
+        let wrong = |what: &str| corrupt(format!(".eh_frame_hdr: {what}"));
+        let (_, header) = self.place(address, 8, ".eh_frame_hdr")?;
+        let found = bytes.get(header).unwrap_or(&[]);
+        let &[version, encoding, _, _, a, b, c, d] = found else { return Err(wrong("expected 8 bytes")) };
+        match (version, encoding) {
+            (1, OMIT) => return Ok(()),
+            (1, PCREL_SDATA4) => {}
+            _ => {
+                return Err(wrong(&format!("expected version 1 and encoding 0x1b, found {version} and {encoding:#x}")));
+            }
+        }
+        let target = address.wrapping_add(4).wrapping_add_signed(i32::from_le_bytes([a, b, c, d]).into());
+        self.set_eh_frame(bytes, target, page)
+    }
+
+    /// Notes where `.eh_frame` begins.
+    pub(super) fn set_eh_frame(&mut self, bytes: &[u8], address: u64, page: u64) -> Result<()> {
+        let (segment, place) = self.place(address, 4, ".eh_frame")?;
+        if segment.writable {
+            return Err(refused("a writable .eh_frame"));
+        }
+        let mapped = (segment.offset + segment.file_len).next_multiple_of(page);
+        self.eh_frame = Some((address, place.start));
+        self.eh_frame_limit = bytes.len().min(usize::try_from(mapped).unwrap_or(usize::MAX));
+        Ok(())
+    }
+
+    /// Whether an address lies in a segment.
+    #[must_use]
+    pub fn contains(&self, address: u64) -> bool {
+        self.segments.iter().any(|segment| segment.has(address, 1))
+    }
+
+    /// Whether an address lies in a segment of code.
+    #[must_use]
+    pub fn is_code(&self, address: u64) -> bool {
+        self.segments.iter().any(|segment| segment.executable && segment.has(address, 1))
+    }
+
+    /// What values of symbols count from.
+    #[must_use]
+    pub fn origin(&self) -> u64 {
+        self.origin
+    }
+
+    /// Sets the symbols that relocations and names refer to; `origin` is what their values count from.
+    pub(super) fn set_symbols(&mut self, symbols: Range<usize>, strings: Range<usize>, origin: u64) {
+        (self.symbols, self.strings, self.origin) = (symbols, strings, origin);
+    }
+
+    fn read_dynamic(&mut self, bytes: &[u8], address: u64, len: u64) -> Result<()> {
+        let (_, range) = self.place(address, len, "PT_DYNAMIC")?;
+        let entries: &[Dyn64<Le>] = slice_at(bytes, range.start as u64, len / 16).unwrap_or(&[]);
+        let mut found = Dynamic::default();
+        for entry in entries {
+            let (tag, value) = (entry.d_tag.get(Le), entry.d_val.get(Le));
+            match tag {
+                elf::DT_NULL => break,
+                elf::DT_SYMTAB => found.symbols = Some(value),
+                elf::DT_SYMENT => expect("DT_SYMENT", size_of::<Sym64<Le>>(), value)?,
+                elf::DT_STRTAB => found.strings.0 = value,
+                elf::DT_STRSZ => found.strings.1 = value,
+                elf::DT_GNU_HASH => found.gnu_hash = Some(value),
+                elf::DT_HASH => found.hash = Some(value),
+                elf::DT_RELA => found.rela.0 = value,
+                elf::DT_RELASZ => found.rela.1 = value,
+                elf::DT_RELAENT => expect("DT_RELAENT", size_of::<Rela64<Le>>(), value)?,
+                elf::DT_JMPREL => found.jmprel.0 = value,
+                elf::DT_PLTRELSZ => found.jmprel.1 = value,
+                elf::DT_PLTREL => expect("DT_PLTREL", 7, value)?,
+                elf::DT_RELR => found.relr.0 = value,
+                elf::DT_RELRSZ => found.relr.1 = value,
+                elf::DT_RELRENT => expect("DT_RELRENT", 8, value)?,
+                elf::DT_INIT => self.init = Some(value),
+                elf::DT_FINI => self.fini = Some(value),
+                elf::DT_INIT_ARRAY => self.init_array.0 = value,
+                elf::DT_INIT_ARRAYSZ => self.init_array.1 = value / 8,
+                elf::DT_FINI_ARRAY => self.fini_array.0 = value,
+                elf::DT_FINI_ARRAYSZ => self.fini_array.1 = value / 8,
+                elf::DT_REL => return Err(refused("relocations without addends (DT_REL)")),
+                elf::DT_TEXTREL => return Err(refused("relocations in its text (DT_TEXTREL)")),
+                elf::DT_FLAGS if value & elf::DF_TEXTREL.0 != 0 => {
+                    return Err(refused("relocations in its text (DF_TEXTREL)"));
+                }
+                // What it wants of other objects is settled by the names that it leaves undefined.
+                _ => {}
+            }
+        }
+        self.take(bytes, &found)
+    }
+
+    fn take(&mut self, bytes: &[u8], found: &Dynamic) -> Result<()> {
+        let table = |(address, len): (u64, u64), entry: u64, what: &str| {
+            if len % entry != 0 {
+                return Err(corrupt(format!("{what}: expected a multiple of {entry} bytes, found {len}")));
+            }
+            if len == 0 { Ok(0..0) } else { Ok(self.place(address, len, what)?.1) }
+        };
+        let relocations = [table(found.rela, 24, "DT_RELA")?, table(found.jmprel, 24, "DT_JMPREL")?];
+        let relative = table(found.relr, 8, "DT_RELR")?;
+        let strings = table(found.strings, 1, "DT_STRTAB")?;
+        for (what, (address, count)) in [("DT_INIT_ARRAY", self.init_array), ("DT_FINI_ARRAY", self.fini_array)] {
+            table((address, count * 8), 8, what)?;
+        }
+        for (what, entry) in [("DT_INIT", self.init), ("DT_FINI", self.fini)] {
+            if entry.is_some_and(|address| !self.is_code(address)) {
+                return Err(corrupt(format!("{what}: expected an address in an executable segment")));
+            }
+        }
+        if let Some(address) = found.symbols {
+            let (segment, start) = self.place(address, 0, "DT_SYMTAB")?;
+            // How many there are nothing says; where they must end, the segment does.
+            let end = (segment.offset + segment.file_len) as usize;
+            self.hash = match (found.gnu_hash, found.hash) {
+                (Some(address), _) => Hash::Gnu(self.gnu_hash(bytes, address)?),
+                (None, Some(address)) => Hash::Sysv(self.sysv_hash(bytes, address)?),
+                (None, None) => Hash::None,
+            };
+            self.set_symbols(start.start..end, strings, 0);
+        }
+        (self.relocations, self.relative) = (relocations, relative);
+        Ok(())
+    }
+
+    /// Checks the arrays of a GNU hash table, and gives its offset. Chains are checked as they are followed.
+    fn gnu_hash(&self, bytes: &[u8], address: u64) -> Result<u64> {
+        let (_, place) = self.place(address, 16, "DT_GNU_HASH")?;
+        let [buckets, _, bloom, _] = [0, 4, 8, 12].map(|at| u64::from(word(bytes, place.start + at).unwrap_or(0)));
+        if buckets == 0 || !bloom.is_power_of_two() {
+            return Err(corrupt(format!(
+                "DT_GNU_HASH: expected buckets, and a power of two of words, found {buckets} and {bloom}"
+            )));
+        }
+        self.place(address, 16 + bloom * 8 + buckets * 4, "DT_GNU_HASH")?;
+        Ok(place.start as u64)
+    }
+
+    fn sysv_hash(&self, bytes: &[u8], address: u64) -> Result<u64> {
+        let (_, place) = self.place(address, 8, "DT_HASH")?;
+        let [buckets, chains] = [0, 4].map(|at| u64::from(word(bytes, place.start + at).unwrap_or(0)));
+        if buckets == 0 {
+            return Err(corrupt("DT_HASH: expected buckets, found none"));
+        }
+        self.place(address, 8 + (buckets + chains) * 4, "DT_HASH")?;
+        Ok(place.start as u64)
+    }
+}
+
+#[derive(Default)]
+struct Dynamic {
+    symbols: Option<u64>,
+    strings: (u64, u64),
+    gnu_hash: Option<u64>,
+    hash: Option<u64>,
+    rela: (u64, u64),
+    jmprel: (u64, u64),
+    relr: (u64, u64),
+}
+
+fn expect(what: &str, expected: usize, found: u64) -> Result<()> {
+    if found == expected as u64 { Ok(()) } else { Err(corrupt(format!("{what}: expected {expected}, found {found}"))) }
+}
+
+impl<'a> Image<'a> {
+    /// One of the relocation tables.
+    #[must_use]
+    pub fn relocations(&self, table: &Range<usize>) -> &'a [Rela64<Le>] {
+        slice_at(self.bytes, table.start as u64, table.len() as u64 / 24).unwrap_or(&[])
+    }
+
+    /// DT_RELR's words.
+    pub fn relative(&self) -> impl Iterator<Item = u64> + use<'a> {
+        let (words, _) = self.bytes.get(self.tables.relative.clone()).unwrap_or(&[]).as_chunks::<8>();
+        words.iter().map(|word| u64::from_le_bytes(*word))
+    }
+
+    /// A symbol by its index.
+    ///
+    /// # Errors
+    ///
+    /// CORRUPT if there is none.
+    pub fn symbol(&self, index: u32) -> Result<Symbol> {
+        let tables = self.tables;
+        let table = self.bytes.get(tables.symbols.clone()).unwrap_or(&[]);
+        let found: Option<&[Sym64<Le>]> = slice_at(table, u64::from(index) * 24, 1);
+        let Some([raw]) = found else {
+            return Err(corrupt(format!("symbol {index}: expected it within the symbol table")));
+        };
+        let section = raw.st_shndx.get(Le);
+        let (defined, absolute) = (section != elf::SHN_UNDEF, section == elf::SHN_ABS);
+        let value = raw.st_value.get(Le).wrapping_add(if defined && !absolute { tables.origin } else { 0 });
+        Ok(Symbol {
+            name: raw.st_name.get(Le),
+            value,
+            size: raw.st_size.get(Le),
+            defined,
+            absolute,
+            weak: raw.st_bind() == elf::STB_WEAK,
+            kind: raw.st_type(),
+        })
+    }
+
+    fn strings(&self) -> &'a [u8] {
+        self.bytes.get(self.tables.strings.clone()).unwrap_or(&[])
+    }
+
+    /// A symbol's name.
+    ///
+    /// # Errors
+    ///
+    /// CORRUPT if it doesn't end within the string table, LIMIT if it is too long.
+    pub fn name(&self, symbol: &Symbol) -> Result<&'a CStr> {
+        let rest = self.strings().get(symbol.name as usize..).unwrap_or(&[]);
+        let window = rest.get(..=MAX_NAME).unwrap_or(rest);
+        CStr::from_bytes_until_nul(window).map_err(|_| match window.len() < rest.len() {
+            true => Error::new(Status::Limit, format!("symbol name: expected at most {MAX_NAME} bytes, found more")),
+            false => corrupt("symbol name: expected it to end within the string table"),
+        })
+    }
+
+    fn is_named(&self, symbol: &Symbol, name: &[u8]) -> bool {
+        let rest = self.strings().get(symbol.name as usize..).unwrap_or(&[]);
+        rest.starts_with(name) && rest.get(name.len()) == Some(&0)
+    }
+
+    /// The defined symbol of that name, if it exports one.
+    ///
+    /// # Errors
+    ///
+    /// CORRUPT if the tables that lead to it are damaged.
+    pub fn export(&self, name: &[u8]) -> Result<Option<Symbol>> {
+        let fits = |index: u32| {
+            let symbol = self.symbol(index)?;
+            Ok::<_, Error>((symbol.defined && self.is_named(&symbol, name)).then_some(symbol))
+        };
+        let cut = || corrupt(format!("symbol '{}': expected its chain to end within the hash table", quote(name)));
+        match self.tables.hash {
+            Hash::Gnu(at) => {
+                let hash = gnu_hash(name);
+                let Some(mut index) = self.gnu_bucket(at, hash) else { return Ok(None) };
+                let field = |at| u64::from(word(self.bytes, at as usize).unwrap_or(0));
+                let (buckets, first, bloom) = (field(at), field(at + 4), field(at + 8));
+                loop {
+                    let chain = u64::from(index).checked_sub(first).ok_or_else(cut)?;
+                    let chain = at + 16 + bloom * 8 + (buckets + chain) * 4;
+                    let found = word(self.bytes, chain as usize).ok_or_else(cut)?;
+                    if found | 1 == hash | 1
+                        && let Some(symbol) = fits(index)?
+                    {
+                        return Ok(Some(symbol));
+                    }
+                    if found & 1 != 0 {
+                        return Ok(None);
+                    }
+                    index = index.checked_add(1).ok_or_else(cut)?;
+                }
+            }
+            Hash::Sysv(at) => {
+                let field = |at: u64| word(self.bytes, at as usize).ok_or_else(cut);
+                let (buckets, chains) = (u64::from(field(at)?), u64::from(field(at + 4)?));
+                let mut index = field(at + 8 + u64::from(sysv_hash(name)) % buckets.max(1) * 4)?;
+                // No chain is longer than all of them together.
+                for _ in 0..chains {
+                    if index == 0 {
+                        return Ok(None);
+                    }
+                    if let Some(symbol) = fits(index)? {
+                        return Ok(Some(symbol));
+                    }
+                    if u64::from(index) >= chains {
+                        return Err(cut());
+                    }
+                    index = field(at + 8 + (buckets + u64::from(index)) * 4)?;
+                }
+                Ok(None)
+            }
+            Hash::None => {
+                for index in 0..(self.tables.symbols.len() / 24) as u32 {
+                    if let Some(symbol) = fits(index)? {
+                        return Ok(Some(symbol));
+                    }
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    /// The first index in a name's bucket, if the filter lets it through.
+    fn gnu_bucket(&self, at: u64, hash: u32) -> Option<u32> {
+        let field = |at| word(self.bytes, usize::try_from(at).ok()?);
+        let (buckets, bloom, shift) = (field(at)?, field(at + 8)?, field(at + 12)?);
+        let filter = u64::from(hash / 64 % bloom.max(1)) * 8 + at + 16;
+        let filter = u64::from(field(filter)?) | u64::from(field(filter + 4)?) << 32;
+        let mask = 1u64 << (hash % 64) | 1 << (hash.wrapping_shr(shift) % 64);
+        if filter & mask != mask {
+            return None;
+        }
+        let bucket = at + 16 + u64::from(bloom) * 8 + u64::from(hash % buckets.max(1)) * 4;
+        field(bucket).filter(|index| *index != 0)
+    }
+}
+
+fn gnu_hash(name: &[u8]) -> u32 {
+    name.iter().fold(5381, |hash: u32, byte| hash.wrapping_mul(33).wrapping_add((*byte).into()))
+}
+
+fn sysv_hash(name: &[u8]) -> u32 {
+    name.iter().fold(0, |hash: u32, byte| {
+        let hash = (hash << 4).wrapping_add((*byte).into());
+        let high = hash & 0xf000_0000;
+        (hash ^ high >> 24) & !high
+    })
+}

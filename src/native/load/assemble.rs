@@ -1,0 +1,217 @@
+//! Puts the modules of an artifact into memory: places in one range, mapped from the file or from a sealed copy, bound to one
+//! another's absence, and their relocated constants made read-only.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+
+use super::bind::{Place, bind, relative};
+use super::reserve::{Memory, Reserved, Source};
+use super::resolve::{Import, Names, Pending, Resolver};
+use super::{Loaded, NOEXEC};
+use crate::artifact::Artifact;
+use crate::error::{Error, Result, Status};
+use crate::limits::MAX_CODE;
+use crate::memory;
+use crate::native::image::{Image, corrupt};
+use crate::storage::sealed;
+
+/// Finds addresses for all modules in one range, with `room` bytes on pages of their own behind them, and gives where those
+/// begin.
+pub fn place(modules: &mut [Loaded], room: usize, page: u64) -> Result<(Reserved, usize)> {
+    let mut end = 0u64;
+    let align = modules.iter().map(|module| module.tables.align).max().unwrap_or(page);
+    for module in modules.iter_mut() {
+        // As far from a multiple of its alignment as the image's start is.
+        let (align, skew) = (module.tables.align, module.tables.start % module.tables.align);
+        module.bias = end + align - 1 - (end + align - 1 - skew) % align;
+        end = module.bias + module.tables.len;
+        if end > MAX_CODE {
+            let message = format!("code: expected at most {MAX_CODE} bytes of addresses, found more");
+            return Err(Error::new(Status::Limit, message));
+        }
+    }
+    let total = end + (room as u64).next_multiple_of(page) + (align - page);
+    let total = usize::try_from(total).map_err(|_| Error::no_memory("code"))?;
+    let reserved = Reserved::new(total)?;
+    let base = (reserved.start() as u64).next_multiple_of(align);
+    for module in modules {
+        module.bias = (base + module.bias).wrapping_sub(module.tables.start);
+    }
+    Ok((reserved, (base + end) as usize))
+}
+
+/// What is being put together.
+pub struct Assembly<'a> {
+    pub artifact: &'a Artifact,
+    pub modules: &'a [Loaded],
+    pub reserved: &'a Reserved,
+    pub page: u64,
+}
+
+/// How a module gets into memory.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// From the file that it is in.
+    Direct,
+    /// From a copy: it is in no file, or not on pages of its own there.
+    Copied,
+    /// From a copy that was relocated before.
+    Patched,
+}
+
+/// Text that is relocated before it is mapped.
+struct Patch<'p> {
+    bytes: &'p mut [u8],
+    text: std::ops::Range<u64>,
+}
+
+impl Place for Patch<'_> {
+    fn write(&mut self, address: u64, value: u64) -> Option<()> {
+        let end = address.checked_add(8).filter(|end| address >= self.text.start && *end <= self.text.end)?;
+        // Addresses are offsets in such a module.
+        self.bytes.get_mut(address as usize..end as usize)?.copy_from_slice(&value.to_le_bytes());
+        Some(())
+    }
+}
+
+#[cold]
+fn forbidden() -> Error {
+    Error::io("mapping code", &io::Error::from_raw_os_error(libc::EPERM)).within(NOEXEC)
+}
+
+impl<'a> Assembly<'a> {
+    fn way(&self, index: usize, module: &Loaded, direct: bool) -> Result<Way> {
+        let start = self.artifact.region().file().map_or(0, |(_, start)| start);
+        Ok(match module.tables.in_text {
+            true => Way::Patched,
+            false if direct && (start + self.artifact.place(index)?.offset).is_multiple_of(self.page) => Way::Direct,
+            false => Way::Copied,
+        })
+    }
+
+    fn image(&self, index: usize, module: &'a Loaded) -> Result<Image<'a>> {
+        Ok(Image { bytes: self.artifact.module_bytes(index)?, tables: &module.tables })
+    }
+
+    /// Maps and binds everything. Whether modules got handles of their own for their destructors.
+    pub fn run(
+        &self,
+        symbols: &[Import<'a>],
+        resolver: Option<Resolver<'_>>,
+        process: bool,
+        allow_memfd: bool,
+    ) -> Result<bool> {
+        let region = self.artifact.region();
+        let file = region.file().filter(|_| !allow_memfd || !region.noexec());
+        // What was checked must not change any more: it is mapped from a copy unless nobody can change the file.
+        let file = file.filter(|_| self.artifact.signer().is_none() || region.is_immutable());
+        let mut ways = memory::with_room(self.modules.len(), "modules")?;
+        for (index, module) in self.modules.iter().enumerate() {
+            ways.push(self.way(index, module, file.is_some())?);
+        }
+        // What would be copied although its file system forbids executing it. Where it is mapped directly, the kernel says so.
+        let copies = ways.iter().any(|way| *way != Way::Direct);
+        if !allow_memfd && (region.copied_noexec() || copies && region.noexec()) {
+            return Err(forbidden());
+        }
+
+        let copy = self.copy(&ways)?;
+        let mut copied = copy.iter().flat_map(|(_, offsets)| offsets);
+        let mut names = Names::new(symbols)?;
+        let mut pending: Vec<Pending> = Vec::new();
+        let mut patched: Vec<(usize, Vec<u8>)> = Vec::new();
+        for (index, (module, way)) in self.modules.iter().zip(&ways).enumerate() {
+            let image = self.image(index, module)?;
+            let located = |error| self.artifact.in_module(index, error);
+            let source = match (way, file, &copy) {
+                (Way::Direct, Some((file, start)), _) => {
+                    Source { file, offset: start + self.artifact.place(index)?.offset }
+                }
+                (Way::Copied, _, Some((copy, _))) => {
+                    Source { file: copy.as_fd(), offset: copied.next().copied().unwrap_or(0) }
+                }
+                _ => {
+                    let mut bytes = memory::collect(image.bytes.iter().copied(), "a copy of a module")?;
+                    bind(&image, index, module.bias, patch(module, &mut bytes), &mut names, &mut pending)
+                        .map_err(located)?;
+                    memory::push(&mut patched, (index, bytes), "modules")?;
+                    continue;
+                }
+            };
+            self.reserved.map_image(&module.tables, module.bias, &source, self.page).map_err(located)?;
+            // SAFETY: just mapped at that bias, and protected further down only.
+            let memory = unsafe { Memory::new(&module.tables, module.bias) };
+            relative(&image, &memory).map_err(located)?;
+            bind(&image, index, module.bias, &memory, &mut names, &mut pending).map_err(located)?;
+        }
+        names.settle(resolver, process)?;
+        self.complete(&pending, &names, &mut patched)?;
+        for module in self.modules {
+            if let Some(relro) = &module.tables.relro {
+                let start = module.bias.wrapping_add(relro.start) as usize;
+                self.reserved.protect(start, (relro.end - relro.start) as usize)?;
+            }
+        }
+        Ok(names.has_handles())
+    }
+
+    /// Writes what has waited for names, and maps what had to wait with it.
+    fn complete(&self, pending: &[Pending], names: &Names<'_>, patched: &mut [(usize, Vec<u8>)]) -> Result<()> {
+        // Both are in the order of modules.
+        let mut patches = patched.iter_mut().peekable();
+        for pending in pending.chunk_by(|a, b| a.module == b.module) {
+            let Some((index, module)) =
+                pending.first().and_then(|first| self.modules.get(first.module).map(|m| (first.module, m)))
+            else {
+                continue;
+            };
+            while patches.next_if(|(at, _)| *at < index).is_some() {}
+            // SAFETY: a module that isn't patched was mapped at that bias, and is protected later.
+            let memory = unsafe { Memory::new(&module.tables, module.bias) };
+            for one in pending {
+                let value = names.meaning(one.name, module.base()).wrapping_add(one.addend);
+                let done = match patches.peek_mut() {
+                    Some((at, bytes)) if *at == index => patch(module, bytes).write(one.address, value),
+                    _ => memory.write(one.address, value),
+                };
+                let outside = || corrupt(format!("relocation: no writable segment has address {:#x}", one.address));
+                done.ok_or_else(|| self.artifact.in_module(index, outside()))?;
+            }
+        }
+        for (index, bytes) in patched.iter() {
+            let Some(module) = self.modules.get(*index) else { continue };
+            let copy = sealed(&[bytes])?;
+            let source = Source { file: copy.as_fd(), offset: 0 };
+            let mapped = self.reserved.map_image(&module.tables, module.bias, &source, self.page);
+            mapped.map_err(|error| self.artifact.in_module(*index, error))?;
+        }
+        Ok(())
+    }
+
+    /// A sealed file with all modules that are to be copied, and where each begins in it.
+    fn copy(&self, ways: &[Way]) -> Result<Option<(File, Vec<u64>)>> {
+        let count = ways.iter().filter(|way| **way == Way::Copied).count();
+        if count == 0 {
+            return Ok(None);
+        }
+        let zeros: Vec<u8> = memory::collect(std::iter::repeat_n(0, self.page as usize), "a page")?;
+        let mut pieces: Vec<&[u8]> = memory::with_room(2 * count, "modules")?;
+        let mut offsets = memory::with_room(count, "modules")?;
+        let mut end = 0u64;
+        for (index, _) in ways.iter().enumerate().filter(|(_, way)| **way == Way::Copied) {
+            let bytes = self.artifact.module_bytes(index)?;
+            let padding = (bytes.len() as u64).next_multiple_of(self.page) - bytes.len() as u64;
+            offsets.push(end);
+            pieces.push(bytes);
+            pieces.push(zeros.get(..padding as usize).unwrap_or(&[]));
+            end += bytes.len() as u64 + padding;
+        }
+        Ok(Some((sealed(&pieces)?, offsets)))
+    }
+}
+
+fn patch<'p>(module: &Loaded, bytes: &'p mut [u8]) -> Patch<'p> {
+    let text = module.tables.segments.iter().find(|segment| segment.executable);
+    Patch { bytes, text: text.map_or(0..0, |text| text.address..text.end()) }
+}

@@ -1,0 +1,140 @@
+//! Relocations of one image: what they ask for is written into its memory. Names that nobody has defined yet are noted.
+
+use object::LittleEndian as Le;
+use object::elf;
+
+use super::machine;
+use super::reserve::Memory;
+use super::resolve::{Names, Pending};
+use crate::error::{Error, Result, Status, quote};
+use crate::memory;
+use crate::native::image::{Image, corrupt};
+
+/// What a relocation asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The image's place and the addend.
+    Relative,
+    /// A symbol's address.
+    Slot,
+    /// A symbol's address and the addend.
+    Address,
+    /// Nothing.
+    Nothing,
+    /// What can't be done, by name.
+    Refused(&'static str),
+    /// What no psABI that we know has.
+    Unknown,
+}
+
+#[cold]
+fn outside(address: u64) -> Error {
+    corrupt(format!("relocation: expected a place in a writable segment, found address {address:#x}"))
+}
+
+/// Where relocations are written: memory, or bytes that are going to be mapped.
+pub trait Place {
+    /// Writes a word; none if the address doesn't lie where relocations may write.
+    fn write(&mut self, address: u64, value: u64) -> Option<()>;
+}
+
+impl Place for &Memory<'_> {
+    #[inline]
+    fn write(&mut self, address: u64, value: u64) -> Option<()> {
+        Memory::write(self, address, value)
+    }
+}
+
+/// Applies an image's relocations, mapped at `bias`. Those that wait for a name are added to `pending`.
+///
+/// # Errors
+///
+/// CORRUPT, UNSUPPORTED, LIMIT, NO_MEMORY.
+pub fn bind<'a>(
+    image: &Image<'a>,
+    module: usize,
+    bias: u64,
+    mut place: impl Place,
+    names: &mut Names<'a>,
+    pending: &mut Vec<Pending>,
+) -> Result<()> {
+    for table in &image.tables.relocations {
+        for relocation in image.relocations(table) {
+            let (address, info) = (relocation.r_offset.get(Le), relocation.r_info.get(Le));
+            let addend = relocation.r_addend.get(Le) as u64;
+            let value = match machine::kind(info as u32) {
+                Kind::Relative => bias.wrapping_add(addend),
+                Kind::Nothing => continue,
+                kind @ (Kind::Slot | Kind::Address) => {
+                    let addend = if kind == Kind::Slot { 0 } else { addend };
+                    match symbol(image, (info >> 32) as u32, bias, names)? {
+                        Found::Address(found) => found.wrapping_add(addend),
+                        Found::Missing(name) => {
+                            memory::push(pending, Pending { module, address, addend, name }, "missing symbols")?;
+                            continue;
+                        }
+                    }
+                }
+                Kind::Refused(name) => {
+                    let message = format!("expected relocations that can be done when loading, found {name}");
+                    return Err(Error::new(Status::Unsupported, message));
+                }
+                Kind::Unknown => {
+                    let message = format!("relocation: expected a type that this machine has, found {}", info as u32);
+                    return Err(corrupt(message));
+                }
+            };
+            place.write(address, value).ok_or_else(|| outside(address))?;
+        }
+    }
+    Ok(())
+}
+
+/// Applies DT_RELR (gABI, Relative Relocation Table): an address, or a bitmap of the 63 words behind the last one.
+///
+/// # Errors
+///
+/// CORRUPT.
+pub fn relative(image: &Image<'_>, memory: &Memory<'_>) -> Result<()> {
+    let bias = memory.bias();
+    let mut next = 0u64;
+    for word in image.relative() {
+        if word & 1 == 0 {
+            memory.add(word, bias).ok_or_else(|| outside(word))?;
+            next = word.wrapping_add(8);
+            continue;
+        }
+        let mut bits = word >> 1;
+        while bits != 0 {
+            let address = next.wrapping_add(u64::from(bits.trailing_zeros()) * 8);
+            memory.add(address, bias).ok_or_else(|| outside(address))?;
+            bits &= bits - 1;
+        }
+        next = next.wrapping_add(63 * 8);
+    }
+    Ok(())
+}
+
+enum Found {
+    Address(u64),
+    Missing(usize),
+}
+
+#[inline]
+fn symbol<'a>(image: &Image<'a>, index: u32, bias: u64, names: &mut Names<'a>) -> Result<Found> {
+    if index == 0 {
+        return Ok(Found::Address(0)); // gABI: the null symbol's value
+    }
+    let symbol = image.symbol(index)?;
+    if !symbol.is_plain() {
+        let name = image.name(&symbol).map_or(String::new(), |name| quote(name.to_bytes()).into_owned());
+        let what = if symbol.kind == elf::STT_TLS { "thread-local storage" } else { "STT_GNU_IFUNC" };
+        let message = format!("symbol '{name}': expected a function or data, found {what}");
+        return Err(Error::new(Status::Unsupported, message));
+    }
+    if symbol.defined {
+        return Ok(Found::Address(if symbol.absolute { symbol.value } else { bias.wrapping_add(symbol.value) }));
+    }
+    let name = names.find(image.name(&symbol)?, symbol.weak)?;
+    Ok(names.address(name).map_or(Found::Missing(name), Found::Address))
+}

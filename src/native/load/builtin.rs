@@ -1,0 +1,191 @@
+//! What compilers call without being asked, and no process exports: helpers of libgcc and compiler-rt for 128-bit integers,
+//! and on aarch64 outline atomics. Their definitions are those of the libraries' manuals; where C leaves a result undefined, such as
+//! division by zero, it is 0.
+
+use std::ffi::c_void;
+
+unsafe extern "C" {
+    /// Itanium C++ ABI: runs and forgets what was registered for a handle, or for all where that is NULL.
+    pub fn __cxa_finalize(handle: *mut c_void);
+}
+
+extern "C" fn udivti3(a: u128, b: u128) -> u128 {
+    a.checked_div(b).unwrap_or(0)
+}
+
+extern "C" fn umodti3(a: u128, b: u128) -> u128 {
+    a.checked_rem(b).unwrap_or(0)
+}
+
+extern "C" fn divti3(a: i128, b: i128) -> i128 {
+    if b == 0 { 0 } else { a.wrapping_div(b) }
+}
+
+extern "C" fn modti3(a: i128, b: i128) -> i128 {
+    if b == 0 { 0 } else { a.wrapping_rem(b) }
+}
+
+extern "C" fn multi3(a: i128, b: i128) -> i128 {
+    a.wrapping_mul(b)
+}
+
+extern "C" fn popcountdi2(a: u64) -> i32 {
+    a.count_ones() as i32
+}
+
+extern "C" fn floattidf(a: i128) -> f64 {
+    a as f64
+}
+
+extern "C" fn floatuntidf(a: u128) -> f64 {
+    a as f64
+}
+
+extern "C" fn floattisf(a: i128) -> f32 {
+    a as f32
+}
+
+extern "C" fn floatuntisf(a: u128) -> f32 {
+    a as f32
+}
+
+extern "C" fn fixdfti(a: f64) -> i128 {
+    a as i128
+}
+
+extern "C" fn fixunsdfti(a: f64) -> u128 {
+    a as u128
+}
+
+extern "C" fn fixsfti(a: f32) -> i128 {
+    a as i128
+}
+
+extern "C" fn fixunssfti(a: f32) -> u128 {
+    a as u128
+}
+
+/// The definition of a name, if it is one of ours.
+pub fn find(name: &[u8]) -> Option<*const c_void> {
+    let found = match name {
+        b"__udivti3" => udivti3 as *const c_void,
+        b"__umodti3" => umodti3 as *const c_void,
+        b"__divti3" => divti3 as *const c_void,
+        b"__modti3" => modti3 as *const c_void,
+        b"__multi3" => multi3 as *const c_void,
+        b"__popcountdi2" => popcountdi2 as *const c_void,
+        b"__floattidf" => floattidf as *const c_void,
+        b"__floatuntidf" => floatuntidf as *const c_void,
+        b"__floattisf" => floattisf as *const c_void,
+        b"__floatuntisf" => floatuntisf as *const c_void,
+        b"__fixdfti" => fixdfti as *const c_void,
+        b"__fixunsdfti" => fixunsdfti as *const c_void,
+        b"__fixsfti" => fixsfti as *const c_void,
+        b"__fixunssfti" => fixunssfti as *const c_void,
+        // Destructors that were registered must run before their code goes.
+        b"__cxa_finalize" => __cxa_finalize as *const c_void,
+        _ => return atomics::find(name),
+    };
+    Some(found)
+}
+
+/// What to do about a name that compilers bring in and we can't define.
+pub fn hint(name: &[u8]) -> Option<&'static str> {
+    match name {
+        b"atexit" | b"at_quick_exit" => {
+            Some("atexit belongs to the object that calls it: link with cc -shared, or give a definition")
+        }
+        b"__cpu_model" | b"__cpu_features2" | b"__cpu_indicator_init" => {
+            Some("__builtin_cpu_supports needs data of libgcc.a: link with cc -shared, or give __cpu_model")
+        }
+        b"__tls_get_addr" => Some("thread-local storage can't be loaded"),
+        _ if name.starts_with(b"__aarch64_") => Some("an outline atomic: compile with -mno-outline-atomics"),
+        _ if name.starts_with(b"_Unwind_") || name.starts_with(b"__cxa_") || name.starts_with(b"__gxx_") => {
+            Some("the C++ runtime: load with ARTIFACT_LOAD_PROCESS_SYMBOLS in a process that has it")
+        }
+        _ => None,
+    }
+}
+
+#[cfg(not(target_arch = "aarch64"))]
+mod atomics {
+    pub fn find(_: &[u8]) -> Option<*const std::ffi::c_void> {
+        None
+    }
+}
+
+/// `__aarch64_ldadd4_acq_rel` and its like (Arm's LSE outline atomics ABI), all in the strongest order that the weaker names allow.
+#[cfg(target_arch = "aarch64")]
+mod atomics {
+    use std::ffi::c_void;
+    use std::sync::atomic::Ordering::SeqCst;
+    use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64};
+
+    macro_rules! sizes {
+        ($($module:ident $word:ty, $atomic:ty;)*) => {$(
+            mod $module {
+                use super::*;
+
+                // SAFETY: all of them: the compiler that emitted the call passes a place that it could have used an atomic
+                // instruction on itself.
+                pub unsafe extern "C" fn cas(expected: $word, new: $word, place: *mut $word) -> $word {
+                    // SAFETY: see above.
+                    let place = unsafe { <$atomic>::from_ptr(place) };
+                    place.compare_exchange(expected, new, SeqCst, SeqCst).unwrap_or_else(|found| found)
+                }
+                pub unsafe extern "C" fn swp(value: $word, place: *mut $word) -> $word {
+                    // SAFETY: see above.
+                    unsafe { <$atomic>::from_ptr(place) }.swap(value, SeqCst)
+                }
+                pub unsafe extern "C" fn ldadd(value: $word, place: *mut $word) -> $word {
+                    // SAFETY: see above.
+                    unsafe { <$atomic>::from_ptr(place) }.fetch_add(value, SeqCst)
+                }
+                pub unsafe extern "C" fn ldclr(value: $word, place: *mut $word) -> $word {
+                    // SAFETY: see above.
+                    unsafe { <$atomic>::from_ptr(place) }.fetch_and(!value, SeqCst)
+                }
+                pub unsafe extern "C" fn ldeor(value: $word, place: *mut $word) -> $word {
+                    // SAFETY: see above.
+                    unsafe { <$atomic>::from_ptr(place) }.fetch_xor(value, SeqCst)
+                }
+                pub unsafe extern "C" fn ldset(value: $word, place: *mut $word) -> $word {
+                    // SAFETY: see above.
+                    unsafe { <$atomic>::from_ptr(place) }.fetch_or(value, SeqCst)
+                }
+                pub fn find(operation: &[u8]) -> Option<*const c_void> {
+                    let found = match operation {
+                        b"cas" => cas as *const c_void,
+                        b"swp" => swp as *const c_void,
+                        b"ldadd" => ldadd as *const c_void,
+                        b"ldclr" => ldclr as *const c_void,
+                        b"ldeor" => ldeor as *const c_void,
+                        b"ldset" => ldset as *const c_void,
+                        _ => return None,
+                    };
+                    Some(found)
+                }
+            }
+        )*};
+    }
+
+    sizes! {
+        one u8, AtomicU8;
+        two u16, AtomicU16;
+        four u32, AtomicU32;
+        eight u64, AtomicU64;
+    }
+
+    pub fn find(name: &[u8]) -> Option<*const c_void> {
+        let rest = name.strip_prefix(b"__aarch64_")?;
+        let orders: [&[u8]; 4] = [b"_relax", b"_acq_rel", b"_acq", b"_rel"];
+        let (size, operation) = orders.iter().find_map(|order| rest.strip_suffix(*order))?.split_last()?;
+        match size {
+            b'1' => one::find(operation),
+            b'2' => two::find(operation),
+            b'4' => four::find(operation),
+            b'8' => eight::find(operation),
+            _ => None,
+        }
+    }
+}

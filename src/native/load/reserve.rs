@@ -1,0 +1,206 @@
+//! Addresses for all modules of one artifact, and what is mapped there. No page is ever writable and executable, or made
+//! executable after it was writable: text is mapped executable from a file and stays as it is.
+
+use std::cell::Cell;
+use std::ffi::c_void;
+use std::os::fd::BorrowedFd;
+
+use rustix::io::Errno;
+use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap, mmap_anonymous, mprotect, munmap};
+
+use crate::error::{Error, Result};
+use crate::native::image::{Segment, Tables};
+
+/// A range of addresses that is ours until it is dropped, with everything that was mapped into it.
+#[derive(Debug)]
+pub struct Reserved {
+    start: usize,
+    len: usize,
+}
+
+/// Where an image's bytes are mapped from.
+#[derive(Clone, Copy)]
+pub struct Source<'f> {
+    /// A file or sealed memfd.
+    pub file: BorrowedFd<'f>,
+    /// Where in it the image begins: a multiple of the page size.
+    pub offset: u64,
+}
+
+fn failed(what: &'static str) -> impl Fn(Errno) -> Error {
+    move |errno| Error::io(what, &errno.into())
+}
+
+fn text_failed(errno: Errno) -> Error {
+    let error = failed("mapping code")(errno);
+    match errno {
+        Errno::PERM | Errno::ACCESS => error.within(super::NOEXEC),
+        _ => error,
+    }
+}
+
+impl Reserved {
+    /// A range that nothing is mapped in yet.
+    pub fn new(len: usize) -> Result<Reserved> {
+        let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
+        // SAFETY: a new mapping, at an address of the kernel's choice.
+        let start = unsafe { mmap_anonymous(std::ptr::null_mut(), len, ProtFlags::empty(), flags) };
+        let start = start.map_err(failed("reserving addresses for code"))?;
+        Ok(Reserved { start: start as usize, len })
+    }
+
+    pub fn start(&self) -> usize {
+        self.start
+    }
+
+    /// An address in it that `len` bytes fit behind.
+    fn at(&self, address: usize, len: usize) -> *mut c_void {
+        let inside = address.checked_sub(self.start).and_then(|skip| skip.checked_add(len));
+        assert!(inside.is_some_and(|end| end <= self.len), "a mapping outside the reserved range");
+        address as *mut c_void
+    }
+
+    fn map(&self, address: usize, len: u64, protection: ProtFlags, source: &Source<'_>, offset: u64) -> Result<()> {
+        let (len, offset) = (len as usize, source.offset + offset);
+        let flags = MapFlags::PRIVATE | MapFlags::FIXED;
+        let wrong =
+            if protection.contains(ProtFlags::EXEC) { text_failed } else { |errno| failed("mapping a module")(errno) };
+        // SAFETY: replaces pages of the range only, which `at` sees to, and which nobody but us knows of yet.
+        unsafe { mmap(self.at(address, len), len, protection, flags, source.file, offset) }.map_err(wrong)?;
+        Ok(())
+    }
+
+    /// Zeroed, writable memory.
+    pub fn map_zeros(&self, address: usize, len: usize) -> Result<()> {
+        let flags = MapFlags::PRIVATE | MapFlags::FIXED;
+        let protection = ProtFlags::READ | ProtFlags::WRITE;
+        // SAFETY: as in `map`.
+        let done = unsafe { mmap_anonymous(self.at(address, len), len, protection, flags) };
+        done.map(drop).map_err(failed("mapping zeroed memory"))
+    }
+
+    /// Bytes of our own, which are only read from then on.
+    pub fn map_bytes(&self, address: usize, bytes: &[u8]) -> Result<()> {
+        self.map_zeros(address, bytes.len())?;
+        let to = self.at(address, bytes.len()).cast::<u8>();
+        // SAFETY: as many bytes that were just mapped writable, and that nobody else knows of.
+        unsafe { to.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+        self.protect(address, bytes.len())
+    }
+
+    /// Takes the right to write from pages that were mapped writable.
+    pub fn protect(&self, address: usize, len: usize) -> Result<()> {
+        // SAFETY: pages of the range, whose bytes stay; who wrote them is done.
+        let done = unsafe { mprotect(self.at(address, len), len, MprotectFlags::READ) };
+        done.map_err(failed("making relocated data read-only"))
+    }
+
+    /// Maps an image so that its address 0 is at `bias`.
+    pub fn map_image(&self, tables: &Tables, bias: u64, source: &Source<'_>, page: u64) -> Result<()> {
+        let down = |value: u64| value / page * page;
+        let place = |address: u64| bias.wrapping_add(address) as usize;
+        let readable = |segment: &Segment| (!segment.writable).then(|| segment.address.wrapping_sub(segment.offset));
+        // Neighbours that are only read, and lie in memory as they do in the file, are mapped at once.
+        for run in tables.segments.chunk_by(|a, b| readable(a).is_some() && readable(a) == readable(b)) {
+            let (Some(first), Some(last)) = (run.first(), run.last()) else { continue };
+            let start = down(first.address);
+            if first.writable {
+                let (bytes_end, end) = (first.address + first.file_len, first.end());
+                let mapped = bytes_end.next_multiple_of(page).max(start);
+                if first.file_len > 0 {
+                    let protection = ProtFlags::READ | ProtFlags::WRITE;
+                    self.map(place(start), mapped - start, protection, source, down(first.offset))?;
+                    if end > bytes_end {
+                        let rest = self.at(place(bytes_end), (mapped - bytes_end) as usize);
+                        // SAFETY: the rest of a page that was just mapped writable.
+                        unsafe { rest.cast::<u8>().write_bytes(0, (mapped - bytes_end) as usize) };
+                    }
+                }
+                let zeros = if first.file_len > 0 { mapped } else { start };
+                if end > zeros {
+                    self.map_zeros(place(zeros), (end.next_multiple_of(page) - zeros) as usize)?;
+                }
+                continue;
+            }
+            let alone = run.len() == 1 && first.executable;
+            if !alone {
+                let len = last.end().next_multiple_of(page) - start;
+                self.map(place(start), len, ProtFlags::READ, source, down(first.offset))?;
+            }
+            for text in run.iter().filter(|segment| segment.executable) {
+                let (start, end) = (down(text.address), text.end().next_multiple_of(page));
+                let protection = ProtFlags::READ | ProtFlags::EXEC;
+                self.map(place(start), end - start, protection, source, down(text.offset))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        // SAFETY: ours, mapped as a whole. That nobody runs or reads what is in it any more is what freeing code means.
+        // It fails only if the kernel has no memory to split a mapping, which a whole range doesn't need.
+        let _ = unsafe { munmap(self.start as *mut c_void, self.len) };
+    }
+}
+
+/// The memory of one image whose segments are mapped and not protected yet.
+pub struct Memory<'m> {
+    bias: u64,
+    segments: &'m [Segment],
+    /// The writable addresses that were written last.
+    last: Cell<(u64, u64)>,
+}
+
+impl<'m> Memory<'m> {
+    /// # Safety
+    ///
+    /// The image is mapped at `bias`, nobody else uses it, and its writable segments stay so as long as this is used.
+    pub unsafe fn new(tables: &'m Tables, bias: u64) -> Memory<'m> {
+        Memory { bias, segments: &tables.segments, last: Cell::new((1, 0)) }
+    }
+
+    pub fn bias(&self) -> u64 {
+        self.bias
+    }
+
+    #[inline]
+    fn slot(&self, address: u64) -> Option<*mut u64> {
+        let (start, end) = self.last.get();
+        if address < start || address > end {
+            self.find(address)?;
+        }
+        Some(self.bias.wrapping_add(address) as *mut u64)
+    }
+
+    #[cold]
+    fn find(&self, address: u64) -> Option<()> {
+        let fits = |segment: &&Segment| {
+            segment.writable && segment.len >= 8 && (segment.address..=segment.end() - 8).contains(&address)
+        };
+        let found = self.segments.iter().find(fits)?;
+        self.last.set((found.address, found.end() - 8));
+        Some(())
+    }
+
+    /// Writes a word to an address of the image; none if it isn't in a writable segment.
+    #[inline]
+    #[must_use]
+    pub fn write(&self, address: u64, value: u64) -> Option<()> {
+        let slot = self.slot(address)?;
+        // SAFETY: eight bytes of a writable segment, which whoever made this has mapped.
+        unsafe { slot.write_unaligned(value) };
+        Some(())
+    }
+
+    /// Adds to the word at an address of the image; none as for [`Memory::write`].
+    #[inline]
+    #[must_use]
+    pub fn add(&self, address: u64, value: u64) -> Option<()> {
+        let slot = self.slot(address)?;
+        // SAFETY: as in `write`.
+        unsafe { slot.write_unaligned(slot.read_unaligned().wrapping_add(value)) };
+        Some(())
+    }
+}
