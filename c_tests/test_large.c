@@ -179,3 +179,83 @@ TEST(large_number_of_modules) {
     artifact_engine_free(engine);
     bytes_free(&elf), bytes_free(&body);
 }
+
+/* ---- What several threads do together ---- */
+
+enum { TOGETHER = 3 };
+
+/* More than one thread is worth, in modules of different lengths, with nothing alike in them. */
+static artifact_builder_t *new_large_builder(const artifact_engine_t *engine, uint8_t *elves[TOGETHER]) {
+    artifact_builder_t *builder = new_builder(engine);
+    uint32_t random = 1;
+    for (size_t i = 0; i < TOGETHER; i++) {
+        size_t len = ((size_t)3 << 20) + i * 100008, total = 0;
+        elves[i] = make_huge(len, &total);
+        for (size_t at = 65536; at < len; at++)
+            elves[i][at] = (uint8_t)((random = random * 1664525 + 1013904223) >> 24);
+        CHECK_OK(artifact_builder_add_module(builder, elves[i], total, NULL, &error));
+    }
+    return builder;
+}
+
+/* In a process of its own, which leaves no thread's stack behind for the next one. */
+static void save_expected(const artifact_builder_t *builder) {
+    (void)scratch(""); /* one folder for both */
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        bytes_t bytes = serialize(builder);
+        write_file(scratch("expected"), bytes.data, bytes.len);
+        bytes.data[(size_t)5 << 20] ^= 1; /* in the second module */
+        write_file(scratch("damaged"), bytes.data, bytes.len);
+        _exit(0);
+    }
+    int status = -1;
+    CHECK(waitpid(child, &status, 0) == child && status == 0);
+}
+
+/* Opened and mapped. */
+static artifact_t *open_mapped(const char *path) {
+    artifact_t *artifact = open_path(path, NULL);
+    artifact_module_t module;
+    CHECK_OK(artifact_module(artifact, 0, &module, &error));
+    return artifact;
+}
+
+/* Saves and verifies, and compares with what another process saved. */
+static void save_and_verify(bool without_threads) {
+    uint8_t *elves[TOGETHER];
+    artifact_engine_t *engine = plain_engine();
+    artifact_builder_t *builder = new_large_builder(engine, elves), *rewrite = GARBAGE;
+    save_expected(builder);
+    artifact_t *sound = open_mapped(scratch("expected")), *damaged = open_mapped(scratch("damaged"));
+    CHECK_OK(artifact_builder_new_from_artifact(damaged, &rewrite, &error));
+    /* Less than a thread's stack. */
+    if (without_threads && !limit_memory(128 << 10)) SKIP("address space can't be limited here");
+
+    CHECK_OK(artifact_serialize_to_file(builder, scratch("saved"), NULL, &error));
+    artifact_report_t *report = GARBAGE;
+    CHECK_OK(artifact_verify(sound, &report, &error));
+    CHECK(artifact_report_count(report) == 0);
+    artifact_report_free(report);
+    CHECK_FAILS(artifact_verify(damaged, &report, &error), ARTIFACT_DIGEST_MISMATCH, "module 1");
+    CHECK_FAILS(artifact_serialize_to_file(rewrite, scratch("saved"), NULL, &error), ARTIFACT_DIGEST_MISMATCH,
+                "module 1");
+
+    FILE *expected = fopen(scratch("expected"), "rb"), *saved = fopen(scratch("saved"), "rb");
+    CHECK(expected && saved);
+    int byte;
+    do {
+        byte = getc_unlocked(expected);
+        CHECK(getc_unlocked(saved) == byte);
+    } while (byte != EOF);
+    fclose(expected), fclose(saved);
+    artifact_free(sound), artifact_free(damaged);
+    artifact_builder_free(builder), artifact_builder_free(rewrite);
+    artifact_engine_free(engine);
+    for (size_t i = 0; i < TOGETHER; i++) munmap(elves[i], (size_t)3 << 20);
+}
+
+TEST(large_modules_with_threads) { save_and_verify(false); }
+
+TEST(large_modules_without_threads) { save_and_verify(true); }

@@ -12,4 +12,5 @@ pub mod memory;
 pub mod native;
 pub mod report;
 pub mod storage;
+mod threads;
 pub mod trust;

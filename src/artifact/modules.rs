@@ -12,12 +12,12 @@ use crate::error::{Error, Result, Status};
 use crate::format::body::{Head, LINK_SIZE, Place};
 use crate::format::elf::{Extent, extent_of};
 use crate::format::module::{Module, Section, Symbols};
-use crate::format::trailer::{ROW_SIZE, Root, Row};
+use crate::format::trailer::{Digest, ROW_SIZE, Root, Row};
 use crate::limits::MAX_ALIGN;
 use crate::memory;
 use crate::storage::{PrivateCopy, Region};
-use crate::trust::digest;
 use crate::trust::seal::{self, Body};
+use crate::trust::{digest, hashing};
 
 /// Where the modules are.
 #[derive(Debug)]
@@ -99,14 +99,23 @@ pub(super) fn unsealed(region: &Region, places: &[Place], header_offset: u64) ->
 
 /// The module table that a trailer would have.
 fn rows_of(bytes: &[u8], places: &[Place]) -> Result<Vec<Row>> {
-    let mut rows = memory::with_room(places.len(), "the module table")?;
     let mut end = 0;
-    for (index, place) in places.iter().enumerate() {
-        let part = |start: u64| bytes.get(start as usize..place.end() as usize).unwrap_or(&[]);
-        let align = Module::parse(part(place.offset)).and_then(|module| module.align());
+    let runs = places.iter().map(|place| {
+        let start = std::mem::replace(&mut end, place.end());
+        bytes.get(start as usize..end as usize).unwrap_or(&[])
+    });
+    let runs = memory::collect(runs, "the list of modules")?;
+    rows_with(bytes, places, &hashing::runs(&runs)?)
+}
+
+/// The module table that a trailer would have, given the modules' digests.
+fn rows_with(bytes: &[u8], places: &[Place], digests: &[Digest]) -> Result<Vec<Row>> {
+    let mut rows = memory::with_room(places.len(), "the module table")?;
+    for (index, (place, digest)) in places.iter().zip(digests).enumerate() {
+        let module = bytes.get(place.offset as usize..place.end() as usize).unwrap_or(&[]);
+        let align = Module::parse(module).and_then(|module| module.align());
         let align = align.map_err(|error| error.within(format!("module {index}")).at(0).shifted(place.offset))?;
-        rows.push(seal::row(place, align, &[part(end)]));
-        end = place.end();
+        rows.push(seal::row(place, align, digest));
     }
     Ok(rows)
 }
@@ -148,13 +157,13 @@ impl Artifact {
         Ok(&self.table()?.rows)
     }
 
-    /// The module table that a trailer has, or would have.
-    pub(crate) fn rows_or_made(&self) -> Result<Cow<'_, [Row]>> {
-        let table = self.table()?;
-        match table.rows.len() == table.places.len() {
-            true => Ok(Cow::Borrowed(&table.rows)),
-            false => rows_of(self.bytes()?, &table.places).map(Cow::Owned).map_err(|error| error.shifted(self.base())),
+    /// The module table that a trailer has, or would have, of modules with these digests.
+    pub(crate) fn rows_or_made(&self, digests: &[Digest]) -> Result<Cow<'_, [Row]>> {
+        let Table { rows, places, .. } = self.table()?;
+        if rows.len() == places.len() {
+            return Ok(Cow::Borrowed(rows));
         }
+        rows_with(self.bytes()?, places, digests).map(Cow::Owned).map_err(|error| error.shifted(self.base()))
     }
 
     /// What a signature of this artifact is over: the trailer's root record, or the one that a trailer without attributes
@@ -195,11 +204,11 @@ impl Artifact {
             Some(copy) => copy,
             None => {
                 let copy = self.copied(start, end, row)?;
-                let found = match &copy {
-                    Some(copy) => digest::module(&[copy.bytes()]),
-                    None => digest::module(&[mapped()?]),
+                let bytes = match &copy {
+                    Some(copy) => copy.bytes(),
+                    None => mapped()?,
                 };
-                if found != row.digest {
+                if hashing::runs(&[bytes])? != [row.digest] {
                     return Err(mismatch(&format!("module {index}"), self.base() + start));
                 }
                 // Of two threads that come here at once, one copies in vain.

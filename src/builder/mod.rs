@@ -19,7 +19,7 @@ use crate::format::types::{EntityType, FuncType, InstanceType, ModuleType, Types
 use crate::format::upvars::Upvars;
 use crate::limits::{MAX_ATTRIBUTES, MAX_CHUNKS, MAX_MODULES};
 use crate::memory;
-use crate::storage::{Mapping, Sync, replace, shown};
+use crate::storage::{Mapping, Sync, replace_with, shown};
 
 pub use settings::Settings;
 use signing::Signing;
@@ -375,12 +375,14 @@ impl<'m> Builder<'m> {
     /// INVALID_ARGUMENT without any module; LIMIT, NO_MEMORY, IO.
     pub fn serialize(&self) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        self.with_pieces(|pieces| {
-            let len: usize = pieces.iter().map(|piece| piece.len()).sum();
-            // One more, so that C gets a NUL behind it without another copy.
-            bytes = memory::with_room(len + 1, "the whole artifact")?;
-            pieces.iter().for_each(|piece| bytes.extend_from_slice(piece));
-            Ok(())
+        self.with_layout(&mut |layout| {
+            layout.write(&mut |pieces| {
+                // One more, so that C gets a NUL behind it without another copy.
+                let len = pieces.iter().map(|piece| piece.len()).sum::<usize>() + 1;
+                bytes.try_reserve_exact(len).map_err(|_| Error::no_memory("the whole artifact"))?;
+                pieces.iter().for_each(|piece| bytes.extend_from_slice(piece));
+                Ok(())
+            })
         })?;
         Ok(bytes)
     }
@@ -391,7 +393,7 @@ impl<'m> Builder<'m> {
     ///
     /// As [`Builder::serialize`], and the first that `write` returns, which ends the writing.
     pub fn serialize_to(&self, mut write: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
-        self.with_pieces(|pieces| pieces.iter().try_for_each(|piece| write(piece)))
+        self.with_layout(&mut |layout| layout.write(&mut |pieces| pieces.iter().try_for_each(|piece| write(piece))))
     }
 
     /// The whole artifact, as a file that replaces `path` atomically.
@@ -400,7 +402,7 @@ impl<'m> Builder<'m> {
     ///
     /// As [`Builder::serialize`] and `storage::replace`.
     pub fn serialize_to_file(&self, path: &Path, sync: Sync) -> Result<()> {
-        self.with_pieces(|pieces| replace(path, pieces, sync))
+        self.with_layout(&mut |layout| replace_with(path, sync, &mut |write| layout.write(write)))
     }
 }
 

@@ -89,8 +89,8 @@ impl Builder<'_> {
     pub fn root_record(&self) -> Result<Root> {
         self.needs_trailer("root record")?;
         let mut record = Root::new_zeroed();
-        self.with_body(|body, _| {
-            record = self.root(body)?.0;
+        self.with_layout(&mut |layout| {
+            record = layout.root()?;
             Ok(())
         })?;
         Ok(record)

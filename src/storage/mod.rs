@@ -13,7 +13,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 pub use mapping::{Mapping, PrivateCopy};
-pub use save::{PRIVATE_MODE, PUBLIC_MODE, Sync, create, replace};
+pub use save::{PRIVATE_MODE, PUBLIC_MODE, Sink, Sync, create, replace, replace_with};
 pub use snapshot::sealed;
 
 use crate::error::{Error, Result, Status, quote};

@@ -28,14 +28,27 @@ pub const PRIVATE_MODE: u32 = 0o600;
 /// For a file that everybody may read and write, as far as the umask lets them.
 pub const PUBLIC_MODE: u32 = 0o666;
 
-/// Writes the pieces to a fresh file in the same folder and renames that over `path`. A symbolic link is followed, and what
-/// it points at replaced. The new file has the replaced one's permission bits, or those that the umask leaves.
+/// Takes the next pieces of a file.
+pub type Sink<'s> = dyn FnMut(&[&[u8]]) -> Result<()> + 's;
+
+/// Writes the pieces to a file that replaces `path`, as [`replace_with`].
 ///
 /// # Errors
 ///
-/// IO; INVALID_ARGUMENT if the path is something other than a regular file. The path then still holds what it held, and
-/// the temporary file is gone; only if the very last step, syncing the folder, fails, it already holds the new file.
+/// As [`replace_with`].
 pub fn replace(path: &Path, pieces: &[&[u8]], sync: Sync) -> Result<()> {
+    replace_with(path, sync, &mut |write| write(pieces))
+}
+
+/// Has `fill` write a fresh file in the same folder, and renames that over `path`. A symbolic link is followed, and what it
+/// points at replaced. The new file has the replaced one's permission bits, or those that the umask leaves.
+///
+/// # Errors
+///
+/// IO; what `fill` returns; INVALID_ARGUMENT if the path is something other than a regular file. The path then still holds what
+/// it held, and the temporary file is gone; only if the very last step, syncing the folder, fails, it already holds the new
+/// file.
+pub fn replace_with(path: &Path, sync: Sync, fill: &mut dyn FnMut(&mut Sink<'_>) -> Result<()>) -> Result<()> {
     let Target { path, folder, mode } = target(path)?;
     let failed = |what: &'static str| {
         let path = &path;
@@ -54,7 +67,7 @@ pub fn replace(path: &Path, pieces: &[&[u8]], sync: Sync) -> Result<()> {
         let permissions = Permissions::from_mode(mode);
         temporary.as_file().set_permissions(permissions).map_err(failed("setting the permissions of"))?;
     }
-    write_all(temporary.as_file_mut(), pieces).map_err(failed("writing"))?;
+    fill(&mut |pieces| write_all(temporary.as_file_mut(), pieces).map_err(failed("writing")))?;
     if sync == Sync::Yes {
         temporary.as_file().sync_all().map_err(failed("syncing"))?;
     }

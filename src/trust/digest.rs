@@ -1,6 +1,7 @@
 //! BLAKE3 in its derive-key mode, one context for each kind of thing, so that a digest of one never passes for another's.
 
 use blake3::Hasher;
+use blake3::hazmat::{ContextKey, hash_derive_key_context};
 use zerocopy::IntoBytes;
 
 use crate::format::trailer::{Digest, Footer, Root, Signature};
@@ -19,10 +20,11 @@ fn digest(context: &str, parts: &[&[u8]]) -> Digest {
     hasher.finalize().into()
 }
 
-/// Of a module: its link word and padding, where it has them, and its ELF.
+/// Of a module, its link word and padding where it has them, and its ELF: what they are keyed with. They are made together, in
+/// `hashing`.
 #[must_use]
-pub fn module(parts: &[&[u8]]) -> Digest {
-    digest(MODULE, parts)
+pub fn module_key() -> ContextKey {
+    hash_derive_key_context(MODULE)
 }
 
 /// Of the terminator, HEADER, version and Metadata.

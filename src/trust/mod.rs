@@ -1,6 +1,7 @@
-//! What vouches for an artifact's bytes: digests, signatures, and the trailer that a writer makes of them. Hashes what it is given; reads
-//! and writes nothing, and knows no opened artifact.
+//! What vouches for an artifact's bytes: digests, signatures, and the trailer that a writer makes of them. Hashes what it is
+//! given; reads and writes nothing, and knows no opened artifact.
 
 pub mod digest;
+pub mod hashing;
 pub mod keys;
 pub mod seal;

@@ -5,7 +5,7 @@ use zerocopy::IntoBytes;
 use super::digest;
 use crate::error::{Error, Result, Status};
 use crate::format::body::Place;
-use crate::format::trailer::{ALIGN, END, FOOTER_SIZE, FORMAT, Footer, Layout, Root, Row, START, Signature};
+use crate::format::trailer::{ALIGN, Digest, END, FOOTER_SIZE, FORMAT, Footer, Layout, Root, Row, START, Signature};
 use crate::memory;
 
 /// What a writer knows of the body.
@@ -23,10 +23,10 @@ pub struct Body<'b> {
     pub rows: &'b [Row],
 }
 
-/// A module's row in the table; `pieces` are its link word, padding and ELF.
+/// A module's row in the table.
 #[must_use]
-pub fn row(place: &Place, align: u64, pieces: &[&[u8]]) -> Row {
-    Row { offset: place.offset.into(), len: place.len.into(), align: align.into(), digest: digest::module(pieces) }
+pub fn row(place: &Place, align: u64, digest: &Digest) -> Row {
+    Row { offset: place.offset.into(), len: place.len.into(), align: align.into(), digest: *digest }
 }
 
 /// The root record of a file with this body and these chunks.
