@@ -1,0 +1,238 @@
+/* What the benchmarks share: ways to do a thing, measured side by side; a scratch folder; modules. */
+#ifndef BENCH_H
+#define BENCH_H
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <artifact.h>
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+/* BLAKE3 as it comes, on one thread: benches/raw. */
+void raw_blake3(const uint8_t *data, size_t len, uint8_t digest[32]);
+
+/* ---- Errors ---- */
+
+/* By its address: the call in the first argument sets it, and C may look at the second one before. */
+static inline void must(artifact_status_t status, artifact_error_t **error) {
+    if (status == ARTIFACT_OK) return;
+    fprintf(stderr, "%s: %s\n", artifact_status_name(status), artifact_error_message(*error));
+    exit(1);
+}
+
+static inline void must_work(int good, const char *what) {
+    if (good) return;
+    fprintf(stderr, "%s: %s\n", what, strerror(errno));
+    exit(1);
+}
+
+/* ---- Measuring ---- */
+
+/* A way to do a thing, and the median of its times in nanoseconds. */
+typedef struct {
+    void (*run)(void *context);
+    void *context;
+    double ns;
+} way_t;
+
+static inline double now(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec * 1e9 + (double)time.tv_nsec;
+}
+
+static inline int by_size(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/*
+ * Every turn goes all the ways, each turn beginning with another one, so that a change of the machine's speed meets all
+ * alike. What is short runs a few times, so that reading the clock doesn't count.
+ */
+static inline void measure(way_t *ways, size_t count, size_t turns) {
+    const double long_enough = 100e3;
+    double *times = calloc(count * turns, sizeof *times);
+    size_t *runs = calloc(count, sizeof *runs);
+    must_work(times && runs, "memory");
+    for (size_t i = 0; i < count; i++) {
+        double start, end;
+        ways[i].run(ways[i].context); /* warm */
+        start = now();
+        do {
+            ways[i].run(ways[i].context);
+            end = now();
+            runs[i]++;
+        } while (end - start < long_enough);
+    }
+    for (size_t turn = 0; turn < turns; turn++) {
+        for (size_t at = 0; at < count; at++) {
+            size_t i = (at + turn) % count;
+            double start = now();
+            for (size_t again = 0; again < runs[i]; again++) ways[i].run(ways[i].context);
+            times[i * turns + turn] = (now() - start) / (double)runs[i];
+        }
+    }
+    for (size_t i = 0; i < count; i++) {
+        qsort(&times[i * turns], turns, sizeof *times, by_size);
+        ways[i].ns = times[i * turns + turns / 2];
+    }
+    free(times);
+    free(runs);
+}
+
+static inline void print_size(uint64_t size) {
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB"};
+    size_t unit = 0;
+    while (unit < 3 && size >= 1024) {
+        size = (size + 512) / 1024;
+        unit++;
+    }
+    printf("%5llu %-3s", (unsigned long long)size, units[unit]);
+}
+
+static inline int at_most(const char *what, double found, double most, const char *unit) {
+    printf("  %-4s %s: %.2f%s, at most %.2f%s\n", found <= most ? "pass" : "FAIL", what, found, unit, most, unit);
+    return found <= most;
+}
+
+static inline int at_least(const char *what, double found, double least) {
+    printf("  %-4s %s: %.2f, at least %.2f\n", found >= least ? "pass" : "FAIL", what, found, least);
+    return found >= least;
+}
+
+/* ---- The scratch folder, in which the programs work ---- */
+
+static char folder[4096];
+
+/* Called at the end, and when interrupted: only what a signal handler may do. */
+static inline void remove_folder(void) {
+    for (char name[] = "a"; *name <= 'z'; ++*name) unlink(name);
+    rmdir(folder);
+}
+
+static inline void stopped(int number) {
+    (void)number;
+    remove_folder();
+    _exit(1);
+}
+
+typedef struct {
+    int strict, quick;
+} arguments_t;
+
+/* What the command line says; makes the folder and goes there. Files in it have names of one small letter. */
+static inline arguments_t begin(int argc, char **argv) {
+    arguments_t arguments = {0};
+    const char *parent = getenv("TMPDIR");
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--strict") == 0) {
+            arguments.strict = 1;
+        } else if (strcmp(argv[i], "--quick") == 0) {
+            arguments.quick = 1;
+        } else if (strcmp(argv[i], "--dir") == 0 && i + 1 < argc) {
+            parent = argv[++i];
+        } else {
+            fprintf(stderr, "usage: %s [--strict] [--quick] [--dir FOLDER]\n", argv[0]);
+            exit(2);
+        }
+    }
+    snprintf(folder, sizeof folder, "%s/artifact-bench-XXXXXX", parent && *parent ? parent : "/tmp");
+    char *absolute = mkdtemp(folder) ? realpath(folder, NULL) : NULL;
+    must_work(absolute && strlen(absolute) < sizeof folder && chdir(absolute) == 0, folder);
+    snprintf(folder, sizeof folder, "%s", absolute);
+    free(absolute);
+    atexit(remove_folder);
+    signal(SIGINT, stopped);
+    signal(SIGTERM, stopped);
+    signal(SIGPIPE, stopped);
+    return arguments;
+}
+
+/* ---- Modules ---- */
+
+/*
+ * An ELF file with a .text of that many zero bytes, on pages of their own if there are some. In a file it is sparse:
+ * what is large takes neither time to make nor room.
+ */
+static inline void make_module(const char *path, uint64_t text_len) {
+    static const char names[] = "\0.text\0.shstrtab";
+    uint64_t align = text_len >= 32 * 1024 ? 4096 : 16;
+    uint64_t text = align > sizeof(Elf64_Ehdr) ? align : sizeof(Elf64_Ehdr);
+    uint64_t strings = text + text_len;
+    uint64_t table = (strings + sizeof names + 7) / 8 * 8;
+    Elf64_Ehdr header = {.e_type = ET_REL, .e_machine = EM_X86_64, .e_version = EV_CURRENT};
+    memcpy(header.e_ident, ELFMAG, SELFMAG);
+    header.e_ident[EI_CLASS] = ELFCLASS64;
+    header.e_ident[EI_DATA] = ELFDATA2LSB;
+    header.e_ident[EI_VERSION] = EV_CURRENT;
+    header.e_ehsize = sizeof header;
+    header.e_shentsize = sizeof(Elf64_Shdr);
+    header.e_shoff = table;
+    header.e_shnum = 3;
+    header.e_shstrndx = 2;
+    Elf64_Shdr sections[3] = {{0}};
+    sections[1].sh_name = 1;
+    sections[1].sh_type = SHT_PROGBITS;
+    sections[1].sh_flags = SHF_ALLOC | SHF_EXECINSTR;
+    sections[1].sh_offset = text;
+    sections[1].sh_size = text_len;
+    sections[1].sh_addralign = align;
+    sections[2].sh_name = 7;
+    sections[2].sh_type = SHT_STRTAB;
+    sections[2].sh_offset = strings;
+    sections[2].sh_size = sizeof names;
+    sections[2].sh_addralign = 1;
+
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    must_work(fd >= 0, path);
+    must_work(pwrite(fd, &header, sizeof header, 0) == (ssize_t)sizeof header, path);
+    must_work(pwrite(fd, names, sizeof names, (off_t)strings) == (ssize_t)sizeof names, path);
+    must_work(pwrite(fd, sections, sizeof sections, (off_t)table) == (ssize_t)sizeof sections, path);
+    must_work(close(fd) == 0, path);
+}
+
+/* Takes an artifact that is being made into a file, and leaves a hole where the middle of a large module is zero. */
+static inline int write_sparse(void *context, const uint8_t *data, size_t len) {
+    const size_t ends = 64 * 1024;
+    int fd = *(int *)context;
+    size_t hole = len > 3 * ends ? len - 2 * ends : 0;
+    size_t before = hole ? ends : len;
+    if (write(fd, data, before) != (ssize_t)before) return EIO;
+    if (hole) {
+        if (lseek(fd, (off_t)hole, SEEK_CUR) < 0) return errno;
+        if (write(fd, data + before + hole, ends) != (ssize_t)ends) return EIO;
+    }
+    return 0;
+}
+
+/* An artifact of so many modules, all alike, and of about that length, with a trailer or without. */
+static inline void make_artifact(const artifact_engine_t *engine, const char *path, size_t modules, uint64_t len,
+                                 int trailer) {
+    /* Headers of a module, padding, and what follows the modules. */
+    const uint64_t around = len / modules >= 64 * 1024 ? 4096 + 1800 : 1800;
+    uint64_t text_len = len / modules - around;
+    artifact_error_t *error = NULL;
+    artifact_builder_t *builder = NULL;
+    make_module("m", text_len);
+    must(artifact_builder_new(engine, &builder, &error), &error);
+    must(artifact_builder_set_trailer(builder, trailer, &error), &error);
+    for (size_t i = 0; i < modules; i++) must(artifact_builder_add_module_file(builder, "m", NULL, &error), &error);
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    must_work(fd >= 0, path);
+    must(artifact_serialize_to(builder, write_sparse, &fd, &error), &error);
+    must_work(close(fd) == 0, path);
+    artifact_builder_free(builder);
+    must_work(unlink("m") == 0, "m");
+}
+
+#endif
