@@ -36,4 +36,4 @@ fuzz: ## Hostile files and sequences of calls, each kind for SECONDS_PER_TARGET 
 
 format: ## Rust and C sources as CI wants them
 	@cargo fmt
-	@clang-format -i $$(git ls-files '*.c' '*.cpp' '*.hpp' 'c_tests/*.h')
+	@clang-format -i $$(git ls-files '*.c' '*.cc' '*.cpp' '*.hpp' 'c_tests/*.h')

@@ -19,8 +19,8 @@
 // before this header) every function that returns a result<T> returns one that holds either a T or an error. With
 // exceptions result<T> is T itself. The two may be mixed in one program.
 //
-// Lifetimes. A handle (engine, builder, file, report, key, buffer) owns and is as large as a pointer; it is moved, not
-// copied. An empty one, which has been moved from, is refused by every call. What is called a view, every
+// Lifetimes. A handle (engine, builder, file, code, report, key, buffer) owns and is as large as a pointer; it is
+// moved, not copied. An empty one, which has been moved from, is refused by every call. What is called a view, every
 // std::string_view, bytes and range borrows: it is valid until the handle that it was asked of is gone, however many
 // views stand in between. ARTIFACT_BORROWS tells clang, which warns where a view outlives a temporary handle.
 //
@@ -40,6 +40,7 @@
 #include <memory>
 #include <optional>
 #include <stdexcept>
+#include <string>
 #include <string_view>
 #include <system_error>
 #include <type_traits>
@@ -354,8 +355,10 @@ class error : public std::runtime_error {
     /// Takes ownership of an error that the C interface gave.
     [[gnu::noinline, gnu::cold]] explicit error(artifact_error_t *owned)
         : error(std::shared_ptr<const artifact_error_t>(owned, artifact_error_free)) {}
+    /// One that the library didn't give: only status and what() say something.
+    error(artifact::status status, const std::string &what) : std::runtime_error(what), status_(status) {}
 
-    artifact::status status() const noexcept { return artifact::status{artifact_error_status(raw_.get())}; }
+    artifact::status status() const noexcept { return status_; }
 
     /// Where in the file or bytes, if it is about a place.
     std::optional<std::uint64_t> offset() const noexcept {
@@ -371,13 +374,16 @@ class error : public std::runtime_error {
         return {{raw_.get()}, artifact_error_missing_count(raw_.get())};
     }
 
+    /// nullptr where the library didn't give it.
     const artifact_error_t *get() const noexcept { return raw_.get(); }
 
   private:
     explicit error(std::shared_ptr<const artifact_error_t> raw)
-        : std::runtime_error(artifact_error_message(raw.get())), raw_(std::move(raw)) {}
+        : std::runtime_error(artifact_error_message(raw.get())), status_{artifact_error_status(raw.get())},
+          raw_(std::move(raw)) {}
 
-    std::shared_ptr<const artifact_error_t> raw_;
+    artifact::status status_;
+    std::shared_ptr<const artifact_error_t> raw_ = nullptr;
 };
 
 inline namespace ARTIFACT_HPP_MODE {
@@ -1162,6 +1168,126 @@ class report : public detail::handle<artifact_report_t, artifact_report_free> {
     bool has(report_kind kind) const noexcept { return (kinds() & detail::number(kind)) != 0; }
 };
 
+// ==== Code: modules made runnable ====
+
+/// A symbol that modules use and the host defines: for load_options::symbols.
+template <class Function, class = std::enable_if_t<std::is_function_v<Function>>>
+artifact_import_t define(c_string name, Function *function) noexcept {
+    return {name.get(), reinterpret_cast<void *>(function)};
+}
+inline artifact_import_t define(c_string name, void *object) noexcept { return {name.get(), object}; }
+
+/// How to load.
+struct load_options {
+    /// What the host defines: see define(). Needed during the call only.
+    span<const artifact_import_t> symbols = {};
+    /// Look in the process for what nobody else defines: ARTIFACT_LOAD_PROCESS_SYMBOLS.
+    bool process_symbols = false;
+    /// Run constructors now, and destructors when the code goes: ARTIFACT_LOAD_RUN_CONSTRUCTORS.
+    bool run_constructors = false;
+    /// Load a private copy where the file can't be mapped executable: ARTIFACT_LOAD_ALLOW_MEMFD.
+    bool allow_memfd = false;
+    /// Let exceptions pass through the code; false is ARTIFACT_LOAD_NO_UNWIND.
+    bool unwind = true;
+};
+
+namespace detail {
+
+inline artifact_load_options_t raw_options(const load_options &options) noexcept {
+    artifact_load_options_t raw = ARTIFACT_LOAD_OPTIONS_INIT;
+    raw.flags = (options.process_symbols ? ARTIFACT_LOAD_PROCESS_SYMBOLS : 0) |
+                (options.run_constructors ? ARTIFACT_LOAD_RUN_CONSTRUCTORS : 0) |
+                (options.allow_memfd ? ARTIFACT_LOAD_ALLOW_MEMFD : 0) | (options.unwind ? 0 : ARTIFACT_LOAD_NO_UNWIND);
+    raw.symbols = options.symbols.data();
+    raw.symbol_count = options.symbols.size();
+    return raw;
+}
+
+} // namespace detail
+
+namespace detail {
+
+/// What artifact_load() calls instead of a user's function, which may throw where C may not.
+template <class Resolve> struct resolver {
+    Resolve &resolve;
+#ifdef ARTIFACT_NO_EXCEPTIONS
+
+    static void take(void *context, artifact_import_t *missing, std::size_t count) noexcept {
+        static_cast<resolver *>(context)->resolve(span<artifact_import_t>(missing, count));
+    }
+#else
+    std::exception_ptr thrown = nullptr;
+
+    static void take(void *context, artifact_import_t *missing, std::size_t count) noexcept {
+        resolver &self = *static_cast<resolver *>(context);
+        try {
+            self.resolve(span<artifact_import_t>(missing, count));
+        } catch (...) {
+            self.thrown = std::current_exception();
+        }
+    }
+#endif
+};
+
+[[gnu::noinline, gnu::cold]] inline error no_symbol(const char *name, const char *what) {
+    return error(status::not_found,
+                 std::string("expected a ") + what + " called '" + name + "', the module exports none");
+}
+
+/// A pointer, or the error for nullptr.
+template <class T> result<T *> found(T *pointer, c_string name, const char *what) {
+    if (pointer) return pointer;
+#ifdef ARTIFACT_NO_EXCEPTIONS
+    return no_symbol(name.get(), what);
+#else
+    throw no_symbol(name.get(), what);
+#endif
+}
+
+} // namespace detail
+
+/// What an address lies in.
+struct location_view {
+    std::size_t module;
+    std::string_view name;
+    /// How many bytes behind its beginning.
+    std::size_t offset;
+};
+
+/// An artifact's modules, mapped and bound: see file::load(). Functions and objects of it are gone when it is.
+class code : public detail::handle<artifact_code_t, artifact_code_free> {
+  public:
+    using handle::handle;
+
+    /// The address of a function or object, and its size if that is known; nullptr if the module exports none of that
+    /// name.
+    void *symbol(std::size_t module, c_string name, std::size_t *size = nullptr) const noexcept ARTIFACT_BORROWS {
+        return artifact_code_symbol(get(), module, name.get(), size);
+    }
+    /// A function, as in code.function<int(int)>("fib"); status::not_found. That it has this type nobody can check.
+    template <class Function>
+    result<Function *> function(c_string name, std::size_t module = 0) const ARTIFACT_BORROWS {
+        static_assert(std::is_function_v<Function>, "code.function<int(int)>(name)");
+        void *address = symbol(module, name);
+        return detail::found(reinterpret_cast<Function *>(address), name, "function");
+    }
+    /// An object, as in code.object<int>("count"); status::not_found also where it is smaller than that.
+    template <class Object> result<Object *> object(c_string name, std::size_t module = 0) const ARTIFACT_BORROWS {
+        static_assert(std::is_object_v<Object>, "code.object<int>(name)");
+        std::size_t size;
+        void *address = symbol(module, name, &size);
+        if (size != 0 && size < sizeof(Object)) address = nullptr;
+        return detail::found(static_cast<Object *>(address), name, "object of that size");
+    }
+    /// Nothing if the address lies in none of this code's. Of a return address take the one before.
+    std::optional<location_view> symbolize(const void *pc) const noexcept ARTIFACT_BORROWS {
+        std::size_t module, offset;
+        const char *name;
+        if (artifact_code_symbolize(get(), pc, &module, &name, &offset) != ARTIFACT_OK) return std::nullopt;
+        return location_view{module, name, offset};
+    }
+};
+
 // ==== Artifact: an opened one ====
 
 /// An attribute: bytes of the embedder's own under a name of its own.
@@ -1245,6 +1371,33 @@ class file : public detail::handle<artifact_t, artifact_free> {
     }
     /// Checks everything, in time that grows with the file. Damage is an error, an oddity an entry of the report.
     result<report> verify() const { return detail::read<report, artifact_report_t *>(artifact_verify, get()); }
+
+    /// Makes the modules runnable, after check_compat(). Fails with status::unresolved if symbols are missing.
+    result<code> load(const engine &engine, const load_options &options = {}) const {
+        const artifact_load_options_t raw = detail::raw_options(options);
+        return detail::read<code, artifact_code_t *>(artifact_load, get(), engine.get(), &raw);
+    }
+    /// The same with a function that is called with span<artifact_import_t>, everything that the table doesn't have, at
+    /// most once, and sets the addresses that it knows: wanted = define(wanted.name, function). What it throws comes
+    /// out of here; without exceptions it must not throw.
+    template <class Resolve>
+    result<code> load(const engine &engine, const load_options &options, Resolve &&resolve) const {
+        detail::resolver<std::remove_reference_t<Resolve>> resolver{resolve};
+        artifact_load_options_t raw = detail::raw_options(options);
+        raw.resolve = resolver.take;
+        raw.context = &resolver;
+        artifact_code_t *code;
+        artifact_error_t *error;
+        const artifact_status_t status = artifact_load(get(), engine.get(), &raw, &code, &error);
+#ifndef ARTIFACT_NO_EXCEPTIONS
+        if (resolver.thrown) {
+            artifact_code_free(code);
+            artifact_error_free(error);
+            std::rethrow_exception(resolver.thrown);
+        }
+#endif
+        return detail::give(status, error, [&] { return artifact::code(code); });
+    }
 
     std::string_view producer() const noexcept ARTIFACT_BORROWS { return detail::text(artifact_producer(get())); }
     /// Bytes of any kind.

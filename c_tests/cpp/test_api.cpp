@@ -489,6 +489,83 @@ TEST(cpp_signed_files) {
     CHECK(FAILS(builder.add_signature(mine, {detached.data(), 64})).status() == artifact::status::invalid_argument);
 }
 
+// ---- code ----
+
+/// An artifact of one of the modules that native.cmake has built.
+static artifact::file native(const char *name, const artifact::engine &host) {
+    artifact::builder builder = OK(artifact::builder::create(artifact::engine()));
+    OK(builder.add_module_file(std::string(NATIVE_DIR "/") + name + ".so"));
+    OK(builder.serialize_to_file(scratch(name)));
+    return OK(artifact::file::open(scratch(name), host));
+}
+
+TEST(cpp_code_has_typed_functions) {
+    const artifact::engine host = artifact::engine::host();
+    const artifact::code code = OK(native("small", host).load(host));
+    static_assert(sizeof code == sizeof(void *));
+    int (*const answer)() = OK(code.function<int()>("answer"));
+    int *const total = OK(code.object<int>("total"));
+    CHECK(answer() == 42 && *total == 1 && OK(code.function<int(int)>("add", 0))(4) == 5 && *total == 5);
+    std::size_t size = 0;
+    CHECK(code.symbol(0, "total", &size) == total && size == sizeof(int));
+    CHECK(!code.symbol(0, "subtract") && !code.symbol(1, "answer"));
+    const artifact::error missing = FAILS(code.function<int()>("subtract"));
+    CHECK(missing.status() == artifact::status::not_found && !missing.get() && !missing.offset() && !missing.code());
+    CHECK(missing.what() == "expected a function called 'subtract', the module exports none"s);
+    CHECK(FAILS(code.object<long long>("total")).status() == artifact::status::not_found);
+
+    const std::optional<artifact::location_view> place = code.symbolize(reinterpret_cast<const char *>(answer) + 1);
+    CHECK(place && place->module == 0 && place->name == "answer" && place->offset == 1);
+    CHECK(!code.symbolize(&host));
+}
+
+static int host_value = 7;
+static int times_two(int n) { return 2 * n; }
+static int times_three(int n) { return 3 * n; }
+
+TEST(cpp_code_is_bound_to_the_host) {
+    const artifact::engine host = artifact::engine::host();
+    const artifact::file file = native("imports", host);
+    const artifact_import_t symbols[] = {
+        artifact::define("host_first", times_two),
+        artifact::define("host_second", times_three),
+        artifact::define("host_value", &host_value),
+    };
+    artifact::load_options options;
+    options.symbols = symbols;
+    options.unwind = false;
+    const artifact::code table = OK(file.load(host, options));
+    CHECK(OK(table.function<int(int)>("use_first"))(10) == 21 && OK(table.function<int(int)>("use_second"))(10) == 32);
+    CHECK(OK(table.function<int()>("use_value"))() == 7 && OK(table.function<int()>("has_weak"))() == -1);
+
+    // A callback gets what the table lacks.
+    options.symbols = {symbols, 2};
+    std::string seen;
+    const artifact::code both = OK(file.load(host, options, [&](artifact::span<artifact_import_t> missing) {
+        for (artifact_import_t &wanted : missing) {
+            seen += std::string(wanted.name) + ' ';
+            if (wanted.name == "host_value"sv) wanted = artifact::define(wanted.name, &host_value);
+        }
+    }));
+    CHECK((seen == "host_value host_weak " || seen == "host_weak host_value ") &&
+          OK(both.function<int()>("use_value"))() == 7);
+}
+
+TEST(cpp_unresolved_symbols_are_named) {
+    const artifact::engine host = artifact::engine::host();
+    const artifact::file file = native("imports", host);
+    const artifact::error error = FAILS(file.load(host));
+    CHECK(error.status() == artifact::status::unresolved && error.missing().size() == 3);
+    std::string names;
+    for (const std::string_view name : error.missing()) names += std::string(name) + ' ';
+    for (const char *name : {"host_first ", "host_second ", "host_value "}) CHECK(names.find(name) != names.npos);
+    CHECK(FAILS(file.load(host, {}, [](artifact::span<artifact_import_t>) {})).status() ==
+          artifact::status::unresolved);
+    artifact::load_options options;
+    options.process_symbols = options.run_constructors = options.allow_memfd = true;
+    CHECK(FAILS(file.load(host, options)).status() == artifact::status::unresolved);
+}
+
 // ---- does it fit? ----
 
 TEST(cpp_compatibility) {

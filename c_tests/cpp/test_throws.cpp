@@ -21,6 +21,25 @@ TEST(cpp_what_a_callback_throws_comes_out) {
     CHECK(calls == 1 && caught == 42);
 }
 
+TEST(cpp_what_a_resolver_throws_comes_out) {
+    const artifact::engine host = artifact::engine::host();
+    artifact::builder builder = artifact::builder::create(artifact::engine());
+    builder.add_module_file(NATIVE_DIR "/imports.so");
+    const artifact::file file = artifact::file::open_bytes(builder.serialize(), host);
+    const auto define_and_throw = [](artifact::span<artifact_import_t> missing) {
+        static int anything;
+        for (artifact_import_t &wanted : missing) wanted.address = &anything; // so that loading goes well
+        throw 42;
+    };
+    int caught = 0;
+    try {
+        file.load(host, {}, define_and_throw);
+    } catch (int thrown) {
+        caught = thrown;
+    }
+    CHECK(caught == 42);
+}
+
 TEST(cpp_errors_are_runtime_errors) {
     try {
         artifact::file::open("/no such file", artifact::inspect);
