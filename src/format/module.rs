@@ -22,7 +22,7 @@ fn malformed(what: &'static str) -> impl Fn(object::read::Error) -> Error {
 }
 
 /// The text at an offset of a string table. Looks no further than the longest name goes: names may overlap.
-fn name_at<'a>(strings: &'a [u8], offset: u32, what: &str, index: usize) -> Result<&'a [u8]> {
+pub(crate) fn name_at<'a>(strings: &'a [u8], offset: u32, what: &str, index: usize) -> Result<&'a [u8]> {
     let outside = || corrupt(format!("name of {what} {index}: expected to lie within the string table"));
     let rest = strings.get(offset as usize..).ok_or_else(outside)?;
     let window = rest.get(..=MAX_NAME).unwrap_or(rest);

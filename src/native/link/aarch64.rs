@@ -1,0 +1,196 @@
+//! aarch64: the relocations of its psABI, the immediates of its instructions, and its stubs.
+
+use object::elf::{self, RelocationType};
+
+use super::machine::{Field, Hole, How, Machine, Of, Range, Template, Unfit, Value};
+
+pub(super) static MACHINE: Machine = Machine {
+    name: "aarch64",
+    number: elf::EM_AARCH64,
+    page: 64 << 10,
+    names: |kind| elf::NAMES_R_AARCH64.name(kind),
+    relative: elf::R_AARCH64_RELATIVE,
+    glob_dat: elf::R_AARCH64_GLOB_DAT,
+    word: elf::R_AARCH64_ABS64,
+    how,
+    // Branches have relocations of their own, and loads from the GOT stay what they are.
+    is_jump: |_, _| false,
+    relax: |_, _, _| None,
+    #[rustfmt::skip]
+    stub: Template {
+        code: &[
+            0x10, 0x00, 0x00, 0x90, // adrp x16, slot
+            0x11, 0x02, 0x40, 0xf9, // ldr x17, [x16, slot]
+            0x20, 0x02, 0x1f, 0xd6, // br x17
+            0x1f, 0x20, 0x03, 0xd5, // nop
+        ],
+        holes: &[page(0, Of::Slot), in_page(4, Immediate::Offset(3), Of::Slot)],
+    },
+    #[rustfmt::skip]
+    finalizer: Template {
+        code: &[
+            0x01, 0x00, 0x00, 0x90, // adrp x1, slot
+            0x21, 0x00, 0x40, 0xf9, // ldr x1, [x1, slot]
+            0x81, 0x00, 0x00, 0xb4, // cbz x1, ret
+            0x00, 0x00, 0x00, 0x90, // adrp x0, handle
+            0x00, 0x00, 0x00, 0x91, // add x0, x0, handle
+            0x20, 0x00, 0x1f, 0xd6, // br x1
+            0xc0, 0x03, 0x5f, 0xd6, // ret
+        ],
+        holes: &[
+            page(0, Of::Slot), in_page(4, Immediate::Offset(3), Of::Slot),
+            page(12, Of::Handle), in_page(16, Immediate::Offset(0), Of::Handle),
+        ],
+    },
+};
+
+const fn page(at: usize, of: Of) -> Hole {
+    let how = How { value: Value::RelativePage, field: Field::Immediate(Immediate::Page(true)) };
+    Hole { at, how, addend: 0, of }
+}
+
+const fn in_page(at: usize, immediate: Immediate, of: Of) -> Hole {
+    let how = How { value: Value::InPage, field: Field::Immediate(immediate) };
+    Hole { at, how, addend: 0, of }
+}
+
+fn how(kind: RelocationType) -> Option<How> {
+    use Immediate::{Adr, Branch, GotOffset, Move, Offset, Page};
+    let bytes = |value, width, range| (value, Field::Bytes(width, range));
+    let instruction = |value, immediate| (value, Field::Immediate(immediate));
+    let (value, field) = match kind {
+        elf::R_AARCH64_NONE => bytes(Value::Nothing, 0, Range::Any),
+        elf::R_AARCH64_ABS64 => bytes(Value::Absolute, 8, Range::Any),
+        elf::R_AARCH64_ABS32 => bytes(Value::Absolute, 4, Range::Either),
+        elf::R_AARCH64_ABS16 => bytes(Value::Absolute, 2, Range::Either),
+        elf::R_AARCH64_PREL64 => bytes(Value::Relative, 8, Range::Any),
+        elf::R_AARCH64_PREL32 => bytes(Value::Relative, 4, Range::Either),
+        elf::R_AARCH64_PREL16 => bytes(Value::Relative, 2, Range::Either),
+        elf::R_AARCH64_PLT32 => bytes(Value::Call, 4, Range::Signed),
+        elf::R_AARCH64_GOTPCREL32 => bytes(Value::Slot, 4, Range::Signed),
+        elf::R_AARCH64_GOTREL64 => bytes(Value::FromGot, 8, Range::Any),
+        elf::R_AARCH64_GOTREL32 => bytes(Value::FromGot, 4, Range::Signed),
+        elf::R_AARCH64_CALL26 | elf::R_AARCH64_JUMP26 => instruction(Value::Call, Branch { bits: 26, at: 0 }),
+        elf::R_AARCH64_CONDBR19 => instruction(Value::Call, Branch { bits: 19, at: 5 }),
+        elf::R_AARCH64_TSTBR14 => instruction(Value::Call, Branch { bits: 14, at: 5 }),
+        elf::R_AARCH64_LD_PREL_LO19 => instruction(Value::Relative, Branch { bits: 19, at: 5 }),
+        elf::R_AARCH64_ADR_PREL_LO21 => instruction(Value::Relative, Adr),
+        elf::R_AARCH64_ADR_PREL_PG_HI21 => instruction(Value::RelativePage, Page(true)),
+        elf::R_AARCH64_ADR_PREL_PG_HI21_NC => instruction(Value::RelativePage, Page(false)),
+        elf::R_AARCH64_ADD_ABS_LO12_NC | elf::R_AARCH64_LDST8_ABS_LO12_NC => instruction(Value::InPage, Offset(0)),
+        elf::R_AARCH64_LDST16_ABS_LO12_NC => instruction(Value::InPage, Offset(1)),
+        elf::R_AARCH64_LDST32_ABS_LO12_NC => instruction(Value::InPage, Offset(2)),
+        elf::R_AARCH64_LDST64_ABS_LO12_NC => instruction(Value::InPage, Offset(3)),
+        elf::R_AARCH64_LDST128_ABS_LO12_NC => instruction(Value::InPage, Offset(4)),
+        elf::R_AARCH64_GOT_LD_PREL19 => instruction(Value::Slot, Branch { bits: 19, at: 5 }),
+        elf::R_AARCH64_ADR_GOT_PAGE => instruction(Value::SlotPage, Page(true)),
+        elf::R_AARCH64_LD64_GOT_LO12_NC => instruction(Value::SlotInPage, Offset(3)),
+        elf::R_AARCH64_LD64_GOTPAGE_LO15 => instruction(Value::SlotFromGotPage, GotOffset),
+        elf::R_AARCH64_LD64_GOTOFF_LO15 => instruction(Value::SlotFromGot, GotOffset),
+        elf::R_AARCH64_MOVW_UABS_G0 => instruction(Value::Absolute, Move { shift: 0, checked: true }),
+        elf::R_AARCH64_MOVW_UABS_G0_NC => instruction(Value::Absolute, Move { shift: 0, checked: false }),
+        elf::R_AARCH64_MOVW_UABS_G1 => instruction(Value::Absolute, Move { shift: 16, checked: true }),
+        elf::R_AARCH64_MOVW_UABS_G1_NC => instruction(Value::Absolute, Move { shift: 16, checked: false }),
+        elf::R_AARCH64_MOVW_UABS_G2 => instruction(Value::Absolute, Move { shift: 32, checked: true }),
+        elf::R_AARCH64_MOVW_UABS_G2_NC => instruction(Value::Absolute, Move { shift: 32, checked: false }),
+        elf::R_AARCH64_MOVW_UABS_G3 => instruction(Value::Absolute, Move { shift: 48, checked: true }),
+        // Debug sections hold the offset of a variable among the thread's.
+        elf::R_AARCH64_TLS_DTPREL => bytes(Value::ThreadLocal, 8, Range::Any),
+        RelocationType(512..=573 | 1028..=1031) => bytes(Value::ThreadLocal, 4, Range::Any),
+        _ => return None,
+    };
+    Some(How { value, field })
+}
+
+/// The immediate of an instruction.
+#[derive(Clone, Copy)]
+pub(super) enum Immediate {
+    /// A distance in instructions: so many bits, at that bit.
+    Branch { bits: u32, at: u32 },
+    /// adr: a distance in bytes.
+    Adr,
+    /// adrp: a distance in pages of 4 KiB, checked or not.
+    Page(bool),
+    /// An offset within a page of 4 KiB, in units of so many powers of two.
+    Offset(u32),
+    /// An offset from the GOT's page, of 15 bits, in words.
+    GotOffset,
+    /// 16 bits of a value; whether the ones above are zero is checked or not.
+    Move { shift: u32, checked: bool },
+}
+
+impl Immediate {
+    pub fn store(self, bytes: &mut [u8], value: i128) -> Result<(), Unfit> {
+        let word: &mut [u8; 4] = bytes.first_chunk_mut().ok_or(Unfit)?;
+        // Whether a signed field of so many bits holds it, in units of as many bytes.
+        let signed = |bits: u32, unit: i128| {
+            let most = unit << (bits - 1);
+            if value % unit == 0 && (-most..most).contains(&value) { Ok(value / unit) } else { Err(Unfit) }
+        };
+        let (mask, at, immediate) = match self {
+            Immediate::Branch { bits, at } => ((1u32 << bits) - 1, at, signed(bits, 4)?),
+            Immediate::Adr | Immediate::Page(_) => {
+                let immediate = match self {
+                    Immediate::Adr => signed(21, 1)?,
+                    Immediate::Page(true) => signed(21, 4096)?,
+                    _ => value >> 12,
+                };
+                // The two low bits stand apart from the rest.
+                let split = (immediate & 3) << 24 | (immediate >> 2 & 0x7_ffff);
+                (0x307_ffff, 5, split)
+            }
+            Immediate::Offset(scale) => {
+                let offset = value & 0xfff;
+                if offset & ((1 << scale) - 1) != 0 {
+                    return Err(Unfit);
+                }
+                (0xfff, 10, offset >> scale)
+            }
+            Immediate::GotOffset if value & 7 == 0 && (0..1 << 15).contains(&value) => (0xfff, 10, value >> 3),
+            Immediate::GotOffset => return Err(Unfit),
+            Immediate::Move { shift, checked } => {
+                if checked && !(0..1i128 << (shift + 16)).contains(&value) {
+                    return Err(Unfit);
+                }
+                (0xffff, 5, value >> shift)
+            }
+        };
+        let kept = u32::from_le_bytes(*word) & !(mask << at);
+        *word = (kept | (immediate as u32 & mask) << at).to_le_bytes();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stored(code: u32, immediate: Immediate, value: i128) -> Option<u32> {
+        let mut bytes = code.to_le_bytes();
+        immediate.store(&mut bytes, value).ok()?;
+        Some(u32::from_le_bytes(bytes))
+    }
+
+    #[test]
+    fn immediates_as_the_assembler_puts_them() {
+        // bl .+8; bl .-4; the last that is reached, and the next.
+        let branch = Immediate::Branch { bits: 26, at: 0 };
+        assert_eq!(stored(0x9400_0000, branch, 8), Some(0x9400_0002));
+        assert_eq!(stored(0x9400_0000, branch, -4), Some(0x97ff_ffff));
+        assert_eq!(stored(0x9400_0000, branch, (128 << 20) - 4), Some(0x95ff_ffff));
+        assert_eq!(stored(0x9400_0000, branch, 128 << 20), None);
+        assert_eq!(stored(0x9400_0000, branch, 2), None, "between two instructions");
+        // adrp x1, .+0x5000; adrp x1, .-0x1000; adr x1, .+5
+        assert_eq!(stored(0x9000_0001, Immediate::Page(true), 0x5000), Some(0xb000_0021));
+        assert_eq!(stored(0x9000_0001, Immediate::Page(true), -0x1000), Some(0xf0ff_ffe1));
+        assert_eq!(stored(0x9000_0001, Immediate::Page(true), 1 << 32), None);
+        assert_eq!(stored(0x1000_0001, Immediate::Adr, 5), Some(0x3000_0021));
+        // add x0, x0, #0x234; ldr x0, [x0, #0x238]
+        assert_eq!(stored(0x9100_0000, Immediate::Offset(0), 0x1234), Some(0x9108_d000));
+        assert_eq!(stored(0xf940_0000, Immediate::Offset(3), 0x1238), Some(0xf941_1c00));
+        assert_eq!(stored(0xf940_0000, Immediate::Offset(3), 0x1234), None, "not a multiple of 8");
+        // movz x0, #0x1234, lsl #16
+        assert_eq!(stored(0xd2a0_0000, Immediate::Move { shift: 16, checked: true }, 0x1234_5678), Some(0xd2a2_4680));
+        assert_eq!(stored(0xd2a0_0000, Immediate::Move { shift: 16, checked: true }, 1 << 32), None);
+    }
+}

@@ -1,0 +1,384 @@
+//! Sections' bytes with the values of their relocations, and what is left for the loader.
+
+use super::dynamic::Dynamic;
+use super::eh_frame::{self, FUNCTION, Frames};
+use super::input::{Input, ORDER, Rela, Section, Site, kind};
+use super::layout::{Class, Content, Layout, Made};
+use super::machine::{Field, Machine, Of, Template, Value};
+use super::scan::{Need, Needs};
+use super::select::{Fate, Fates};
+use super::symbols::{Definition, Entry, Symbols, Target};
+use crate::error::{Error, Result, Status};
+use crate::memory;
+
+/// Everything that is known when addresses are.
+pub(super) struct Linked<'a> {
+    pub inputs: Vec<Input<'a>>,
+    pub fates: Fates,
+    pub symbols: Symbols<'a>,
+    pub frames: Frames<'a>,
+    pub needs: Needs,
+    pub layout: Layout<'a>,
+    pub machine: &'static Machine,
+}
+
+/// Where bytes are: in the image's file, and in memory.
+#[derive(Clone, Copy)]
+struct Place {
+    offset: usize,
+    address: u64,
+}
+
+impl Place {
+    fn plus(self, more: u64) -> Place {
+        Place { offset: self.offset + more as usize, address: self.address + more }
+    }
+}
+
+fn defect() -> Error {
+    Error::new(Status::Internal, "linker: a section outside the image")
+}
+
+/// The image, being written, and what is left for the loader.
+struct Writing<'i> {
+    image: &'i mut [u8],
+    dynamic: Vec<Dynamic>,
+}
+
+impl Writing<'_> {
+    fn put(&mut self, offset: usize, bytes: &[u8]) -> Result<()> {
+        put(self.image, offset, bytes)
+    }
+
+    /// Writes a value into a field; a refusal of the caller's if it doesn't fit.
+    fn store(&mut self, offset: usize, field: Field, value: i128, unfit: impl FnOnce() -> Error) -> Result<()> {
+        field.store(part(self.image, offset, field.width())?, value).map_err(|_| unfit())
+    }
+
+    fn leave(&mut self, relocation: Dynamic) -> Result<()> {
+        memory::push(&mut self.dynamic, relocation, "dynamic relocations")
+    }
+}
+
+/// So many bytes of the image.
+fn part(image: &mut [u8], offset: usize, len: usize) -> Result<&mut [u8]> {
+    offset.checked_add(len).and_then(|end| image.get_mut(offset..end)).ok_or_else(defect)
+}
+
+/// Puts bytes into the image.
+pub(super) fn put(image: &mut [u8], offset: usize, bytes: &[u8]) -> Result<()> {
+    part(image, offset, bytes.len())?.copy_from_slice(bytes);
+    Ok(())
+}
+
+/// A multiple of the pages that instructions of aarch64 count in.
+fn page(address: i128) -> i128 {
+    address & !0xfff
+}
+
+impl<'a> Linked<'a> {
+    /// Gives every symbol its address.
+    pub fn give_addresses(&mut self) {
+        for entry in &mut self.symbols.entries {
+            match entry.definition {
+                Definition::Absolute(value) => entry.address = value,
+                Definition::Linker(special) => entry.address = self.layout.special(special),
+                Definition::Section { section, offset } => {
+                    if let Some((output, at)) = self.layout.place_of(entry.object, section) {
+                        let start = self.layout.outputs.get(output).map_or(0, |output| output.address);
+                        (entry.output, entry.address) = (Some(output), start + at + offset);
+                    }
+                }
+                Definition::Undefined | Definition::Common { .. } => {}
+            }
+        }
+        for (index, output) in self.layout.outputs.iter().enumerate() {
+            for piece in &output.pieces {
+                if let Content::Common { entry } = piece.content
+                    && let Some(entry) = self.symbols.entries.get_mut(entry)
+                {
+                    (entry.output, entry.address) = (Some(index), output.address + piece.at);
+                }
+            }
+        }
+    }
+
+    fn site<'b>(&'b self, object: usize, section: &'b Section<'b>, rela: &'b Rela) -> Result<Site<'b>> {
+        Ok(self.inputs.get(object).ok_or_else(defect)?.site(section, rela))
+    }
+
+    /// Writes all sections that come from objects, and what the linker makes for code. What the loader has to do.
+    ///
+    /// # Errors
+    ///
+    /// UNSUPPORTED for a value that doesn't fit its field, naming the relocation; CORRUPT for one in a debug section.
+    pub fn write_sections(&self, image: &mut [u8]) -> Result<Vec<Dynamic>> {
+        let mut writing = Writing { image, dynamic: Vec::new() };
+        for output in self.layout.outputs.iter().filter(|output| output.has_bytes()) {
+            for piece in &output.pieces {
+                let Content::Section { object, section } = piece.content else { continue };
+                let Some(input) = self.inputs.get(object) else { continue };
+                let Some(section) = input.sections.get(section) else { continue };
+                let place = Place { offset: output.offset as usize, address: output.address }.plus(piece.at);
+                writing.put(place.offset, section.data)?;
+                for rela in section.relocations {
+                    if output.class == Class::Debug {
+                        self.apply_debug(&mut writing, place.offset, (object, section), rela)?;
+                    } else {
+                        self.apply(&mut writing, place, 0, (object, section), rela)?;
+                    }
+                }
+            }
+        }
+        self.write_frames(&mut writing)?;
+        self.write_got(&mut writing)?;
+        self.write_stubs(&mut writing)?;
+        Ok(writing.dynamic)
+    }
+
+    /// Applies a relocation to bytes of a section from `start` on, which are at `place`.
+    fn apply(
+        &self,
+        writing: &mut Writing<'_>,
+        place: Place,
+        start: u64,
+        (object, section): (usize, &Section<'_>),
+        rela: &Rela,
+    ) -> Result<()> {
+        let site = &self.site(object, section, rela)?;
+        let how = (self.machine.how)(kind(rela)).ok_or_else(defect)?;
+        if how.value == Value::Nothing {
+            return Ok(());
+        }
+        let index = self.symbols.find(object, rela, site)?;
+        let entry = self.symbols.entries.get(index).ok_or_else(defect)?;
+        let need = self.needs.need(how, entry.target(), section, rela, site)?;
+        let mut place = place.plus(rela.r_offset.get(ORDER) - start);
+        let mut addend = rela.r_addend.get(ORDER);
+        let (mut value, mut field) = (how.value, how.field);
+        match need {
+            Need::Relaxed => {
+                let at = rela.r_offset.get(ORDER) as usize;
+                let new = (self.machine.relax)(section.data, at, value).ok_or_else(defect)?;
+                writing.put(place.offset - new.before, new.code.get(..new.len).unwrap_or(&new.code))?;
+                place = place.plus(new.behind as u64);
+                (value, field, addend) = (Value::Relative, new.field, addend.saturating_add(new.addend));
+            }
+            Need::Rebase => {
+                let addend = entry.address.cast_signed().wrapping_add(addend);
+                let relocation = Dynamic { kind: self.machine.relative, place: place.address, entry: None, addend };
+                writing.leave(relocation)?;
+            }
+            Need::Import => {
+                let (kind, entry) = (self.machine.word, Some(index));
+                let relocation = Dynamic { kind, place: place.address, entry, addend };
+                return writing.leave(relocation);
+            }
+            Need::Direct | Need::Slot | Need::Stub | Need::Got => {}
+        }
+        let computed = self.compute(value, entry, place.address, addend);
+        writing.store(place.offset, field, computed, || {
+            let hint = "link fewer objects together, or compile with a larger -mcmodel";
+            site.refuse(format_args!(
+                "{computed:#x} is more than the field holds, or not a multiple of its unit; {hint}"
+            ))
+        })
+    }
+
+    /// Applies a relocation of a debug section: addresses there count from the image's start, and what isn't in the image is 0.
+    fn apply_debug(
+        &self,
+        writing: &mut Writing<'_>,
+        offset: usize,
+        (object, section): (usize, &Section<'_>),
+        rela: &Rela,
+    ) -> Result<()> {
+        let site = &self.site(object, section, rela)?;
+        let unknown = || site.refuse("expected a relocation that debug sections can have");
+        let how = (self.machine.how)(kind(rela)).ok_or_else(unknown)?;
+        let index = self.symbols.find(object, rela, site)?;
+        let entry = self.symbols.entries.get(index).ok_or_else(defect)?;
+        let (at, addend) = (rela.r_offset.get(ORDER), i128::from(rela.r_addend.get(ORDER)));
+        let end = at.checked_add(how.field.width() as u64);
+        if end.is_none_or(|end| end > section.data.len() as u64) {
+            return Err(
+                site.corrupt(format_args!("expected a place within the section's {} bytes", section.data.len()))
+            );
+        }
+        let value = match how.value {
+            Value::Nothing => return Ok(()),
+            Value::Absolute => match self.debug_address(entry) {
+                Some(address) => i128::from(address) + addend,
+                // In lists of ranges two zeros are the end.
+                None => i128::from([&b".debug_ranges"[..], b".debug_loc"].contains(&section.name)),
+            },
+            Value::Size => i128::from(entry.size) + addend,
+            Value::ThreadLocal => addend,
+            _ => return Err(unknown()),
+        };
+        writing.store(offset + at as usize, how.field, value, || {
+            site.refuse("expected debug information of less than 4 GiB")
+        })
+    }
+
+    /// The address of a symbol as debug sections want it: in another one of them the offset in it.
+    fn debug_address(&self, entry: &Entry<'_>) -> Option<u64> {
+        match entry.definition {
+            Definition::Section { section, offset } => {
+                let fate = *self.fates.get(entry.object)?.get(section)?;
+                let (object, section) = match fate {
+                    Fate::Loaded | Fate::Debug => (entry.object, section),
+                    Fate::Dropped(Some(twin)) if !self.is_loaded(twin) => twin,
+                    _ => return None,
+                };
+                Some(self.layout.address_of(object, section)? + offset)
+            }
+            Definition::Undefined => None,
+            _ => Some(entry.address),
+        }
+    }
+
+    fn is_loaded(&self, (object, section): (usize, usize)) -> bool {
+        self.fates.get(object).and_then(|fates| fates.get(section)) == Some(&Fate::Loaded)
+    }
+
+    /// What a relocation puts there. All terms are below 2^64, so that nothing overflows.
+    fn compute(&self, value: Value, entry: &Entry<'_>, place: u64, addend: i64) -> i128 {
+        let (place, addend) = (i128::from(place), i128::from(addend));
+        let symbol = i128::from(if entry.is_defined() { entry.address } else { 0 });
+        let got_address = self.layout.made_address(Made::Got);
+        let (got, slot) = (i128::from(got_address), i128::from(self.slot(entry)));
+        let stub = entry.stub.map_or(symbol, |stub| {
+            let size = self.machine.stub.code.len() as u64;
+            i128::from(self.layout.made_address(Made::Stubs) + stub as u64 * size)
+        });
+        match value {
+            Value::Nothing | Value::ThreadLocal => 0,
+            Value::Absolute | Value::InPage => symbol + addend,
+            // A jump to what isn't inside goes to its stub.
+            Value::Relative if entry.target() == Target::Outside => stub + addend - place,
+            Value::Relative => symbol + addend - place,
+            Value::RelativePage => page(symbol + addend) - page(place),
+            Value::Call => stub + addend - place,
+            Value::Slot | Value::SlotRelaxable => slot + addend - place,
+            Value::SlotPage => page(slot) - page(place),
+            Value::SlotInPage => slot,
+            Value::SlotFromGotPage => slot - page(got),
+            Value::SlotFromGot => slot + addend - got,
+            Value::Got => got + addend - place,
+            Value::FromGot => symbol + addend - got,
+            Value::CallFromGot => stub + addend - got,
+            Value::Size => i128::from(entry.size) + addend,
+        }
+    }
+
+    fn slot(&self, entry: &Entry<'_>) -> u64 {
+        self.layout.made_address(Made::Got) + 8 * entry.slot.unwrap_or(0) as u64
+    }
+
+    fn write_frames(&self, writing: &mut Writing<'_>) -> Result<()> {
+        if self.frames.size == 0 {
+            return Ok(());
+        }
+        let address = self.layout.made_address(Made::Frames);
+        let whole = Place { offset: self.layout.made_offset(Made::Frames), address };
+        let mut functions = memory::with_room(self.frames.functions, "unwind tables")?;
+        for record in self.frames.kept() {
+            let input = self.inputs.get(record.object).ok_or_else(defect)?;
+            let section = input.sections.get(record.section).ok_or_else(defect)?;
+            let bytes = section.data.get(record.start..record.start + record.len).ok_or_else(defect)?;
+            let place = whole.plus(record.at);
+            writing.put(place.offset, bytes)?;
+            if let Some(cie) = self.frames.cie_of(record) {
+                let distance = u32::try_from(record.at + 4 - cie)
+                    .map_err(|_| Error::new(Status::Limit, ".eh_frame: expected less than 4 GiB, found more"))?;
+                writing.put(place.offset + 4, &distance.to_le_bytes())?;
+            }
+            for rela in self.frames.relocations_of(record) {
+                let end = rela.r_offset.get(ORDER).saturating_add(8);
+                self.apply(writing, place, record.start as u64, (record.object, section), rela)?;
+                if record.cie.is_some() && end == (record.start + FUNCTION + 8) as u64 {
+                    let entry = self.symbols.entries.get(self.symbols.find(
+                        record.object,
+                        rela,
+                        &self.site(record.object, section, rela)?,
+                    )?);
+                    let function = entry.map_or(0, |entry| entry.address);
+                    functions.push((function.wrapping_add_signed(rela.r_addend.get(ORDER)), place.address));
+                }
+            }
+        }
+        let header = eh_frame::header(self.layout.made_address(Made::FrameHeader), address, &mut functions)?;
+        writing.put(self.layout.made_offset(Made::FrameHeader), &header)
+    }
+
+    fn write_got(&self, writing: &mut Writing<'_>) -> Result<()> {
+        let got = Place { offset: self.layout.made_offset(Made::Got), address: self.layout.made_address(Made::Got) };
+        for (slot, index) in self.needs.slots.iter().enumerate() {
+            let entry = self.symbols.entries.get(*index).ok_or_else(defect)?;
+            let place = got.plus(8 * slot as u64);
+            let (kind, symbol) = match entry.target() {
+                Target::Inside => (self.machine.relative, None),
+                Target::Outside => (self.machine.glob_dat, Some(*index)),
+                _ => {
+                    writing.put(place.offset, &entry.address.to_le_bytes())?;
+                    continue;
+                }
+            };
+            let address = if symbol.is_some() { 0 } else { entry.address };
+            writing.put(place.offset, &address.to_le_bytes())?;
+            let addend = address.cast_signed();
+            writing.leave(Dynamic { kind, place: place.address, entry: symbol, addend })?;
+        }
+        Ok(())
+    }
+
+    fn write_stubs(&self, writing: &mut Writing<'_>) -> Result<()> {
+        let stubs =
+            Place { offset: self.layout.made_offset(Made::Stubs), address: self.layout.made_address(Made::Stubs) };
+        let template = &self.machine.stub;
+        for (index, entry) in self.needs.stubs.iter().enumerate() {
+            let entry = self.symbols.entries.get(*entry).ok_or_else(defect)?;
+            self.write_code(writing, stubs.plus((index * template.code.len()) as u64), template, entry)?;
+        }
+        let Some(finalize) = self.symbols.finalize.and_then(|entry| self.symbols.entries.get(entry)) else {
+            return Ok(());
+        };
+        let address = self.layout.made_address(Made::Finalizer);
+        let code = Place { offset: self.layout.made_offset(Made::Finalizer), address };
+        self.write_code(writing, code, &self.machine.finalizer, finalize)?;
+        writing.put(self.layout.made_offset(Made::FinalizerPointer), &address.to_le_bytes())?;
+        let place = self.layout.made_address(Made::FinalizerPointer);
+        let relocation = Dynamic { kind: self.machine.relative, place, entry: None, addend: address.cast_signed() };
+        writing.leave(relocation)
+    }
+
+    /// Code of ours about an entry with a slot.
+    fn write_code(
+        &self,
+        writing: &mut Writing<'_>,
+        place: Place,
+        template: &Template,
+        entry: &Entry<'_>,
+    ) -> Result<()> {
+        writing.put(place.offset, template.code)?;
+        for hole in template.holes {
+            let place = place.plus(hole.at as u64);
+            let address = match hole.of {
+                Of::Slot => self.slot(entry),
+                Of::Handle => self.layout.special(super::symbols::Special::Handle),
+            };
+            let (target, at) = (i128::from(address), i128::from(place.address));
+            let value = match hole.how.value {
+                Value::Relative => target + i128::from(hole.addend) - at,
+                Value::RelativePage => page(target) - page(at),
+                _ => target,
+            };
+            writing.store(place.offset, hole.how.field, value, || {
+                let message = "linked image: expected code within reach of the GOT, found it further away";
+                Error::new(Status::Unsupported, message)
+            })?;
+        }
+        Ok(())
+    }
+}

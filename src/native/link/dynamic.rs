@@ -1,0 +1,235 @@
+//! What the loader reads: dynamic symbols, their names and hash table, relocations, and the list of where these are.
+
+use object::LittleEndian;
+use object::elf::{self, Dyn64, DynamicTag, RelocationType, Sym64, SymbolInfo, SymbolOther, SymbolSection};
+use object::endian::{I64, U16, U32, U64};
+use object::pod;
+
+use super::input::{ORDER, Rela};
+use super::layout::{Layout, Made, Sizes};
+use super::machine::Machine;
+use super::scan::Needs;
+use super::symbols::{Entry, Symbols, Target};
+use crate::error::{Error, Result, Status};
+use crate::limits::MAX_STRINGS;
+use crate::memory;
+
+/// What doesn't depend on addresses.
+pub(super) struct Tables {
+    /// The entries of `.dynsym` from index 1: what is imported, then what is exported in the order of the hash table.
+    order: Vec<usize>,
+    /// The index in `.dynsym` of each entry, or 0.
+    index: Vec<u32>,
+    names: Vec<u32>,
+    pub strings: Vec<u8>,
+    pub hash: Vec<u8>,
+    relocations: u64,
+}
+
+/// A dynamic relocation.
+#[derive(Clone, Copy)]
+pub(super) struct Dynamic {
+    pub kind: RelocationType,
+    pub place: u64,
+    /// The entry of its symbol, if it has one.
+    pub entry: Option<usize>,
+    pub addend: i64,
+}
+
+/// The hash function of `.gnu.hash`.
+fn hash(name: &[u8]) -> u32 {
+    name.iter().fold(5381u32, |hash, byte| hash.wrapping_mul(33).wrapping_add(u32::from(*byte)))
+}
+
+/// Appends a name to a table of strings; where it stands.
+pub(super) fn add_name(strings: &mut Vec<u8>, parts: &[&[u8]]) -> Result<u32> {
+    let at = strings.len();
+    let len = parts.iter().map(|part| part.len()).sum::<usize>() + 1;
+    if at + len > MAX_STRINGS {
+        let message = format!("names of symbols: expected at most {MAX_STRINGS} bytes, found more");
+        return Err(Error::new(Status::Limit, message));
+    }
+    strings.try_reserve(len).map_err(|_| Error::no_memory("names"))?;
+    parts.iter().for_each(|part| strings.extend_from_slice(part));
+    strings.push(0);
+    Ok(at as u32)
+}
+
+/// A symbol as it is stored.
+pub(super) fn symbol(entry: &Entry<'_>, name: u32, local: bool) -> Sym64<LittleEndian> {
+    let binding = match entry.binding {
+        _ if local => elf::STB_LOCAL,
+        // What is unique in the process is the dynamic linker's business; here it is one of this image.
+        elf::STB_GNU_UNIQUE => elf::STB_GLOBAL,
+        other => other,
+    };
+    let section = match entry.target() {
+        Target::Inside => entry.output.map_or(elf::SHN_ABS, |output| SymbolSection(output as u16 + 1)),
+        Target::Absolute => elf::SHN_ABS,
+        _ => elf::SHN_UNDEF,
+    };
+    let defined = entry.is_defined();
+    Sym64 {
+        st_name: U32::new(ORDER, name),
+        st_info: SymbolInfo::new(binding, if defined { entry.kind } else { elf::STT_NOTYPE }),
+        // Hidden and undefined, the dynamic linker would look nowhere.
+        st_other: SymbolOther(if local || !defined { entry.other & !3 } else { entry.other }),
+        st_shndx: U16::new(ORDER, section),
+        st_value: U64::new(ORDER, if defined { entry.address } else { 0 }),
+        st_size: U64::new(ORDER, if defined { entry.size } else { 0 }),
+    }
+}
+
+impl Tables {
+    pub fn new(symbols: &Symbols<'_>, needs: &Needs) -> Result<Tables> {
+        let all = || symbols.entries.iter().enumerate();
+        let imported = all().filter(|(_, entry)| entry.imported);
+        let mut order = memory::collect(imported.map(|(index, _)| index), "dynamic symbols")?;
+        let first = order.len() + 1;
+        let exported = all().filter(|(_, entry)| entry.is_exported());
+        let mut exported =
+            memory::collect(exported.map(|(index, entry)| (hash(entry.name), index)), "dynamic symbols")?;
+        let buckets = (exported.len() / 2).max(1) as u32;
+        exported.sort_by_key(|(hash, _)| hash % buckets);
+        let table = gnu_hash(&exported, first as u32, buckets)?;
+        order.try_reserve(exported.len()).map_err(|_| Error::no_memory("dynamic symbols"))?;
+        order.extend(exported.iter().map(|(_, index)| index));
+
+        let mut tables = Tables {
+            index: memory::collect(symbols.entries.iter().map(|_| 0), "dynamic symbols")?,
+            names: memory::with_room(order.len(), "dynamic symbols")?,
+            strings: Vec::new(),
+            hash: table,
+            relocations: needs.words,
+            order,
+        };
+        add_name(&mut tables.strings, &[])?;
+        for (position, entry) in tables.order.iter().enumerate() {
+            let name = symbols.entries.get(*entry).map_or(&[][..], |entry| entry.name);
+            tables.names.push(add_name(&mut tables.strings, &[name])?);
+            if let Some(index) = tables.index.get_mut(*entry) {
+                *index = position as u32 + 1;
+            }
+        }
+        let slots = needs.slots.iter().filter_map(|entry| symbols.entries.get(*entry));
+        let filled = slots.filter(|entry| matches!(entry.target(), Target::Inside | Target::Outside));
+        tables.relocations += filled.count() as u64;
+        Ok(tables)
+    }
+
+    /// How many bytes they take.
+    pub fn sizes(&self) -> Sizes {
+        Sizes {
+            hash: self.hash.len() as u64,
+            symbols: size_of::<Sym64<LittleEndian>>() as u64 * (self.order.len() as u64 + 1),
+            strings: self.strings.len() as u64,
+            relocations: size_of::<Rela>() as u64 * self.relocations,
+            dynamic: if self.relocations > 0 { 10 } else { 6 },
+        }
+    }
+
+    /// `.dynsym`.
+    pub fn symbols(&self, symbols: &Symbols<'_>) -> Result<Vec<u8>> {
+        let mut bytes = memory::with_room(self.sizes().symbols as usize, ".dynsym")?;
+        bytes.resize(size_of::<Sym64<LittleEndian>>(), 0);
+        for (entry, name) in self.order.iter().zip(&self.names) {
+            if let Some(entry) = symbols.entries.get(*entry) {
+                bytes.extend_from_slice(pod::bytes_of(&symbol(entry, *name, false)));
+            }
+        }
+        Ok(bytes)
+    }
+
+    /// `.rela.dyn`: those without a symbol first, as DT_RELACOUNT promises; and how many these are.
+    pub fn relocations(&self, mut found: Vec<Dynamic>, machine: &Machine) -> Result<(Vec<u8>, u64)> {
+        let index =
+            |relocation: &Dynamic| relocation.entry.and_then(|entry| self.index.get(entry)).copied().unwrap_or(0);
+        found.sort_by_key(|relocation| (relocation.kind != machine.relative, index(relocation), relocation.place));
+        let relative = found.iter().filter(|relocation| relocation.kind == machine.relative).count();
+        let mut bytes = memory::with_room(found.len() * size_of::<Rela>(), ".rela.dyn")?;
+        for relocation in &found {
+            let stored = Rela {
+                r_offset: U64::new(ORDER, relocation.place),
+                r_info: Rela::r_info(ORDER, false, index(relocation), relocation.kind),
+                r_addend: I64::new(ORDER, relocation.addend),
+            };
+            bytes.extend_from_slice(pod::bytes_of(&stored));
+        }
+        Ok((bytes, relative as u64))
+    }
+
+    /// `.dynamic`.
+    pub fn dynamic(&self, layout: &Layout<'_>, relative: u64) -> Vec<u8> {
+        let address = |made| layout.made_address(made);
+        let sizes = self.sizes();
+        let mut list: Vec<(DynamicTag, u64)> = Vec::new();
+        for (name, tag, size) in [
+            (&b".init_array"[..], elf::DT_INIT_ARRAY, elf::DT_INIT_ARRAYSZ),
+            (b".fini_array", elf::DT_FINI_ARRAY, elf::DT_FINI_ARRAYSZ),
+        ] {
+            if let Some(array) = layout.named(name) {
+                list.extend([(tag, array.address), (size, array.size)]);
+            }
+        }
+        list.extend([
+            (elf::DT_GNU_HASH, address(Made::Hash)),
+            (elf::DT_STRTAB, address(Made::Strings)),
+            (elf::DT_SYMTAB, address(Made::Symbols)),
+            (elf::DT_STRSZ, sizes.strings),
+            (elf::DT_SYMENT, size_of::<Sym64<LittleEndian>>() as u64),
+        ]);
+        if sizes.relocations > 0 {
+            list.extend([
+                (elf::DT_RELA, address(Made::Relocations)),
+                (elf::DT_RELASZ, sizes.relocations),
+                (elf::DT_RELAENT, size_of::<Rela>() as u64),
+                (elf::DT_RELACOUNT, relative),
+            ]);
+        }
+        list.push((elf::DT_NULL, 0));
+        let entry = |(tag, value)| Dyn64 { d_tag: I64::new(ORDER, tag), d_val: U64::new(ORDER, value) };
+        list.into_iter().flat_map(|pair| pod::bytes_of(&entry(pair)).to_vec()).collect()
+    }
+}
+
+/// `.gnu.hash`: a Bloom filter that keeps most lookups from going further, buckets, and the hashes of each bucket in a row,
+/// the last one marked.
+fn gnu_hash(exported: &[(u32, usize)], first: u32, buckets: u32) -> Result<Vec<u8>> {
+    /// Second hash function: the first one shifted by this.
+    const SHIFT: u32 = 26;
+    // Twelve bits of the filter for each name, two of them set.
+    let words = (exported.len() * 12 / 64).max(1).next_power_of_two();
+    let mut filter = memory::collect((0..words).map(|_| 0u64), ".gnu.hash")?;
+    let mut starts = memory::collect((0..buckets).map(|_| 0u32), ".gnu.hash")?;
+    let mut chain = memory::with_room(exported.len(), ".gnu.hash")?;
+    for (position, (hash, _)) in exported.iter().enumerate() {
+        if let Some(word) = filter.get_mut(*hash as usize / 64 % words) {
+            *word |= 1 << (hash % 64) | 1 << ((hash >> SHIFT) % 64);
+        }
+        let bucket = hash % buckets;
+        if let Some(start) = starts.get_mut(bucket as usize).filter(|start| **start == 0) {
+            *start = first + position as u32;
+        }
+        let last = exported.get(position + 1).is_none_or(|(next, _)| next % buckets != bucket);
+        chain.push(hash & !1 | u32::from(last));
+    }
+    let mut bytes = memory::with_room(16 + 8 * words + 4 * (starts.len() + chain.len()), ".gnu.hash")?;
+    for word in [buckets, first, words as u32, SHIFT] {
+        bytes.extend(word.to_le_bytes());
+    }
+    filter.iter().for_each(|word| bytes.extend(word.to_le_bytes()));
+    starts.iter().chain(&chain).for_each(|word| bytes.extend(word.to_le_bytes()));
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_hash_as_everywhere() {
+        assert_eq!(hash(b""), 0x1505);
+        assert_eq!(hash(b"printf"), 0x156b_2bb8);
+        assert_eq!(hash(b"syscall"), 0xbac2_12a0);
+    }
+}

@@ -1,0 +1,202 @@
+//! `.eh_frame`, record by record: those about code that isn't in the image are left out, and `.eh_frame_hdr` gets a table of
+//! the others, sorted by address. The format is the LSB's, and DWARF's with its zero terminator and CIE pointers that
+//! count backwards.
+
+use super::input::{Input, ORDER, Place, Rela, failure};
+use super::select::{Fate, Fates};
+use crate::error::{Error, Result, Status};
+use crate::memory;
+
+/// A record of an object: a CIE, or an FDE of a function that is in the image.
+pub(super) struct Record {
+    pub object: usize,
+    pub section: usize,
+    /// Where it is in the input section, and how long it is with its length field.
+    pub start: usize,
+    pub len: usize,
+    /// Where it goes in the output section.
+    pub at: u64,
+    /// Its relocations: a range of the sorted ones.
+    pub relocations: std::ops::Range<usize>,
+    /// Of an FDE: the CIE, an index of a record.
+    pub cie: Option<usize>,
+    used: bool,
+}
+
+/// The output section.
+#[derive(Default)]
+pub(super) struct Frames<'a> {
+    pub records: Vec<Record>,
+    /// The relocations of all `.eh_frame` sections, by object, section and offset.
+    pub relocations: Vec<&'a Rela>,
+    pub size: u64,
+    /// How many FDEs there are.
+    pub functions: usize,
+}
+
+/// Offset of the function's address in an FDE.
+pub(super) const FUNCTION: usize = 8;
+
+impl<'a> Frames<'a> {
+    /// # Errors
+    ///
+    /// CORRUPT for records that don't add up, UNSUPPORTED for those of 4 GiB and more.
+    pub fn collect(inputs: &[Input<'a>], fates: &Fates) -> Result<Frames<'a>> {
+        let mut frames = Frames::default();
+        for (object, (input, fates)) in inputs.iter().zip(fates).enumerate() {
+            for section in (0..fates.len()).filter(|section| fates.get(*section) == Some(&Fate::Frames)) {
+                frames.read(input, object, section, fates)?;
+            }
+        }
+        for index in 0..frames.records.len() {
+            let cie = frames.records.get(index).filter(|record| record.used).and_then(|record| record.cie);
+            if let Some(cie) = cie.and_then(|cie| frames.records.get_mut(cie)) {
+                cie.used = true;
+                frames.functions += 1;
+            }
+        }
+        for record in frames.records.iter_mut().filter(|record| record.used) {
+            record.at = frames.size;
+            frames.size += record.len as u64;
+        }
+        // A zero length ends the section for unwinders that don't know its size.
+        if frames.size > 0 {
+            frames.size += 4;
+        }
+        Ok(frames)
+    }
+
+    /// Those that are in the image.
+    pub fn kept(&self) -> impl Iterator<Item = &Record> {
+        self.records.iter().filter(|record| record.used)
+    }
+
+    /// The relocations of a record.
+    pub fn relocations_of(&self, record: &Record) -> &[&'a Rela] {
+        self.relocations.get(record.relocations.clone()).unwrap_or(&[])
+    }
+
+    /// Where the CIE of an FDE goes.
+    pub fn cie_of(&self, record: &Record) -> Option<u64> {
+        record.cie.and_then(|cie| self.records.get(cie)).map(|cie| cie.at)
+    }
+
+    fn read(&mut self, input: &Input<'a>, object: usize, index: usize, fates: &[Fate]) -> Result<()> {
+        let Some(section) = input.sections.get(index) else { return Ok(()) };
+        let wrong = |status, at: usize, what: &str| {
+            let error = failure(status, input.name, format_args!("section '.eh_frame', offset {at:#x}: {what}"));
+            Err(error.at(section.offset.saturating_add(at as u64)))
+        };
+        let first = self.records.len();
+        let mut next = self.relocations.len();
+        for rela in section.relocations {
+            memory::push(&mut self.relocations, rela, "relocations")?;
+        }
+        let offset = |rela: &&Rela| rela.r_offset.get(ORDER);
+        if let Some(new) = self.relocations.get_mut(next..) {
+            new.sort_by_key(offset);
+        }
+        let word = |at: usize| {
+            let bytes = at.checked_add(4).and_then(|end| section.data.get(at..end)?.try_into().ok());
+            bytes.map(u32::from_le_bytes)
+        };
+        let mut start = 0;
+        while start < section.data.len() {
+            let Some(length) = word(start) else {
+                return wrong(Status::Corrupt, start, "expected a record, found fewer than 4 bytes");
+            };
+            if length == 0 {
+                // The terminator, which comes last in the image.
+                start += 4;
+                continue;
+            }
+            if length == u32::MAX {
+                return wrong(Status::Unsupported, start, "expected a record of less than 4 GiB, found a longer one");
+            }
+            let len = length as usize + 4;
+            let end = start.checked_add(len).filter(|end| *end <= section.data.len());
+            let Some((id, end)) = word(start + 4).zip(end).filter(|_| length >= 4) else {
+                return wrong(
+                    Status::Corrupt,
+                    start,
+                    "expected a record that ends within the section, found a longer one",
+                );
+            };
+            let before = |limit: usize| move |rela: &&&Rela| offset(rela) < limit as u64;
+            let tail = |from: usize| self.relocations.get(from..).unwrap_or(&[]);
+            let from = next + tail(next).iter().take_while(before(start)).count();
+            let to = from + tail(from).iter().take_while(before(end)).count();
+            next = to;
+            let mut record =
+                Record { object, section: index, start, len, at: 0, relocations: from..to, cie: None, used: false };
+            if id != 0 {
+                let cie = (start + 4).checked_sub(id as usize);
+                let known = self.records.get(first..).unwrap_or(&[]);
+                let found = cie.and_then(|cie| known.binary_search_by_key(&cie, |record| record.start).ok());
+                let Some(cie) = found.filter(|found| known.get(*found).is_some_and(|cie| cie.cie.is_none())) else {
+                    return wrong(Status::Corrupt, start, "expected an FDE of a CIE before it, found none there");
+                };
+                record.cie = Some(first + cie);
+                let Some(function) = self.function(&record) else {
+                    return wrong(
+                        Status::Corrupt,
+                        start,
+                        "expected an FDE with a relocation for its function, found none",
+                    );
+                };
+                let symbol = input.symbols.get(function.r_sym(ORDER, false) as usize).map(|symbol| symbol.place);
+                record.used = match symbol {
+                    Some(Place::Section { index, .. }) => fates.get(index) == Some(&Fate::Loaded),
+                    _ => true,
+                };
+            }
+            memory::push(&mut self.records, record, "records")?;
+            start = end;
+        }
+        Ok(())
+    }
+
+    /// The relocation that puts a function's address into an FDE.
+    fn function(&self, record: &Record) -> Option<&'a Rela> {
+        let at = (record.start + FUNCTION) as u64;
+        self.relocations_of(record).iter().find(|rela| rela.r_offset.get(ORDER) == at).copied()
+    }
+
+    /// `.eh_frame_hdr` has as many bytes as this.
+    pub fn header_size(&self) -> u64 {
+        HEADER + 8 * self.functions as u64
+    }
+}
+
+const HEADER: u64 = 12;
+
+/// `.eh_frame_hdr`: where `.eh_frame` is, and each function with its FDE, relative to the header, sorted. `functions` has the
+/// addresses of both.
+///
+/// # Errors
+///
+/// UNSUPPORTED if they are further apart than 32 bits reach.
+pub(super) fn header(address: u64, frames: u64, functions: &mut [(u64, u64)]) -> Result<Vec<u8>> {
+    let far = || Error::new(Status::Unsupported, "unwind tables: expected code within 2 GiB of them, found more");
+    let relative = |to: u64, from: u64| i32::try_from(to.wrapping_sub(from).cast_signed()).map_err(|_| far());
+    functions.sort_unstable();
+    let mut bytes = memory::with_room(HEADER as usize + 8 * functions.len(), ".eh_frame_hdr")?;
+    bytes.extend([
+        1,                   // version
+        pointer(0x10, 0x0b), // where .eh_frame is: relative to this very field, four bytes
+        0x03,                // how many functions: four bytes
+        pointer(0x30, 0x0b), // the table: relative to the header, four bytes
+    ]);
+    bytes.extend(relative(frames, address + 4)?.to_le_bytes());
+    bytes.extend(u32::try_from(functions.len()).map_err(|_| far())?.to_le_bytes());
+    for (function, frame) in functions {
+        bytes.extend(relative(*function, address)?.to_le_bytes());
+        bytes.extend(relative(*frame, address)?.to_le_bytes());
+    }
+    Ok(bytes)
+}
+
+/// DW_EH_PE: what it is relative to, and its form.
+const fn pointer(relative: u8, form: u8) -> u8 {
+    relative | form
+}

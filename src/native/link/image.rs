@@ -1,0 +1,281 @@
+//! The image's bytes: headers, what the linker makes, the symbol table, section headers last.
+
+use object::LittleEndian;
+use object::elf::{self, FileHeader64, Ident, ProgramFlags, ProgramHeader64, ProgramType, SectionHeader64, Sym64};
+use object::endian::{U16, U32, U64};
+use object::pod;
+
+use super::apply::{Linked, put};
+use super::dynamic::{Tables, add_name, symbol};
+use super::input::ORDER;
+use super::layout::{Class, Load, Made, Output};
+use super::symbols::{Definition, Entry, Target};
+use crate::error::{Error, Result, Status};
+use crate::memory;
+
+type Header = SectionHeader64<LittleEndian>;
+
+/// Writes everything.
+pub(super) fn write(mut linked: Linked<'_>, tables: Tables) -> Result<Vec<u8>> {
+    linked.give_addresses();
+    let layout = &linked.layout;
+    let end = usize::try_from(layout.file_end).map_err(|_| Error::no_memory("a linked image"))?;
+    let mut image = memory::with_room(end, "a linked image")?;
+    image.resize(end, 0);
+
+    let dynamic = linked.write_sections(&mut image)?;
+    let (relocations, relative) = tables.relocations(dynamic, linked.machine)?;
+    if relocations.len() as u64 != tables.sizes().relocations {
+        return Err(Error::new(Status::Internal, "linker: another number of dynamic relocations than was counted"));
+    }
+    for (made, bytes) in [
+        (Made::Hash, &tables.hash),
+        (Made::Symbols, &tables.symbols(&linked.symbols)?),
+        (Made::Strings, &tables.strings),
+        (Made::Relocations, &relocations),
+        (Made::Dynamic, &tables.dynamic(layout, relative)),
+    ] {
+        if !bytes.is_empty() {
+            put(&mut image, layout.made_offset(made), bytes)?;
+        }
+    }
+    let segments = segments(&linked);
+    put(&mut image, HEADER, pod::bytes_of_slice(&segments))?;
+
+    let header = finish(&linked, &mut image)?;
+    put(&mut image, 0, pod::bytes_of(&header))?;
+    Ok(image)
+}
+
+const HEADER: usize = size_of::<FileHeader64<LittleEndian>>();
+
+fn program_header(
+    kind: ProgramType,
+    flags: ProgramFlags,
+    (offset, address): (u64, u64),
+    (file, memory): (u64, u64),
+    align: u64,
+) -> ProgramHeader64<LittleEndian> {
+    ProgramHeader64 {
+        p_type: U32::new(ORDER, kind),
+        p_flags: U32::new(ORDER, flags),
+        p_offset: U64::new(ORDER, offset),
+        p_vaddr: U64::new(ORDER, address),
+        p_paddr: U64::new(ORDER, address),
+        p_filesz: U64::new(ORDER, file),
+        p_memsz: U64::new(ORDER, memory),
+        p_align: U64::new(ORDER, align),
+    }
+}
+
+fn segments(linked: &Linked<'_>) -> Vec<ProgramHeader64<LittleEndian>> {
+    let layout = &linked.layout;
+    let mut list = Vec::new();
+    let mut relro = None;
+    for segment in &layout.segments {
+        let flags = match segment.load {
+            Load::ReadOnly => elf::PF_R,
+            Load::Text => elf::PF_R | elf::PF_X,
+            Load::Relro | Load::Data => elf::PF_R | elf::PF_W,
+        };
+        let (place, sizes) = ((segment.offset, segment.address), (segment.file_size, segment.memory_size));
+        list.push(program_header(elf::PT_LOAD, flags, place, sizes, segment.align));
+        if segment.load == Load::Relro {
+            relro = Some(program_header(elf::PT_GNU_RELRO, elf::PF_R, place, sizes, 1));
+        }
+    }
+    let of_section = |kind, output: &Output<'_>| {
+        let flags = if output.is(elf::SHF_WRITE) { elf::PF_R | elf::PF_W } else { elf::PF_R };
+        program_header(kind, flags, (output.offset, output.address), (output.size, output.size), output.align)
+    };
+    for output in &layout.outputs {
+        match output.name {
+            b".dynamic" => list.push(of_section(elf::PT_DYNAMIC, output)),
+            b".eh_frame_hdr" => list.push(of_section(elf::PT_GNU_EH_FRAME, output)),
+            _ if output.class == Class::Note => list.push(of_section(elf::PT_NOTE, output)),
+            _ => {}
+        }
+    }
+    list.extend(relro);
+    list.push(program_header(elf::PT_GNU_STACK, elf::PF_R | elf::PF_W, (0, 0), (0, 0), 16));
+    list
+}
+
+/// Appends what isn't loaded: symbols, names, section headers. The file header.
+fn finish(linked: &Linked<'_>, image: &mut Vec<u8>) -> Result<FileHeader64<LittleEndian>> {
+    let layout = &linked.layout;
+    let (symbols, strings, locals) = symbol_table(linked)?;
+    let outputs = layout.outputs.len() as u32;
+    let mut names = vec![0];
+    let mut headers = memory::with_room(layout.outputs.len() + 4, "section headers")?;
+    headers.push(header(&Fields::default()));
+    // Section 0 is the null section.
+    let index = |made| layout.made(made).map_or(0, |(output, _)| output as u32 + 1);
+    for output in &layout.outputs {
+        let (link, info) = match output.kind {
+            elf::SHT_GNU_HASH | elf::SHT_RELA => (index(Made::Symbols), 0),
+            // All but the null symbol are global.
+            elf::SHT_DYNSYM => (index(Made::Strings), 1),
+            elf::SHT_DYNAMIC => (index(Made::Strings), 0),
+            _ => (0, 0),
+        };
+        let fields = Fields {
+            name: add_name(&mut names, &[output.name])?,
+            kind: output.kind.0,
+            flags: output.flags,
+            address: output.address,
+            offset: output.offset,
+            size: output.size,
+            link,
+            info,
+            align: output.align,
+            entry: output.entry,
+        };
+        headers.push(header(&fields));
+    }
+    let symbol_size = size_of::<Sym64<LittleEndian>>() as u64;
+    let table = Fields {
+        kind: elf::SHT_SYMTAB.0,
+        link: outputs + 2,
+        info: locals,
+        align: 8,
+        entry: symbol_size,
+        ..Fields::default()
+    };
+    let text = Fields { kind: elf::SHT_STRTAB.0, align: 1, ..Fields::default() };
+    for (name, bytes, fields) in [(&b".symtab"[..], &symbols, table), (b".strtab", &strings, text)] {
+        let name = add_name(&mut names, &[name])?;
+        let offset = append(image, bytes, fields.align as usize)?;
+        headers.push(header(&Fields { name, offset, size: bytes.len() as u64, ..fields }));
+    }
+    let name = add_name(&mut names, &[b".shstrtab"])?;
+    let offset = append(image, &names, 1)?;
+    headers.push(header(&Fields { name, offset, size: names.len() as u64, ..text }));
+    let table = append(image, pod::bytes_of_slice(&headers), 8)?;
+
+    let size = |bytes: usize| U16::new(ORDER, bytes as u16);
+    Ok(FileHeader64 {
+        e_ident: Ident {
+            magic: elf::ELFMAG,
+            class: elf::ELFCLASS64,
+            data: elf::ELFDATA2LSB,
+            version: elf::EV_CURRENT,
+            os_abi: elf::ELFOSABI_NONE,
+            abi_version: 0,
+            padding: [0; 7],
+        },
+        e_type: U16::new(ORDER, elf::ET_DYN),
+        e_machine: U16::new(ORDER, linked.machine.number),
+        e_version: U32::new(ORDER, u32::from(elf::EV_CURRENT.0)),
+        e_entry: U64::new(ORDER, 0),
+        e_phoff: U64::new(ORDER, HEADER as u64),
+        e_shoff: U64::new(ORDER, table),
+        e_flags: U32::new(ORDER, elf::FileFlags(0)),
+        e_ehsize: size(HEADER),
+        e_phentsize: size(size_of::<ProgramHeader64<LittleEndian>>()),
+        e_phnum: size(layout.headers),
+        e_shentsize: size(size_of::<Header>()),
+        e_shnum: size(headers.len()),
+        e_shstrndx: U16::new(ORDER, elf::SymbolSection(headers.len() as u16 - 1)),
+    })
+}
+
+#[derive(Clone, Copy, Default)]
+struct Fields {
+    name: u32,
+    kind: u32,
+    flags: u64,
+    address: u64,
+    offset: u64,
+    size: u64,
+    link: u32,
+    info: u32,
+    align: u64,
+    entry: u64,
+}
+
+fn header(fields: &Fields) -> Header {
+    SectionHeader64 {
+        sh_name: U32::new(ORDER, fields.name),
+        sh_type: U32::new(ORDER, elf::SectionType(fields.kind)),
+        sh_flags: U64::new(ORDER, elf::SectionFlags(fields.flags)),
+        sh_addr: U64::new(ORDER, fields.address),
+        sh_offset: U64::new(ORDER, fields.offset),
+        sh_size: U64::new(ORDER, fields.size),
+        sh_link: U32::new(ORDER, fields.link),
+        sh_info: U32::new(ORDER, fields.info),
+        sh_addralign: U64::new(ORDER, fields.align),
+        sh_entsize: U64::new(ORDER, fields.entry),
+    }
+}
+
+/// Appends bytes at a multiple of `align`; their offset.
+fn append(image: &mut Vec<u8>, bytes: &[u8], align: usize) -> Result<u64> {
+    let start = image.len().next_multiple_of(align);
+    image.try_reserve(start - image.len() + bytes.len()).map_err(|_| Error::no_memory("a linked image"))?;
+    image.resize(start, 0);
+    image.extend_from_slice(bytes);
+    Ok(start as u64)
+}
+
+/// A table of symbols, being made.
+#[derive(Default)]
+struct SymbolTable {
+    bytes: Vec<u8>,
+    strings: Vec<u8>,
+    count: u32,
+}
+
+impl SymbolTable {
+    fn push(&mut self, name: &[&[u8]], entry: &Entry<'_>, local: bool) -> Result<()> {
+        let symbol = symbol(entry, add_name(&mut self.strings, name)?, local);
+        self.bytes.try_reserve(size_of_val(&symbol)).map_err(|_| Error::no_memory(".symtab"))?;
+        self.bytes.extend_from_slice(pod::bytes_of(&symbol));
+        self.count += 1;
+        Ok(())
+    }
+}
+
+/// `.symtab`: what has a name, for debuggers and profilers. Its bytes, its strings, and how many symbols are local.
+fn symbol_table(linked: &Linked<'_>) -> Result<(Vec<u8>, Vec<u8>, u32)> {
+    let mut table = SymbolTable::default();
+    let mut stub = Entry::new(0, &[], elf::STB_LOCAL);
+    table.push(&[], &stub, true)?;
+    let entries = &linked.symbols.entries;
+    let shown = |entry: &&Entry<'_>| is_shown(linked, entry);
+    let local = |entry: &&Entry<'_>| entry.is_local() && entry.is_defined();
+    for entry in entries.iter().filter(shown).filter(local) {
+        table.push(&[entry.name], entry, true)?;
+    }
+    // A stub is a function of its own to debuggers.
+    stub.definition = Definition::Section { section: 0, offset: 0 };
+    (stub.kind, stub.size) = (elf::STT_FUNC, linked.machine.stub.code.len() as u64);
+    stub.output = linked.layout.made(Made::Stubs).map(|(output, _)| output);
+    stub.address = linked.layout.made_address(Made::Stubs);
+    for entry in linked.needs.stubs.iter().filter_map(|entry| entries.get(*entry)) {
+        table.push(&[entry.name, b"$plt"], &stub, true)?;
+        stub.address += stub.size;
+    }
+    let locals = table.count;
+    for entry in entries.iter().filter(shown).filter(|entry| !local(entry)) {
+        table.push(&[entry.name], entry, false)?;
+    }
+    Ok((table.bytes, table.strings, locals))
+}
+
+/// Whether a symbol is one of the image: not a section's, and in a segment; or imported.
+fn is_shown(linked: &Linked<'_>, entry: &Entry<'_>) -> bool {
+    // Names that compilers give to constants and jump targets say nothing to people.
+    let unnamed = entry.name.is_empty() || entry.name.starts_with(b".L");
+    if unnamed || entry.kind == elf::STT_SECTION || matches!(entry.definition, Definition::Linker(_)) {
+        return false;
+    }
+    match entry.target() {
+        Target::Inside => {
+            let output = entry.output.and_then(|output| linked.layout.outputs.get(output));
+            output.is_some_and(|output| output.class != Class::Debug)
+        }
+        Target::Absolute => true,
+        _ => entry.imported,
+    }
+}

@@ -1,0 +1,374 @@
+//! A relocatable object, as the linker sees it: sections, symbols, groups, each checked once. Field names follow the ELF
+//! gABI.
+
+use object::LittleEndian;
+use object::elf::{self, FileHeader64, RelocationType, SectionHeader64, SectionType, Sym64, SymbolBind, SymbolType};
+use object::read::elf::{FileHeader as _, SectionHeader as _, SectionTable, SymbolTable};
+use object::{SectionIndex, SymbolIndex};
+
+use super::Object;
+use super::machine::Machine;
+use crate::error::{Error, Result, Status, quote};
+use crate::format::elf::extent_of;
+use crate::format::module::name_at;
+use crate::limits::MAX_ALIGN;
+use crate::memory;
+
+type Header = FileHeader64<LittleEndian>;
+pub(super) type Rela = elf::Rela64<LittleEndian>;
+
+/// The byte order of every machine that we link for.
+pub(super) const ORDER: LittleEndian = LittleEndian;
+
+pub(super) struct Input<'a> {
+    pub name: &'a str,
+    pub machine: &'static Machine,
+    pub sections: Vec<Section<'a>>,
+    pub symbols: Vec<Symbol<'a>>,
+    pub groups: Vec<Group<'a>>,
+}
+
+pub(super) struct Section<'a> {
+    pub name: &'a [u8],
+    pub kind: SectionType,
+    pub flags: u64,
+    pub size: u64,
+    pub align: u64,
+    pub entry: u64,
+    pub link: u32,
+    /// Where its bytes are in the object; none for SHT_NOBITS.
+    pub offset: u64,
+    pub data: &'a [u8],
+    pub relocations: &'a [Rela],
+}
+
+pub(super) struct Symbol<'a> {
+    pub name: &'a [u8],
+    pub place: Place,
+    pub size: u64,
+    pub kind: SymbolType,
+    pub binding: SymbolBind,
+    pub other: u8,
+}
+
+#[derive(Clone, Copy)]
+pub(super) enum Place {
+    Undefined,
+    Absolute(u64),
+    /// To be put where there is room; of the large memory models.
+    Common {
+        align: u64,
+        large: bool,
+    },
+    Section {
+        index: usize,
+        offset: u64,
+    },
+}
+
+/// Sections of which only one object's go into an image.
+pub(super) struct Group<'a> {
+    pub signature: &'a [u8],
+    pub members: Vec<usize>,
+}
+
+/// Where a refusal is about.
+#[derive(Clone, Copy)]
+pub(super) struct Site<'a> {
+    pub object: &'a str,
+    pub section: &'a Section<'a>,
+    pub rela: &'a Rela,
+    pub machine: &'static Machine,
+    /// The symbol's name; of a section's symbol the section's.
+    pub symbol: &'a [u8],
+}
+
+impl Section<'_> {
+    pub fn is(&self, flag: elf::SectionFlags) -> bool {
+        self.flags & flag.0 != 0
+    }
+
+    pub fn is_frame(&self) -> bool {
+        self.name == b".eh_frame" && self.is(elf::SHF_ALLOC) && self.kind != elf::SHT_NOBITS
+    }
+}
+
+impl Site<'_> {
+    /// The same sentence for everything that can't be: object, section, offset, symbol, relocation, and why.
+    #[cold]
+    pub fn refuse(&self, why: impl std::fmt::Display) -> Error {
+        self.error(Status::Unsupported, why)
+    }
+
+    #[cold]
+    pub fn corrupt(&self, why: impl std::fmt::Display) -> Error {
+        self.error(Status::Corrupt, why)
+    }
+
+    fn error(&self, status: Status, why: impl std::fmt::Display) -> Error {
+        let (kind, offset) = (kind(self.rela), self.rela.r_offset.get(ORDER));
+        let number = format!("{}'s number {}", self.machine.name, kind.0);
+        let message = format!(
+            "object '{}', section '{}', offset {offset:#x}, symbol '{}', relocation {}: {why}",
+            quote(self.object.as_bytes()),
+            quote(self.section.name),
+            quote(self.symbol),
+            (self.machine.names)(kind).unwrap_or(&number),
+        );
+        Error::new(status, message).at(self.section.offset.saturating_add(offset))
+    }
+}
+
+pub(super) fn kind(rela: &Rela) -> RelocationType {
+    rela.r_type(ORDER, false)
+}
+
+/// An error about an object as a whole or a thing in it.
+#[cold]
+pub(super) fn failure(status: Status, object: &str, what: impl std::fmt::Display) -> Error {
+    Error::new(status, format!("object '{}': {what}", quote(object.as_bytes())))
+}
+
+impl<'a> Input<'a> {
+    /// Reads an object.
+    ///
+    /// # Errors
+    ///
+    /// INVALID_ARGUMENT if it is no ELF or no relocatable object, UNSUPPORTED for a machine that we don't link for or
+    /// something that can't be linked, TRUNCATED or CORRUPT if it is damaged, LIMIT.
+    pub fn parse(object: &Object<'a>) -> Result<Input<'a>> {
+        let Object { name, bytes } = *object;
+        let machine =
+            check_kind(bytes).map_err(|error| error.within(format!("object '{}'", quote(name.as_bytes()))))?;
+        let corrupt = |what: &'static str| move |error| failure(Status::Corrupt, name, format_args!("{what}: {error}"));
+        let header = Header::parse(bytes).map_err(corrupt("ELF header"))?;
+        let table = header.sections(ORDER, bytes).map_err(corrupt("section headers"))?;
+        let symbols = table.symbols(ORDER, bytes, elf::SHT_SYMTAB).map_err(corrupt("symbol table"))?;
+        let names = match header.shstrndx(ORDER, bytes).map_err(corrupt("section names"))? {
+            0 => &[],
+            index => data(&table, SectionIndex(index as usize), bytes).map_err(corrupt("section names"))?,
+        };
+        let strings = match symbols.is_empty() {
+            true => &[],
+            false => data(&table, symbols.string_section(), bytes).map_err(corrupt("symbol names"))?,
+        };
+        let mut input = Input { name, machine, sections: Vec::new(), symbols: Vec::new(), groups: Vec::new() };
+        input.read_sections(&table, names, bytes).map_err(|error| input.within(error))?;
+        input.read_symbols(&symbols, strings).map_err(|error| input.within(error))?;
+        input.read_relocations_and_groups(&table, &symbols, bytes).map_err(|error| input.within(error))?;
+        Ok(input)
+    }
+
+    fn within(&self, error: Error) -> Error {
+        error.within(format!("object '{}'", quote(self.name.as_bytes())))
+    }
+
+    fn read_sections(&mut self, table: &SectionTable<'a, Header>, names: &'a [u8], bytes: &'a [u8]) -> Result<()> {
+        self.sections = memory::with_room(table.len(), "sections")?;
+        let mut stored = 0u64;
+        for (index, header) in table.enumerate() {
+            let index = index.0;
+            let name = match header.sh_name.get(ORDER) {
+                0 => &[],
+                offset => name_at(names, offset, "section", index)?,
+            };
+            let wrong = |what: String| Error::new(Status::Corrupt, format!("section '{}': {what}", quote(name)));
+            let (kind, size) = (header.sh_type.get(ORDER), header.sh_size.get(ORDER));
+            let data = match index {
+                // Its size says how many sections there are, if they are many.
+                0 => &[],
+                _ => header.data(ORDER, bytes).map_err(|error| wrong(error.to_string()))?,
+            };
+            // Sections share no bytes, so that what is made of an object is about as large as the object.
+            stored += data.len() as u64;
+            if stored > bytes.len() as u64 {
+                return Err(wrong("expected sections that share no bytes, found overlapping ones".to_owned()));
+            }
+            let align = header.sh_addralign.get(ORDER).max(1);
+            if !align.is_power_of_two() {
+                return Err(wrong(format!("alignment: expected a power of two, found {align}")));
+            }
+            if align > MAX_ALIGN {
+                let message =
+                    format!("section '{}': alignment: expected at most {MAX_ALIGN}, found {align}", quote(name));
+                return Err(Error::new(Status::Limit, message));
+            }
+            let section = Section {
+                name,
+                kind,
+                flags: header.sh_flags.get(ORDER).0,
+                size: if index == 0 { 0 } else { size },
+                align,
+                entry: header.sh_entsize.get(ORDER),
+                link: header.sh_link.get(ORDER),
+                offset: header.sh_offset.get(ORDER),
+                data,
+                relocations: &[],
+            };
+            self.sections.push(section);
+        }
+        Ok(())
+    }
+
+    fn read_symbols(&mut self, table: &SymbolTable<'a, Header>, strings: &'a [u8]) -> Result<()> {
+        self.symbols = memory::with_room(table.len(), "symbols")?;
+        for (index, raw) in table.enumerate() {
+            let name = match raw.st_name.get(ORDER) {
+                0 => &[],
+                offset => name_at(strings, offset, "symbol", index.0)?,
+            };
+            self.symbols.push(Symbol {
+                name,
+                place: self.place(table, raw, index, name)?,
+                size: raw.st_size.get(ORDER),
+                kind: raw.st_type(),
+                binding: raw.st_bind(),
+                other: raw.st_other.0,
+            });
+        }
+        Ok(())
+    }
+
+    fn place(
+        &self,
+        table: &SymbolTable<'a, Header>,
+        raw: &Sym64<LittleEndian>,
+        index: SymbolIndex,
+        name: &[u8],
+    ) -> Result<Place> {
+        /// x86-64's SHN_COMMON for what may be far away.
+        const LARGE_COMMON: u16 = 0xff02;
+        let wrong = |what: String| Error::new(Status::Corrupt, format!("symbol '{}': {what}", quote(name)));
+        let value = raw.st_value.get(ORDER);
+        let section = raw.st_shndx.get(ORDER);
+        let large = section.0 == LARGE_COMMON && self.machine.number == elf::EM_X86_64;
+        match section {
+            elf::SHN_UNDEF => return Ok(Place::Undefined),
+            elf::SHN_ABS => return Ok(Place::Absolute(value)),
+            _ if section == elf::SHN_COMMON || large => {
+                let align = value.max(1);
+                if !align.is_power_of_two() || align > MAX_ALIGN {
+                    return Err(wrong(format!("alignment: expected a power of two up to {MAX_ALIGN}, found {align}")));
+                }
+                return Ok(Place::Common { align, large });
+            }
+            _ => {}
+        }
+        let index = table
+            .symbol_section(ORDER, raw, index)
+            .map_err(|error| wrong(error.to_string()))?
+            .ok_or_else(|| wrong(format!("expected a section, found the reserved index {:#x}", section.0)))?;
+        match self.sections.get(index.0) {
+            Some(section) if value <= section.size => Ok(Place::Section { index: index.0, offset: value }),
+            Some(section) => {
+                let (name, size) = (quote(section.name), section.size);
+                Err(wrong(format!("expected an offset within section '{name}' of {size} bytes, found {value}")))
+            }
+            None => Err(wrong(format!("expected a section below {}, found {}", self.sections.len(), index.0))),
+        }
+    }
+
+    fn read_relocations_and_groups(
+        &mut self,
+        table: &SectionTable<'a, Header>,
+        symbols: &SymbolTable<'a, Header>,
+        bytes: &'a [u8],
+    ) -> Result<()> {
+        for (index, header) in table.enumerate() {
+            let name = self.sections.get(index.0).map_or(&[][..], |section| section.name);
+            let wrong = |what: String| Error::new(Status::Corrupt, format!("section '{}': {what}", quote(name)));
+            let refused = |what: &str| Error::new(Status::Unsupported, format!("section '{}': {what}", quote(name)));
+            let invalid = |error: object::read::Error| wrong(error.to_string());
+            match header.sh_type.get(ORDER) {
+                elf::SHT_RELA => {
+                    let relocations = header.data_as_array(ORDER, bytes).map_err(invalid)?;
+                    let target = header.sh_info.get(ORDER) as usize;
+                    let count = self.sections.len();
+                    let known = self.sections.get_mut(target).filter(|_| target != 0 && target != index.0);
+                    let target = known.ok_or_else(|| {
+                        wrong(format!("expected relocations of a section below {count}, found {target}"))
+                    })?;
+                    if SectionIndex(header.sh_link.get(ORDER) as usize) != symbols.section() && !relocations.is_empty()
+                    {
+                        return Err(wrong("expected relocations that use the object's symbol table".to_owned()));
+                    }
+                    if !target.relocations.is_empty() {
+                        return Err(wrong("expected one section of relocations, found a second".to_owned()));
+                    }
+                    target.relocations = relocations;
+                }
+                elf::SHT_REL | elf::SHT_RELR | elf::SHT_CREL => {
+                    return Err(refused("expected relocations with addends (SHT_RELA), which this machine has"));
+                }
+                elf::SHT_GROUP => {
+                    let Some((flags, members)) = header.group(ORDER, bytes).map_err(invalid)? else { continue };
+                    let symbol = self.symbols.get(header.sh_info.get(ORDER) as usize);
+                    let signature = match symbol {
+                        Some(Symbol { kind: elf::STT_SECTION, place: Place::Section { index, .. }, .. }) => {
+                            self.sections.get(*index).map_or(&[][..], |section| section.name)
+                        }
+                        Some(symbol) => symbol.name,
+                        None => return Err(wrong("expected a symbol that names the group".to_owned())),
+                    };
+                    if flags & elf::GRP_COMDAT == elf::GroupFlags(0) {
+                        continue;
+                    }
+                    let members = members.iter().map(|member| member.get(ORDER) as usize);
+                    let members = memory::collect(members, "a group")?;
+                    if let Some(member) = members.iter().find(|member| **member >= self.sections.len()) {
+                        return Err(wrong(format!("expected sections below {}, found {member}", self.sections.len())));
+                    }
+                    memory::push(&mut self.groups, Group { signature, members }, "groups")?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// What a relocation of one of its sections is about, for messages.
+    pub fn site<'b>(&'b self, section: &'b Section<'b>, rela: &'b Rela) -> Site<'b> {
+        let symbol = self.symbols.get(rela.r_sym(ORDER, false) as usize);
+        let name = match symbol {
+            Some(Symbol { name: [], place: Place::Section { index, .. }, .. }) => {
+                self.sections.get(*index).map_or(&[][..], |section| section.name)
+            }
+            Some(symbol) => symbol.name,
+            None => &[],
+        };
+        Site { object: self.name, section, rela, machine: self.machine, symbol: name }
+    }
+}
+
+fn data<'a>(table: &SectionTable<'a, Header>, index: SectionIndex, bytes: &'a [u8]) -> object::read::Result<&'a [u8]> {
+    let section: &SectionHeader64<LittleEndian> = table.section(index)?;
+    section.data(ORDER, bytes)
+}
+
+/// That it is an ELF64 object for a machine that we know, in its byte order.
+pub(super) fn check_kind(bytes: &[u8]) -> Result<&'static Machine> {
+    let extent = extent_of(bytes).map_err(|error| match error.status() {
+        Status::NotAnArtifact => Error::new(Status::Corrupt, error.message().to_owned()),
+        _ => error,
+    })?;
+    if extent.kind != elf::ET_REL.0 {
+        let found = match elf::FileType(extent.kind) {
+            elf::ET_EXEC => "a program",
+            elf::ET_DYN => "a shared object; add it as a module",
+            _ => "another kind of ELF",
+        };
+        let message = format!("expected a relocatable object (ET_REL, as cc -c makes), found {found}");
+        return Err(Error::new(Status::InvalidArgument, message));
+    }
+    match Machine::of(extent.machine) {
+        Some(machine) if !extent.big_endian => Ok(machine),
+        found => {
+            let order = if found.is_some() { " in big-endian order" } else { "" };
+            let machine = extent.machine;
+            let message = format!(
+                "expected an object for x86-64 (machine 62) or aarch64 (183), little-endian, found machine {machine}{order}"
+            );
+            Err(Error::new(Status::Unsupported, message))
+        }
+    }
+}

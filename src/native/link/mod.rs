@@ -1,0 +1,92 @@
+//! The linker: relocatable objects in, one position-independent shared object out. All that can be decided before the code is
+//! loaded is decided here, so that loading maps pages and fills in pointers.
+//!
+//! Data walks one way: `input` (a checked view of each object) → `select` (which sections come in) → `symbols` (what each
+//! name means) and `eh_frame` → `scan` (what relocations ask for, and what is refused) → `dynamic` (tables for the loader) →
+//! `layout` (addresses) → `apply` (relocations' values) → `image` (bytes). `machine` says what is particular to a machine,
+//! whose files are named after them. The rules are the ELF gABI's and the machines' psABIs'.
+//!
+//! The order of objects, sections and symbols decides everything: the same objects give the same bytes.
+
+mod aarch64;
+mod apply;
+mod dynamic;
+mod eh_frame;
+mod image;
+mod input;
+mod layout;
+mod machine;
+mod scan;
+mod select;
+mod symbols;
+mod x86_64;
+
+use crate::error::{Error, Result, Status, quote};
+use crate::memory;
+
+/// A relocatable object: what `cc -c` makes.
+#[derive(Clone, Copy, Debug)]
+pub struct Object<'a> {
+    /// What messages call it, such as its file's name.
+    pub name: &'a str,
+    /// Its bytes.
+    pub bytes: &'a [u8],
+}
+
+/// How to link.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// Leave out what only debuggers read: sections like `.debug_info`.
+    pub leave_out_debug: bool,
+}
+
+/// Links objects into one shared object.
+///
+/// Global symbols of default and protected visibility can be looked up in it; a name that an object defines means that
+/// definition in all objects. Names that no object defines are left to the loader.
+///
+/// # Errors
+///
+/// INVALID_ARGUMENT without objects, for what is no relocatable object, and for a name that two objects define; UNSUPPORTED for
+/// what can't be position-independent or linked, naming object, section, offset, symbol and relocation, and what to do;
+/// TRUNCATED or CORRUPT for a damaged object; LIMIT; NO_MEMORY.
+pub fn link(objects: &[Object<'_>], options: &Options) -> Result<Vec<u8>> {
+    let mut inputs = memory::with_room(objects.len(), "objects")?;
+    for object in objects {
+        inputs.push(input::Input::parse(object)?);
+    }
+    let Some(first) = inputs.first() else {
+        return Err(Error::new(Status::InvalidArgument, "objects: expected at least one, found none"));
+    };
+    let machine = first.machine;
+    if let Some(other) = inputs.iter().find(|input| input.machine.number != machine.number) {
+        let message = format!(
+            "object '{}': expected one for {}, as object '{}', found one for {}",
+            quote(other.name.as_bytes()),
+            machine.name,
+            quote(first.name.as_bytes()),
+            other.machine.name,
+        );
+        return Err(Error::new(Status::InvalidArgument, message));
+    }
+    let fates = select::select(&inputs, options)?;
+    let mut symbols = symbols::Symbols::resolve(&inputs, &fates)?;
+    let frames = eh_frame::Frames::collect(&inputs, &fates)?;
+    let needs = scan::Needs::scan(&inputs, &fates, &mut symbols, &frames)?;
+    let tables = dynamic::Tables::new(&symbols, &needs)?;
+    let layout = layout::Layout::new(&inputs, &fates, &symbols, &frames, &needs, &tables.sizes(), machine)?;
+    let linked = apply::Linked { inputs, fates, symbols, frames, needs, layout, machine };
+    image::write(linked, tables)
+}
+
+/// The machine that an object is for, as `e_machine`.
+///
+/// # Errors
+///
+/// As [`link`], for what is no relocatable object of a machine that we link for.
+pub fn machine_of(object: &Object<'_>) -> Result<u16> {
+    Ok(input::check_kind(object.bytes)
+        .map_err(|error| error.within(format!("object '{}'", quote(object.name.as_bytes()))))?
+        .number
+        .0)
+}

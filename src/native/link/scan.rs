@@ -1,0 +1,238 @@
+//! What relocations ask for, before anything has an address: slots in the GOT, stubs, relocations for the loader. And what
+//! can't be had, which is refused here.
+
+use object::elf;
+
+use super::eh_frame::Frames;
+use super::input::{Input, ORDER, Rela, Section, Site, kind};
+use super::machine::{How, Value};
+use super::select::{Fate, Fates};
+use super::symbols::{Definition, Special, Symbols, Target};
+use crate::error::Result;
+use crate::memory;
+
+/// What one relocation asks for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Need {
+    /// Nothing: its value follows from the image's layout.
+    Direct,
+    /// The same, in an instruction that is changed from loading into computing.
+    Relaxed,
+    /// A slot of the GOT.
+    Slot,
+    /// A stub, which has a slot.
+    Stub,
+    /// The start of the GOT.
+    Got,
+    /// The loader adds the image's address.
+    Rebase,
+    /// The loader puts the symbol's address there.
+    Import,
+}
+
+/// What all of them ask for.
+#[derive(Default)]
+pub(super) struct Needs {
+    /// The entries with slots, and with stubs, in the order of these.
+    pub slots: Vec<usize>,
+    pub stubs: Vec<usize>,
+    pub got: bool,
+    /// How many words of sections the loader has to fill in, with the image's address or a symbol's.
+    pub words: u64,
+    /// Whether `.eh_frame` has such words.
+    pub frames_relocated: bool,
+    relocated: Vec<Vec<bool>>,
+    /// Whether everything is near enough for loads to become computations.
+    near: bool,
+}
+
+/// Images up to this have everything within reach of everything.
+const NEAR: u64 = 1 << 30;
+
+const PIC: &str = "compile with -fPIC";
+
+impl Needs {
+    /// Looks at every relocation of every section that is loaded.
+    ///
+    /// # Errors
+    ///
+    /// UNSUPPORTED, naming the relocation; CORRUPT.
+    pub fn scan<'a>(
+        inputs: &[Input<'a>],
+        fates: &Fates,
+        symbols: &mut Symbols<'a>,
+        frames: &Frames<'a>,
+    ) -> Result<Needs> {
+        let sizes = inputs.iter().flat_map(|input| &input.sections).map(|section| section.size);
+        let commons = symbols.entries.iter().filter(|entry| matches!(entry.definition, Definition::Common { .. }));
+        let total = sizes.chain(commons.map(|entry| entry.size)).fold(0u64, u64::saturating_add);
+        let mut needs = Needs { near: total < NEAR, ..Needs::default() };
+        for (object, (input, of)) in inputs.iter().zip(fates).enumerate() {
+            let mut relocated = memory::with_room(of.len(), "sections")?;
+            for (section, fate) in input.sections.iter().zip(of) {
+                let before = needs.words;
+                for rela in section.relocations.iter().filter(|_| *fate == Fate::Loaded) {
+                    needs.add(input, object, section, rela, symbols, fates)?;
+                }
+                relocated.push(needs.words > before);
+            }
+            needs.relocated.push(relocated);
+        }
+        let before = needs.words;
+        for record in frames.kept() {
+            let Some(input) = inputs.get(record.object) else { continue };
+            let Some(section) = input.sections.get(record.section) else { continue };
+            for rela in frames.relocations_of(record) {
+                needs.add(input, record.object, section, rela, symbols, fates)?;
+            }
+        }
+        needs.frames_relocated = needs.words > before;
+        if let Some(finalize) = symbols.finalize {
+            needs.give_slot(symbols, finalize)?;
+            // The pointer to the finalizer.
+            needs.words += 1;
+        }
+        Ok(needs)
+    }
+
+    /// Whether the loader has to fill something in in a section.
+    pub fn is_relocated(&self, object: usize, section: usize) -> bool {
+        self.relocated.get(object).and_then(|of| of.get(section)).copied().unwrap_or(false)
+    }
+
+    fn add(
+        &mut self,
+        input: &Input<'_>,
+        object: usize,
+        section: &Section<'_>,
+        rela: &Rela,
+        symbols: &mut Symbols<'_>,
+        fates: &Fates,
+    ) -> Result<()> {
+        let site = input.site(section, rela);
+        let Some(how) = (input.machine.how)(kind(rela)) else {
+            return Err(site.refuse("expected a relocation that can be linked"));
+        };
+        if how.value == Value::Nothing {
+            return Ok(());
+        }
+        let index = symbols.find(object, rela, &site)?;
+        let Some(entry) = symbols.entries.get(index) else { return Ok(()) };
+        if let Definition::Section { section, .. } = entry.definition {
+            match fates.get(entry.object).and_then(|fates| fates.get(section)) {
+                Some(Fate::Loaded) => {}
+                Some(Fate::Dropped(_)) => {
+                    return Err(
+                        site.refuse("refers to a section that another object's group of the same name replaces")
+                    );
+                }
+                _ => return Err(site.refuse("refers to a section that isn't loaded as it is")),
+            }
+        }
+        self.got |= matches!(entry.definition, Definition::Linker(Special::Got));
+        let need = self.need(how, entry.target(), section, rela, &site)?;
+        match need {
+            Need::Direct | Need::Relaxed => {}
+            Need::Slot => self.give_slot(symbols, index)?,
+            Need::Stub => {
+                self.give_slot(symbols, index)?;
+                let count = self.stubs.len();
+                if let Some(entry) = symbols.entries.get_mut(index).filter(|entry| entry.stub.is_none()) {
+                    entry.stub = Some(count);
+                    memory::push(&mut self.stubs, index, "stubs")?;
+                }
+            }
+            Need::Got => self.got = true,
+            Need::Rebase => self.words += 1,
+            Need::Import => {
+                self.words += 1;
+                if let Some(entry) = symbols.entries.get_mut(index) {
+                    entry.imported = true;
+                }
+            }
+        }
+        self.got |= matches!(how.value, Value::FromGot | Value::CallFromGot);
+        Ok(())
+    }
+
+    fn give_slot(&mut self, symbols: &mut Symbols<'_>, index: usize) -> Result<()> {
+        self.got = true;
+        let Some(entry) = symbols.entries.get_mut(index).filter(|entry| entry.slot.is_none()) else { return Ok(()) };
+        entry.slot = Some(self.slots.len());
+        entry.imported |= entry.target() == Target::Outside;
+        memory::push(&mut self.slots, index, "slots of the GOT")
+    }
+
+    /// What a relocation asks for, given where its symbol is. The same question has the same answer when it is applied.
+    ///
+    /// # Errors
+    ///
+    /// UNSUPPORTED if it can't be had, CORRUPT if its place is outside its section.
+    pub fn need(&self, how: How, target: Target, section: &Section<'_>, rela: &Rela, site: &Site<'_>) -> Result<Need> {
+        let (offset, addend) = (rela.r_offset.get(ORDER), rela.r_addend.get(ORDER));
+        let end = offset.checked_add(how.field.width() as u64);
+        if end.is_none_or(|end| end > section.data.len() as u64) {
+            let size = section.data.len();
+            return Err(site.corrupt(format_args!("expected a place within the section's {size} bytes")));
+        }
+        let at = offset as usize;
+        let relaxes = || {
+            let near = self.near && section.is(elf::SHF_EXECINSTR) && target == Target::Inside;
+            let fits = if how.value == Value::Absolute { how.field.is_word() } else { addend == -4 };
+            near && fits && (site.machine.relax)(section.data, at, how.value).is_some()
+        };
+        let is_jump = || how.value == Value::Call || (site.machine.is_jump)(section.data, at);
+        let word = |need: Need| match () {
+            () if !how.field.is_word() => Err(site.refuse(format_args!(
+                "needs the whole address of something, which is only known when it is loaded; {PIC}"
+            ))),
+            () if section.is(elf::SHF_EXECINSTR) => {
+                Err(site.refuse(format_args!("an address in code, which is never written when it is loaded; {PIC}")))
+            }
+            () => Ok(need),
+        };
+        let host = || {
+            Err(site.refuse(format_args!("refers directly to data of the host, which may be out of its reach; {PIC}")))
+        };
+        if how.value == Value::ThreadLocal {
+            return Err(site.refuse("thread-local storage can't be linked; keep it in the host and pass a pointer"));
+        }
+        if target == Target::Missing {
+            return Err(site.corrupt("expected a local symbol that is defined, found an undefined one"));
+        }
+        match (how.value, target) {
+            (Value::SlotRelaxable | Value::Absolute, _) if relaxes() => Ok(Need::Relaxed),
+            (Value::Absolute, Target::Inside) => word(Need::Rebase),
+            (Value::Absolute, Target::Outside) => word(Need::Import),
+            (Value::Absolute | Value::InPage, _) if target != Target::Outside => Ok(Need::Direct),
+            (
+                Value::Relative | Value::RelativePage | Value::Call | Value::FromGot | Value::CallFromGot,
+                Target::Inside,
+            ) => Ok(Need::Direct),
+            (Value::CallFromGot, Target::Outside) => Ok(Need::Stub),
+            (Value::Relative | Value::Call, Target::Outside) if is_jump() => Ok(Need::Stub),
+            // Never called, since the program asks first.
+            (Value::Relative | Value::Call, Target::Zero) if is_jump() => Ok(Need::Direct),
+            (Value::SlotPage | Value::SlotInPage | Value::SlotFromGotPage, _) if addend != 0 => {
+                Err(site.refuse(format_args!("expected no addend with a slot of the GOT, found {addend}")))
+            }
+            (
+                Value::Slot
+                | Value::SlotRelaxable
+                | Value::SlotPage
+                | Value::SlotInPage
+                | Value::SlotFromGotPage
+                | Value::SlotFromGot,
+                _,
+            ) => Ok(Need::Slot),
+            (Value::Got, _) => Ok(Need::Got),
+            (Value::Size, Target::Inside | Target::Absolute) => Ok(Need::Direct),
+            (_, Target::Absolute) => Err(site
+                .refuse(format_args!("a distance to a fixed address, which is only known when it is loaded; {PIC}"))),
+            (_, Target::Zero) => {
+                Err(site.refuse(format_args!("a distance to a weak symbol that no object defines; {PIC}")))
+            }
+            _ => host(),
+        }
+    }
+}

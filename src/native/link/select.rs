@@ -1,0 +1,151 @@
+//! Which sections of the objects come into the image.
+
+use std::collections::HashMap;
+
+use object::elf;
+
+use super::Options;
+use super::input::{Input, Section, failure};
+use crate::error::{Error, Result, Status, quote};
+use crate::memory;
+
+/// What becomes of an input section.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// Into a segment.
+    Loaded,
+    /// Into a segment, record by record: `.eh_frame`.
+    Frames,
+    /// Into the file only: what debuggers read.
+    Debug,
+    /// Nowhere: tables that were for the linker.
+    Left,
+    /// Nowhere, since another object has the same group; with the section there that is like this one.
+    Dropped(Option<(usize, usize)>),
+}
+
+/// The fate of every section of every object.
+pub(super) type Fates = Vec<Vec<Fate>>;
+
+pub(super) fn select(inputs: &[Input<'_>], options: &Options) -> Result<Fates> {
+    let mut fates = memory::with_room(inputs.len(), "sections")?;
+    for input in inputs {
+        let of = input.sections.iter().map(|section| fate(section, options));
+        fates.push(memory::collect(of, "sections")?);
+    }
+    drop_groups(inputs, &mut fates)?;
+    for (input, fates) in inputs.iter().zip(&mut fates) {
+        for index in 0..fates.len() {
+            let Some(section) = input.sections.get(index) else { continue };
+            // A section about another goes with it.
+            let about = section.is(elf::SHF_LINK_ORDER).then(|| fates.get(section.link as usize)).flatten();
+            let goes = matches!(about, Some(Fate::Dropped(_)));
+            let Some(fate) = fates.get_mut(index) else { continue };
+            if goes && *fate != Fate::Left {
+                *fate = Fate::Dropped(None);
+            }
+            check(input, section, *fate)?;
+        }
+    }
+    Ok(fates)
+}
+
+fn fate(section: &Section<'_>, options: &Options) -> Fate {
+    // What an image says about all of its code must hold for all objects; an image without the note says nothing.
+    let property = section.name == b".note.gnu.property";
+    if section.is(elf::SHF_EXCLUDE) || property {
+        return Fate::Left;
+    }
+    if section.is_frame() {
+        return Fate::Frames;
+    }
+    if section.is(elf::SHF_ALLOC) {
+        return Fate::Loaded;
+    }
+    let debug = section.kind == elf::SHT_PROGBITS && !section.name.starts_with(b".note.GNU-");
+    if debug && !options.leave_out_debug { Fate::Debug } else { Fate::Left }
+}
+
+/// Of groups with the same signature, the first one's sections stay.
+fn drop_groups(inputs: &[Input<'_>], fates: &mut Fates) -> Result<()> {
+    let mut first = HashMap::new();
+    for (object, input) in inputs.iter().enumerate() {
+        first.try_reserve(input.groups.len()).map_err(|_| Error::no_memory("groups"))?;
+        for group in &input.groups {
+            let Some(&(winner, members)) = first.get(group.signature) else {
+                first.insert(group.signature, (object, &group.members));
+                continue;
+            };
+            for &member in &group.members {
+                let Some(section) = input.sections.get(member) else { continue };
+                let twin = |candidate: &&usize| {
+                    let other = inputs.get(winner).and_then(|winner| winner.sections.get(**candidate));
+                    other.is_some_and(|other| other.name == section.name && other.size == section.size)
+                };
+                let twin = members.iter().find(twin).map(|twin| (winner, *twin));
+                if let Some(fate) = fates.get_mut(object).and_then(|fates| fates.get_mut(member)) {
+                    *fate = Fate::Dropped(twin);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Refuses what can't come into an image.
+fn check(input: &Input<'_>, section: &Section<'_>, fate: Fate) -> Result<()> {
+    let refuse = |why: &str| {
+        let what = format_args!("section '{}': {why}", quote(section.name)).to_string();
+        Err(failure(Status::Unsupported, input.name, what))
+    };
+    if section.name == b".note.GNU-stack" && section.is(elf::SHF_EXECINSTR) {
+        return refuse(
+            "asks for an executable stack, as for the address of a nested function; it can't be loaded into a host",
+        );
+    }
+    if !matches!(fate, Fate::Loaded | Fate::Frames | Fate::Debug) {
+        return Ok(());
+    }
+    if section.kind == elf::SHT_NOBITS && !section.relocations.is_empty() {
+        let what = format!("section '{}': expected no relocations where there are no bytes", quote(section.name));
+        return Err(failure(Status::Corrupt, input.name, what));
+    }
+    if section.is(elf::SHF_COMPRESSED) || section.name.starts_with(b".zdebug") {
+        return refuse("is compressed; compile with -gz=none");
+    }
+    if section.is(elf::SHF_TLS) {
+        return refuse("thread-local storage can't be linked; keep it in the host and pass a pointer");
+    }
+    if fate == Fate::Debug {
+        return Ok(());
+    }
+    if section.is(elf::SHF_WRITE) && section.is(elf::SHF_EXECINSTR) {
+        return refuse("is writable and executable; code is never written");
+    }
+    if section.is(elf::SHF_EXECINSTR) && section.kind == elf::SHT_NOBITS {
+        return refuse("is code without bytes");
+    }
+    match section.name {
+        // What the linker makes itself.
+        b".gnu.hash" | b".dynsym" | b".dynstr" | b".rela.dyn" | b".eh_frame_hdr" | b".plt.got" | b".dynamic"
+        | b".got" => {
+            return refuse("is one of a linked image; give it another name");
+        }
+        b".eh_frame" if fate != Fate::Frames => return refuse("has no bytes"),
+        b".init" | b".fini" => {
+            return refuse("is a piece of a function of the C startup code; use __attribute__((constructor))");
+        }
+        b".preinit_array" => return refuse("is for programs only; use __attribute__((constructor))"),
+        name if [&b".ctors"[..], b".dtors"].iter().any(|old| name.starts_with(old)) => {
+            return refuse("is the old form of .init_array; compile with -fuse-init-array");
+        }
+        _ => {}
+    }
+    // What else x86-64 has shares its number with other machines' sections.
+    let unwind = elf::SHT_X86_64_UNWIND;
+    let known = [elf::SHT_PROGBITS, elf::SHT_NOBITS, elf::SHT_NOTE, elf::SHT_INIT_ARRAY, elf::SHT_FINI_ARRAY, unwind];
+    if !known.contains(&section.kind) {
+        return refuse(&format!("expected a type that can be linked, found {:#x}", section.kind.0));
+    }
+    Ok(())
+}

@@ -1,0 +1,133 @@
+//! x86-64: the relocations of its psABI, and its stubs.
+
+use object::elf::{self, RelocationType};
+
+use super::machine::{Field, Hole, How, Machine, Of, Range, Relaxed, Template, Value};
+
+const WORD: Field = Field::Bytes(8, Range::Any);
+const SIGNED: Field = Field::Bytes(4, Range::Signed);
+
+pub(super) static MACHINE: Machine = Machine {
+    name: "x86-64",
+    number: elf::EM_X86_64,
+    page: 4 << 10,
+    names: |kind| elf::NAMES_R_X86_64.name(kind),
+    relative: elf::R_X86_64_RELATIVE,
+    glob_dat: elf::R_X86_64_GLOB_DAT,
+    word: elf::R_X86_64_64,
+    how,
+    is_jump,
+    relax,
+    // jmp *slot(%rip); xchg %ax,%ax: what `objdump` and debuggers know from .plt.got.
+    stub: Template { code: &[0xff, 0x25, 0, 0, 0, 0, 0x66, 0x90], holes: &[hole(2, Of::Slot)] },
+    #[rustfmt::skip]
+    finalizer: Template {
+        code: &[
+            0x48, 0x8b, 0x05, 0, 0, 0, 0, // mov slot(%rip), %rax
+            0x48, 0x85, 0xc0, //             test %rax, %rax
+            0x74, 0x09, //                   je to ret
+            0x48, 0x8d, 0x3d, 0, 0, 0, 0, // lea handle(%rip), %rdi
+            0xff, 0xe0, //                   jmp *%rax
+            0xc3, //                         ret
+        ],
+        holes: &[hole(3, Of::Slot), hole(15, Of::Handle)],
+    },
+};
+
+/// The last four bytes of an instruction, relative to its end.
+const fn hole(at: usize, of: Of) -> Hole {
+    Hole { at, how: How { value: Value::Relative, field: SIGNED }, addend: -4, of }
+}
+
+fn how(kind: RelocationType) -> Option<How> {
+    use Range::{Either, Unsigned};
+    let (value, field) = match kind {
+        elf::R_X86_64_NONE => (Value::Nothing, Field::Bytes(0, Range::Any)),
+        elf::R_X86_64_64 => (Value::Absolute, WORD),
+        elf::R_X86_64_32 => (Value::Absolute, Field::Bytes(4, Unsigned)),
+        elf::R_X86_64_32S => (Value::Absolute, SIGNED),
+        elf::R_X86_64_16 => (Value::Absolute, Field::Bytes(2, Either)),
+        elf::R_X86_64_8 => (Value::Absolute, Field::Bytes(1, Either)),
+        elf::R_X86_64_PC64 => (Value::Relative, WORD),
+        elf::R_X86_64_PC32 => (Value::Relative, SIGNED),
+        elf::R_X86_64_PC16 => (Value::Relative, Field::Bytes(2, Range::Signed)),
+        elf::R_X86_64_PC8 => (Value::Relative, Field::Bytes(1, Range::Signed)),
+        elf::R_X86_64_PLT32 => (Value::Call, SIGNED),
+        elf::R_X86_64_PLTOFF64 => (Value::CallFromGot, WORD),
+        elf::R_X86_64_GOTPCREL | elf::R_X86_64_CODE_4_GOTPCRELX => (Value::Slot, SIGNED),
+        elf::R_X86_64_GOTPCRELX | elf::R_X86_64_REX_GOTPCRELX => (Value::SlotRelaxable, SIGNED),
+        elf::R_X86_64_GOTPCREL64 => (Value::Slot, WORD),
+        elf::R_X86_64_GOT32 => (Value::SlotFromGot, SIGNED),
+        elf::R_X86_64_GOT64 | elf::R_X86_64_GOTPLT64 => (Value::SlotFromGot, WORD),
+        elf::R_X86_64_GOTPC32 => (Value::Got, SIGNED),
+        elf::R_X86_64_GOTPC64 => (Value::Got, WORD),
+        elf::R_X86_64_GOTOFF64 => (Value::FromGot, WORD),
+        elf::R_X86_64_SIZE32 => (Value::Size, Field::Bytes(4, Unsigned)),
+        elf::R_X86_64_SIZE64 => (Value::Size, WORD),
+        // Debug sections hold the offset of a variable among the thread's.
+        elf::R_X86_64_DTPOFF64 => (Value::ThreadLocal, WORD),
+        elf::R_X86_64_DTPMOD64
+        | elf::R_X86_64_TPOFF64
+        | elf::R_X86_64_TLSGD
+        | elf::R_X86_64_TLSLD
+        | elf::R_X86_64_DTPOFF32
+        | elf::R_X86_64_GOTTPOFF
+        | elf::R_X86_64_TPOFF32
+        | elf::R_X86_64_GOTPC32_TLSDESC
+        | elf::R_X86_64_TLSDESC
+        | elf::R_X86_64_CODE_4_GOTTPOFF
+        | elf::R_X86_64_CODE_4_GOTPC32_TLSDESC => (Value::ThreadLocal, SIGNED),
+        elf::R_X86_64_TLSDESC_CALL => (Value::ThreadLocal, Field::Bytes(0, Range::Any)),
+        _ => return None,
+    };
+    Some(How { value, field })
+}
+
+/// call, jmp, or a conditional jump, each with four bytes of displacement.
+fn is_jump(code: &[u8], at: usize) -> bool {
+    let before = |back: usize| at.checked_sub(back).and_then(|at| code.get(at)).copied();
+    matches!(before(1), Some(0xe8 | 0xe9)) || (before(2) == Some(0x0f) && before(1).is_some_and(|op| op & 0xf0 == 0x80))
+}
+
+/// Makes lea of mov, as long as before.
+fn relax(code: &[u8], at: usize, value: Value) -> Option<Relaxed> {
+    let before = |back: usize| at.checked_sub(back).and_then(|at| code.get(at)).copied();
+    let (first, second) = (before(2)?, before(1)?);
+    match value {
+        // mov slot(%rip), %reg: 8b, and a byte that says the register, %rip and displacement. lea is 8d, the rest the same.
+        Value::SlotRelaxable if first == 0x8b && second & 0xc7 == 0x05 => {
+            let code = [0x8d, second, 0, 0, 0, 0, 0, 0, 0, 0];
+            Some(Relaxed { before: 2, code, len: 2, field: SIGNED, behind: 0, addend: 0 })
+        }
+        // movabs $address, %reg: 48 or 49, b8 and the register, as clang's medium model has it even in
+        // position-independent code. In lea the register is elsewhere, and three bytes are left for a nop.
+        Value::Absolute if first & 0xfe == 0x48 && second & 0xf8 == 0xb8 => {
+            let register = (second & 7) << 3 | 0x05;
+            let code = [0x48 | (first & 1) << 2, 0x8d, register, 0, 0, 0, 0, 0x0f, 0x1f, 0x00];
+            Some(Relaxed { before: 2, code, len: 10, field: SIGNED, behind: 1, addend: -4 })
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jumps_and_loads_are_told_by_their_opcodes() {
+        assert!(is_jump(&[0xe8, 0, 0, 0, 0], 1));
+        assert!(is_jump(&[0x0f, 0x84, 0, 0, 0, 0], 2));
+        assert!(!is_jump(&[0x48, 0x8d, 0x05, 0, 0, 0, 0], 3), "lea");
+        assert!(!is_jump(&[0, 0, 0, 0], 0), "data");
+        let load = |code: &[u8], at| relax(code, at, Value::SlotRelaxable).map(|new| new.code[..new.len].to_vec());
+        assert_eq!(load(&[0x48, 0x8b, 0x1d, 0, 0, 0, 0], 3), Some(vec![0x8d, 0x1d]), "mov 0(%rip), %rbx");
+        assert_eq!(load(&[0x48, 0x8b, 0x5d, 0], 3), None, "mov 0(%rbp), %rbx");
+        assert_eq!(load(&[0xff, 0x15, 0, 0, 0, 0], 2), None, "call *0(%rip)");
+        assert_eq!(load(&[0x05], 1), None);
+        let whole = |code: &[u8]| relax(code, 2, Value::Absolute).map(|new| new.code);
+        let lea = [0x4c, 0x8d, 0x25, 0, 0, 0, 0, 0x0f, 0x1f, 0x00];
+        assert_eq!(whole(&[0x49, 0xbc, 0, 0, 0, 0, 0, 0, 0, 0]), Some(lea), "movabs $0, %r12; lea 0(%rip), %r12");
+        assert_eq!(whole(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 0]), None, "data");
+    }
+}

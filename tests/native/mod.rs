@@ -1,0 +1,126 @@
+//! Compilers, linkers and programs that the tests of linking need. What is missing is said, and its tests end there.
+#![allow(missing_docs, dead_code)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use artifact::error::Result;
+use artifact::native::link::{Object, Options, link};
+
+/// A machine that tests compile and run code for.
+#[derive(Clone, Copy)]
+pub struct Machine {
+    pub name: &'static str,
+    pub cc: &'static str,
+    pub cxx: &'static str,
+    pub ld: &'static str,
+    /// What runs its programs.
+    pub emulator: &'static [&'static str],
+}
+
+pub const X86_64: Machine = Machine { name: "x86_64", cc: "cc", cxx: "c++", ld: "ld", emulator: &[] };
+pub const AARCH64: Machine = Machine {
+    name: "aarch64",
+    cc: "aarch64-linux-gnu-gcc",
+    cxx: "aarch64-linux-gnu-g++",
+    ld: "aarch64-linux-gnu-ld",
+    emulator: &["qemu-aarch64", "-L", "/usr/aarch64-linux-gnu"],
+};
+
+/// Whether there is such a program; says so if not.
+pub fn have(program: &str) -> bool {
+    let found = Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success());
+    if !found {
+        eprintln!("no {program} here: what needs it isn't tested");
+    }
+    found
+}
+
+/// An empty folder for one test.
+pub fn folder(test: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(test);
+    fs::remove_dir_all(&folder).ok();
+    fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+pub fn source(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/native").join(name)
+}
+
+/// Runs a program that has to succeed; what it prints.
+pub fn run(command: &mut Command) -> String {
+    let output = try_run(command);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        output.status.success(),
+        "{command:?}: {}\n{text}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+    text
+}
+
+pub fn try_run(command: &mut Command) -> Output {
+    command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"))
+}
+
+/// Compiles a file of tests/native.
+pub fn compile(compiler: &str, flags: &[&str], name: &str, object: &Path) -> PathBuf {
+    run(Command::new(compiler).args(flags).arg("-c").arg(source(name)).arg("-o").arg(object));
+    object.to_owned()
+}
+
+/// Compiles text.
+pub fn compile_text(compiler: &str, flags: &[&str], language: &str, text: &str, object: &Path) -> PathBuf {
+    let file = object.with_extension(language);
+    fs::write(&file, text).unwrap();
+    run(Command::new(compiler).args(flags).arg("-c").arg(&file).arg("-o").arg(object));
+    object.to_owned()
+}
+
+pub fn try_link(objects: &[&Path]) -> Result<Vec<u8>> {
+    let names: Vec<String> = objects.iter().map(|path| path.file_name().unwrap().to_string_lossy().into()).collect();
+    let bytes: Vec<Vec<u8>> = objects.iter().map(|path| fs::read(path).unwrap()).collect();
+    let objects: Vec<Object<'_>> = names.iter().zip(&bytes).map(|(name, bytes)| Object { name, bytes }).collect();
+    link(&objects, &Options::default())
+}
+
+/// Links with the library, into a file.
+pub fn link_to(objects: &[&Path], image: &Path) -> Vec<u8> {
+    let bytes = try_link(objects).unwrap_or_else(|error| panic!("{objects:?}: {error}"));
+    assert_eq!(bytes, try_link(objects).unwrap(), "the same objects give the same bytes");
+    fs::write(image, &bytes).unwrap();
+    bytes
+}
+
+impl Machine {
+    /// Whether its compiler is here, and what runs its programs.
+    pub fn is_here(&self) -> bool {
+        have(self.cc) && self.emulator.first().is_none_or(|emulator| have(emulator))
+    }
+
+    /// The program that opens images. The C++ library is in it, for images that need it.
+    pub fn driver(&self, folder: &Path) -> PathBuf {
+        let object = compile(self.cc, &["-O1"], "driver.c", &folder.join("driver.o"));
+        let driver = folder.join("driver");
+        let library = if have(self.cxx) { self.cxx } else { self.cc };
+        let mut command = Command::new(library);
+        command.args(["-rdynamic", "-Wl,--no-as-needed"]).arg(object).arg("-o").arg(&driver);
+        run(command.args(["-ldl", "-lm"]));
+        driver
+    }
+
+    /// What the driver prints of these images.
+    pub fn open(&self, driver: &Path, images: &[&Path]) -> String {
+        let mut words = self.emulator.iter().map(|word| word.as_ref()).chain([driver.as_os_str()]);
+        let mut command = Command::new(words.next().unwrap());
+        run(command.args(words).args(images))
+    }
+
+    /// Links with the system's linker, definitions bound inside.
+    pub fn system_link(&self, objects: &[&Path], image: &Path) {
+        run(Command::new(self.ld).args(["-shared", "-Bsymbolic", "-o"]).arg(image).args(objects));
+    }
+}

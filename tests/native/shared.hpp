@@ -1,0 +1,22 @@
+// What both objects of the C++ test have a copy of, of which one stays.
+struct Shape {
+    virtual ~Shape() = default;
+    virtual double area() const { return 1; }
+};
+
+struct Problem {
+    int number;
+};
+
+template <typename T> T &instance() {
+    static T value{};
+    return value;
+}
+
+template <typename T> T largest(T one, T other) { return one < other ? other : one; }
+
+inline int inline_counter = 40;
+
+void thrower(int number);
+const Shape *square();
+int *other_instance();
