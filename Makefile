@@ -1,5 +1,5 @@
 # What there is to do here. CMakeLists.txt builds and installs the library; this only calls it.
-.PHONY: help demo test bench deb matrix machines fuzz format
+.PHONY: help demo test bench docs deb matrix machines fuzz format
 
 help: ## What can be made
 	@sed -n 's/^\([a-z]*\): ##/  make \1	/p' Makefile
@@ -15,6 +15,10 @@ test: ## Every test: Rust, C against both libraries, valgrind, sanitizers, progr
 bench: ## How long opening takes, against the raw system calls
 	@scripts/setup demo
 	@benches/run
+
+docs: ## The reference of both headers, in target/docs
+	@scripts/setup docs
+	@scripts/docs
 
 deb: ## Debian packages, in target/deb
 	@scripts/setup deb
