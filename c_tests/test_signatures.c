@@ -3,6 +3,8 @@
 #include "image.h"
 #include "support.h"
 
+#include <sys/mman.h>
+
 /* RFC 8032, 7.1, test 1: the seed as openssl writes it, and the public key. */
 #define KNOWN_PRIVATE                                                                                                  \
     "-----BEGIN PRIVATE KEY-----\n"                                                                                    \
@@ -381,7 +383,7 @@ TEST(detached_signatures_vouch_for_files_as_they_are) {
         artifact_free(artifact);
         CHECK_FAILS(open_detached(&bytes, engine, two.data, 96, &artifact, &error), ARTIFACT_UNTRUSTED, "another's");
         CHECK(artifact == NULL);
-        CHECK_FAILS(open_detached(&bytes, engine, two.data, 95, &artifact, &error), ARTIFACT_INVALID_ARGUMENT, "96");
+        CHECK_FAILS(open_detached(&bytes, engine, two.data, 95, &artifact, &error), ARTIFACT_UNTRUSTED, "96");
         CHECK_FAILS(open_detached(&bytes, NULL, two.data, 96, &artifact, &error), ARTIFACT_INVALID_ARGUMENT, "trusts");
 
         /* Any bit of a file without a trailer, and any that opening looks at of one with a trailer. */
@@ -452,6 +454,143 @@ TEST(signed_modules_are_checked_copies) {
     artifact_engine_free(engine);
     artifact_key_free(key);
     bytes_free(&bytes);
+}
+
+/* Writes over module 0 and freezes the file, as somebody would who hopes that it is asked about too late. */
+static void change_and_freeze(int fd, uint64_t at) {
+    uint8_t byte = 0;
+    CHECK(pread(fd, &byte, 1, (off_t)at) == 1);
+    byte ^= 1;
+    CHECK(pwrite(fd, &byte, 1, (off_t)at) == 1);
+    CHECK(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW) == 0);
+}
+
+TEST(files_that_are_frozen_too_late_count_as_changeable) {
+    artifact_key_t *key = new_key();
+    const artifact_key_t *keys[] = {key};
+    bytes_t bytes = make(keys, 1, false);
+    artifact_engine_t *engine = plain_engine();
+    trust(engine, key);
+    int fd = memfd_create("artifact", MFD_ALLOW_SEALING | MFD_CLOEXEC);
+    if (fd < 0) SKIP("no memfd_create");
+    CHECK(write(fd, bytes.data, bytes.len) == (ssize_t)bytes.len);
+    artifact_t *artifact = NULL;
+    CHECK_OK(artifact_open_fd(fd, engine, NULL, &artifact, &error));
+    artifact_module_t first, second;
+    CHECK_OK(artifact_module(artifact, 0, &first, &error));
+    change_and_freeze(fd, 100);
+    CHECK(first.bytes.data[100] == bytes.data[100]);
+    CHECK_OK(artifact_module(artifact, 0, &first, &error));
+    CHECK(first.bytes.data[100] == bytes.data[100]);
+    CHECK_OK(artifact_module(artifact, 1, &second, &error));
+    artifact_free(artifact);
+    /* Opened now, it is found out. */
+    CHECK_OK(artifact_open_fd(fd, engine, NULL, &artifact, &error));
+    CHECK_FAILS(artifact_module(artifact, 0, &first, &error), ARTIFACT_DIGEST_MISMATCH, "module 0");
+    artifact_free(artifact);
+    close(fd);
+    artifact_engine_free(engine);
+    artifact_key_free(key);
+    bytes_free(&bytes);
+}
+
+TEST(signed_modules_in_borrowed_memory_are_checked_copies_too) {
+    artifact_key_t *key = new_key();
+    const artifact_key_t *keys[] = {key};
+    bytes_t bytes = make(keys, 1, false);
+    artifact_engine_t *engine = plain_engine();
+    trust(engine, key);
+    artifact_t *artifact = NULL;
+    CHECK_OK(artifact_open_borrowed(bytes.data, bytes.len, engine, NULL, &artifact, &error));
+    artifact_module_t module;
+    CHECK_OK(artifact_module(artifact, 0, &module, &error));
+    CHECK(module.bytes.data < bytes.data || module.bytes.data >= bytes.data + bytes.len);
+    artifact_free(artifact);
+    artifact_engine_free(engine);
+    artifact_key_free(key);
+    bytes_free(&bytes);
+}
+
+TEST(unsigned_files_are_not_even_copied) {
+    artifact_key_t *key = new_key();
+    artifact_engine_t *engine = plain_engine();
+    trust(engine, key);
+    char path[4096];
+    snprintf(path, sizeof path, "%s", scratch("huge"));
+    bytes_t bytes = make(NULL, 0, false);
+    write_file(path, bytes.data, bytes.len);
+    CHECK(truncate(path, (off_t)1 << 42) == 0 || errno == EFBIG);
+    artifact_open_options_t options = ARTIFACT_OPEN_OPTIONS_INIT;
+    options.flags = ARTIFACT_OPEN_COPY;
+    artifact_t *artifact = GARBAGE;
+    CHECK_FAILS(artifact_open_file(path, engine, &options, &artifact, &error), ARTIFACT_UNTRUSTED, "signature");
+    CHECK(artifact == NULL);
+    artifact_engine_free(engine);
+    artifact_key_free(key);
+    bytes_free(&bytes);
+}
+
+TEST(damage_is_not_signed) {
+    artifact_key_t *key = new_key();
+    bytes_t bytes = make(NULL, 0, false);
+    bytes.data[100] ^= 1;
+    artifact_t *artifact = open_bytes(&bytes, NULL);
+    artifact_buffer_t *buffer = GARBAGE;
+    CHECK_FAILS(artifact_sign(artifact, key, &buffer, &error), ARTIFACT_DIGEST_MISMATCH, "module 0");
+    CHECK(buffer == NULL);
+    CHECK_FAILS(artifact_detached_record(artifact, &buffer, &error), ARTIFACT_DIGEST_MISMATCH, "module 0");
+    artifact_free(artifact);
+    artifact_key_free(key);
+    bytes_free(&bytes);
+}
+
+/* Nobody can have signed them: so they are untrusted, whatever else is wrong with them. */
+TEST(detached_signatures_of_damaged_files_are_untrusted) {
+    artifact_key_t *key = new_key();
+    artifact_engine_t *engine = plain_engine();
+    trust(engine, key);
+    bytes_t bytes = make(NULL, 0, true);
+    artifact_t *artifact = open_bytes(&bytes, NULL);
+    artifact_buffer_t *signature = NULL;
+    CHECK_OK(artifact_sign(artifact, key, &signature, &error));
+    artifact_free(artifact);
+    for (size_t at = 0; at < 64; at++) {
+        bytes.data[at] ^= 0xff;
+        CHECK_STATUS(open_detached(&bytes, engine, artifact_buffer_data(signature), 96, &artifact, NULL),
+                     ARTIFACT_UNTRUSTED);
+        bytes.data[at] ^= 0xff;
+    }
+    artifact_buffer_free(signature);
+    artifact_engine_free(engine);
+    artifact_key_free(key);
+    bytes_free(&bytes);
+}
+
+TEST(signatures_that_are_asked_for_come_before_inherited_ones) {
+    bytes_t elfs[3];
+    artifact_builder_t *builder = builder_of(elfs);
+    for (size_t i = 0; i < 64; i++) {
+        artifact_key_t *stranger = new_key();
+        CHECK_OK(artifact_builder_add_key(builder, stranger, &error));
+        artifact_key_free(stranger);
+    }
+    bytes_t bytes = serialize(builder);
+    artifact_builder_free(builder);
+    artifact_t *artifact = open_bytes(&bytes, NULL);
+    CHECK_OK(artifact_builder_new_from_artifact(artifact, &builder, &error));
+    artifact_key_t *mine = new_key();
+    CHECK_OK(artifact_builder_add_key(builder, mine, &error));
+    bytes_t mixed = serialize(builder);
+    artifact_engine_t *engine = plain_engine();
+    trust(engine, mine);
+    artifact_t *again = open_bytes(&mixed, engine);
+    CHECK(artifact_signature_count(again) == 64);
+    artifact_free(artifact), artifact_free(again);
+    artifact_engine_free(engine);
+    artifact_builder_free(builder);
+    artifact_key_free(mine);
+    for (size_t i = 0; i < 3; i++) bytes_free(&elfs[i]);
+    bytes_free(&bytes), bytes_free(&mixed);
 }
 
 TEST(signatures_take_no_null) {

@@ -90,8 +90,8 @@ typedef struct artifact_builder_t artifact_builder_t;
 typedef struct artifact_t artifact_t;
 
 /**
- * A private key: Ed25519 (RFC 8032). Owned; freed with artifact_key_free(), which wipes it from memory. May be used from many
- * threads at once.
+ * A private key: Ed25519 (RFC 8032). Owned; freed with artifact_key_free(). It is wiped from memory when it and every builder
+ * that signs with it are freed; a text that it was read from is yours to wipe. May be used from many threads at once.
  */
 typedef struct artifact_key_t artifact_key_t;
 
@@ -766,10 +766,11 @@ typedef struct artifact_open_options_t {
  * Opens the artifact at path. Reads headers and Metadata into private memory; modules are mapped when one is first asked
  * for. One close-on-exec descriptor stays open. The caller owns the artifact.
  *
- * With an engine, the file must be of its producer (ARTIFACT_WRONG_PRODUCER) and of a version that its rule accepts
- * (ARTIFACT_WRONG_VERSION); that is checked before anything else is decoded. Whether it fits otherwise,
- * artifact_check_compat() tells. With NULL whatever it is opens, for inspection: even a foreign version whose settings can't
- * be decoded. options may be NULL.
+ * With an engine that trusts keys, one of them must have signed the file (ARTIFACT_UNTRUSTED), before anything else of it is
+ * looked at; a module is then copied to private memory and checked when it is first asked for. The file must be of the
+ * engine's producer (ARTIFACT_WRONG_PRODUCER) and of a version that its rule accepts (ARTIFACT_WRONG_VERSION); that is checked
+ * before anything else is decoded. Whether it fits otherwise, artifact_check_compat() tells. With NULL whatever it is opens,
+ * for inspection: even a foreign version whose settings can't be decoded. options may be NULL.
  *
  * ARTIFACT_NOT_AN_ARTIFACT, ARTIFACT_TRUNCATED, ARTIFACT_CORRUPT, ARTIFACT_DIGEST_MISMATCH, ARTIFACT_UNSUPPORTED,
  * ARTIFACT_LIMIT: the file. ARTIFACT_IO: it can't be read; artifact_error_errno() is ENOENT if there is none.
@@ -1059,7 +1060,7 @@ artifact_status_t artifact_key_from_pem(const char *pem,
                                         artifact_key_t **key,
                                         artifact_error_t **error);
 
-/** Frees a key and wipes it from memory. NULL is fine. */
+/** Frees a key. NULL is fine. */
 void artifact_key_free(artifact_key_t *key);
 
 /** The key as a PEM text, PKCS#8, in a buffer that the caller owns and that is wiped when it is freed. */
@@ -1114,8 +1115,7 @@ artifact_status_t artifact_engine_trusted_key_at(const artifact_engine_t *engine
                                                  artifact_error_t **error);
 
 /**
- * Signs with this key whatever the builder writes from now on; up to 64 keys sign side by side. The key is copied and may be
- * freed. The same artifact and key give the same bytes. ARTIFACT_INVALID_ARGUMENT without a trailer, in which signatures
+ * Signs with this key whatever the builder writes from now on; up to 64 keys sign side by side. The key may be freed. The same artifact and key give the same bytes. ARTIFACT_INVALID_ARGUMENT without a trailer, in which signatures
  * stand.
  */
 artifact_status_t artifact_builder_add_key(artifact_builder_t *builder,
@@ -1171,8 +1171,8 @@ artifact_status_t artifact_signature_at(const artifact_t *artifact,
 /**
  * A detached signature of the artifact, to keep beside a file that must stay as it is, such as one without a trailer: 96
  * bytes, the public key and the signature, in a buffer that the caller owns. For artifact_open_options_t.signature; several
- * may stand one behind the other. Without a trailer every byte of the file is read, and it must end with Metadata:
- * otherwise ARTIFACT_CORRUPT.
+ * may stand one behind the other. Every byte is read: ARTIFACT_DIGEST_MISMATCH or ARTIFACT_CORRUPT if the file is damaged, or
+ * has no trailer and doesn't end with Metadata.
  */
 artifact_status_t artifact_sign(const artifact_t *artifact,
                                 const artifact_key_t *key,
@@ -1262,8 +1262,9 @@ size_t artifact_main_module(const artifact_t *artifact);
 
 /**
  * A module by its index. The file is mapped when this or another function that reads modules is first called:
- * ARTIFACT_IO or ARTIFACT_NO_MEMORY if that fails. ARTIFACT_NOT_FOUND past the last one; ARTIFACT_CORRUPT or
- * ARTIFACT_LIMIT if its headers are damaged.
+ * ARTIFACT_IO or ARTIFACT_NO_MEMORY if that fails. Of an artifact that a trusted key has signed the module is read into private
+ * memory instead, and checked: ARTIFACT_DIGEST_MISMATCH if it isn't what was signed. ARTIFACT_NOT_FOUND past the last one;
+ * ARTIFACT_CORRUPT or ARTIFACT_LIMIT if its headers are damaged.
  */
 artifact_status_t artifact_module(const artifact_t *artifact,
                                   size_t index,
@@ -1378,7 +1379,9 @@ typedef struct artifact_load_options_t {
  * that they use, and tells the process's unwinders about them, so that C++ exceptions pass through. The caller owns the code,
  * which keeps what it needs of the artifact: both may be freed in any order.
  *
- * The engine is needed: artifact_check_compat() is made first, whatever was checked when the artifact was opened. Symbols
+ * The engine is needed. If it trusts keys, one of them must have signed the artifact (ARTIFACT_UNTRUSTED), and the code that runs
+ * is what was signed (ARTIFACT_DIGEST_MISMATCH); then it must fit, as artifact_check_compat() says: whatever was checked when the
+ * artifact was opened. Symbols
  * that modules leave undefined are looked for in the table of the options, then by its callback, then, only with
  * ARTIFACT_LOAD_PROCESS_SYMBOLS, in the process; modules don't see one another's. What is still missing and not weak is
  * ARTIFACT_UNRESOLVED, one error with every name (artifact_error_missing()). After a failure nothing stays mapped.

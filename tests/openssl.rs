@@ -6,6 +6,7 @@ mod common;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 
 use artifact::artifact::{Artifact, OpenOptions};
 use artifact::builder::Builder;
@@ -54,7 +55,7 @@ fn message(builder: &Builder<'_>) -> Vec<u8> {
 fn openssl_verifies_our_signatures_and_reads_our_keys() {
     let image = Shape::default().image();
     let mut builder = builder(&image);
-    let key = PrivateKey::generate().unwrap();
+    let key = Arc::new(PrivateKey::generate().unwrap());
     builder.add_key(&key).unwrap();
     let bytes = builder.serialize().unwrap();
     let artifact = Artifact::open_bytes(&bytes, None, &OpenOptions::default()).unwrap();

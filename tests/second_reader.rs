@@ -114,7 +114,7 @@ fn written() -> Files {
                 builder.set_attribute(&format!("attribute-{number}"), &value).unwrap();
             }
             for seed in 0..signatures {
-                builder.add_key(&key(seed)).unwrap();
+                builder.add_key(&Arc::new(key(seed))).unwrap();
             }
             files.insert(format!("{modules}-{what}"), builder.serialize().unwrap());
         }

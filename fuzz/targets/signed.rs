@@ -5,7 +5,7 @@
 #[path = "../../tests/common/elf.rs"]
 mod elf;
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use artifact::artifact::{Artifact, Integrity, OpenOptions};
 use artifact::builder::Builder;
@@ -26,16 +26,17 @@ fn base() -> &'static Base {
         let images = vec![Shape::default().image(), Shape { big_endian: true, align: 64, ..Shape::default() }.image()];
         let (key, other) = (PrivateKey::generate().expect("a key"), PrivateKey::generate().expect("a key"));
         let mut engine = Engine::new();
+        let public = key.public();
         let mut builder = Builder::new(&engine);
         for image in &images {
             builder.add_module(image).expect("an image");
         }
         builder.set_attribute("name", b"value").expect("an attribute");
-        builder.add_key(&other).expect("a key");
-        builder.add_key(&key).expect("a key");
+        builder.add_key(&Arc::new(other)).expect("a key");
+        builder.add_key(&Arc::new(key)).expect("a key");
         let bytes = builder.serialize().expect("an artifact");
         drop(builder);
-        engine.trust(key.public());
+        engine.trust(public);
         Base { bytes, images, engine }
     })
 }

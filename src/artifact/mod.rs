@@ -105,6 +105,8 @@ pub struct Artifact {
     detached: Detached,
     /// Whose signature was found when it was opened, and is relied on from then on.
     signer: Option<PublicKey>,
+    /// Nobody can change its bytes, and nobody could when the first was read. Only known where somebody has signed it.
+    frozen: bool,
     /// Read when somebody first asks for attributes.
     chunks: OnceLock<Chunks>,
 }
@@ -150,7 +152,13 @@ impl Artifact {
 
     fn from_region(region: Region, engine: Option<&Engine>, options: &OpenOptions<'_>) -> Result<Artifact> {
         let base = region.base();
-        let region = if options.copy { region.snapshot()? } else { region };
+        let region = match options.copy {
+            true => {
+                open::ask_for_signature(&region, engine, options).map_err(|error| error.shifted(base))?;
+                region.snapshot()?
+            }
+            false => region,
+        };
         let artifact = open::open(region, engine, options).map_err(|error| error.shifted(base))?;
         if options.verify {
             artifact.verify()?;
@@ -251,13 +259,18 @@ impl Artifact {
         }
     }
 
-    /// All bytes.
+    /// All bytes, as they are: unchecked, and those of a file may change.
     ///
     /// # Errors
     ///
     /// IO or NO_MEMORY if the file can't be mapped.
     pub fn bytes(&self) -> Result<&[u8]> {
         self.region.bytes()
+    }
+
+    /// Whether its bytes are the same for ever, and have been since before the signature was checked.
+    pub(crate) fn is_frozen(&self) -> bool {
+        self.frozen
     }
 
     /// The region that it lies in.

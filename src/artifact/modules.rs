@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 
 use zerocopy::FromBytes;
 
+use super::verify::check_whole;
 use super::{Artifact, Trailer, mismatch};
 use crate::error::{Error, Result, Status};
 use crate::format::body::{Head, LINK_SIZE, Place};
@@ -167,12 +168,14 @@ impl Artifact {
     }
 
     /// What a signature of this artifact is over: the trailer's root record, or the one that a trailer without attributes
-    /// would have, for which every byte is read.
+    /// would have. Every byte is read.
     ///
     /// # Errors
     ///
-    /// CORRUPT if bytes of no meaning follow Metadata, or a module's section headers are damaged; IO, NO_MEMORY.
+    /// DIGEST_MISMATCH or CORRUPT if it is damaged, or bytes of no meaning follow Metadata, or a module's section headers are damaged; IO, NO_MEMORY.
     pub fn root_record(&self) -> Result<Root> {
+        // Damage must not get a signature.
+        check_whole(self)?;
         if let Some(root) = self.root() {
             return Ok(*root);
         }
@@ -220,7 +223,7 @@ impl Artifact {
 
     /// A private copy of a module that lies where others might change it.
     fn copied(&self, start: u64, end: u64, row: &Row) -> Result<Option<PrivateCopy>> {
-        if self.region.is_immutable() {
+        if self.frozen {
             return Ok(None);
         }
         let lead = row.offset.get() - start;

@@ -73,12 +73,14 @@ pub fn mismatch(what: &str, offset: u64) -> Error {
 }
 
 pub fn open(region: Region, engine: Option<&Engine>, options: &OpenOptions<'_>) -> Result<Artifact> {
-    let trusted: Vec<&PublicKey> = engine.map_or(&[][..], Engine::trusted_keys).iter().chain(options.trusted).collect();
-    let mut detached = Detached::new(options.signature)?;
-    if trusted.is_empty() && !detached.is_empty() {
+    let trusted = trusted_keys(engine, options);
+    if trusted.is_empty() && !options.signature.is_empty() {
         let message = "detached signature: expected an engine that trusts a key, found none to check it with";
         return Err(Error::new(Status::InvalidArgument, message));
     }
+    let mut detached = Detached::new(options.signature)?;
+    // Before a byte is read.
+    let frozen = !trusted.is_empty() && region.is_immutable();
     let mut window = Window::new(&region)?;
     let limit = options.memory_limit.min(MAX_METADATA);
     let trailer = Trailer::find(&window, region.len())?;
@@ -97,9 +99,9 @@ pub fn open(region: Region, engine: Option<&Engine>, options: &OpenOptions<'_>) 
         }
         None if detached.is_empty() => return Err(unsigned()),
         None => {
-            let places = walk(&mut window, region.len())?;
+            let places = walk(&mut window, region.len()).map_err(unsignable)?;
             let (header_offset, modules) = (header_offset(&places), places.len());
-            let (root, rows) = unsealed(&region, &places, header_offset)?;
+            let (root, rows) = unsealed(&region, &places, header_offset).map_err(unsignable)?;
             let signer = signer(&trusted, &root, &[], &detached)?;
             let tail = sealed_tail(&window, &root, engine, limit)?;
             detached.root = Some(root);
@@ -116,7 +118,7 @@ pub fn open(region: Region, engine: Option<&Engine>, options: &OpenOptions<'_>) 
     }
     let table = table.map_or_else(OnceLock::new, OnceLock::from);
     let chunks = OnceLock::new();
-    let artifact = Artifact { tail, header_offset, modules, table, trailer, detached, signer, chunks, region };
+    let artifact = Artifact { tail, header_offset, modules, table, trailer, detached, signer, frozen, chunks, region };
     if artifact.trailer.is_none() {
         refuse_cut_trailer(&artifact)?;
     }
@@ -125,6 +127,32 @@ pub fn open(region: Region, engine: Option<&Engine>, options: &OpenOptions<'_>) 
         artifact.attributes()?;
     }
     Ok(artifact)
+}
+
+/// Refuses what no trusted key has signed, as far as that can be told without looking at all of it: before it is copied.
+pub fn ask_for_signature(region: &Region, engine: Option<&Engine>, options: &OpenOptions<'_>) -> Result<()> {
+    let trusted = trusted_keys(engine, options);
+    if trusted.is_empty() {
+        return Ok(());
+    }
+    let detached = Detached::new(options.signature)?;
+    match Trailer::find(&Window::new(region)?, region.len())? {
+        Some(Trailer { root, signatures, .. }) => signer(&trusted, &root, &signatures, &detached).map(|_| ()),
+        None if detached.is_empty() => Err(unsigned()),
+        None => Ok(()),
+    }
+}
+
+fn trusted_keys<'k>(engine: Option<&'k Engine>, options: &OpenOptions<'k>) -> Vec<&'k PublicKey> {
+    engine.map_or(&[][..], Engine::trusted_keys).iter().chain(options.trusted).collect()
+}
+
+/// Nobody can have signed what has no root record.
+fn unsignable(error: Error) -> Error {
+    match error.status() {
+        Status::Io | Status::NoMemory => error,
+        _ => error.with_status(Status::Untrusted).within("signature: expected a file that somebody can have signed"),
+    }
 }
 
 /// The tail that a root record vouches for.
@@ -140,7 +168,7 @@ fn sealed_tail(window: &Window<'_>, root: &Root, engine: Option<&Engine>, limit:
         return Err(mismatch("HEADER and Metadata", start));
     }
     let disagrees = |what: &str, at| {
-        let message = format!("trailer: expected {what} where the root record says, found another place");
+        let message = format!("expected {what} where the root record says, found another place");
         Error::new(Status::Corrupt, message).at(at)
     };
     if buffer.first_chunk() != Some(&TERMINATOR.to_le_bytes()) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use zerocopy::{FromBytes, IntoBytes};
 
-use super::{Artifact, OpenOptions};
+use super::{Artifact, OpenOptions, mismatch};
 use crate::engine::Engine;
 use crate::error::{Error, Result, Status};
 use crate::format::trailer::{Root, SIGNATURE_SIZE, Signature};
@@ -29,7 +29,7 @@ impl Detached {
                 "detached signature: expected up to {MAX_SIGNATURES} times {SIGNATURE_SIZE} bytes, found {}",
                 bytes.len()
             );
-            Error::new(Status::InvalidArgument, message)
+            Error::new(Status::Untrusted, message)
         })?;
         Ok(Detached { signatures: memory::collect(found.iter().copied(), "the signatures")?, root: None })
     }
@@ -96,6 +96,14 @@ impl Artifact {
         self.signer.as_ref()
     }
 
+    /// Whether a signature is the one of [`Artifact::signer`], and not another in its name.
+    #[must_use]
+    pub fn confirms(&self, signature: &Signature) -> bool {
+        let signed =
+            |root| self.signer().is_some_and(|key| key.bytes() == signature.key && key.verifies(root, signature));
+        self.root().is_some_and(signed)
+    }
+
     /// Whether a key that this engine trusts has signed it, whatever was asked for at opening.
     ///
     /// # Errors
@@ -112,11 +120,11 @@ impl Artifact {
 }
 
 /// This artifact as an engine that trusts keys wants it: every module is compared with what one of them has signed before
-/// its bytes are handed out. Opened anew where that wasn't asked for at opening.
+/// its bytes are handed out. Opened anew where that wasn't asked for at opening; it must be the same then.
 ///
 /// # Errors
 ///
-/// UNTRUSTED; as opening it anew.
+/// UNTRUSTED; DIGEST_MISMATCH if another artifact is there now; as opening it anew.
 pub(crate) fn trusted_by(artifact: &Arc<Artifact>, engine: &Engine) -> Result<Arc<Artifact>> {
     artifact.check_trust(engine)?;
     if engine.trusted_keys().is_empty() || artifact.signer.is_some() {
@@ -124,7 +132,11 @@ pub(crate) fn trusted_by(artifact: &Arc<Artifact>, engine: &Engine) -> Result<Ar
     }
     let beside = artifact.detached.signatures.as_bytes();
     let options = OpenOptions { signature: beside, ..OpenOptions::default() };
-    Artifact::from_region(artifact.region.again()?, Some(engine), &options).map(Arc::new)
+    let again = Artifact::from_region(artifact.region.again()?, Some(engine), &options)?;
+    if again.root() != artifact.root() {
+        return Err(mismatch("root record", again.base()));
+    }
+    Ok(Arc::new(again))
 }
 
 /// There is no trailer, and therefore no signature.

@@ -1,6 +1,8 @@
 //! Who signs an artifact that is being made: keys that are at hand, signatures made elsewhere, and those that the artifact had
 //! already.
 
+use std::sync::Arc;
+
 use zerocopy::FromZeros;
 
 use super::Builder;
@@ -11,10 +13,11 @@ use crate::trust::keys::{PrivateKey, PublicKey};
 
 #[derive(Debug, Default)]
 pub(super) struct Signing {
-    keys: Vec<PrivateKey>,
+    keys: Vec<Arc<PrivateKey>>,
     /// Made elsewhere, of the root record as it was then.
     added: Vec<(PublicKey, Signature)>,
-    /// Of the artifact whose body is kept. They stay as long as the root record does.
+    /// Of the artifact whose body is kept. They stay as long as the root record does, and there is room beside those that were
+    /// asked for.
     inherited: Vec<Signature>,
 }
 
@@ -41,7 +44,8 @@ impl Signing {
             push(&mut signatures, signature)?;
         }
         for signature in &self.inherited {
-            if PublicKey::from_bytes(&signature.key).is_ok_and(|key| key.verifies(root, signature)) {
+            let full = signatures.len() >= MAX_SIGNATURES as usize;
+            if !full && PublicKey::from_bytes(&signature.key).is_ok_and(|key| key.verifies(root, signature)) {
                 push(&mut signatures, signature)?;
             }
         }
@@ -70,14 +74,14 @@ impl Builder<'_> {
     /// # Errors
     ///
     /// INVALID_ARGUMENT without a trailer, LIMIT for more keys than signatures fit.
-    pub fn add_key(&mut self, key: &PrivateKey) -> Result<()> {
+    pub fn add_key(&mut self, key: &Arc<PrivateKey>) -> Result<()> {
         self.needs_trailer("key")?;
         let keys = &mut self.signing.keys;
         if keys.iter().any(|there| there.public() == key.public()) {
             return Ok(());
         }
         room(keys.len() + 1)?;
-        keys.push(key.clone());
+        keys.push(Arc::clone(key));
         Ok(())
     }
 
@@ -113,6 +117,25 @@ impl Builder<'_> {
         room(added.len() + 1)?;
         added.push((key.clone(), signature));
         Ok(())
+    }
+
+    /// How many signatures of the artifact whose body is kept no longer hold, and won't be written.
+    ///
+    /// # Errors
+    ///
+    /// As [`Builder::root_record`].
+    pub fn void_signatures(&self) -> Result<usize> {
+        if self.signing.inherited.is_empty() {
+            return Ok(0);
+        }
+        if !self.trailer {
+            return Ok(self.signing.inherited.len());
+        }
+        let root = self.root_record()?;
+        let holds = |signature: &&Signature| {
+            PublicKey::from_bytes(&signature.key).is_ok_and(|key| key.verifies(&root, signature))
+        };
+        Ok(self.signing.inherited.len() - self.signing.inherited.iter().filter(holds).count())
     }
 
     /// Forgets keys and signatures, those of the artifact whose body is kept too.

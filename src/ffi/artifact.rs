@@ -96,10 +96,11 @@ unsafe fn open(
 /// Opens the artifact at path. Reads headers and Metadata into private memory; modules are mapped when one is first asked
 /// for. One close-on-exec descriptor stays open. The caller owns the artifact.
 ///
-/// With an engine, the file must be of its producer (ARTIFACT_WRONG_PRODUCER) and of a version that its rule accepts
-/// (ARTIFACT_WRONG_VERSION); that is checked before anything else is decoded. Whether it fits otherwise,
-/// artifact_check_compat() tells. With NULL whatever it is opens, for inspection: even a foreign version whose settings can't
-/// be decoded. options may be NULL.
+/// With an engine that trusts keys, one of them must have signed the file (ARTIFACT_UNTRUSTED), before anything else of it is
+/// looked at; a module is then copied to private memory and checked when it is first asked for. The file must be of the
+/// engine's producer (ARTIFACT_WRONG_PRODUCER) and of a version that its rule accepts (ARTIFACT_WRONG_VERSION); that is checked
+/// before anything else is decoded. Whether it fits otherwise, artifact_check_compat() tells. With NULL whatever it is opens,
+/// for inspection: even a foreign version whose settings can't be decoded. options may be NULL.
 ///
 /// ARTIFACT_NOT_AN_ARTIFACT, ARTIFACT_TRUNCATED, ARTIFACT_CORRUPT, ARTIFACT_DIGEST_MISMATCH, ARTIFACT_UNSUPPORTED,
 /// ARTIFACT_LIMIT: the file. ARTIFACT_IO: it can't be read; artifact_error_errno() is ENOENT if there is none.

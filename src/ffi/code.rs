@@ -64,7 +64,9 @@ const KNOWN: u64 = 15;
 /// that they use, and tells the process's unwinders about them, so that C++ exceptions pass through. The caller owns the code,
 /// which keeps what it needs of the artifact: both may be freed in any order.
 ///
-/// The engine is needed: artifact_check_compat() is made first, whatever was checked when the artifact was opened. Symbols
+/// The engine is needed. If it trusts keys, one of them must have signed the artifact (ARTIFACT_UNTRUSTED), and the code that runs
+/// is what was signed (ARTIFACT_DIGEST_MISMATCH); then it must fit, as artifact_check_compat() says: whatever was checked when the
+/// artifact was opened. Symbols
 /// that modules leave undefined are looked for in the table of the options, then by its callback, then, only with
 /// ARTIFACT_LOAD_PROCESS_SYMBOLS, in the process; modules don't see one another's. What is still missing and not weak is
 /// ARTIFACT_UNRESOLVED, one error with every name (artifact_error_missing()). After a failure nothing stays mapped.

@@ -151,8 +151,9 @@ pub unsafe extern "C" fn artifact_main_module(artifact: *const artifact_t) -> us
 }
 
 /// A module by its index. The file is mapped when this or another function that reads modules is first called:
-/// ARTIFACT_IO or ARTIFACT_NO_MEMORY if that fails. ARTIFACT_NOT_FOUND past the last one; ARTIFACT_CORRUPT or
-/// ARTIFACT_LIMIT if its headers are damaged.
+/// ARTIFACT_IO or ARTIFACT_NO_MEMORY if that fails. Of an artifact that a trusted key has signed the module is read into private
+/// memory instead, and checked: ARTIFACT_DIGEST_MISMATCH if it isn't what was signed. ARTIFACT_NOT_FOUND past the last one;
+/// ARTIFACT_CORRUPT or ARTIFACT_LIMIT if its headers are damaged.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_module(
     artifact: *const artifact_t,

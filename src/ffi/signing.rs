@@ -1,6 +1,7 @@
 //! Signatures: keys, whom an engine trusts, who signs, who has signed.
 
 use std::ffi::c_char;
+use std::sync::Arc;
 
 use zerocopy::IntoBytes;
 
@@ -17,10 +18,10 @@ use crate::memory;
 use crate::storage;
 use crate::trust::keys::{PrivateKey, PublicKey};
 
-/// A private key: Ed25519 (RFC 8032). Owned; freed with artifact_key_free(), which wipes it from memory. May be used from many
-/// threads at once.
+/// A private key: Ed25519 (RFC 8032). Owned; freed with artifact_key_free(). It is wiped from memory when it and every builder
+/// that signs with it are freed; a text that it was read from is yours to wipe. May be used from many threads at once.
 pub struct artifact_key_t {
-    key: PrivateKey,
+    key: Arc<PrivateKey>,
 }
 
 /// A public key: the 32 bytes of RFC 8032. PEM is what people exchange; see artifact_public_key_from_pem().
@@ -49,7 +50,7 @@ unsafe fn give(
     unsafe {
         fallible(error, || {
             let out = out(key, "key", std::ptr::null_mut())?;
-            *out = Box::into_raw(Box::new(artifact_key_t { key: body()? }));
+            *out = Box::into_raw(Box::new(artifact_key_t { key: Arc::new(body()?) }));
             Ok(())
         })
     }
@@ -84,7 +85,7 @@ pub unsafe extern "C" fn artifact_key_from_pem(
     unsafe { give(key, error, || PrivateKey::from_pem(text(pem, "pem")?)) }
 }
 
-/// Frees a key and wipes it from memory. NULL is fine.
+/// Frees a key. NULL is fine.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_key_free(key: *mut artifact_key_t) {
     infallible((), || {
@@ -231,8 +232,7 @@ pub unsafe extern "C" fn artifact_engine_trusted_key_at(
     }
 }
 
-/// Signs with this key whatever the builder writes from now on; up to 64 keys sign side by side. The key is copied and may be
-/// freed. The same artifact and key give the same bytes. ARTIFACT_INVALID_ARGUMENT without a trailer, in which signatures
+/// Signs with this key whatever the builder writes from now on; up to 64 keys sign side by side. The key may be freed. The same artifact and key give the same bytes. ARTIFACT_INVALID_ARGUMENT without a trailer, in which signatures
 /// stand.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_builder_add_key(
@@ -367,8 +367,8 @@ pub unsafe extern "C" fn artifact_signature_at(
 
 /// A detached signature of the artifact, to keep beside a file that must stay as it is, such as one without a trailer: 96
 /// bytes, the public key and the signature, in a buffer that the caller owns. For artifact_open_options_t.signature; several
-/// may stand one behind the other. Without a trailer every byte of the file is read, and it must end with Metadata:
-/// otherwise ARTIFACT_CORRUPT.
+/// may stand one behind the other. Every byte is read: ARTIFACT_DIGEST_MISMATCH or ARTIFACT_CORRUPT if the file is damaged, or
+/// has no trailer and doesn't end with Metadata.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_sign(
     artifact: *const artifact_t,

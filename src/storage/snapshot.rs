@@ -42,12 +42,14 @@ impl Region {
         Ok(Region { backing: Backing::File(copy, OnceLock::new()), base: self.base, start: 0, len: self.len, noexec })
     }
 
-    /// Whether nobody but this process can change its bytes: they are in memory, in a sealed memfd or under fs-verity.
+    /// Whether nobody but this library can change its bytes, as of now: they are in its own memory, in a sealed memfd or under
+    /// fs-verity. Whoever relies on it asks before the first byte is read: a file that is frozen later may have changed before.
     #[must_use]
     pub fn is_immutable(&self) -> bool {
         match &self.backing {
             Backing::File(file, _) => is_frozen(file.as_fd()),
-            Backing::Owned(_) | Backing::Borrowed(_) => true,
+            Backing::Owned(_) => true,
+            Backing::Borrowed(_) => false,
         }
     }
 }

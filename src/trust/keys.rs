@@ -36,7 +36,6 @@ fn message(root: &Root) -> [u8; CONTEXT.len() + ROOT_SIZE as usize] {
 }
 
 /// A key that signs. Wiped from memory when it is dropped.
-#[derive(Clone)]
 pub struct PrivateKey(SigningKey);
 
 impl fmt::Debug for PrivateKey {

@@ -108,3 +108,46 @@ fn an_engine_in_json_brings_its_trusted_keys() {
     run(&["check", "--engine", &engine, &plain]).expect(4);
     run(&["verify", "--engine", &engine, &plain]).expect(4);
 }
+
+#[test]
+fn what_is_read_is_not_written_over() {
+    let folder = Folder::new();
+    let [mine, mine_public] = keygen(&folder, "mine");
+    let plain = folder.artifact("plain", &Engine::new());
+    let before = (fs::read(&mine).unwrap(), fs::read(&plain).unwrap());
+    for output in [&plain, &mine] {
+        let ran = run(&["sign", &plain, "--key", &mine, "-o", output]).expect(5);
+        assert!(ran.err.contains("artifact rewrite --sign"), "{}", ran.err);
+    }
+    assert_eq!((fs::read(&mine).unwrap(), fs::read(&plain).unwrap()), before);
+    let fresh = folder.path("fresh.key").to_str().unwrap().to_owned();
+    run(&["keygen", "-o", &fresh, "--public", &fresh]).expect(5);
+    run(&["keygen", "-o", "-"]).expect(5);
+    assert!(!folder.path("fresh.key").exists());
+    assert!(run(&["keygen", "-o", &fresh, "--public", "-"]).expect(0).out().contains("PUBLIC KEY"));
+    assert_ne!(fs::read_to_string(&mine_public).unwrap(), "");
+}
+
+#[test]
+fn signatures_that_no_longer_hold_are_named() {
+    let folder = Folder::new();
+    let [mine, mine_public] = keygen(&folder, "mine");
+    let plain = folder.artifact("plain", &Engine::new());
+    let signed = folder.path("signed").to_str().unwrap().to_owned();
+    let out = folder.path("out").to_str().unwrap().to_owned();
+    assert_eq!(run(&["rewrite", &plain, "-o", &signed, "--sign", &mine]).expect(0).err, "");
+    assert_eq!(run(&["rewrite", &signed, "-o", &out]).expect(0).err, "");
+    for more in [&["--attribute", "a=b"][..], &["--no-trailer"]] {
+        let ran = run(&[&["rewrite", &signed, "-o", &out], more].concat()).expect(0);
+        assert!(ran.err.contains("1 of its signatures don't hold"), "{}", ran.err);
+    }
+    assert_eq!(run(&["rewrite", &signed, "-o", &out, "--unsign"]).expect(0).err, "");
+    assert!(fs::read(&out).unwrap() == fs::read(&plain).unwrap());
+
+    // A check with a key covers the code too, not only what opening looks at.
+    let mut bytes = fs::read(&signed).unwrap();
+    bytes[5000] ^= 1;
+    let damaged = folder.file("damaged", bytes);
+    run(&["check", &damaged]).expect(0);
+    run(&["check", &damaged, "--trust", &mine_public]).expect(3);
+}

@@ -74,5 +74,10 @@ fn report(file: &Path, engine: &Engine, rules: &Rules) -> Result<Report> {
     {
         return Ok(Report { findings: vec![finding] });
     }
-    input.artifact(rules)?.report(engine)
+    let artifact = input.artifact(rules)?;
+    if rules.ask_for_signature() {
+        // Opening has looked at the settings only.
+        artifact.verify()?;
+    }
+    artifact.report(engine)
 }

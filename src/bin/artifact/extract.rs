@@ -108,20 +108,15 @@ fn pack_again(artifact: &Artifact, json: &[u8]) -> Result<()> {
     builder.set_upvars(upvars)?;
     builder.clear_attributes();
     builder.set_trailer(false)?;
-    let body = artifact.bytes()?.get(..artifact.body_end() as usize).unwrap_or(&[]);
-    let mut rest = body;
-    let at = |rest: &[u8]| (body.len() - rest.len()) as u64;
-    builder.serialize_to(|piece| match rest.strip_prefix(piece) {
-        Some(more) => {
-            rest = more;
-            Ok(())
-        }
-        None => {
-            let same = piece.iter().zip(rest).take_while(|(ours, theirs)| ours == theirs).count();
-            Err(differs(artifact, at(rest) + same as u64))
-        }
+    let body = artifact.body()?;
+    let mut theirs = body.iter().copied().flatten();
+    let mut at = 0;
+    builder.serialize_to(|piece| {
+        let same = piece.iter().take_while(|ours| theirs.next() == Some(ours)).count();
+        at += same as u64;
+        if same == piece.len() { Ok(()) } else { Err(differs(artifact, at)) }
     })?;
-    if rest.is_empty() { Ok(()) } else { Err(differs(artifact, at(rest))) }
+    if theirs.next().is_none() { Ok(()) } else { Err(differs(artifact, at)) }
 }
 
 fn differs(artifact: &Artifact, offset: u64) -> Error {

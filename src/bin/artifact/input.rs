@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use artifact::artifact::{Artifact, OpenOptions};
@@ -11,6 +11,7 @@ use artifact::engine::Engine;
 use artifact::error::{Error, Result, Status};
 use artifact::storage::{Part, Region};
 use artifact::trust::keys::PublicKey;
+use zeroize::Zeroizing;
 
 use crate::output::Stop;
 
@@ -118,6 +119,14 @@ impl Input {
     }
 }
 
+/// Whether two names are of one file.
+pub fn same_file(one: &Path, other: &Path) -> bool {
+    match (std::fs::metadata(one), std::fs::metadata(other)) {
+        (Ok(one), Ok(other)) => (one.dev(), one.ino()) == (other.dev(), other.ino()),
+        _ => one == other,
+    }
+}
+
 /// Opens here and not in the library, whose errors name the file again; never waits for another process.
 fn open(path: &Path) -> Result<File> {
     File::options()
@@ -147,6 +156,19 @@ pub fn text<T>(path: &Path, what: &str, parse: impl FnOnce(&str) -> Result<T>) -
         })?;
         parse(&text)
     };
+    read().map_err(|error| Stop::File(path.to_owned(), error))
+}
+
+/// As [`text`], of what must not stay in memory.
+pub fn secret<T>(path: &Path, what: &str, parse: impl FnOnce(&str) -> Result<T>) -> std::result::Result<T, Stop> {
+    let read =
+        || {
+            let bytes = Zeroizing::new(whole(path, what)?);
+            let text = std::str::from_utf8(&bytes);
+            parse(text.map_err(|_| {
+                Error::new(Status::InvalidArgument, format!("{what}: expected UTF-8, found other bytes"))
+            })?)
+        };
     read().map_err(|error| Stop::File(path.to_owned(), error))
 }
 

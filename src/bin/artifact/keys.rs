@@ -2,9 +2,10 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use artifact::builder::Builder;
-use artifact::error::Result;
+use artifact::error::{Error, Result, Status};
 use artifact::storage::{self, Sync};
 use artifact::trust::keys::PrivateKey;
 use zerocopy::IntoBytes;
@@ -62,11 +63,15 @@ impl Sign {
 
 pub fn generate(args: &Keygen, console: &mut Console) -> Done {
     let about = |path: &Path, result: Result<()>| result.map_err(|error| Stop::File(path.to_owned(), error));
+    let public_at = args.public.as_deref().filter(|path| !is_standard(path));
+    if is_standard(&args.output) || public_at.is_some_and(|path| input::same_file(path, &args.output)) {
+        return about(&args.output, Err(wrong("expected a file of its own for the private key")));
+    }
     let key = PrivateKey::generate().map_err(|error| Stop::File(args.output.clone(), error))?;
     let made = key.to_pem().and_then(|pem| storage::create(&args.output, pem.as_bytes(), storage::PRIVATE_MODE));
     about(&args.output, made)?;
     let public = key.public().to_pem().map_err(|error| Stop::File(args.output.clone(), error))?;
-    match &args.public {
+    match public_at {
         Some(path) => about(path, storage::replace(path, &[public.as_bytes()], Sync::Yes)),
         None => Ok(console.write_all(public.as_bytes())?),
     }
@@ -80,6 +85,12 @@ pub fn sign(args: &Sign, console: &mut Console) -> Done {
         .and_then(|artifact| artifact.root_record())
         .map(|root| key.sign(&root))
         .map_err(|error| Stop::File(args.file.clone(), error))?;
+    let read = [&args.file, &args.key].into_iter().filter(|read| !is_standard(read));
+    if !is_standard(&args.output) && read.into_iter().any(|read| input::same_file(read, &args.output)) {
+        let message =
+            "expected another file for the signature, found one that is read (to sign inside: artifact rewrite --sign)";
+        return Err(Stop::File(args.output.clone(), wrong(message)));
+    }
     if is_standard(&args.output) {
         return Ok(console.write_all(signature.as_bytes())?);
     }
@@ -87,15 +98,19 @@ pub fn sign(args: &Sign, console: &mut Console) -> Done {
         .map_err(|error| Stop::File(args.output.clone(), error))
 }
 
+fn wrong(message: &str) -> Error {
+    Error::new(Status::InvalidArgument, message)
+}
+
 /// Makes a builder sign with the private keys in these files.
 pub fn sign_with(builder: &mut Builder<'_>, files: &[PathBuf]) -> Done {
     for file in files {
-        let key = private(file)?;
+        let key = Arc::new(private(file)?);
         builder.add_key(&key).map_err(|error| Stop::File(file.clone(), error))?;
     }
     Ok(())
 }
 
 fn private(file: &Path) -> std::result::Result<PrivateKey, Stop> {
-    input::text(file, "private key", PrivateKey::from_pem)
+    input::secret(file, "private key", PrivateKey::from_pem)
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use artifact::builder::Builder;
-use artifact::error::Result;
+use artifact::error::{Error, Result, Status};
 
 use crate::input::{self, Input, Opening, Rules};
 use crate::keys;
@@ -37,6 +37,9 @@ pub struct Args {
     /// Sign with this private key, PKCS#8 in PEM; may be given several times
     #[arg(long = "sign", value_name = "KEY")]
     keys: Vec<PathBuf>,
+    /// Leave out the signatures that it has
+    #[arg(long)]
+    unsign: bool,
     #[command(flatten)]
     opening: Opening,
 }
@@ -54,6 +57,11 @@ pub fn run(args: &Args, console: &mut Console) -> Done {
     let rules = args.opening.rules()?;
     let mut builder = read(args, &rules).map_err(|error| Stop::File(args.file.clone(), error))?;
     keys::sign_with(&mut builder, &args.keys)?;
+    let void = builder.void_signatures().map_err(|error| Stop::File(args.file.clone(), error))?;
+    if void > 0 {
+        let message = format!("{void} of its signatures don't hold for what is written, and are left out");
+        console.note(&args.file, &Error::new(Status::Untrusted, message))?;
+    }
     console.save(&builder, &args.output)
 }
 
@@ -62,6 +70,9 @@ fn read(args: &Args, rules: &Rules) -> Result<Builder<'static>> {
     // Now and not while writing, so that the error is about the right file.
     artifact.body()?;
     let mut builder = Builder::from_artifact(Arc::new(artifact))?;
+    if args.unsign {
+        builder.clear_signatures();
+    }
     if args.no_trailer {
         builder.clear_attributes();
         builder.set_trailer(false)?;

@@ -9,7 +9,6 @@ use artifact::artifact::Artifact;
 use artifact::error::quote;
 use artifact::format::Map;
 use artifact::format::flags::{Features, Flag, Tunables};
-use artifact::trust::keys::PublicKey;
 
 use crate::facts::{Facts, Module, Section, hex};
 use crate::output::{Console, Paint};
@@ -53,9 +52,8 @@ pub fn print(out: &mut Console, file: &Path, artifact: &Artifact, facts: &Facts<
 
 /// Who has signed, as far as anybody knows.
 fn signatures(out: &mut Console, artifact: &Artifact) -> io::Result<()> {
-    let signer = artifact.signer().map(PublicKey::bytes);
     for found in artifact.signatures() {
-        let known = if signer == Some(found.key) { "trusted" } else { "not checked" };
+        let known = if artifact.confirms(found) { "trusted" } else { "not checked" };
         writeln!(out, "  signature  of {}, {known}", hex(&found.key))?;
     }
     match artifact.signatures().next() {

@@ -105,7 +105,7 @@ impl<'a> Assembly<'a> {
         let region = self.artifact.region();
         let file = region.file().filter(|_| !allow_memfd || !region.noexec());
         // What was checked must not change any more: it is mapped from a copy unless nobody can change the file.
-        let file = file.filter(|_| self.artifact.signer().is_none() || region.is_immutable());
+        let file = file.filter(|_| self.artifact.signer().is_none() || self.artifact.is_frozen());
         let mut ways = memory::with_room(self.modules.len(), "modules")?;
         for (index, module) in self.modules.iter().enumerate() {
             ways.push(self.way(index, module, file.is_some())?);
