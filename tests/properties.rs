@@ -7,11 +7,15 @@ mod common;
 use std::sync::Arc;
 
 use artifact::artifact::{Artifact, OpenOptions};
-use artifact::builder::Builder;
+use artifact::builder::{Builder, Settings};
 use artifact::engine::{Engine, FlagMap, VersionRule};
 use artifact::error::Status;
+use artifact::format::Map;
 use artifact::format::flags::{Features, Flag, Tunables};
-use artifact::format::types::{EntityType, FuncType, Global, GlobalInit, Memory, Table, Tag, WasmType};
+use artifact::format::types::{
+    EntityType, FuncType, Global, GlobalInit, InstanceType, Memory, Table, Tag, Types, WasmType,
+};
+use artifact::format::upvars::Upvars;
 use artifact::report::Kind;
 use common::elf::Shape;
 use proptest::prelude::*;
@@ -384,4 +388,59 @@ fn every_flipped_bit_of_header_and_metadata_is_survived() {
         }
         assert!(bytes == *whole);
     }
+}
+
+#[test]
+fn what_is_set_as_a_whole_is_checked_as_a_whole() {
+    let elf = Shape::default().image();
+    let engine = Engine::new();
+    let is_argument = |result: artifact::error::Result<()>| {
+        assert_eq!(result.unwrap_err().status(), Status::InvalidArgument);
+    };
+    let refused = |change: fn(&mut Settings)| {
+        let mut settings = Settings::from(&Engine::new());
+        change(&mut settings);
+        is_argument(Builder::from_settings(settings).map(|_| ()));
+    };
+    refused(|settings| settings.producer = "Not this".into());
+    refused(|settings| settings.version = vec![b'x'; 256]);
+
+    let mut builder = Builder::from_settings(Settings::from(&engine)).unwrap();
+    builder.add_module(&elf).unwrap();
+    let before = builder.serialize().unwrap();
+    let mut plain = Builder::new(&engine);
+    plain.add_module(&elf).unwrap();
+    assert!(before == plain.serialize().unwrap(), "an engine's settings are the engine");
+
+    let exports = |entities: &[(&str, EntityType)]| {
+        let mut types = Types::default();
+        let exports = Map(entities.iter().map(|(name, entity)| ((*name).to_owned(), *entity)).collect());
+        types.instance_signatures.push(InstanceType { exports });
+        types
+    };
+    let mut far = Upvars::default();
+    far.add(None, 0, &[1]).unwrap();
+    is_argument(builder.set_types(exports(&[("a", EntityType::Function(0))])));
+    is_argument(builder.set_upvars(far.clone()));
+    assert!(builder.serialize().unwrap() == before, "what is refused changes nothing");
+
+    // Second entries of a name stay; nobody adds a third.
+    let twice = exports(&[("a", EntityType::Instance(0)), ("a", EntityType::Instance(0))]);
+    builder.set_types(twice.clone()).unwrap();
+    is_argument(builder.add_instance_export(0, "a", EntityType::Instance(0)));
+    builder.add_instance_export(0, "b", EntityType::Instance(0)).unwrap();
+    builder.add_module(&elf).unwrap();
+    builder.set_upvars(far.clone()).unwrap();
+    let artifact = open(&builder.serialize().unwrap(), None).unwrap();
+    let metadata = artifact.metadata().unwrap();
+    let names: Vec<&str> = metadata.types.instance_signatures[0].exports.0.iter().map(|(name, _)| *name).collect();
+    assert_eq!(names, ["a", "a", "b"]);
+    assert_eq!(metadata.upvars, far);
+    // What was there is gone.
+    builder.set_types(exports(&[])).unwrap();
+    builder.add_instance_export(0, "a", EntityType::Instance(0)).unwrap();
+
+    let mut copy = Builder::from_artifact(Arc::new(artifact)).unwrap();
+    is_argument(copy.set_types(twice));
+    is_argument(copy.set_upvars(far));
 }

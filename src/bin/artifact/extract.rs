@@ -14,7 +14,7 @@ use crate::output::{Console, Done, Stop};
 /// Writes an artifact's modules as ELF files, and everything else as metadata.json
 ///
 /// DIR is made if it isn't there, and has to be empty. The modules are module-0.elf and so on, with as many digits as the last
-/// one needs. Of an artifact with digests all of them are verified first. Where `pack` couldn't make the same body again, that
+/// one needs. An artifact with digests is verified first. Where `pack` couldn't make the same body again, that
 /// is said.
 #[derive(clap::Args)]
 #[command(after_help = "\

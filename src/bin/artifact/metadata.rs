@@ -3,6 +3,7 @@
 //! made again.
 
 use std::collections::HashSet;
+use std::io::{self, Write};
 
 use artifact::artifact::Artifact;
 use artifact::builder::{Builder, Settings};
@@ -14,6 +15,9 @@ use artifact::format::upvars::Upvars;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// Most bytes of a metadata.json that is written. Genuine ones have a few thousand.
+const MAX_JSON: usize = 256 << 20;
 
 /// What the file says. Every key is needed but the last, and no other is known.
 #[derive(Serialize, Deserialize)]
@@ -82,11 +86,35 @@ impl<'a> Document<&'a str> {
         })
     }
 
+    /// # Errors
+    ///
+    /// LIMIT or NO_MEMORY if it gets too large: a hostile file's settings can take ninety times their bytes.
     pub fn to_json(&self) -> Result<Vec<u8>> {
-        let failed = |error: serde_json::Error| Error::new(Status::Internal, error.to_string());
-        let mut json = serde_json::to_vec_pretty(self).map_err(failed)?;
-        json.push(b'\n');
-        Ok(json)
+        let mut json = Bounded(Vec::new());
+        let written = serde_json::to_writer_pretty(&mut json, self).map_err(io::Error::from);
+        written.and_then(|()| json.write_all(b"\n")).map_err(|error| match error.kind() {
+            io::ErrorKind::OutOfMemory => Error::no_memory("metadata.json"),
+            _ => Error::new(Status::Limit, format!("metadata.json: expected at most {MAX_JSON} bytes, found more")),
+        })?;
+        Ok(json.0)
+    }
+}
+
+/// Bytes that grow to [`MAX_JSON`], as far as there is memory.
+struct Bounded(Vec<u8>);
+
+impl Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if bytes.len() > MAX_JSON - self.0.len() {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.0.try_reserve(bytes.len())?;
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -196,6 +224,14 @@ mod tests {
         for depth in ["[".repeat(1_000_000), "{\"types\":".repeat(100_000)] {
             assert!(read(&depth).is_err());
         }
+    }
+
+    #[test]
+    fn what_is_written_is_bounded() {
+        let mut json = Bounded(vec![0; MAX_JSON - 2]);
+        json.write_all(&[0; 2]).unwrap();
+        assert_eq!(json.write_all(&[0]).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+        assert_eq!(json.0.len(), MAX_JSON);
     }
 
     fn edits() -> impl Strategy<Value = Vec<(usize, usize, String)>> {

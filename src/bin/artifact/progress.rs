@@ -13,9 +13,10 @@ const STEP: Duration = Duration::from_secs(1);
 pub struct Progress(Option<(Sender<()>, JoinHandle<()>)>);
 
 impl Progress {
-    /// `what` is done, such as "verifying a.cwasm". Nothing happens where stderr is no terminal.
+    /// `what` is done, such as "verifying a.cwasm". Nothing happens where stderr is no terminal, or one that can't take a line
+    /// away.
     pub fn new(what: &str) -> Progress {
-        if !io::stderr().is_terminal() {
+        if !io::stderr().is_terminal() || std::env::var_os("TERM").is_some_and(|name| name == "dumb") {
             return Progress(None);
         }
         let (sender, receiver) = mpsc::channel();
