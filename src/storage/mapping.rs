@@ -3,7 +3,7 @@
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::path::Path;
 
-use super::{open_regular, shown};
+use super::{Part, Region, open_regular, shown};
 use crate::error::{Error, Result};
 
 /// Bytes of a file, mapped.
@@ -41,10 +41,26 @@ impl Mapping {
         Mapping::new(file.as_fd(), 0, len).map_err(|error| error.within(shown(path)))
     }
 
+    /// Maps a whole open file, which must be a regular one and need not stay open.
+    ///
+    /// # Errors
+    ///
+    /// IO if it can't be mapped, INVALID_ARGUMENT if it is no regular file.
+    pub fn open_fd(fd: BorrowedFd<'_>) -> Result<Mapping> {
+        let region = Region::open_fd(fd, Part::default())?;
+        Mapping::new(fd, 0, region.len())
+    }
+
     /// The bytes.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         self.0.as_deref().unwrap_or(&[])
+    }
+}
+
+impl AsRef<[u8]> for Mapping {
+    fn as_ref(&self) -> &[u8] {
+        self.bytes()
     }
 }
 

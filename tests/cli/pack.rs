@@ -381,3 +381,29 @@ fn offsets_of_a_body_are_those_of_the_format() {
     builder.set_trailer(false).unwrap();
     there_and_back(&folder, "aligned", &builder.serialize().unwrap());
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn more_modules_than_files_may_be_open_go_there_and_back() {
+    let folder = Folder::new();
+    let elf = other_module();
+    let mut builder = Builder::new(&Engine::new());
+    (0..300).for_each(|_| assert!(builder.add_module(&elf).is_ok()));
+    let bytes = builder.serialize().unwrap();
+    let (parts, out) = (folder.path("parts"), folder.path("out"));
+    extract(&folder.file("many", &bytes), &parts).expect(0);
+    let script = "ulimit -n 64 && cd \"$1\" && exec \"$0\" pack -o \"$2\" --metadata metadata.json module-*.elf";
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", script, env!("CARGO_BIN_EXE_artifact"), text(&parts), text(&out)]);
+    Ran::from(shell.output().unwrap()).expect(0);
+    assert!(fs::read(out).unwrap() == bytes);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn metadata_without_an_end_is_refused() {
+    let folder = Folder::new();
+    let (elf, out) = (folder.file("m.elf", module()), folder.path("out"));
+    let ran = run(&["pack", "-o", text(&out), "--metadata", "/dev/zero", &elf]).expect(5);
+    assert!(ran.err.contains("metadata in JSON: expected at most 268435456 bytes"), "{}", ran.err);
+}

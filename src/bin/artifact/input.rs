@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use artifact::artifact::{Artifact, OpenOptions};
 use artifact::engine::Engine;
 use artifact::error::{Error, Result, Status};
-use artifact::storage::{Part, Region};
+use artifact::storage::{Mapping, Part, Region};
 use artifact::trust::keys::PublicKey;
 use zeroize::Zeroizing;
 
@@ -111,6 +111,14 @@ impl Input {
         }
     }
 
+    /// All of it; no file stays open for that.
+    pub fn bytes(&self) -> Result<Box<dyn AsRef<[u8]>>> {
+        Ok(match self {
+            Input::File(file) => Box::new(Mapping::open_fd(file.as_fd())?),
+            Input::Memory(bytes) => Box::new(*bytes),
+        })
+    }
+
     pub fn region(&self) -> Result<Region> {
         match self {
             Input::File(file) => Region::open_fd(file.as_fd(), Part::default()),
@@ -172,13 +180,21 @@ pub fn secret<T>(path: &Path, what: &str, parse: impl FnOnce(&str) -> Result<T>)
     read().map_err(|error| Stop::File(path.to_owned(), error))
 }
 
+/// Most bytes of a file that stands beside artifacts. Genuine ones have a few thousand.
+pub const MAX_BESIDE: usize = 256 << 20;
+
 /// All of a file that somebody names beside artifacts.
 fn whole(path: &Path, what: &str) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
+    let most = MAX_BESIDE as u64 + 1;
     let read = match is_standard(path) {
-        true => io::stdin().lock().read_to_end(&mut bytes),
-        false => File::open(path).and_then(|mut file| file.read_to_end(&mut bytes)),
+        true => io::stdin().lock().take(most).read_to_end(&mut bytes),
+        false => File::open(path).and_then(|file| file.take(most).read_to_end(&mut bytes)),
     };
     read.map_err(|error| Error::io(format!("reading the {what}"), &error))?;
+    if bytes.len() > MAX_BESIDE {
+        let message = format!("{what}: expected at most {MAX_BESIDE} bytes, found more");
+        return Err(Error::new(Status::Limit, message));
+    }
     Ok(bytes)
 }

@@ -16,8 +16,7 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Most bytes of a metadata.json that is written. Genuine ones have a few thousand.
-const MAX_JSON: usize = 256 << 20;
+use crate::input::MAX_BESIDE;
 
 /// What the file says. Every key is needed but the last, and no other is known.
 #[derive(Serialize, Deserialize)]
@@ -94,18 +93,18 @@ impl<'a> Document<&'a str> {
         let written = serde_json::to_writer_pretty(&mut json, self).map_err(io::Error::from);
         written.and_then(|()| json.write_all(b"\n")).map_err(|error| match error.kind() {
             io::ErrorKind::OutOfMemory => Error::no_memory("metadata.json"),
-            _ => Error::new(Status::Limit, format!("metadata.json: expected at most {MAX_JSON} bytes, found more")),
+            _ => Error::new(Status::Limit, format!("metadata.json: expected at most {MAX_BESIDE} bytes, found more")),
         })?;
         Ok(json.0)
     }
 }
 
-/// Bytes that grow to [`MAX_JSON`], as far as there is memory.
+/// Bytes that grow to [`MAX_BESIDE`], as far as there is memory.
 struct Bounded(Vec<u8>);
 
 impl Write for Bounded {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if bytes.len() > MAX_JSON - self.0.len() {
+        if bytes.len() > MAX_BESIDE - self.0.len() {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
         self.0.try_reserve(bytes.len())?;
@@ -228,10 +227,10 @@ mod tests {
 
     #[test]
     fn what_is_written_is_bounded() {
-        let mut json = Bounded(vec![0; MAX_JSON - 2]);
+        let mut json = Bounded(vec![0; MAX_BESIDE - 2]);
         json.write_all(&[0; 2]).unwrap();
         assert_eq!(json.write_all(&[0]).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
-        assert_eq!(json.0.len(), MAX_JSON);
+        assert_eq!(json.0.len(), MAX_BESIDE);
     }
 
     fn edits() -> impl Strategy<Value = Vec<(usize, usize, String)>> {

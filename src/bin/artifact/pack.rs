@@ -80,11 +80,11 @@ pub fn run(args: &Args, console: &mut Console) -> Done {
         let file = file.to_owned();
         move |error: Error| Stop::File(file, error)
     };
-    let open = |file: &PathBuf| Input::open(file).and_then(|input| input.region()).map_err(about(file));
+    let open = |file: &PathBuf| Input::open(file).and_then(|input| input.bytes()).map_err(about(file));
     let modules = args.modules.iter().map(open).collect::<Result<Vec<_>, Stop>>()?;
     let (mut builder, upvars) = start(&args.origin)?;
     for (file, module) in args.modules.iter().zip(&modules) {
-        module.bytes().and_then(|bytes| builder.add_module(bytes)).map_err(about(file))?;
+        builder.add_module(module.as_ref().as_ref()).map_err(about(file))?;
     }
     if let Some(file) = &args.origin.metadata {
         builder.set_upvars(upvars).map_err(about(file))?;
