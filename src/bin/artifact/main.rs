@@ -52,6 +52,7 @@ Examples:
   artifact inspect module.cwasm
   artifact check *.cwasm && echo all fit this host
   artifact check --wasmtime --all module.cwasm
+  artifact pack -o kernels.artifact --cpu native kernels.o
   artifact engine > here.json; artifact check --engine here.json module.cwasm"
 )]
 struct Cli {
