@@ -1115,8 +1115,8 @@ artifact_status_t artifact_engine_trusted_key_at(const artifact_engine_t *engine
                                                  artifact_error_t **error);
 
 /**
- * Signs with this key whatever the builder writes from now on; up to 64 keys sign side by side. The key may be freed. The same artifact and key give the same bytes. ARTIFACT_INVALID_ARGUMENT without a trailer, in which signatures
- * stand.
+ * Signs with this key whatever the builder writes from now on; up to 64 keys sign side by side. The key may be freed. The same
+ * artifact and key give the same bytes. ARTIFACT_INVALID_ARGUMENT without a trailer, in which signatures stand.
  */
 artifact_status_t artifact_builder_add_key(artifact_builder_t *builder,
                                            const artifact_key_t *key,

@@ -232,8 +232,8 @@ pub unsafe extern "C" fn artifact_engine_trusted_key_at(
     }
 }
 
-/// Signs with this key whatever the builder writes from now on; up to 64 keys sign side by side. The key may be freed. The same artifact and key give the same bytes. ARTIFACT_INVALID_ARGUMENT without a trailer, in which signatures
-/// stand.
+/// Signs with this key whatever the builder writes from now on; up to 64 keys sign side by side. The key may be freed. The same
+/// artifact and key give the same bytes. ARTIFACT_INVALID_ARGUMENT without a trailer, in which signatures stand.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_builder_add_key(
     builder: *mut artifact_builder_t,
