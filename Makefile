@@ -1,5 +1,5 @@
 # What there is to do here. CMakeLists.txt builds and installs the library; this only calls it.
-.PHONY: help demo test bench docs deb matrix machines fuzz format
+.PHONY: help demo test tsan bench docs deb matrix machines fuzz format
 
 help: ## What can be made
 	@sed -n 's/^\([a-z]*\): ##/  make \1	/p' Makefile
@@ -12,7 +12,10 @@ test: ## Every test: Rust, C against both libraries, valgrind, sanitizers, progr
 	@scripts/setup test
 	@scripts/test
 
-bench: ## How long opening takes, against the raw system calls
+tsan: ## Threads under ThreadSanitizer; needs a nightly toolchain
+	@scripts/tsan
+
+bench: ## How long opening, saving and verifying take, against the raw system calls and BLAKE3
 	@scripts/setup demo
 	@benches/run
 

@@ -5,7 +5,7 @@
 
 #include <pthread.h>
 
-enum { THREADS = 8, ROUNDS = 25 };
+enum { THREADS = 32, ROUNDS = 10 };
 
 typedef struct shared_t {
     const artifact_t *artifact;
@@ -136,4 +136,106 @@ TEST(threads_open_while_the_file_is_replaced) {
         bytes_free(&elves[i]);
     }
     artifact_engine_free(engine);
+}
+
+/* Everything at once: opening, reading, checking, verifying, saving and closing, the same artifacts and each its own.
+ */
+enum { FILES = 3, LARGE = 2, TURNS = 3, PAYLOAD = 6 << 20 };
+static const char *const names[FILES] = {"sealed", "bare", "large"};
+
+typedef struct worker_t {
+    shared_t *shared; /* its builder is a large one, which is hashed by several threads */
+    const artifact_t *opened[FILES];
+    char paths[FILES][4200], own[4200];
+} worker_t;
+
+static void use_file(const worker_t *worker, const artifact_t *artifact, bool has_trailer) {
+    artifact_report_t *report = GARBAGE;
+    artifact_module_t module;
+    artifact_slice_t value;
+    CHECK_OK(artifact_check_compat(artifact, worker->shared->engine, &error));
+    CHECK_OK(artifact_module(artifact, artifact_main_module(artifact), &module, &error));
+    CHECK(module.bytes.len > 0 && module.bytes.data[1] == 'E');
+    CHECK(artifact_producer(artifact) && artifact_file_len(artifact) > module.bytes.len);
+    if (has_trailer) {
+        CHECK_OK(artifact_attribute(artifact, "name", &value, &error));
+        CHECK(value.len == 5 && memcmp(value.data, "value", 5) == 0);
+    }
+    CHECK_OK(artifact_verify(artifact, &report, &error));
+    CHECK(artifact_report_count(report) == 0);
+    artifact_report_free(report);
+}
+
+static void *worker(void *context) {
+    const worker_t *worker = context;
+    pthread_barrier_wait(&worker->shared->start);
+    for (int turn = 0; turn < TURNS; turn++) {
+        for (size_t i = 0; i < FILES; i++) {
+            artifact_open_options_t options = ARTIFACT_OPEN_OPTIONS_INIT;
+            options.flags = turn == 0 ? 0 : turn == 1 ? ARTIFACT_OPEN_VERIFY : ARTIFACT_OPEN_COPY;
+            artifact_t *artifact = GARBAGE;
+            CHECK_OK(artifact_open_file(worker->paths[i], worker->shared->engine, &options, &artifact, &error));
+            use_file(worker, artifact, i != 1);
+            use_file(worker, worker->opened[i], i != 1);
+            if (i != LARGE) {
+                artifact_builder_t *builder = GARBAGE;
+                CHECK_OK(artifact_builder_new_from_artifact(artifact, &builder, &error));
+                artifact_free(artifact); /* the builder keeps what it needs */
+                CHECK_OK(artifact_serialize_to_file(builder, worker->own, NULL, &error));
+                artifact_builder_free(builder);
+                artifact = open_path(worker->own, worker->shared->engine);
+                use_file(worker, artifact, i != 1);
+            }
+            artifact_free(artifact);
+        }
+        artifact_save_options_t options = ARTIFACT_SAVE_OPTIONS_INIT;
+        options.flags = ARTIFACT_SAVE_NO_SYNC;
+        /* Some onto the path that the others read. */
+        const char *path = turn == 1 ? worker->paths[LARGE] : worker->own;
+        CHECK_OK(artifact_serialize_to_file(worker->shared->builder, path, &options, &error));
+    }
+    return NULL;
+}
+
+TEST(threads_do_everything_at_once) {
+    bytes_t elf = make_elf((shape_t){.fill = 1}), large = make_elf((shape_t){.fill = 2, .trailing = PAYLOAD});
+    artifact_engine_t *engine = plain_engine();
+    shared_t shared = {.engine = engine};
+    worker_t *workers = calloc(THREADS, sizeof *workers);
+    artifact_t *opened[FILES];
+    CHECK(workers && pthread_barrier_init(&shared.start, NULL, THREADS) == 0);
+    artifact_builder_t *builders[FILES];
+    for (size_t i = 0; i < FILES; i++) {
+        const bytes_t *image = i == LARGE ? &large : &elf;
+        builders[i] = new_builder(engine);
+        CHECK_OK(artifact_builder_add_module(builders[i], image->data, image->len, NULL, &error));
+        if (i == 1) {
+            CHECK_OK(artifact_builder_set_trailer(builders[i], false, &error));
+        } else {
+            CHECK_OK(artifact_builder_set_attribute(builders[i], "name", (const uint8_t *)"value", 5, &error));
+        }
+        CHECK_OK(artifact_serialize_to_file(builders[i], scratch(names[i]), NULL, &error));
+        opened[i] = open_path(scratch(names[i]), engine);
+    }
+    shared.builder = builders[LARGE];
+    pthread_t threads[THREADS];
+    for (size_t i = 0; i < THREADS; i++) {
+        char own[32];
+        snprintf(own, sizeof own, "own-%zu", i);
+        workers[i].shared = &shared;
+        memcpy(workers[i].opened, opened, sizeof opened);
+        for (size_t j = 0; j < FILES; j++)
+            snprintf(workers[i].paths[j], sizeof workers[i].paths[j], "%s", scratch(names[j]));
+        snprintf(workers[i].own, sizeof workers[i].own, "%s", scratch(own));
+        CHECK(pthread_create(&threads[i], NULL, worker, &workers[i]) == 0);
+    }
+    for (size_t i = 0; i < THREADS; i++) CHECK(pthread_join(threads[i], NULL) == 0);
+    pthread_barrier_destroy(&shared.start);
+    for (size_t i = 0; i < FILES; i++) {
+        artifact_free(opened[i]);
+        artifact_builder_free(builders[i]);
+    }
+    artifact_engine_free(engine);
+    bytes_free(&elf), bytes_free(&large);
+    free(workers);
 }
