@@ -1,5 +1,23 @@
-//! What the fuzz targets share: digests made anew, so that a changed file gets past them, and reading all of an
-//! artifact through the C interface.
+//! What the fuzz targets do with an input, and `tests/regressions.rs` with the inputs that are kept. Here is what they share:
+//! digests made anew, so that a changed file gets past them, and reading all of an artifact through the C interface.
+#![allow(missing_docs, dead_code)]
+
+/// Calls a function whose last argument takes the error. Whether it was OK.
+macro_rules! call {
+    ($function:ident($($argument:expr),* $(,)?)) => {{
+        let mut error = std::ptr::null_mut();
+        let status = $function($($argument,)* &mut error);
+        told(status, error)
+    }};
+}
+
+pub mod api;
+#[path = "../common/elf.rs"]
+mod elf;
+pub mod open_all;
+pub mod rewrite;
+pub mod signed;
+pub mod trailer;
 
 use std::ffi::{CStr, c_char};
 use std::mem::zeroed;
@@ -99,16 +117,6 @@ pub unsafe fn told(status: artifact_status_t, error: *mut artifact_error_t) -> b
         artifact_error_free(error);
     }
     status == 0
-}
-
-/// Calls a function whose last argument takes the error. Whether it was OK.
-#[macro_export]
-macro_rules! call {
-    ($function:ident($($argument:expr),* $(,)?)) => {{
-        let mut error = std::ptr::null_mut();
-        let status = $function($($argument,)* &mut error);
-        $crate::told(status, error)
-    }};
 }
 
 /// Looks at borrowed text.

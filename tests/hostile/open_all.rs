@@ -1,0 +1,58 @@
+//! Opens bytes as they are, and with digests that match, and reads everything.
+
+use std::ptr::{null, null_mut};
+use std::sync::OnceLock;
+
+use super::told;
+use artifact::ffi::artifact::*;
+use artifact::ffi::detect::*;
+use artifact::ffi::engine::*;
+
+struct Engine(*mut artifact_engine_t);
+// SAFETY: it is only read.
+unsafe impl Send for Engine {}
+// SAFETY: as above.
+unsafe impl Sync for Engine {}
+
+fn open(bytes: &[u8]) {
+    static ENGINE: OnceLock<Engine> = OnceLock::new();
+    let engine = ENGINE.get_or_init(|| Engine(artifact_engine_new_wasmtime())).0;
+    // SAFETY: pointers are what the calls take.
+    unsafe {
+        let mut artifact = null_mut();
+        if call!(artifact_open_bytes(bytes.as_ptr(), bytes.len(), null(), null(), &mut artifact)) {
+            super::read_all(artifact);
+            call!(artifact_check_compat(artifact, engine));
+            let mut report = null_mut();
+            call!(artifact_compat_report(artifact, engine, &mut report));
+            super::read_report(report);
+        } else {
+            assert!(artifact.is_null());
+        }
+        artifact_free(artifact);
+        let options = artifact_open_options_t {
+            size: size_of::<artifact_open_options_t>(),
+            flags: 1,
+            offset: 0,
+            length: 0,
+            memory_limit: 0,
+            signature: std::ptr::null(),
+            signature_len: 0,
+        };
+        let mut artifact = null_mut();
+        call!(artifact_open_borrowed(bytes.as_ptr(), bytes.len(), engine, &options, &mut artifact));
+        artifact_free(artifact);
+        let mut detection = std::mem::zeroed();
+        call!(artifact_detect_bytes(bytes.as_ptr(), bytes.len(), &mut detection));
+    }
+}
+
+/// One input.
+pub fn run(data: &[u8]) {
+    open(data);
+    if data.ends_with(super::END) {
+        let mut sealed = data.to_vec();
+        super::reseal(&mut sealed);
+        open(&sealed);
+    }
+}

@@ -1,0 +1,65 @@
+//! Trailers with right digests and anything else in them: chunks and changed bytes from the input, behind a sound body.
+//!
+//! Input: how many bytes of chunks (u16), the chunks, then changes: where in the trailer (u16) and what to (u8).
+
+use std::sync::OnceLock;
+
+use super::elf::Shape;
+use super::{END, FOOTER, ROOT, ROW, START};
+use artifact::artifact::{Artifact, OpenOptions};
+use artifact::builder::Builder;
+use artifact::engine::Engine;
+
+/// A sound file with a trailer without chunks.
+fn base() -> &'static (Vec<u8>, Artifact) {
+    static BASE: OnceLock<(Vec<u8>, Artifact)> = OnceLock::new();
+    BASE.get_or_init(|| {
+        let images = [Shape::default().image(), Shape { big_endian: true, align: 64, ..Shape::default() }.image()];
+        let mut builder = Builder::new(&Engine::new());
+        for image in &images {
+            builder.add_module(image).expect("an image");
+        }
+        let bytes = builder.serialize().expect("an artifact");
+        let artifact = Artifact::open_bytes(&bytes, None, &OpenOptions::default()).expect("an artifact");
+        (bytes, artifact)
+    })
+}
+
+/// One input.
+pub fn run(data: &[u8]) {
+    let (bytes, artifact) = base();
+    let [low, high, rest @ ..] = data else { return };
+    let (chunks, changes) = rest.split_at(usize::from(u16::from_le_bytes([*low, *high])).min(rest.len()));
+    let start = (artifact.body_end() as usize).next_multiple_of(8);
+    let chunks_at = start + START.len() + ROW * artifact.module_count();
+    let promised = (0..4).find(|critical| artifact::format::trailer::attributes(chunks, (*critical).into()).is_ok());
+
+    let mut file = bytes[..chunks_at].to_vec();
+    file.extend(chunks);
+    let root = file.len();
+    file.extend(&bytes[chunks_at..]);
+    file[root + 40..root + 48].copy_from_slice(&(chunks.len() as u64).to_le_bytes());
+    // What no count fits is wrong; a count that isn't 0 has opening look.
+    file[root + 4] = promised.unwrap_or(1);
+    let len = file.len();
+    file[len - FOOTER..len - FOOTER + 8].copy_from_slice(&(root as u64).to_le_bytes());
+    file[len - FOOTER + 8..len - FOOTER + 16].copy_from_slice(&(len as u64).to_le_bytes());
+    assert!(file.ends_with(END) && len == root + ROOT + FOOTER);
+
+    for change in changes.chunks_exact(3) {
+        let at = start + usize::from(u16::from_le_bytes([change[0], change[1]])) % (len - start);
+        file[at] = change[2];
+    }
+    super::reseal(&mut file);
+    let opened = Artifact::open_bytes(&file, None, &OpenOptions::default());
+    if changes.len() < 3 && chunks.len().is_multiple_of(8) {
+        // Nothing is wrong but, perhaps, the chunks.
+        assert_eq!(opened.is_ok(), promised.is_some());
+    }
+    let Ok(opened) = opened else { return };
+    let attributes = opened.attributes().is_ok();
+    assert!(attributes || opened.verify().is_err());
+    for index in 0..opened.module_count() {
+        let _ = opened.module(index).map(|module| module.section_count());
+    }
+}
