@@ -49,6 +49,15 @@ SIZE(artifact_save_options_t, 16);
 FIELD(artifact_save_options_t, size, 0, 8);
 FIELD(artifact_save_options_t, flags, 8, 8);
 
+SIZE(artifact_object_t, 24);
+FIELD(artifact_object_t, name, 0, 8);
+FIELD(artifact_object_t, data, 8, 8);
+FIELD(artifact_object_t, len, 16, 8);
+
+SIZE(artifact_link_options_t, 16);
+FIELD(artifact_link_options_t, size, 0, 8);
+FIELD(artifact_link_options_t, flags, 8, 8);
+
 SIZE(artifact_open_options_t, 56);
 FIELD(artifact_open_options_t, size, 0, 8);
 FIELD(artifact_open_options_t, flags, 8, 8);

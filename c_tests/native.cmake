@@ -50,3 +50,20 @@ endforeach()
 string(APPEND text "int (*const many[])(int) = {${table}};\nint call_many(int at, int n) { return many[at](n); }\n")
 file(CONFIGURE OUTPUT "${generated}" CONTENT "${text}" @ONLY)
 native_module(many "${generated}" OPTIONS ${strict})
+
+# The same as objects, which the library links itself.
+function(native_object name source)
+    add_library(object_${name} OBJECT ${source})
+    set_target_properties(object_${name} PROPERTIES C_STANDARD 11)
+    target_compile_options(object_${name} PRIVATE -O2 -g -fPIC ${strict})
+    set(object "${native_dir}/${name}.o")
+    add_custom_command(OUTPUT "${object}" DEPENDS $<TARGET_OBJECTS:object_${name}> VERBATIM
+        COMMAND ${CMAKE_COMMAND} -E make_directory "${native_dir}"
+        COMMAND ${CMAKE_COMMAND} -E copy $<TARGET_OBJECTS:object_${name}> "${object}")
+    add_custom_target(native_${name}_object ALL DEPENDS "${object}")
+    add_dependencies(native_modules native_${name}_object)
+endfunction()
+
+foreach(name IN ITEMS basic small imports objects_host thread_local ifunc direct)
+    native_object(${name} native/${name}.c)
+endforeach()

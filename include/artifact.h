@@ -546,8 +546,32 @@ typedef struct artifact_entity_t {
  */
 #define ARTIFACT_SAVE_NO_SYNC UINT64_C(1)
 
+/** For artifact_link_options_t.flags: leave out what only debuggers read, sections such as .debug_info. */
+#define ARTIFACT_LINK_NO_DEBUG UINT64_C(1)
+
+/** The defaults: `artifact_link_options_t options = ARTIFACT_LINK_OPTIONS_INIT;` */
+#define ARTIFACT_LINK_OPTIONS_INIT {sizeof(artifact_link_options_t), 0}
+
 /** The defaults: `artifact_save_options_t options = ARTIFACT_SAVE_OPTIONS_INIT;` */
 #define ARTIFACT_SAVE_OPTIONS_INIT {sizeof(artifact_save_options_t), 0}
+
+/** A relocatable object (ET_REL): what `cc -c`, LLVM, Cranelift and GNU as make. Needed during the call only. */
+typedef struct artifact_object_t {
+    /** What messages call it, such as its file's name; NULL: its place in the array. */
+    const char *name;
+    /** Its bytes. */
+    const uint8_t *data;
+    /** How many those are. */
+    size_t len;
+} artifact_object_t;
+
+/** How to link; see artifact_builder_add_objects(). Begin with ARTIFACT_LINK_OPTIONS_INIT. */
+typedef struct artifact_link_options_t {
+    /** sizeof(artifact_link_options_t) */
+    size_t size;
+    /** ARTIFACT_LINK_ flags. */
+    uint64_t flags;
+} artifact_link_options_t;
 
 /** How to save; see artifact_serialize_to_file(). Begin with ARTIFACT_SAVE_OPTIONS_INIT. */
 typedef struct artifact_save_options_t {
@@ -607,6 +631,29 @@ artifact_status_t artifact_builder_add_module_file(artifact_builder_t *builder,
                                                    const char *path,
                                                    size_t *index,
                                                    artifact_error_t **error);
+
+/**
+ * Links objects into one position-independent shared object, and adds that as a module. They are needed during the call only.
+ * index, which may be NULL, takes the module's index; options may be NULL. The same objects give the same module.
+ *
+ * Global symbols of default or protected visibility can be looked up in the module. A name that an object defines means
+ * that definition in all of them; a name that none defines is left to artifact_load(). An artifact whose first module is made
+ * here is a shared object itself: dlopen(), nm, objdump and gdb take the file as it is.
+ *
+ * Objects are for x86-64 or aarch64, whichever the engine's target names, and compiled with -fPIC; code with direct references to
+ * its own data (-fPIE) does too. Code is never written when it is loaded, so that what asks for it is refused, as are
+ * thread-local storage, indirect functions, symbol versions, executable stacks and unknown relocations: ARTIFACT_UNSUPPORTED, with
+ * a message that names object, section, offset, symbol and relocation, and says what to do.
+ * ARTIFACT_INVALID_ARGUMENT: no objects, something else than a relocatable object, another machine than the engine's target, a
+ * name that two objects define. ARTIFACT_TRUNCATED, ARTIFACT_CORRUPT: a damaged object. ARTIFACT_LIMIT: an image of more
+ * than 1 TiB, or with more than 64 MiB of padding. Nothing is added then.
+ */
+artifact_status_t artifact_builder_add_objects(artifact_builder_t *builder,
+                                               const artifact_object_t *objects,
+                                               size_t count,
+                                               const artifact_link_options_t *options,
+                                               size_t *index,
+                                               artifact_error_t **error);
 
 /** How many modules it has; 0 for NULL. */
 size_t artifact_builder_module_count(const artifact_builder_t *builder);

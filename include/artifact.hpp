@@ -247,6 +247,12 @@ class c_string {
     const char *text_;
 };
 
+/// How to link.
+struct link_options {
+    /// Leave out what only debuggers read: see ARTIFACT_LINK_NO_DEBUG.
+    bool no_debug = false;
+};
+
 /// How to save.
 struct save_options {
     /// Wait until the file is on the disk. False is for caches: see ARTIFACT_SAVE_NO_SYNC.
@@ -1556,6 +1562,12 @@ class builder : public detail::handle<artifact_builder_t, artifact_builder_free>
     /// The same from a file, which is mapped until the builder is gone.
     result<std::size_t> add_module_file(c_string path) {
         return detail::read<std::size_t>(artifact_builder_add_module_file, get(), path.get());
+    }
+    /// Links relocatable objects into one shared object, and adds that. They are needed during the call only.
+    result<std::size_t> add_objects(span<const artifact_object_t> objects, const link_options &options = {}) {
+        artifact_link_options_t raw = ARTIFACT_LINK_OPTIONS_INIT;
+        raw.flags = options.no_debug ? ARTIFACT_LINK_NO_DEBUG : 0;
+        return detail::read<std::size_t>(artifact_builder_add_objects, get(), objects.data(), objects.size(), &raw);
     }
     std::size_t module_count() const noexcept { return artifact_builder_module_count(get()); }
 

@@ -1,6 +1,7 @@
 //! An artifact, being made: modules and settings in, pieces of a file out. Payload is never copied on the way.
 
 mod layout;
+mod objects;
 mod settings;
 mod signing;
 
@@ -70,16 +71,24 @@ struct Stored<'m> {
 enum Bytes<'m> {
     Borrowed(&'m [u8]),
     Mapped(Mapping),
+    /// Linked here.
+    Owned(Vec<u8>),
+}
+
+impl Bytes<'_> {
+    fn all(&self) -> &[u8] {
+        match self {
+            Bytes::Borrowed(bytes) => bytes,
+            Bytes::Mapped(mapping) => mapping.bytes(),
+            Bytes::Owned(bytes) => bytes,
+        }
+    }
 }
 
 impl Stored<'_> {
     /// What is written of the caller's bytes: all but the header, where a patched one takes its place.
     fn body(&self) -> &[u8] {
-        let bytes = match &self.bytes {
-            Bytes::Borrowed(bytes) => bytes,
-            Bytes::Mapped(mapping) => mapping.bytes(),
-        };
-        bytes.get(self.image.head.len()..).unwrap_or(&[])
+        self.bytes.all().get(self.image.head.len()..).unwrap_or(&[])
     }
 
     fn len(&self) -> u64 {
@@ -248,11 +257,7 @@ impl<'m> Builder<'m> {
             let message = format!("number of modules: expected at most {MAX_MODULES}, found one more");
             return Err(Error::new(Status::Limit, message));
         }
-        let image = Image::new(match &bytes {
-            Bytes::Borrowed(bytes) => bytes,
-            Bytes::Mapped(mapping) => mapping.bytes(),
-        })
-        .map_err(|error| error.within("module"))?;
+        let image = Image::new(bytes.all()).map_err(|error| error.within("module"))?;
         memory::push(&mut parts.modules, Stored { bytes, image }, "the list of modules")?;
         Ok(index)
     }

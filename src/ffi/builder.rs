@@ -14,6 +14,7 @@ use super::types::{artifact_entity_t, wasm_type};
 use crate::builder::Builder;
 use crate::error::{Error, Result, Status};
 use crate::format::types::WasmType;
+use crate::native::link::{Object, Options};
 use crate::storage::Sync;
 
 /// An artifact being made. Owned; freed with artifact_builder_free(). One thread at a time may change it; functions that
@@ -36,6 +37,29 @@ pub struct artifact_save_options_t {
     pub flags: u64,
 }
 
+/// A relocatable object (ET_REL): what `cc -c`, LLVM, Cranelift and GNU as make. Needed during the call only.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct artifact_object_t {
+    /// What messages call it, such as its file's name; NULL: its place in the array.
+    pub name: *const c_char,
+    /// Its bytes.
+    pub data: *const u8,
+    /// How many those are.
+    pub len: usize,
+}
+
+/// How to link; see artifact_builder_add_objects(). Begin with ARTIFACT_LINK_OPTIONS_INIT.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct artifact_link_options_t {
+    /// sizeof(artifact_link_options_t)
+    pub size: usize,
+    /// ARTIFACT_LINK_ flags.
+    pub flags: u64,
+}
+
+const ARTIFACT_LINK_NO_DEBUG: u64 = 1;
 const ARTIFACT_SAVE_NO_SYNC: u64 = 1;
 
 /// A builder for a new artifact, for what this engine compiles. The engine's settings as they are now are kept. The
@@ -145,6 +169,49 @@ pub unsafe extern "C" fn artifact_builder_add_module_file(
 ) -> artifact_status_t {
     // SAFETY: the header's rule for pointers.
     unsafe { add(builder, index, error, |builder| builder.add_module_file(self::path(path)?)) }
+}
+
+/// Links objects into one position-independent shared object, and adds that as a module. They are needed during the call only.
+/// index, which may be NULL, takes the module's index; options may be NULL. The same objects give the same module.
+///
+/// Global symbols of default or protected visibility can be looked up in the module. A name that an object defines means
+/// that definition in all of them; a name that none defines is left to artifact_load(). An artifact whose first module is made
+/// here is a shared object itself: dlopen(), nm, objdump and gdb take the file as it is.
+///
+/// Objects are for x86-64 or aarch64, whichever the engine's target names, and compiled with -fPIC; code with direct references to
+/// its own data (-fPIE) does too. Code is never written when it is loaded, so that what asks for it is refused, as are
+/// thread-local storage, indirect functions, symbol versions, executable stacks and unknown relocations: ARTIFACT_UNSUPPORTED, with
+/// a message that names object, section, offset, symbol and relocation, and says what to do.
+/// ARTIFACT_INVALID_ARGUMENT: no objects, something else than a relocatable object, another machine than the engine's target, a
+/// name that two objects define. ARTIFACT_TRUNCATED, ARTIFACT_CORRUPT: a damaged object. ARTIFACT_LIMIT: an image of more
+/// than 1 TiB, or with more than 64 MiB of padding. Nothing is added then.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_builder_add_objects(
+    builder: *mut artifact_builder_t,
+    objects: *const artifact_object_t,
+    count: usize,
+    options: *const artifact_link_options_t,
+    index: *mut usize,
+    error: *mut *mut artifact_error_t,
+) -> artifact_status_t {
+    // SAFETY: the header's rule for pointers.
+    unsafe {
+        add(builder, index, error, |builder| {
+            let defaults = artifact_link_options_t { size: 0, flags: 0 };
+            let flags = self::options(options, defaults, "options")?.flags;
+            if flags & !ARTIFACT_LINK_NO_DEBUG != 0 {
+                return Err(Error::new(Status::Unsupported, format!("options.flags: unknown ones in {flags:#x}")));
+            }
+            let given = slice(objects, count, "objects")?;
+            let numbers: Vec<String> = (0..given.len()).map(|number| number.to_string()).collect();
+            let objects = given.iter().zip(&numbers).map(|(object, number)| {
+                let name = if object.name.is_null() { number.as_str() } else { text(object.name, "objects[].name")? };
+                Ok(Object { name, bytes: slice(object.data, object.len, "objects[].data")? })
+            });
+            let objects = objects.collect::<Result<Vec<_>>>()?;
+            builder.add_objects(&objects, &Options { leave_out_debug: flags & ARTIFACT_LINK_NO_DEBUG != 0 })
+        })
+    }
 }
 
 /// How many modules it has; 0 for NULL.

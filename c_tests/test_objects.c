@@ -1,0 +1,277 @@
+/* artifact_builder_add_objects(): what comes of objects loads and behaves as the same linked by the system; what is
+ * refused. */
+#include "check.h"
+#include "native.h"
+
+#include <elf.h>
+
+/* The objects that native.cmake has compiled. */
+static bytes_t object(const char *name) {
+    char path[4200];
+    snprintf(path, sizeof path, "%s/%s.o", NATIVE_DIR, name);
+    if (access(path, R_OK) != 0) SKIP("the object was not built here");
+    bytes_t bytes = read_file(path);
+    uint16_t machine = 0;
+    memcpy(&machine, bytes.data + offsetof(Elf64_Ehdr, e_machine), sizeof machine);
+    if (machine != EM_X86_64 && machine != EM_AARCH64) SKIP("objects for this machine can't be linked");
+    return bytes;
+}
+
+static artifact_object_t named(const char *name, const bytes_t *bytes) {
+    return (artifact_object_t){name, bytes->data, bytes->len};
+}
+
+static artifact_status_t add_one(artifact_builder_t *builder, const bytes_t *bytes, size_t *index,
+                                 artifact_error_t **error) {
+    const artifact_object_t one = named("one.o", bytes);
+    return artifact_builder_add_objects(builder, &one, 1, NULL, index, error);
+}
+
+/* An artifact of one object, saved under that name. */
+static void pack_object(const char *file, const char *name) {
+    bytes_t bytes = object(name);
+    artifact_engine_t *engine = artifact_engine_new();
+    artifact_builder_t *builder = new_builder(engine);
+    size_t index = 9;
+    CHECK_OK(add_one(builder, &bytes, &index, &error));
+    CHECK(index == 0 && artifact_builder_module_count(builder) == 1);
+    /* Not needed any more. */
+    memset(bytes.data, 0xee, bytes.len);
+    bytes_free(&bytes);
+    CHECK_OK(artifact_serialize_to_file(builder, scratch(file), NULL, &error));
+    artifact_builder_free(builder);
+    artifact_engine_free(engine);
+}
+
+static long long use(const side_t *side) {
+    int (*switch_table)(int), (*count)(void), (*common)(int), (*weak)(void), (*dispatch)(int, int);
+    long long *(*bss_at)(size_t);
+    size_t (*libc)(const char *, char *, size_t);
+    const char *(*name_of)(int);
+    SIDE(side, "switch_table", switch_table), SIDE(side, "count", count), SIDE(side, "common", common);
+    SIDE(side, "weak", weak), SIDE(side, "dispatch", dispatch), SIDE(side, "bss_at", bss_at);
+    SIDE(side, "libc", libc), SIDE(side, "name_of", name_of);
+    long long sum = 0;
+    for (int i = -1; i < 9; i++) sum = 3 * sum + switch_table(i);
+    for (int i = 0; i < 3; i++) sum = 3 * sum + dispatch(i, 5);
+    sum = 3 * sum + count() + common(4) + weak() + *bss_at(99999);
+    char text[64] = "";
+    sum = 3 * sum + (long long)libc("text", text, sizeof text);
+    CHECK_STR(text, "text-42-1.50");
+    CHECK_STR(name_of(1), "one");
+    return sum;
+}
+
+TEST(objects_run_as_the_system_links_them) {
+    skip_without("basic");
+    pack_object("basic.artifact", "basic");
+    loaded_t loaded = open_packed("basic.artifact");
+    artifact_load_options_t options = ARTIFACT_LOAD_OPTIONS_INIT;
+    options.flags = ARTIFACT_LOAD_PROCESS_SYMBOLS;
+    CHECK_OK(artifact_load(loaded.artifact, loaded.engine, &options, &loaded.code, &error));
+    side_t ours = {.code = loaded.code}, theirs = {.handle = dlopen(native("basic"), RTLD_NOW)};
+    CHECK(theirs.handle);
+    long long expected = use(&theirs);
+    CHECK(use(&ours) == expected);
+    unload(&loaded);
+    /* The artifact is a shared object itself. */
+    side_t whole = {.handle = dlopen(scratch("basic.artifact"), RTLD_NOW)};
+    if (!whole.handle) check_fail(__FILE__, __LINE__, "dlopen", dlerror(), "");
+    CHECK(use(&whole) == expected);
+    dlclose(whole.handle);
+    dlclose(theirs.handle);
+}
+
+TEST(objects_together_are_one_module) {
+    bytes_t imports = object("imports"), host = object("objects_host");
+    artifact_object_t both[] = {named("imports.o", &imports), named("host.o", &host)};
+    artifact_engine_t *engine = artifact_engine_new();
+    artifact_builder_t *builder = new_builder(engine);
+    size_t index = 9;
+    CHECK_OK(artifact_builder_add_objects(builder, both, 2, NULL, &index, &error));
+    CHECK(index == 0);
+    CHECK_OK(artifact_builder_add_objects(builder, both, 2, NULL, NULL, &error)); /* index may be NULL */
+    CHECK(artifact_builder_module_count(builder) == 2);
+    CHECK_OK(artifact_serialize_to_file(builder, scratch("both.artifact"), NULL, &error));
+    artifact_builder_free(builder);
+    artifact_engine_free(engine);
+    loaded_t loaded = open_packed("both.artifact");
+    /* Nothing is left for the host, so that it loads without any. */
+    CHECK_OK(artifact_load(loaded.artifact, loaded.engine, NULL, &loaded.code, &error));
+    for (size_t module = 0; module < 2; module++) {
+        int (*use_first)(int), (*use_value)(void), (*has_weak)(void);
+        SYMBOL(loaded.code, module, "use_first", use_first);
+        SYMBOL(loaded.code, module, "use_value", use_value);
+        SYMBOL(loaded.code, module, "has_weak", has_weak);
+        CHECK(use_first(20) == 41 && use_value() == 1234 && has_weak() == -1);
+        CHECK(artifact_code_symbol(loaded.code, module, "host_second", NULL));  /* protected */
+        CHECK(!artifact_code_symbol(loaded.code, module, "host_hidden", NULL)); /* hidden */
+        CHECK(!artifact_code_symbol(loaded.code, module, "no_such_symbol", NULL));
+    }
+    unload(&loaded);
+    bytes_free(&imports);
+    bytes_free(&host);
+}
+
+TEST(objects_leave_names_to_the_loader) {
+    pack_object("imports.artifact", "imports");
+    loaded_t loaded = open_packed("imports.artifact");
+    CHECK_FAILS(artifact_load(loaded.artifact, loaded.engine, NULL, &loaded.code, &error), ARTIFACT_UNRESOLVED,
+                "host_first|host_second|host_value");
+    unload(&loaded);
+}
+
+TEST(objects_give_the_same_module_again) {
+    bytes_t basic = object("basic");
+    artifact_engine_t *engine = artifact_engine_new();
+    bytes_t made[3];
+    for (size_t i = 0; i < 3; i++) {
+        artifact_builder_t *builder = new_builder(engine);
+        artifact_link_options_t options = ARTIFACT_LINK_OPTIONS_INIT;
+        options.flags = i == 2 ? ARTIFACT_LINK_NO_DEBUG : 0;
+        const artifact_object_t one = named("basic.o", &basic);
+        CHECK_OK(artifact_builder_add_objects(builder, &one, 1, &options, NULL, &error));
+        made[i] = serialize(builder);
+        artifact_builder_free(builder);
+    }
+    CHECK(same_bytes(made[0].data, made[0].len, made[1].data, made[1].len));
+    /* Debug sections are there unless they are left out. */
+    artifact_section_t section;
+    for (size_t i = 0; i < 3; i += 2) {
+        artifact_t *artifact = open_bytes(&made[i], NULL);
+        CHECK_STATUS(artifact_section(artifact, 0, ".text", &section, NULL), ARTIFACT_OK);
+        CHECK_STATUS(artifact_section(artifact, 0, ".debug_info", &section, NULL),
+                     i ? ARTIFACT_NOT_FOUND : ARTIFACT_OK);
+        artifact_free(artifact);
+    }
+    CHECK(made[2].len < made[0].len);
+    for (size_t i = 0; i < 3; i++) bytes_free(&made[i]);
+    artifact_engine_free(engine);
+    bytes_free(&basic);
+}
+
+/* Adding fails as said and leaves the builder as it was. */
+static void refuses(const artifact_object_t *objects, size_t count, artifact_status_t status, const char *words) {
+    artifact_engine_t *engine = artifact_engine_new();
+    artifact_builder_t *builder = new_builder(engine);
+    size_t index = 77;
+    CHECK_FAILS(artifact_builder_add_objects(builder, objects, count, NULL, &index, &error), status, words);
+    CHECK(index == 0 && artifact_builder_module_count(builder) == 0);
+    artifact_builder_free(builder);
+    artifact_engine_free(engine);
+}
+
+TEST(objects_that_cannot_be_linked) {
+    refuses(NULL, 0, ARTIFACT_INVALID_ARGUMENT, "at least one");
+    refuses(NULL, 1, ARTIFACT_INVALID_ARGUMENT, "objects|NULL");
+    const artifact_object_t nothing = {"nothing.o", NULL, 5};
+    refuses(&nothing, 1, ARTIFACT_INVALID_ARGUMENT, "data|NULL");
+    bytes_t bytes =
+        bytes_copy("#!/bin/sh\necho this is a script, and one longer than an ELF header is: 64 bytes\n", 78);
+    const artifact_object_t script = named("script.o", &bytes);
+    refuses(&script, 1, ARTIFACT_INVALID_ARGUMENT, "'script.o'|ELF");
+    const artifact_object_t unnamed[] = {named(NULL, &bytes)};
+    refuses(unnamed, 1, ARTIFACT_INVALID_ARGUMENT, "'0'");
+    const artifact_object_t bad_name = named("\xff", &bytes);
+    refuses(&bad_name, 1, ARTIFACT_INVALID_ARGUMENT, "name|UTF-8");
+    bytes_free(&bytes);
+
+    bytes_t small = object("small"), thread = object("thread_local"), indirect = object("ifunc"),
+            direct = object("direct");
+    const artifact_object_t twice[] = {named("first.o", &small), named("second.o", &small)};
+    refuses(twice, 2, ARTIFACT_INVALID_ARGUMENT, "'first.o'|'second.o'|symbol '");
+    const artifact_object_t local = named("local.o", &thread);
+    refuses(&local, 1, ARTIFACT_UNSUPPORTED, "'local.o'|thread-local storage");
+    const artifact_object_t ifunc = named("ifunc.o", &indirect);
+    refuses(&ifunc, 1, ARTIFACT_UNSUPPORTED, "'ifunc.o'|symbol '|STT_GNU_IFUNC");
+    const artifact_object_t data = named("direct.o", &direct);
+    refuses(&data, 1, ARTIFACT_UNSUPPORTED,
+            "object 'direct.o'|section '.text|offset 0x|symbol 'host_value'|relocation R_|-fPIC");
+    bytes_t shared = read_file(native("small"));
+    const artifact_object_t image = named("small.so", &shared);
+    refuses(&image, 1, ARTIFACT_INVALID_ARGUMENT, "'small.so'|shared object");
+    bytes_free(&small), bytes_free(&thread), bytes_free(&indirect), bytes_free(&direct), bytes_free(&shared);
+}
+
+TEST(objects_of_the_target_only) {
+    bytes_t small = object("small");
+    artifact_engine_t *engine = artifact_engine_new();
+    static const char *const targets[] = {"x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu",
+                                          "s390x-unknown-linux-gnu"};
+    size_t accepted = 0;
+    for (size_t i = 0; i < COUNT(targets); i++) {
+        CHECK_OK(artifact_engine_set_target(engine, targets[i], &error));
+        artifact_builder_t *builder = new_builder(engine);
+        artifact_error_t *error = NULL;
+        artifact_status_t status = add_one(builder, &small, NULL, &error);
+        if (status == ARTIFACT_OK) {
+            accepted++;
+        } else {
+            check_error(__FILE__, __LINE__, error, ARTIFACT_INVALID_ARGUMENT, "'one.o'");
+            check_words(__FILE__, __LINE__, artifact_error_message(error), targets[i]);
+        }
+        artifact_error_free(error);
+        artifact_builder_free(builder);
+    }
+    CHECK(accepted == 1);
+    artifact_engine_free(engine);
+    bytes_free(&small);
+}
+
+TEST(objects_with_options_of_the_future) {
+    bytes_t small = object("small");
+    const artifact_object_t one = named("small.o", &small);
+    artifact_engine_t *engine = artifact_engine_new();
+    artifact_builder_t *builder = new_builder(engine);
+    artifact_link_options_t options = ARTIFACT_LINK_OPTIONS_INIT;
+    options.flags = 2;
+    CHECK_FAILS(artifact_builder_add_objects(builder, &one, 1, &options, NULL, &error), ARTIFACT_UNSUPPORTED, "flags");
+    options.flags = 1;
+    options.size = 3;
+    CHECK_FAILS(artifact_builder_add_objects(builder, &one, 1, &options, NULL, &error), ARTIFACT_INVALID_ARGUMENT,
+                "size");
+    options.size = sizeof options.size; /* flags aren't read */
+    options.flags = UINT64_MAX;
+    CHECK_OK(artifact_builder_add_objects(builder, &one, 1, &options, NULL, &error));
+    bytes_t bytes = serialize(builder);
+    artifact_t *artifact = open_bytes(&bytes, NULL);
+    artifact_builder_t *copy = NULL;
+    CHECK_OK(artifact_builder_new_from_artifact(artifact, &copy, &error));
+    CHECK_FAILS(artifact_builder_add_objects(copy, &one, 1, NULL, NULL, &error), ARTIFACT_INVALID_ARGUMENT, "builder");
+    CHECK_FAILS(artifact_builder_add_objects(NULL, &one, 1, NULL, NULL, &error), ARTIFACT_INVALID_ARGUMENT, "builder");
+    artifact_builder_free(copy);
+    artifact_free(artifact);
+    bytes_free(&bytes);
+    artifact_builder_free(builder);
+    artifact_engine_free(engine);
+    bytes_free(&small);
+}
+
+/* Whatever is changed about an object, adding it fails cleanly or gives a module that opens. */
+TEST(objects_damaged) {
+    bytes_t small = object("small");
+    artifact_engine_t *engine = artifact_engine_new();
+    size_t refused = 0;
+    for (size_t at = 0; at < small.len; at += at < 64 ? 1 : 7) {
+        for (int cut = 0; cut < 2; cut++) {
+            bytes_t changed = bytes_copy(small.data, cut ? at : small.len);
+            if (!cut) changed.data[at] ^= (uint8_t)(1u << (at % 8));
+            artifact_builder_t *builder = new_builder(engine);
+            artifact_status_t status = add_one(builder, &changed, NULL, NULL);
+            CHECK(status == ARTIFACT_OK || status == ARTIFACT_INVALID_ARGUMENT || status == ARTIFACT_UNSUPPORTED ||
+                  status == ARTIFACT_TRUNCATED || status == ARTIFACT_CORRUPT || status == ARTIFACT_LIMIT);
+            CHECK(!cut || status != ARTIFACT_OK);
+            refused += status != ARTIFACT_OK;
+            if (status == ARTIFACT_OK) {
+                bytes_t bytes = serialize(builder);
+                artifact_free(open_bytes(&bytes, NULL));
+                bytes_free(&bytes);
+            }
+            artifact_builder_free(builder);
+            bytes_free(&changed);
+        }
+    }
+    CHECK(refused > 100);
+    artifact_engine_free(engine);
+    bytes_free(&small);
+}
