@@ -11,6 +11,8 @@
 //     auto file = artifact::file::open("code.artifact", host);
 //     if (!file.fits(host)) …                                           or check_compat(), which says why not
 //     for (auto symbol : file.main_module().symbols()) std::cout << symbol.name() << '\n';
+//     auto code = file.load(host);
+//     std::cout << code.function<int(int)>("fib")(42);
 //
 // Names. artifact_engine_set_target(engine, triple, &error) is engine.set_target(triple); an opened artifact is a file.
 // Enumerators are those of C without their prefix.
@@ -1176,7 +1178,7 @@ class report : public detail::handle<artifact_report_t, artifact_report_free> {
 
 // ==== Code: modules made runnable ====
 
-/// A symbol that modules use and the host defines: for load_options::symbols.
+/// A symbol that modules use and the host defines: for load_options::symbols. The name is borrowed.
 template <class Function, class = std::enable_if_t<std::is_function_v<Function>>>
 artifact_import_t define(c_string name, Function *function) noexcept {
     return {name.get(), reinterpret_cast<void *>(function)};

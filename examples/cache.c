@@ -1,0 +1,199 @@
+/*
+ * A small compiler with its machine code cached on disk: expressions over x become functions.
+ *
+ *     cache FOLDER VERSION EXPRESSION X...     cache /tmp/code 1 'sqrt(x*x + 1)' 2 3
+ *
+ * What is not in the folder is compiled (to C, by cc, which takes long) and saved; what is there is mapped and run.
+ * What another version of the compiler made, what is for another CPU and what is damaged is compiled again and saved
+ * over. Many processes may do that at once in one folder: each sees old files whole or new ones whole.
+ *
+ * To learn from it: a key and a check against its collisions, what each status means to a cache, linking and loading.
+ */
+#define _POSIX_C_SOURCE 200809L
+#include <artifact.h>
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static void fail(artifact_error_t *error, const char *what) {
+    fprintf(stderr, "%s: %s\n", what, error ? artifact_error_message(error) : strerror(errno));
+    exit(1);
+}
+
+/* ---- the compiler: an expression becomes C, cc makes an object of that ---- */
+
+typedef struct parser_t {
+    const char *at;
+    FILE *out;
+    int depth;
+} parser_t;
+
+static void refuse(const parser_t *parser, const char *wanted) {
+    fprintf(stderr, "expected %s at '%s'\n", wanted, parser->at);
+    exit(2);
+}
+
+static char next(parser_t *parser) {
+    while (*parser->at == ' ') parser->at++;
+    return *parser->at;
+}
+
+static void copy(parser_t *parser) { putc(*parser->at++, parser->out); }
+
+static void expression(parser_t *parser);
+
+static void operand(parser_t *parser) {
+    while (next(parser) == '-') fputc(' ', parser->out), copy(parser);
+    if (isdigit((unsigned char)*parser->at)) {
+        fprintf(parser->out, "%.17e", strtod(parser->at, (char **)&parser->at));
+    } else if (*parser->at == 'x') {
+        copy(parser);
+    } else {
+        if (strncmp(parser->at, "sqrt", 4) == 0) fputs("sqrt", parser->out), parser->at += 4;
+        if (next(parser) != '(' || ++parser->depth > 100) refuse(parser, "a number, x, or a parenthesis");
+        copy(parser);
+        expression(parser);
+        if (next(parser) != ')') refuse(parser, ")");
+        copy(parser);
+        parser->depth--;
+    }
+}
+
+/* C has the same rules for what goes first. */
+static void expression(parser_t *parser) {
+    operand(parser);
+    while (next(parser) && strchr("+-*/", *parser->at)) copy(parser), operand(parser);
+}
+
+/* The object, in a buffer that the caller frees. */
+static uint8_t *compile(const char *text, size_t *len) {
+    enum { MOST = 1 << 20 };
+    char *c, path[] = "/tmp/cache-example-XXXXXX";
+    parser_t parser = {text, open_memstream(&c, len), 0};
+    if (!parser.out) fail(NULL, "compiler");
+    fputs("double sqrt(double);\ndouble f(double x) { return ", parser.out);
+    expression(&parser);
+    if (next(&parser)) refuse(&parser, "an operator or the end");
+    fputs("; }\n", parser.out);
+    fclose(parser.out);
+
+    int fd = mkstemp(path);
+    if (fd < 0 || setenv("OBJECT", path, 1) != 0) fail(NULL, path);
+    FILE *cc = popen("exec cc -O2 -fPIC -x c -c -o \"$OBJECT\" -", "w"), *object = fdopen(fd, "rb");
+    uint8_t *bytes = malloc(MOST);
+    if (!cc || !object || !bytes || fputs(c, cc) < 0 || pclose(cc) != 0) fail(NULL, "cc");
+    *len = fread(bytes, 1, MOST, object);
+    fclose(object);
+    unlink(path);
+    free(c);
+    return bytes;
+}
+
+/* ---- the cache ---- */
+
+/* Compiler and reader agree on these. A new version of the compiler makes everything stale that an older one made. */
+static artifact_engine_t *make_engine(artifact_engine_t *engine, const char *version) {
+    artifact_error_t *error;
+    if (artifact_engine_set_producer(engine, "cache-example", &error) ||
+        artifact_engine_set_version_rule(engine, ARTIFACT_VERSION_RULE_CUSTOM, version, &error))
+        fail(error, version);
+    return engine;
+}
+
+static artifact_code_t *load(const artifact_t *artifact, const artifact_engine_t *host, artifact_error_t **error) {
+    static double (*const function)(double) = sqrt;
+    artifact_import_t symbol = {"sqrt", NULL};
+    memcpy(&symbol.address, &function, sizeof function);
+    artifact_load_options_t options = ARTIFACT_LOAD_OPTIONS_INIT;
+    options.symbols = &symbol;
+    options.symbol_count = 1;
+    artifact_code_t *code;
+    artifact_load(artifact, host, &options, &code, error); /* which checks that it fits */
+    return code;
+}
+
+/* The code in the file, or NULL if it has to be made. */
+static artifact_code_t *find(const char *path, const artifact_engine_t *host, const char *text) {
+    /* Files of the cache aren't synced: when the machine goes down, half of one may stay. */
+    artifact_open_options_t options = ARTIFACT_OPEN_OPTIONS_INIT;
+    options.flags = ARTIFACT_OPEN_VERIFY;
+    artifact_error_t *error;
+    artifact_t *artifact;
+    artifact_slice_t source = {NULL, 0};
+    artifact_code_t *code = NULL;
+    if (artifact_open_file(path, host, &options, &artifact, &error) == ARTIFACT_OK &&
+        artifact_attribute(artifact, "expression", &source, &error) == ARTIFACT_OK && source.len == strlen(text) &&
+        memcmp(source.data, text, source.len) == 0)
+        code = load(artifact, host, &error);
+    artifact_status_t status = artifact_error_status(error);
+    if (status == ARTIFACT_OK) {
+        printf(code ? "cached" : "collision"); /* of the names: another expression's */
+    } else if (status == ARTIFACT_IO && artifact_error_errno(error) == ENOENT) {
+        printf("new");
+    } else if (status >= 10 && status < 20) { /* not an artifact, or a damaged one */
+        printf("damaged");
+    } else if (status >= 20 && status < 30) { /* sound, but another compiler's, or for another machine */
+        printf("stale");
+    } else {
+        fail(error, path);
+    }
+    artifact_error_free(error);
+    artifact_free(artifact); /* the code keeps what it needs */
+    return code;
+}
+
+static artifact_code_t *make(const char *path, const artifact_engine_t *host, const char *version, const char *text) {
+    /* cc compiles for any CPU of this kind: the baseline, not what this very one has. */
+    artifact_engine_t *engine = make_engine(artifact_engine_new(), version);
+    artifact_object_t object = {.name = text};
+    uint8_t *bytes = compile(text, &object.len);
+    object.data = bytes;
+    artifact_save_options_t options = ARTIFACT_SAVE_OPTIONS_INIT;
+    options.flags = ARTIFACT_SAVE_NO_SYNC;
+    artifact_error_t *error;
+    artifact_builder_t *builder;
+    artifact_buffer_t *buffer;
+    artifact_t *artifact;
+    if (artifact_builder_new(engine, &builder, &error) ||
+        artifact_builder_add_objects(builder, &object, 1, NULL, NULL, &error) ||
+        artifact_builder_set_attribute(builder, "expression", (const uint8_t *)text, strlen(text), &error) ||
+        artifact_serialize(builder, &buffer, &error) ||
+        artifact_open_bytes(artifact_buffer_data(buffer), artifact_buffer_len(buffer), host, NULL, &artifact, &error))
+        fail(error, text);
+    /* Saved over what is there, never deleted first: another process may just have made it anew. And a cache that can't
+       be written costs time, not the result. */
+    if (artifact_serialize_to_file(builder, path, &options, &error))
+        printf(" (not saved: %s)", artifact_error_message(error));
+    artifact_error_free(error);
+    artifact_code_t *code = load(artifact, host, &error);
+    if (!code) fail(error, text);
+    artifact_free(artifact), artifact_buffer_free(buffer), artifact_builder_free(builder), artifact_engine_free(engine);
+    free(bytes);
+    return code;
+}
+
+int main(int argc, char **argv) {
+    if (argc < 5) return fprintf(stderr, "usage: %s FOLDER VERSION EXPRESSION X...\n", argv[0]), 2;
+    const char *version = argv[2], *text = argv[3];
+    uint64_t hash = UINT64_C(0xcbf29ce484222325); /* FNV-1a: names may collide, so the file says whose it is */
+    for (const char *c = text; *c; c++) hash = (hash ^ (unsigned char)*c) * UINT64_C(0x100000001b3);
+    char path[4096];
+    snprintf(path, sizeof path, "%s/%016" PRIx64 ".artifact", argv[1], hash);
+
+    artifact_engine_t *host = make_engine(artifact_engine_new_host(), version);
+    artifact_code_t *code = find(path, host, text);
+    if (!code) code = make(path, host, version, text);
+    void *address = artifact_code_symbol(code, 0, "f", NULL);
+    double (*f)(double);
+    memcpy(&f, &address, sizeof f);
+    for (int i = 4; i < argc; i++) printf(" %g", f(strtod(argv[i], NULL)));
+    putchar('\n');
+    artifact_code_free(code);
+    artifact_engine_free(host);
+    return 0;
+}
