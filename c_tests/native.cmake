@@ -13,7 +13,7 @@ endif()
 function(native_module name source)
     cmake_parse_arguments(PARSE_ARGV 2 arg "" "" "OPTIONS;LINK")
     add_library(native_${name} MODULE ${source})
-    set_target_properties(native_${name} PROPERTIES PREFIX "" OUTPUT_NAME ${name} LIBRARY_OUTPUT_DIRECTORY "${native_dir}"
+    set_target_properties(native_${name} PROPERTIES PREFIX "" OUTPUT_NAME ${name} LIBRARY_OUTPUT_DIRECTORY "${native_dir}/$<0:>"
         C_STANDARD 11 CXX_STANDARD 11)
     target_compile_options(native_${name} PRIVATE -O2 -g ${arg_OPTIONS})
     target_link_options(native_${name} PRIVATE -Wl,-Bsymbolic ${arg_LINK})

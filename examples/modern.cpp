@@ -1,15 +1,17 @@
-// The C++ interface at work. A vendor packs a compiled module, says what it was made of and signs it; a customer, who
-// trusts the vendor's key and nobody else's, opens it, looks around in it, and finds out why it doesn't fit another
-// machine.
+// The C++ interface at work. A vendor links compiled objects, says what they were made of and signs the result; a
+// customer, who trusts the vendor's key and nobody else's, opens it, looks around in it, calls its functions, and finds
+// out why it doesn't fit another machine.
 //
-//     modern MODULE.o FILE
+//     modern OBJECT.o FILE          demo/numbers.c is an object to try it with
 //
 // To learn from it: handles that free themselves, ranges and algorithms over what is in a file, exceptions that say
-// which kind of failure it was, bytes without copies.
+// which kind of failure it was, bytes without copies, functions with types.
 #include <algorithm>
 #include <artifact.hpp>
+#include <fstream>
 #include <iomanip>
 #include <iostream>
+#include <iterator>
 #include <string>
 #include <vector>
 
@@ -26,10 +28,15 @@ artifact::engine with_settings(artifact::engine engine) {
     return engine;
 }
 
-void pack(const std::string &module, const std::string &path, const artifact::key &key) {
+void pack(const std::string &object, const std::string &path, const artifact::key &key) {
+    std::ifstream in(object, std::ios::binary);
+    const std::vector<char> content{std::istreambuf_iterator(in), {}};
+    const auto bytes = artifact::bytes_of(content);
+    const artifact_object_t objects[] = {{object.c_str(), bytes.data(), bytes.size()}};
+
     auto builder = artifact::builder::create(with_settings(artifact::engine()));
-    builder.add_module_file(module);
-    builder.set_attribute("source", artifact::bytes_of(module));
+    builder.add_objects(objects);
+    builder.set_attribute("source", artifact::bytes_of(object));
     builder.add_key(key);
     builder.serialize_to_file(path, {.sync = false});
 
@@ -60,6 +67,20 @@ void look_around(const artifact::file &file) {
     }
 }
 
+/// The functions are called as if they had been linked into this program.
+bool use(const artifact::code &code) {
+    const auto fib = code.function<std::int64_t(std::int64_t)>("fib");
+    const auto multiply = code.function<void(std::size_t, const double *, const double *, double *)>("matrix_multiply");
+    const auto multiplications = code.object<std::uint64_t>("multiplications");
+    const double a[] = {1, 2, 3, 4}, b[] = {0, 1, 1, 0};
+    double product[4];
+    multiply(2, a, b, product);
+    std::cout << "fib(50) is " << fib(50) << ", the product's corner " << product[3] << ", after " << *multiplications
+              << " multiplication\n";
+    return fib(50) == 12586269025 && product[3] == 3 && *multiplications == 1 &&
+           code.symbolize(reinterpret_cast<const void *>(fib))->name == "fib";
+}
+
 /// Is it refused, and for which reason?
 bool refused(const std::string &path, const artifact::engine &engine, artifact::status why) {
     try {
@@ -71,15 +92,16 @@ bool refused(const std::string &path, const artifact::engine &engine, artifact::
     }
 }
 
-int run(const std::string &module, const std::string &path) {
+int run(const std::string &object, const std::string &path) {
     const auto key = artifact::key::generate(), another = artifact::key::generate();
-    pack(module, path, key);
+    pack(object, path, key);
 
     auto host = with_settings(artifact::engine::host());
     host.trust_key(key.public_key().to_pem().text().data());
     const auto file = artifact::file::open(path, host, {.verify = true});
     if (!file.fits(host) || file.signed_by() != key.public_key()) return 1;
     look_around(file);
+    if (!use(file.load(host))) return 1;
 
     auto other = with_settings(artifact::engine());
     other.set_target("riscv64gc-unknown-freebsd");
@@ -102,7 +124,7 @@ int run(const std::string &module, const std::string &path) {
 } // namespace
 
 int main(int argc, char **argv) try {
-    if (argc != 3) return std::cerr << "usage: " << argv[0] << " MODULE.o FILE\n", 2;
+    if (argc != 3) return std::cerr << "usage: " << argv[0] << " OBJECT.o FILE\n", 2;
     return run(argv[1], argv[2]);
 } catch (const artifact::error &error) {
     std::cerr << artifact::status_name(error.status()) << ": " << error.what() << '\n';

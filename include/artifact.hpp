@@ -251,8 +251,8 @@ class c_string {
 
 /// How to link.
 struct link_options {
-    /// Leave out what only debuggers read: see ARTIFACT_LINK_NO_DEBUG.
-    bool no_debug = false;
+    /// Keep what only debuggers read; false is ARTIFACT_LINK_NO_DEBUG.
+    bool debug = true;
 };
 
 /// How to save.
@@ -353,7 +353,7 @@ template <class Get> class range<Get>::iterator {
 // ==== Errors ====
 
 /// Why a call failed. what() is one sentence: what was expected, what was found, where. Copies share what they say.
-class error : public std::runtime_error {
+class [[gnu::visibility("default")]] error : public std::runtime_error {
   public:
     struct missing_at {
         const artifact_error_t *error;
@@ -361,7 +361,7 @@ class error : public std::runtime_error {
     };
 
     /// Takes ownership of an error that the C interface gave.
-    [[gnu::noinline, gnu::cold]] explicit error(artifact_error_t *owned)
+    [[gnu::noinline, gnu::cold]] explicit error(artifact_error_t * owned)
         : error(std::shared_ptr<const artifact_error_t>(owned, artifact_error_free)) {}
     /// One that the library didn't give: only status and what() say something.
     error(artifact::status status, const std::string &what) : std::runtime_error(what), status_(status) {}
@@ -1568,7 +1568,7 @@ class builder : public detail::handle<artifact_builder_t, artifact_builder_free>
     /// Links relocatable objects into one shared object, and adds that. They are needed during the call only.
     result<std::size_t> add_objects(span<const artifact_object_t> objects, const link_options &options = {}) {
         artifact_link_options_t raw = ARTIFACT_LINK_OPTIONS_INIT;
-        raw.flags = options.no_debug ? ARTIFACT_LINK_NO_DEBUG : 0;
+        raw.flags = options.debug ? 0 : ARTIFACT_LINK_NO_DEBUG;
         return detail::read<std::size_t>(artifact_builder_add_objects, get(), objects.data(), objects.size(), &raw);
     }
     std::size_t module_count() const noexcept { return artifact_builder_module_count(get()); }

@@ -491,7 +491,6 @@ TEST(cpp_signed_files) {
 
 // ---- code ----
 
-/// An artifact of one of the modules that native.cmake has built.
 TEST(cpp_objects_are_linked) {
     std::ifstream stream(NATIVE_DIR "/small.o", std::ios::binary);
     CHECK(stream);
@@ -501,13 +500,14 @@ TEST(cpp_objects_are_linked) {
     const artifact_object_t one[] = {{"small.o", elf.data(), elf.size()}};
     artifact::builder builder = OK(artifact::builder::create(artifact::engine()));
     artifact::link_options options;
-    options.no_debug = true;
+    options.debug = false;
     CHECK(OK(builder.add_objects(one)) == 0 && OK(builder.add_objects(one, options)) == 1);
     const artifact::file file = reopened(builder);
     CHECK(OK(file.module(0)).bytes().size() > OK(file.module(1)).bytes().size());
     CHECK(FAILS(builder.add_objects({})).status() == artifact::status::invalid_argument);
 }
 
+/// An artifact of one of the modules that native.cmake has built.
 static artifact::file native(const char *name, const artifact::engine &host) {
     artifact::builder builder = OK(artifact::builder::create(artifact::engine()));
     OK(builder.add_module_file(std::string(NATIVE_DIR "/") + name + ".so"));
