@@ -9,6 +9,8 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
@@ -217,6 +219,30 @@ static inline artifact_t *open_path(const char *path, const artifact_engine_t *e
     CHECK_OK(artifact_open_file(path, engine, NULL, &artifact, &error));
     CHECK(artifact);
     return artifact;
+}
+
+/* ---- memory ---- */
+
+/* Leaves room for so many more bytes of address space; false where something else manages it. */
+static inline bool limit_memory(size_t more) {
+#ifdef __SANITIZE_ADDRESS__
+    return (void)more, false;
+#endif
+    const char *preload = getenv("LD_PRELOAD");
+    if (preload && strstr(preload, "vgpreload")) return false;
+    unsigned long pages = 0;
+    FILE *statm = fopen("/proc/self/statm", "r");
+    if (!statm || fscanf(statm, "%lu", &pages) != 1) return false;
+    fclose(statm);
+    struct rlimit limit;
+    CHECK(getrlimit(RLIMIT_AS, &limit) == 0);
+    limit.rlim_cur = (rlim_t)pages * (rlim_t)sysconf(_SC_PAGESIZE) + more;
+    if (setrlimit(RLIMIT_AS, &limit) != 0) return false;
+    /* An emulator says yes and does nothing. */
+    void *more_than_that = mmap(NULL, 2 * more, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (more_than_that == MAP_FAILED) return true;
+    munmap(more_than_that, 2 * more);
+    return false;
 }
 
 #endif

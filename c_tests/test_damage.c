@@ -150,6 +150,9 @@ TEST(damage_version_length) {
 
 /* ---- counts in Metadata ---- */
 
+/* Address space beside what the process has, where it can be limited: an error of the file, not of memory. */
+enum { LITTLE = 32 << 20 };
+
 static const uint64_t counts[] = {
     1000,           UINT32_MAX, UINT64_C(1) << 32, UINT64_C(1) << 40, UINT64_C(1) << 61, UINT64_C(1) << 63,
     UINT64_MAX - 8, UINT64_MAX};
@@ -203,6 +206,7 @@ TEST(damage_counts) {
     size_t place[PLACES];
     bytes_t body = make_rich(place);
     artifact_free(open_bytes(&body, NULL)); /* it is whole */
+    (void)limit_memory(LITTLE);
     for (size_t i = 0; i < PLACES; i++) {
         for (size_t j = 0; j < COUNT(counts); j++) {
             bytes_t copy = bytes_copy(body.data, body.len);
@@ -217,6 +221,7 @@ TEST(damage_counts) {
 /* Enough bytes follow for items of nothing, or of one byte each; still nothing is reserved that isn't there. */
 TEST(damage_counts_with_bytes_to_spare) {
     size_t place[PLACES];
+    (void)limit_memory(LITTLE);
     for (size_t i = 0; i < PLACES; i++) {
         bytes_t body = make_rich(place);
         bytes_grow(&body, 1 << 16);
@@ -275,6 +280,7 @@ TEST(damage_values_that_are_none) {
 /* Each level would cost a stack frame: the original overflowed its stack. */
 TEST(damage_upvars_nested_deeply) {
     static const size_t depths[] = {100, 101, 10000, 100000};
+    (void)limit_memory(LITTLE);
     for (size_t i = 0; i < COUNT(depths); i++) {
         bytes_t body = make_front("artifact", "1");
         add_settings(&body, HOST_TARGET);

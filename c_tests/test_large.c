@@ -3,9 +3,6 @@
 #include "image.h"
 #include "support.h"
 
-#include <sys/mman.h>
-#include <sys/resource.h>
-
 /* An ELF of about `len` bytes, all but its ends zeros that take no memory until somebody reads them. */
 static uint8_t *make_huge(size_t len, size_t *total) {
     bytes_t elf = make_elf((shape_t){.trailing = 8});
@@ -36,28 +33,6 @@ static int write_sparse(void *context, const uint8_t *data, size_t len) {
     to->at += len;
     if (len > to->largest) to->largest = len;
     return 0;
-}
-
-/* Leaves room for so many more bytes of address space; false where something else manages it. */
-static bool limit_memory(size_t more) {
-#ifdef __SANITIZE_ADDRESS__
-    return (void)more, false;
-#endif
-    const char *preload = getenv("LD_PRELOAD");
-    if (preload && strstr(preload, "vgpreload")) return false;
-    unsigned long pages = 0;
-    FILE *statm = fopen("/proc/self/statm", "r");
-    if (!statm || fscanf(statm, "%lu", &pages) != 1) return false;
-    fclose(statm);
-    struct rlimit limit;
-    CHECK(getrlimit(RLIMIT_AS, &limit) == 0);
-    limit.rlim_cur = (rlim_t)pages * (rlim_t)sysconf(_SC_PAGESIZE) + more;
-    if (setrlimit(RLIMIT_AS, &limit) != 0) return false;
-    /* An emulator says yes and does nothing. */
-    void *more_than_that = mmap(NULL, 2 * more, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (more_than_that == MAP_FAILED) return true;
-    munmap(more_than_that, 2 * more);
-    return false;
 }
 
 enum { PAYLOAD = 256 << 20, LITTLE = 32 << 20 };

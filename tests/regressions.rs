@@ -7,6 +7,11 @@ mod hostile;
 use std::fs;
 use std::path::Path;
 
+use artifact::artifact::{Artifact, OpenOptions};
+use artifact::builder::Builder;
+use artifact::engine::Engine;
+use artifact::error::Status;
+
 /// Runs the files of a folder. How many there were.
 fn replay(folder: &str, run: fn(&[u8])) -> usize {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
@@ -48,4 +53,30 @@ fn signed() {
 #[test]
 fn api() {
     replay_all("api", "api", hostile::api::run);
+}
+
+/// Counts and lengths in a trailer that nothing backs, under digests that are right: damage, for which no memory is asked.
+#[test]
+fn trailers_that_claim_too_much() {
+    let image = hostile::elf::Shape::default().image();
+    let mut builder = Builder::new(&Engine::new());
+    builder.add_module(&image).unwrap();
+    builder.set_attribute("name", b"value").unwrap();
+    let sound = builder.serialize().unwrap();
+    let footer = sound.len() - hostile::FOOTER;
+    let root = footer - hostile::ROOT;
+    // Body, HEADER, Metadata, modules, chunks, where the root record is, length; and how many signatures there are.
+    let words = [root + 8, root + 16, root + 24, root + 32, root + 40, footer, footer + 8];
+    let claims = [1 << 21, 1 << 32, 1 << 40, 1 << 58, 1 << 63, u64::MAX - 8, u64::MAX];
+    let mut damaged: Vec<_> =
+        words.iter().flat_map(|at| claims.map(|claim| (*at, claim.to_le_bytes().to_vec()))).collect();
+    damaged.extend([u32::MAX, 1 << 31, 65].map(|claim: u32| (footer + 16, claim.to_le_bytes().to_vec())));
+    for (at, bytes) in damaged {
+        let mut file = sound.clone();
+        file[at..at + bytes.len()].copy_from_slice(&bytes);
+        hostile::reseal(&mut file);
+        let error = Artifact::open_bytes(&file, None, &OpenOptions::default()).expect_err("damage");
+        let expected = [Status::Corrupt, Status::Truncated, Status::DigestMismatch, Status::Limit, Status::Unsupported];
+        assert!(expected.contains(&error.status()), "{at} {bytes:?}: {}", error.message());
+    }
 }
