@@ -403,7 +403,7 @@ inline namespace ARTIFACT_HPP_MODE {
 template <class T> class [[nodiscard]] result {
   public:
     using value_type = T;
-    result(T value) : holds_(std::in_place_index<0>, std::move(value)) {}
+    result(T held) : holds_(std::in_place_index<0>, std::move(held)) {}
     result(artifact::error error) : holds_(std::in_place_index<1>, std::move(error)) {}
 
     bool has_value() const noexcept { return holds_.index() == 0; }
