@@ -210,7 +210,7 @@ fn overlaps(report: &mut Report, index: usize, sections: &[Section<'_>]) -> Resu
         .filter(|section| section.has_bytes() && section.size > 0)
         .map(|section| (section.offset, section.offset.saturating_add(section.size), section.name));
     let mut spans = memory::collect(spans, "the list of sections")?;
-    spans.sort_unstable();
+    memory::sort(&mut spans, "the list of sections", |span| *span)?;
     for pair in spans.windows(2) {
         if let [(_, end, name), (start, _, next)] = pair
             && start < end
@@ -298,7 +298,7 @@ fn tidy(report: &mut Report, metadata: &Metadata<'_>) -> Result<()> {
 
 fn duplicate<'a>(map: &Map<&'a str, EntityType>) -> Result<Option<&'a str>> {
     let mut names = memory::collect(map.0.iter().map(|(name, _)| *name), "the list of names")?;
-    names.sort_unstable();
+    memory::sort(&mut names, "the list of names", |name| *name)?;
     Ok(names.windows(2).find_map(|pair| match pair {
         [a, b] if a == b => Some(*a),
         _ => None,

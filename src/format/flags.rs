@@ -63,9 +63,9 @@ impl<'a> Flags<'a> {
         // Every byte counts here: what a hostile file decodes to is bounded.
         wire.0.shrink_to_fit();
         let what = "a flag map whose names are out of order";
-        let name = |at: &u32| wire.0.get(*at as usize).map(|(name, _)| *name);
-        let mut order = memory::collect(0..wire.0.len() as u32, what)?; // Metadata is far below 4 GiB
-        order.sort_unstable_by_key(|at| (name(at), *at));
+        let name_at = |at: usize| wire.0.get(at).map(|(name, _)| *name);
+        let name = |at: &u32| name_at(*at as usize);
+        let order = memory::order(wire.0.len(), what, &|a, b| name_at(a).cmp(&name_at(b)))?;
         // Of equal names the last in the file stands last.
         let last_of_a_name = || order.chunk_by(|a, b| name(a) == name(b)).filter_map(|same| same.last());
         let mut tidy = memory::with_room(last_of_a_name().count(), what)?;

@@ -90,7 +90,7 @@ impl Tables {
         let mut exported =
             memory::collect(exported.map(|(index, entry)| (hash(entry.name), index)), "dynamic symbols")?;
         let buckets = (exported.len() / 2).max(1) as u32;
-        exported.sort_by_key(|(hash, _)| hash % buckets);
+        memory::sort(&mut exported, "dynamic symbols", |(hash, _)| hash % buckets)?;
         let table = gnu_hash(&exported, first as u32, buckets)?;
         order.try_reserve(exported.len()).map_err(|_| Error::no_memory("dynamic symbols"))?;
         order.extend(exported.iter().map(|(_, index)| index));
@@ -144,7 +144,9 @@ impl Tables {
     pub fn relocations(&self, mut found: Vec<Dynamic>, machine: &Machine) -> Result<(Vec<u8>, u64)> {
         let index =
             |relocation: &Dynamic| relocation.entry.and_then(|entry| self.index.get(entry)).copied().unwrap_or(0);
-        found.sort_by_key(|relocation| (relocation.kind != machine.relative, index(relocation), relocation.place));
+        memory::sort(&mut found, ".rela.dyn", |relocation| {
+            (relocation.kind != machine.relative, index(relocation), relocation.place)
+        })?;
         let relative = found.iter().filter(|relocation| relocation.kind == machine.relative).count();
         let mut bytes = memory::with_room(found.len() * size_of::<Rela>(), ".rela.dyn")?;
         for relocation in &found {

@@ -94,7 +94,7 @@ impl<'a> Frames<'a> {
         }
         let offset = |rela: &&Rela| rela.r_offset.get(ORDER);
         if let Some(new) = self.relocations.get_mut(next..) {
-            new.sort_by_key(offset);
+            memory::sort(new, "relocations", offset)?;
         }
         let word = |at: usize| {
             let bytes = at.checked_add(4).and_then(|end| section.data.get(at..end)?.try_into().ok());
@@ -179,7 +179,7 @@ const HEADER: u64 = 12;
 pub(super) fn header(address: u64, frames: u64, functions: &mut [(u64, u64)]) -> Result<Vec<u8>> {
     let far = || Error::new(Status::Unsupported, "unwind tables: expected code within 2 GiB of them, found more");
     let relative = |to: u64, from: u64| i32::try_from(to.wrapping_sub(from).cast_signed()).map_err(|_| far());
-    functions.sort_unstable();
+    memory::sort(functions, ".eh_frame_hdr", |function| *function)?;
     let mut bytes = memory::with_room(HEADER as usize + 8 * functions.len(), ".eh_frame_hdr")?;
     bytes.extend([
         1,                   // version

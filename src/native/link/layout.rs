@@ -323,7 +323,7 @@ impl Output<'_> {
     /// Puts the pieces one behind the other; the bytes between them.
     fn arrange(&mut self) -> Result<u64> {
         if [elf::SHT_INIT_ARRAY, elf::SHT_FINI_ARRAY].contains(&self.kind) {
-            self.pieces.sort_by_key(|piece| piece.priority);
+            memory::sort(&mut self.pieces, "pieces of sections", |piece| piece.priority)?;
         }
         let (mut end, mut padding) = (0u64, 0u64);
         for piece in &mut self.pieces {
@@ -404,7 +404,7 @@ impl<'a> Layout<'a> {
                 output.flags |= elf::SHF_WRITE.0;
             }
         }
-        outputs.sort_by_key(|output| output.class);
+        memory::sort(&mut outputs, "sections", |output| output.class)?;
         let mut layout =
             Layout { outputs, segments: Vec::new(), headers: 0, file_end: 0, placed: Vec::new(), made: [None; 11] };
         layout.place(machine)?;
