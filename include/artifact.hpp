@@ -1,5 +1,5 @@
 // libartifact for C++17 and newer: artifact.h, which stays the manual, with handles that free themselves, views, ranges
-// and exceptions. Header-only; a call costs what the C call costs.
+// and exceptions. Header-only; a call costs what the C call costs, and at most the move of a view to its place.
 //
 //     artifact::engine engine;                                          saving: what your compiler used
 //     engine.set_flag(artifact::flag_map::isa, "avx2", true);
@@ -1272,7 +1272,8 @@ class code : public detail::handle<artifact_code_t, artifact_code_free> {
     void *symbol(std::size_t module, c_string name, std::size_t *size = nullptr) const noexcept ARTIFACT_BORROWS {
         return artifact_code_symbol(get(), module, name.get(), size);
     }
-    /// A function, as in code.function<int(int)>("fib"); status::not_found. That it has this type nobody can check.
+    /// A function of a module, as in code.function<int(int)>("fib"); status::not_found. That it has this type nobody
+    /// can check.
     template <class Function>
     result<Function *> function(c_string name, std::size_t module = 0) const ARTIFACT_BORROWS {
         static_assert(std::is_function_v<Function>, "code.function<int(int)>(name)");
