@@ -35,6 +35,8 @@ native_module(small native/small.c OPTIONS ${strict} LINK -nostdlib)
 native_module(imports native/imports.c OPTIONS ${strict} LINK -nostdlib)
 native_module(thread_local native/thread_local.c OPTIONS ${strict})
 native_module(ifunc native/ifunc.c OPTIONS ${strict})
+# Debug sections keep their relocations.
+native_module(debugged native/debugged.c OPTIONS -O0 LINK -Wl,--emit-relocs)
 if(CMAKE_CXX_COMPILER)
     native_module(exceptions native/exceptions.cc OPTIONS -Wall -Wextra -Werror)
 endif()

@@ -1387,6 +1387,21 @@ artifact_status_t artifact_symbol(const artifact_t *artifact,
 /** For artifact_load_options_t.flags: don't tell unwinders; no exception can pass through the code then. */
 #define ARTIFACT_LOAD_NO_UNWIND UINT64_C(8)
 
+/**
+ * For artifact_load_options_t.flags: tell GDB about the code, through its JIT interface, until it is freed: frames get names,
+ * and lines too where the module keeps the relocations of its debug sections.
+ */
+#define ARTIFACT_LOAD_GDB UINT64_C(16)
+
+/** For artifact_load_options_t.flags: name the functions in /tmp/perf-PID.map, for profilers. */
+#define ARTIFACT_LOAD_PERF_MAP UINT64_C(32)
+
+/**
+ * For artifact_load_options_t.flags: write the functions to /tmp/jit-PID.dump, for `perf inject --jit`. Text that is mapped from
+ * a file perf names by itself only in the artifact's first module. Record with `perf record -k mono`.
+ */
+#define ARTIFACT_LOAD_JITDUMP UINT64_C(64)
+
 /** The defaults: `artifact_load_options_t options = ARTIFACT_LOAD_OPTIONS_INIT;` */
 #define ARTIFACT_LOAD_OPTIONS_INIT {sizeof(artifact_load_options_t), 0, NULL, 0, NULL, NULL}
 

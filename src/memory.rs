@@ -31,6 +31,17 @@ pub fn push<T>(items: &mut Vec<T>, item: T, what: &str) -> Result<()> {
     Ok(())
 }
 
+/// Appends bytes.
+///
+/// # Errors
+///
+/// NO_MEMORY.
+pub fn extend(bytes: &mut Vec<u8>, more: &[u8], what: &str) -> Result<()> {
+    bytes.try_reserve(more.len()).map_err(|_| Error::no_memory(what))?;
+    bytes.extend_from_slice(more);
+    Ok(())
+}
+
 /// A vector with room for `count` items.
 ///
 /// # Errors

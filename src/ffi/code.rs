@@ -58,7 +58,10 @@ const ARTIFACT_LOAD_ALLOW_MEMFD: u64 = 1;
 const ARTIFACT_LOAD_PROCESS_SYMBOLS: u64 = 2;
 const ARTIFACT_LOAD_RUN_CONSTRUCTORS: u64 = 4;
 const ARTIFACT_LOAD_NO_UNWIND: u64 = 8;
-const KNOWN: u64 = 15;
+const ARTIFACT_LOAD_GDB: u64 = 16;
+const ARTIFACT_LOAD_PERF_MAP: u64 = 32;
+const ARTIFACT_LOAD_JITDUMP: u64 = 64;
+const KNOWN: u64 = 127;
 
 /// Makes an artifact's modules runnable: maps them into one range of addresses, text straight from the file, binds the symbols
 /// that they use, and tells the process's unwinders about them, so that C++ exceptions pass through. The caller owns the code,
@@ -109,6 +112,9 @@ pub unsafe extern "C" fn artifact_load(
                     allow_memfd: flag(ARTIFACT_LOAD_ALLOW_MEMFD),
                     constructors: flag(ARTIFACT_LOAD_RUN_CONSTRUCTORS),
                     no_unwind: flag(ARTIFACT_LOAD_NO_UNWIND),
+                    gdb: flag(ARTIFACT_LOAD_GDB),
+                    perf_map: flag(ARTIFACT_LOAD_PERF_MAP),
+                    jitdump: flag(ARTIFACT_LOAD_JITDUMP),
                 },
             )?;
             *code = Box::into_raw(Box::new(artifact_code_t { code: loaded, texts: Texts::default() }));

@@ -158,6 +158,16 @@ fn cie(record: &[u8], place: usize, pointer: &mut impl FnMut(usize, usize)) -> O
 /// Where a function begins, counted from the record's first pointer, and its size.
 #[inline]
 fn fde(record: &[u8], place: usize, cie: &Cie, pointer: &mut impl FnMut(usize, usize)) -> Option<(u64, u64)> {
+    // What compilers write, mostly: two words, and one byte that says how much augmentation data follows.
+    if cie.pointer == 4
+        && cie.data.is_none()
+        && let Some([_, _, _, _, _, _, _, _, a, b, c, d, e, f, g, h, len @ 0..0x80]) = record.first_chunk::<17>()
+    {
+        pointer(place + HEAD, 4);
+        let begin = i64::from(i32::from_le_bytes([*a, *b, *c, *d])) as u64;
+        let size = i64::from(i32::from_le_bytes([*e, *f, *g, *h])) as u64;
+        return (17 + usize::from(*len) <= record.len()).then_some((begin, size));
+    }
     let found = (number(record, HEAD, cie.pointer)?, number(record, HEAD + cie.pointer, cie.pointer)?);
     pointer(place + HEAD, cie.pointer);
     if cie.augmented {

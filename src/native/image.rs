@@ -65,6 +65,8 @@ enum Hash {
 pub struct Tables {
     /// PT_LOAD, ascending; no two share a page.
     pub segments: Vec<Segment>,
+    /// Bytes of the image.
+    image: usize,
     /// Where the first page begins.
     pub start: u64,
     /// Bytes from there to the end of the last page, at least one page.
@@ -125,22 +127,53 @@ impl Symbol {
     }
 }
 
+/// An image's bytes by their offsets: all of them, or those that are mapped.
+#[derive(Clone, Copy)]
+pub struct Bytes<'a> {
+    pieces: [(usize, &'a [u8]); 2],
+}
+
+impl<'a> Bytes<'a> {
+    /// All bytes of an image.
+    #[must_use]
+    pub fn whole(bytes: &'a [u8]) -> Bytes<'a> {
+        Bytes { pieces: [(0, bytes), (0, &[])] }
+    }
+
+    /// Pieces of an image, each with its offset.
+    #[must_use]
+    pub fn pieces(pieces: [(usize, &'a [u8]); 2]) -> Bytes<'a> {
+        Bytes { pieces }
+    }
+
+    /// The bytes of a range, if one piece has them.
+    #[must_use]
+    #[inline]
+    pub fn get(&self, range: Range<usize>) -> Option<&'a [u8]> {
+        let within = |(start, bytes): &(usize, &'a [u8])| {
+            bytes.get(range.start.checked_sub(*start)?..range.end.checked_sub(*start)?)
+        };
+        if range.is_empty() { Some(&[]) } else { self.pieces.iter().find_map(within) }
+    }
+}
+
 /// An image and where everything is in it.
 #[derive(Clone, Copy)]
 pub struct Image<'a> {
-    /// All its bytes.
-    pub bytes: &'a [u8],
+    /// Its bytes.
+    pub bytes: Bytes<'a>,
     /// What was found in them.
     pub tables: &'a Tables,
 }
 
-fn slice_at<T: Pod>(bytes: &[u8], offset: u64, count: u64) -> Option<&[T]> {
-    let rest = bytes.get(usize::try_from(offset).ok()?..)?;
-    Some(pod::slice_from_bytes(rest, usize::try_from(count).ok()?).ok()?.0)
+fn slice_at<'a, T: Pod>(bytes: &Bytes<'a>, offset: u64, count: u64) -> Option<&'a [T]> {
+    let (start, count) = (usize::try_from(offset).ok()?, usize::try_from(count).ok()?);
+    let end = start.checked_add(count.checked_mul(size_of::<T>())?)?;
+    Some(pod::slice_from_bytes(bytes.get(start..end)?, count).ok()?.0)
 }
 
-fn word(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
+fn word(bytes: &Bytes<'_>, at: usize) -> Option<u32> {
+    Some(u32::from_le_bytes(*bytes.get(at..at.checked_add(4)?)?.first_chunk()?))
 }
 
 /// Checks where everything is in an image; `page` is the host's page size.
@@ -150,8 +183,36 @@ fn word(bytes: &[u8], at: usize) -> Option<u32> {
 /// CORRUPT if a table contradicts the image, UNSUPPORTED if it asks for what can't be done here, INCOMPATIBLE if it is for
 /// another machine, LIMIT. Offsets count from the image's start.
 pub fn parse(bytes: &[u8], machine: u16, page: u64) -> Result<Tables> {
-    let cut = || corrupt("ELF header is cut short");
-    let (header, _) = pod::from_bytes::<FileHeader64<Le>>(bytes).map_err(|()| cut())?;
+    let whole = Bytes::whole(bytes);
+    match kind(&whole, machine)? {
+        elf::ET_DYN => {
+            let mut tables = segments(&whole, bytes.len() as u64, page)?;
+            tables.read(&whole, page)?;
+            Ok(tables)
+        }
+        elf::ET_REL => super::wasmtime::parse(bytes, page),
+        other => Err(unsupported(format!("expected a shared object (ET_DYN 3), found e_type {}", other.0)).at(16)),
+    }
+}
+
+/// The segments of a shared object of `len` bytes, of which as many are at hand as its headers take; none if it is anything else,
+/// or has longer headers. The rest is for [`Tables::read`].
+#[must_use]
+pub fn segments_of(head: &[u8], len: u64, machine: u16, page: u64) -> Option<Tables> {
+    let head = Bytes::whole(head);
+    if kind(&head, machine).ok()? != elf::ET_DYN {
+        return None;
+    }
+    segments(&head, len, page).ok()
+}
+
+fn header<'a>(bytes: &Bytes<'a>) -> Result<&'a FileHeader64<Le>> {
+    let found = slice_at::<FileHeader64<Le>>(bytes, 0, 1).and_then(<[_]>::first);
+    found.ok_or_else(|| corrupt("ELF header is cut short"))
+}
+
+fn kind(bytes: &Bytes<'_>, machine: u16) -> Result<elf::FileType> {
+    let header = header(bytes)?;
     if header.e_ident.data != elf::ELFDATA2LSB || header.e_machine.get(Le).0 != machine {
         let order = if header.e_ident.data == elf::ELFDATA2LSB { "little" } else { "big" };
         let found = header.e_machine.get(Le).0;
@@ -159,44 +220,27 @@ pub fn parse(bytes: &[u8], machine: u16, page: u64) -> Result<Tables> {
             format!("expected code for this host's machine {machine}, found {order}-endian code for machine {found}");
         return Err(Error::new(Status::Incompatible, message).at(18));
     }
-    match header.e_type.get(Le) {
-        elf::ET_DYN => shared_object(bytes, header, page),
-        elf::ET_REL => super::wasmtime::parse(bytes, page),
-        other => Err(unsupported(format!("expected a shared object (ET_DYN 3), found e_type {}", other.0)).at(16)),
-    }
+    Ok(header.e_type.get(Le))
 }
 
-fn shared_object(bytes: &[u8], header: &FileHeader64<Le>, page: u64) -> Result<Tables> {
+fn program_headers<'a>(bytes: &Bytes<'a>) -> Result<&'a [ProgramHeader64<Le>]> {
+    let header = header(bytes)?;
     let (count, size) = (u64::from(header.e_phnum.get(Le)), usize::from(header.e_phentsize.get(Le)));
     if size != size_of::<ProgramHeader64<Le>>() {
         return Err(corrupt(format!("e_phentsize: expected 56, found {size}")).at(54));
     }
-    let headers: &[ProgramHeader64<Le>] = slice_at(bytes, header.e_phoff.get(Le), count)
-        .ok_or_else(|| corrupt("program headers: expected them within the image").at(32))?;
-    let mut tables = Tables::new(segments(bytes, headers, page)?, page)?;
+    let headers = slice_at(bytes, header.e_phoff.get(Le), count);
+    headers.ok_or_else(|| corrupt("program headers: expected them within the image").at(32))
+}
+
+fn segments(bytes: &Bytes<'_>, len: u64, page: u64) -> Result<Tables> {
+    let headers = program_headers(bytes)?;
+    let segments = loads(len, headers, page)?;
+    if segments.is_empty() {
+        return Err(corrupt("expected a segment to load, found none"));
+    }
+    let mut tables = Tables::new(segments, len, page)?;
     tables.align = alignment(headers)?.max(page);
-    let mut dynamic = None;
-    for header in headers {
-        let (address, len) = (header.p_vaddr.get(Le), header.p_memsz.get(Le));
-        match header.p_type.get(Le) {
-            elf::PT_DYNAMIC => dynamic = Some((address, header.p_filesz.get(Le))),
-            elf::PT_TLS if len > 0 => return Err(refused("thread-local storage (PT_TLS)")),
-            elf::PT_GNU_STACK if header.p_flags.get(Le).0 & elf::PF_X.0 != 0 => {
-                return Err(refused("an executable stack (PT_GNU_STACK)"));
-            }
-            elf::PT_GNU_RELRO => {
-                let inside = tables.segments.iter().any(|segment| segment.writable && segment.has(address, len));
-                let outside = || corrupt("PT_GNU_RELRO: expected it within a writable segment");
-                let end = address.checked_add(len).filter(|_| inside).ok_or_else(outside)?;
-                tables.relro = Some(address / page * page..end / page * page).filter(|range| !range.is_empty());
-            }
-            elf::PT_GNU_EH_FRAME => tables.find_eh_frame(bytes, address, page)?,
-            _ => {}
-        }
-    }
-    if let Some((address, len)) = dynamic {
-        tables.read_dynamic(bytes, address, len)?;
-    }
     Ok(tables)
 }
 
@@ -205,7 +249,7 @@ fn refused(what: &str) -> Error {
     unsupported(format!("expected a module that can be loaded, found one with {what}"))
 }
 
-fn segments(bytes: &[u8], headers: &[ProgramHeader64<Le>], page: u64) -> Result<Vec<Segment>> {
+fn loads(image: u64, headers: &[ProgramHeader64<Le>], page: u64) -> Result<Vec<Segment>> {
     let wrong = |index: usize, what: &str| corrupt(format!("program header {index}: {what}"));
     let mut segments: Vec<Segment> = memory::with_room(4, "segments")?;
     for (index, header) in headers.iter().enumerate() {
@@ -216,7 +260,7 @@ fn segments(bytes: &[u8], headers: &[ProgramHeader64<Le>], page: u64) -> Result<
         let (offset, file_len) = (header.p_offset.get(Le), header.p_filesz.get(Le));
         let flags = header.p_flags.get(Le).0;
         let (writable, executable) = (flags & elf::PF_W.0 != 0, flags & elf::PF_X.0 != 0);
-        if file_len > len || offset.checked_add(file_len).is_none_or(|end| end > bytes.len() as u64) {
+        if file_len > len || offset.checked_add(file_len).is_none_or(|end| end > image) {
             return Err(wrong(index, "expected a segment that lies within the image, found one that doesn't"));
         }
         // Room to round up to pages, and to align, without a check each time.
@@ -273,17 +317,20 @@ fn misaligned(index: usize, page: u64) -> Error {
 
 impl Tables {
     /// Tables of an image that has segments and, so far, nothing else.
-    pub(super) fn new(segments: Vec<Segment>, page: u64) -> Result<Tables> {
-        let (Some(first), Some(last)) = (segments.first(), segments.last()) else {
-            return Err(corrupt("expected a segment to load, found none"));
+    pub(super) fn new(segments: Vec<Segment>, image: u64, page: u64) -> Result<Tables> {
+        let (start, len) = match (segments.first(), segments.last()) {
+            (Some(first), Some(last)) => {
+                let start = first.address / page * page;
+                (start, last.end().next_multiple_of(page) - start)
+            }
+            _ => (0, page),
         };
-        let start = first.address / page * page;
-        let len = last.end().next_multiple_of(page) - start;
         if len > MAX_CODE {
             return Err(Error::new(Status::Limit, format!("image: expected at most {MAX_CODE} bytes, found {len}")));
         }
         Ok(Tables {
             segments,
+            image: image as usize,
             start,
             len,
             align: page,
@@ -304,6 +351,38 @@ impl Tables {
         })
     }
 
+    /// Reads everything else.
+    ///
+    /// # Errors
+    ///
+    /// As [`parse`].
+    pub fn read(&mut self, bytes: &Bytes<'_>, page: u64) -> Result<()> {
+        let headers = program_headers(bytes)?;
+        let mut dynamic = None;
+        for header in headers {
+            let (address, len) = (header.p_vaddr.get(Le), header.p_memsz.get(Le));
+            match header.p_type.get(Le) {
+                elf::PT_DYNAMIC => dynamic = Some((address, header.p_filesz.get(Le))),
+                elf::PT_TLS if len > 0 => return Err(refused("thread-local storage (PT_TLS)")),
+                elf::PT_GNU_STACK if header.p_flags.get(Le).0 & elf::PF_X.0 != 0 => {
+                    return Err(refused("an executable stack (PT_GNU_STACK)"));
+                }
+                elf::PT_GNU_RELRO => {
+                    let inside = self.segments.iter().any(|segment| segment.writable && segment.has(address, len));
+                    let outside = || corrupt("PT_GNU_RELRO: expected it within a writable segment");
+                    let end = address.checked_add(len).filter(|_| inside).ok_or_else(outside)?;
+                    self.relro = Some(address / page * page..end / page * page).filter(|range| !range.is_empty());
+                }
+                elf::PT_GNU_EH_FRAME => self.find_eh_frame(bytes, address, page)?,
+                _ => {}
+            }
+        }
+        if let Some((address, len)) = dynamic {
+            self.read_dynamic(bytes, address, len)?;
+        }
+        Ok(())
+    }
+
     /// The bytes of `len` addresses, as an offset: within one segment's part of the file.
     fn place(&self, address: u64, len: u64, what: &str) -> Result<(Segment, Range<usize>)> {
         let inside = |segment: &&Segment| {
@@ -317,7 +396,13 @@ impl Tables {
         Ok((*segment, start..start + len as usize))
     }
 
-    fn find_eh_frame(&mut self, bytes: &[u8], address: u64, page: u64) -> Result<()> {
+    /// The bytes in the image of so many addresses of one segment.
+    #[must_use]
+    pub fn bytes_of(&self, address: u64, len: u64) -> Option<Range<usize>> {
+        self.place(address, len, "").ok().map(|(_, place)| place)
+    }
+
+    fn find_eh_frame(&mut self, bytes: &Bytes<'_>, address: u64, page: u64) -> Result<()> {
         const PCREL_SDATA4: u8 = 0x1b;
         const OMIT: u8 = 0xff;
         let wrong = |what: &str| corrupt(format!(".eh_frame_hdr: {what}"));
@@ -332,18 +417,18 @@ impl Tables {
             }
         }
         let target = address.wrapping_add(4).wrapping_add_signed(i32::from_le_bytes([a, b, c, d]).into());
-        self.set_eh_frame(bytes, target, page)
+        self.set_eh_frame(target, page)
     }
 
     /// Notes where `.eh_frame` begins.
-    pub(super) fn set_eh_frame(&mut self, bytes: &[u8], address: u64, page: u64) -> Result<()> {
+    pub(super) fn set_eh_frame(&mut self, address: u64, page: u64) -> Result<()> {
         let (segment, place) = self.place(address, 4, ".eh_frame")?;
         if segment.writable {
             return Err(refused("a writable .eh_frame"));
         }
         let mapped = (segment.offset + segment.file_len).next_multiple_of(page);
         self.eh_frame = Some((address, place.start));
-        self.eh_frame_limit = bytes.len().min(usize::try_from(mapped).unwrap_or(usize::MAX));
+        self.eh_frame_limit = self.image.min(usize::try_from(mapped).unwrap_or(usize::MAX));
         Ok(())
     }
 
@@ -370,7 +455,7 @@ impl Tables {
         (self.symbols, self.strings, self.origin) = (symbols, strings, origin);
     }
 
-    fn read_dynamic(&mut self, bytes: &[u8], address: u64, len: u64) -> Result<()> {
+    fn read_dynamic(&mut self, bytes: &Bytes<'_>, address: u64, len: u64) -> Result<()> {
         let (_, range) = self.place(address, len, "PT_DYNAMIC")?;
         let entries: &[Dyn64<Le>] = slice_at(bytes, range.start as u64, len / 16).unwrap_or(&[]);
         let mut found = Dynamic::default();
@@ -411,7 +496,7 @@ impl Tables {
         self.take(bytes, &found)
     }
 
-    fn take(&mut self, bytes: &[u8], found: &Dynamic) -> Result<()> {
+    fn take(&mut self, bytes: &Bytes<'_>, found: &Dynamic) -> Result<()> {
         let table = |(address, len): (u64, u64), entry: u64, what: &str| {
             if len % entry != 0 {
                 return Err(corrupt(format!("{what}: expected a multiple of {entry} bytes, found {len}")));
@@ -445,7 +530,7 @@ impl Tables {
     }
 
     /// Checks the arrays of a GNU hash table, and gives its offset. Chains are checked as they are followed.
-    fn gnu_hash(&self, bytes: &[u8], address: u64) -> Result<u64> {
+    fn gnu_hash(&self, bytes: &Bytes<'_>, address: u64) -> Result<u64> {
         let (_, place) = self.place(address, 16, "DT_GNU_HASH")?;
         let [buckets, _, bloom, _] = [0, 4, 8, 12].map(|at| u64::from(word(bytes, place.start + at).unwrap_or(0)));
         if buckets == 0 || !bloom.is_power_of_two() {
@@ -457,7 +542,7 @@ impl Tables {
         Ok(place.start as u64)
     }
 
-    fn sysv_hash(&self, bytes: &[u8], address: u64) -> Result<u64> {
+    fn sysv_hash(&self, bytes: &Bytes<'_>, address: u64) -> Result<u64> {
         let (_, place) = self.place(address, 8, "DT_HASH")?;
         let [buckets, chains] = [0, 4].map(|at| u64::from(word(bytes, place.start + at).unwrap_or(0)));
         if buckets == 0 {
@@ -487,7 +572,7 @@ impl<'a> Image<'a> {
     /// One of the relocation tables.
     #[must_use]
     pub fn relocations(&self, table: &Range<usize>) -> &'a [Rela64<Le>] {
-        slice_at(self.bytes, table.start as u64, table.len() as u64 / 24).unwrap_or(&[])
+        slice_at(&self.bytes, table.start as u64, table.len() as u64 / 24).unwrap_or(&[])
     }
 
     /// DT_RELR's words.
@@ -504,7 +589,7 @@ impl<'a> Image<'a> {
     pub fn symbol(&self, index: u32) -> Result<Symbol> {
         let tables = self.tables;
         let table = self.bytes.get(tables.symbols.clone()).unwrap_or(&[]);
-        let found: Option<&[Sym64<Le>]> = slice_at(table, u64::from(index) * 24, 1);
+        let found: Option<&[Sym64<Le>]> = slice_at(&Bytes::whole(table), u64::from(index) * 24, 1);
         let Some([raw]) = found else {
             return Err(corrupt(format!("symbol {index}: expected it within the symbol table")));
         };
@@ -560,12 +645,12 @@ impl<'a> Image<'a> {
             Hash::Gnu(at) => {
                 let hash = gnu_hash(name);
                 let Some(mut index) = self.gnu_bucket(at, hash) else { return Ok(None) };
-                let field = |at| u64::from(word(self.bytes, at as usize).unwrap_or(0));
+                let field = |at| u64::from(word(&self.bytes, at as usize).unwrap_or(0));
                 let (buckets, first, bloom) = (field(at), field(at + 4), field(at + 8));
                 loop {
                     let chain = u64::from(index).checked_sub(first).ok_or_else(cut)?;
                     let chain = at + 16 + bloom * 8 + (buckets + chain) * 4;
-                    let found = word(self.bytes, chain as usize).ok_or_else(cut)?;
+                    let found = word(&self.bytes, chain as usize).ok_or_else(cut)?;
                     if found | 1 == hash | 1
                         && let Some(symbol) = fits(index)?
                     {
@@ -578,7 +663,7 @@ impl<'a> Image<'a> {
                 }
             }
             Hash::Sysv(at) => {
-                let field = |at: u64| word(self.bytes, at as usize).ok_or_else(cut);
+                let field = |at: u64| word(&self.bytes, at as usize).ok_or_else(cut);
                 let (buckets, chains) = (u64::from(field(at)?), u64::from(field(at + 4)?));
                 let mut index = field(at + 8 + u64::from(sysv_hash(name)) % buckets.max(1) * 4)?;
                 // No chain is longer than all of them together.
@@ -609,7 +694,7 @@ impl<'a> Image<'a> {
 
     /// The first index in a name's bucket, if the filter lets it through.
     fn gnu_bucket(&self, at: u64, hash: u32) -> Option<u32> {
-        let field = |at| word(self.bytes, usize::try_from(at).ok()?);
+        let field = |at| word(&self.bytes, usize::try_from(at).ok()?);
         let (buckets, bloom, shift) = (field(at)?, field(at + 8)?, field(at + 12)?);
         let filter = u64::from(hash / 64 % bloom.max(1)) * 8 + at + 16;
         let filter = u64::from(field(filter)?) | u64::from(field(filter + 4)?) << 32;

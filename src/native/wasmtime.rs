@@ -19,7 +19,7 @@ pub fn parse(bytes: &[u8], page: u64) -> Result<Tables> {
     let module = Module::parse(bytes)?;
     let text = module.section_named(b".text").map_err(|_| not_linked())?;
     text.check_inside(bytes)?;
-    if text.size == 0 || text.offset % page != 0 {
+    if text.size > 0 && text.offset % page != 0 {
         return Err(not_linked());
     }
     let segment = |offset: u64, len, executable| Segment {
@@ -31,7 +31,9 @@ pub fn parse(bytes: &[u8], page: u64) -> Result<Tables> {
         executable,
     };
     let mut segments = memory::with_room(2, "segments")?;
-    segments.push(segment(text.offset, text.size, true));
+    if text.size > 0 {
+        segments.push(segment(text.offset, text.size, true));
+    }
     let behind = (text.offset + text.size).next_multiple_of(page);
     let eh_frame = module.section_named(b".eh_frame").ok().filter(|section| section.size > 0);
     if let Some(section) = &eh_frame {
@@ -41,9 +43,9 @@ pub fn parse(bytes: &[u8], page: u64) -> Result<Tables> {
         }
         segments.push(segment(behind, section.offset + section.size - behind, false));
     }
-    let mut tables = Tables::new(segments, page)?;
+    let mut tables = Tables::new(segments, bytes.len() as u64, page)?;
     if let Some(section) = eh_frame {
-        tables.set_eh_frame(bytes, section.offset, page)?;
+        tables.set_eh_frame(section.offset, page)?;
     }
     let [symbols, strings] = [b".symtab", b".strtab"].map(|name| {
         let section = module.section_named(name)?;

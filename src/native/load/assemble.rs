@@ -52,6 +52,8 @@ pub struct Assembly<'a> {
 /// How a module gets into memory.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Way {
+    /// It is there already.
+    Mapped,
     /// From the file that it is in.
     Direct,
     /// From a copy: it is in no file, or not on pages of its own there.
@@ -84,14 +86,11 @@ impl<'a> Assembly<'a> {
     fn way(&self, index: usize, module: &Loaded, direct: bool) -> Result<Way> {
         let start = self.artifact.region().file().map_or(0, |(_, start)| start);
         Ok(match module.tables.in_text {
+            _ if module.run.is_some() => Way::Mapped,
             true => Way::Patched,
             false if direct && (start + self.artifact.place(index)?.offset).is_multiple_of(self.page) => Way::Direct,
             false => Way::Copied,
         })
-    }
-
-    fn image(&self, index: usize, module: &'a Loaded) -> Result<Image<'a>> {
-        Ok(Image { bytes: self.artifact.module_bytes(index)?, tables: &module.tables })
     }
 
     /// Maps and binds everything. Whether modules got handles of their own for their destructors.
@@ -111,7 +110,7 @@ impl<'a> Assembly<'a> {
             ways.push(self.way(index, module, file.is_some())?);
         }
         // What would be copied although its file system forbids executing it. Where it is mapped directly, the kernel says so.
-        let copies = ways.iter().any(|way| *way != Way::Direct);
+        let copies = ways.iter().any(|way| matches!(way, Way::Copied | Way::Patched));
         if !allow_memfd && (region.copied_noexec() || copies && region.noexec()) {
             return Err(forbidden());
         }
@@ -122,24 +121,29 @@ impl<'a> Assembly<'a> {
         let mut pending: Vec<Pending> = Vec::new();
         let mut patched: Vec<(usize, Vec<u8>)> = Vec::new();
         for (index, (module, way)) in self.modules.iter().zip(&ways).enumerate() {
-            let image = self.image(index, module)?;
+            let image = module.image(self.artifact, index)?;
             let located = |error| self.artifact.in_module(index, error);
             let source = match (way, file, &copy) {
                 (Way::Direct, Some((file, start)), _) => {
-                    Source { file, offset: start + self.artifact.place(index)?.offset }
+                    Some(Source { file, offset: start + self.artifact.place(index)?.offset })
                 }
                 (Way::Copied, _, Some((copy, _))) => {
-                    Source { file: copy.as_fd(), offset: copied.next().copied().unwrap_or(0) }
+                    Some(Source { file: copy.as_fd(), offset: copied.next().copied().unwrap_or(0) })
                 }
+                (Way::Mapped, ..) => None,
                 _ => {
-                    let mut bytes = memory::collect(image.bytes.iter().copied(), "a copy of a module")?;
-                    bind(&image, index, module.bias, patch(module, &mut bytes), &mut names, &mut pending)
-                        .map_err(located)?;
+                    let bytes = self.artifact.module_bytes(index)?.iter().copied();
+                    let mut bytes = memory::collect(bytes, "a copy of a module")?;
+                    let patch = patch(module, &mut bytes);
+                    bind(&image, index, module.bias, patch, &mut names, &mut pending).map_err(located)?;
                     memory::push(&mut patched, (index, bytes), "modules")?;
                     continue;
                 }
             };
-            self.reserved.map_image(&module.tables, module.bias, &source, self.page).map_err(located)?;
+            if let Some(source) = source {
+                let fill = copy_from(image);
+                self.reserved.map_image(&module.tables, module.bias, &source, self.page, fill).map_err(located)?;
+            }
             // SAFETY: just mapped at that bias, and protected further down only.
             let memory = unsafe { Memory::new(&module.tables, module.bias) };
             relative(&image, &memory).map_err(located)?;
@@ -183,7 +187,8 @@ impl<'a> Assembly<'a> {
             let Some(module) = self.modules.get(*index) else { continue };
             let copy = sealed(&[bytes])?;
             let source = Source { file: copy.as_fd(), offset: 0 };
-            let mapped = self.reserved.map_image(&module.tables, module.bias, &source, self.page);
+            let image = module.image(self.artifact, *index)?;
+            let mapped = self.reserved.map_image(&module.tables, module.bias, &source, self.page, copy_from(image));
             mapped.map_err(|error| self.artifact.in_module(*index, error))?;
         }
         Ok(())
@@ -208,6 +213,15 @@ impl<'a> Assembly<'a> {
             end += bytes.len() as u64 + padding;
         }
         Ok(Some((sealed(&pieces)?, offsets)))
+    }
+}
+
+/// Takes initialized data from an image's bytes.
+fn copy_from(image: Image<'_>) -> impl Fn(usize, &mut [u8]) -> Result<()> + '_ {
+    move |offset, to| {
+        let found = image.bytes.get(offset..offset + to.len());
+        to.copy_from_slice(found.ok_or_else(|| corrupt("expected a segment within the image"))?);
+        Ok(())
     }
 }
 

@@ -60,7 +60,8 @@ pub fn bind<'a>(
 ) -> Result<()> {
     for table in &image.tables.relocations {
         for relocation in image.relocations(table) {
-            let (address, info) = (relocation.r_offset.get(Le), relocation.r_info.get(Le));
+            let (offset, info) = (relocation.r_offset.get(Le), relocation.r_info.get(Le));
+            let address = offset.wrapping_add(image.tables.origin());
             let addend = relocation.r_addend.get(Le) as u64;
             let value = match machine::kind(info as u32) {
                 Kind::Relative => bias.wrapping_add(addend),
@@ -128,7 +129,7 @@ fn symbol<'a>(image: &Image<'a>, index: u32, bias: u64, names: &mut Names<'a>) -
     let symbol = image.symbol(index)?;
     if !symbol.is_plain() {
         let name = image.name(&symbol).map_or(String::new(), |name| quote(name.to_bytes()).into_owned());
-        let what = if symbol.kind == elf::STT_TLS { "thread-local storage" } else { "STT_GNU_IFUNC" };
+        let what = if symbol.kind == elf::STT_TLS { "thread-local storage" } else { "STT_GNU_IFUNC (IRELATIVE)" };
         let message = format!("symbol '{name}': expected a function or data, found {what}");
         return Err(Error::new(Status::Unsupported, message));
     }

@@ -7,6 +7,8 @@ mod assemble;
 mod bind;
 mod builtin;
 mod constructors;
+mod direct;
+mod gdb;
 #[cfg(target_arch = "aarch64")]
 #[path = "aarch64.rs"]
 mod machine;
@@ -16,6 +18,7 @@ mod machine;
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 #[path = "other.rs"]
 mod machine;
+mod perf;
 mod reserve;
 mod resolve;
 mod unwind;
@@ -27,10 +30,11 @@ use crate::engine::Engine;
 use crate::error::{Error, Result, Status};
 use crate::format::module::Symbol as FileSymbol;
 use crate::memory;
-use crate::native::image::{self, Image, Tables};
+use crate::native::image::{self, Bytes, Image, Tables};
 
 pub use resolve::{Import, Resolver};
 
+use gdb::Debugged;
 use reserve::Reserved;
 use unwind::{Frames, Registration};
 
@@ -53,6 +57,12 @@ pub struct LoadOptions<'o> {
     pub constructors: bool,
     /// Don't tell unwinders.
     pub no_unwind: bool,
+    /// Tell GDB.
+    pub gdb: bool,
+    /// Write a perf map.
+    pub perf_map: bool,
+    /// Write a jitdump.
+    pub jitdump: bool,
 }
 
 /// One module that is mapped.
@@ -61,9 +71,27 @@ struct Loaded {
     tables: Tables,
     /// What its addresses count from.
     bias: u64,
+    /// Mapped already, with its read-only part in memory as it is in the file: offset, address, length.
+    run: Option<(usize, usize, usize)>,
+    /// All bytes of a small image, where that is cheaper than looking at it where it is mapped.
+    own: Vec<u8>,
 }
 
 impl Loaded {
+    /// The image, from the file or from where it is mapped. What has a `run` lives no longer than the range it is mapped in.
+    fn image<'c>(&'c self, artifact: &'c Artifact, index: usize) -> Result<Image<'c>> {
+        if !self.own.is_empty() {
+            return Ok(Image { bytes: Bytes::whole(&self.own), tables: &self.tables });
+        }
+        let Some((at, address, len)) = self.run else {
+            return Ok(Image { bytes: Bytes::whole(artifact.module_bytes(index)?), tables: &self.tables });
+        };
+        // SAFETY: pages of a file, mapped to be read as long as this is there; as with all mappings, what is read from them is
+        // checked where it is used.
+        let bytes = unsafe { std::slice::from_raw_parts(address as *const u8, len) };
+        Ok(Image { bytes: Bytes::pieces([(at, bytes), (0, &[])]), tables: &self.tables })
+    }
+
     fn base(&self) -> u64 {
         self.bias.wrapping_add(self.tables.start)
     }
@@ -76,6 +104,7 @@ pub struct Code {
     /// Modules use the handle that we gave them to register destructors with.
     handles: bool,
     destructors: bool,
+    _debugged: Option<Debugged>,
     _registration: Option<Registration>,
     /// Last: everything above refers to what is mapped here.
     _reserved: Reserved,
@@ -95,17 +124,9 @@ pub fn load(artifact: Arc<Artifact>, engine: &Engine, options: LoadOptions<'_>) 
         Error::new(Status::Unsupported, "code can be loaded on x86-64 and aarch64, this host is another machine")
     })?;
     let page = rustix::param::page_size() as u64;
-    let count = artifact.module_count();
-    let mut modules: Vec<Loaded> = memory::with_room(count, "modules")?;
-    for index in 0..count {
-        artifact.extent(index)?;
-        let tables = image::parse(artifact.module_bytes(index)?, machine, page);
-        let tables = tables.map_err(|error| artifact.in_module(index, error))?;
-        modules.push(Loaded { tables, bias: 0 });
-    }
-    let frames = if options.no_unwind { None } else { Frames::check(&artifact, &modules)? };
-    let room = frames.as_ref().map_or(0, Frames::room);
-    let (reserved, end) = assemble::place(&mut modules, room, page)?;
+    let prepared = direct::prepare(&artifact, &options, machine, page)
+        .map_or_else(|| Prepared::new(&artifact, &options, machine, page), Ok)?;
+    let Prepared { modules, frames, reserved, end } = prepared;
     let handles = assemble::Assembly { artifact: &artifact, modules: &modules, reserved: &reserved, page }.run(
         options.symbols,
         options.resolver,
@@ -118,6 +139,13 @@ pub fn load(artifact: Arc<Artifact>, engine: &Engine, options: LoadOptions<'_>) 
             constructors::check(module).map_err(|error| artifact.in_module(index, error))?;
         }
     }
+    let debugged = options.gdb.then(|| Debugged::new(&artifact, &modules)).transpose()?;
+    if options.perf_map {
+        perf::map(&artifact, &modules)?;
+    }
+    if options.jitdump {
+        perf::dump(&artifact, &modules, machine)?;
+    }
     // SAFETY: a checked table with functions and a terminator; `Code` drops the registration before the mapping.
     let registration = table.map(|table| unsafe { Registration::new(table) });
     let code = Code {
@@ -125,6 +153,7 @@ pub fn load(artifact: Arc<Artifact>, engine: &Engine, options: LoadOptions<'_>) 
         modules,
         handles,
         destructors: options.constructors,
+        _debugged: debugged,
         _registration: registration,
         _reserved: reserved,
     };
@@ -132,6 +161,33 @@ pub fn load(artifact: Arc<Artifact>, engine: &Engine, options: LoadOptions<'_>) 
         code.modules.iter().for_each(constructors::construct);
     }
     Ok(code)
+}
+
+/// Modules that have places.
+struct Prepared {
+    modules: Vec<Loaded>,
+    /// Their unwind tables, if anybody is to know them.
+    frames: Option<Frames>,
+    reserved: Reserved,
+    /// Where there is room behind them for what `frames` wants.
+    end: usize,
+}
+
+impl Prepared {
+    fn new(artifact: &Artifact, options: &LoadOptions<'_>, machine: u16, page: u64) -> Result<Prepared> {
+        let count = artifact.module_count();
+        let mut modules: Vec<Loaded> = memory::with_room(count, "modules")?;
+        for index in 0..count {
+            artifact.extent(index)?;
+            let tables = image::parse(artifact.module_bytes(index)?, machine, page);
+            let tables = tables.map_err(|error| artifact.in_module(index, error))?;
+            modules.push(Loaded { tables, bias: 0, run: None, own: Vec::new() });
+        }
+        let frames = if options.no_unwind { None } else { Frames::check(artifact, &modules)? };
+        let room = frames.as_ref().map_or(0, Frames::room);
+        let (reserved, end) = assemble::place(&mut modules, room, page)?;
+        Ok(Prepared { modules, frames, reserved, end })
+    }
 }
 
 /// What a name stands for in running code.
@@ -165,7 +221,7 @@ impl Code {
     #[must_use]
     pub fn symbol(&self, module: usize, name: &[u8]) -> Option<Place> {
         let loaded = self.modules.get(module)?;
-        let image = Image { bytes: self.artifact.module_bytes(module).ok()?, tables: &loaded.tables };
+        let image = loaded.image(&self.artifact, module).ok()?;
         let symbol = image.export(name).ok()??;
         let address = if symbol.absolute { symbol.value } else { loaded.bias.wrapping_add(symbol.value) };
         let known = symbol.absolute || loaded.tables.contains(symbol.value);

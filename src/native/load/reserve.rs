@@ -27,6 +27,9 @@ pub struct Source<'f> {
     pub offset: u64,
 }
 
+/// Up to so many bytes, initialized data is copied.
+const MOST_COPIED: u64 = 64 << 10;
+
 fn failed(what: &'static str) -> impl Fn(Errno) -> Error {
     move |errno| Error::io(what, &errno.into())
 }
@@ -40,11 +43,12 @@ fn text_failed(errno: Errno) -> Error {
 }
 
 impl Reserved {
-    /// A range that nothing is mapped in yet.
+    /// A range of zeroed, writable memory, which is what modules have where they have no bytes of a file.
     pub fn new(len: usize) -> Result<Reserved> {
         let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
+        let protection = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: a new mapping, at an address of the kernel's choice.
-        let start = unsafe { mmap_anonymous(std::ptr::null_mut(), len, ProtFlags::empty(), flags) };
+        let start = unsafe { mmap_anonymous(std::ptr::null_mut(), len, protection, flags) };
         let start = start.map_err(failed("reserving addresses for code"))?;
         Ok(Reserved { start: start as usize, len })
     }
@@ -62,7 +66,10 @@ impl Reserved {
 
     fn map(&self, address: usize, len: u64, protection: ProtFlags, source: &Source<'_>, offset: u64) -> Result<()> {
         let (len, offset) = (len as usize, source.offset + offset);
-        let flags = MapFlags::PRIVATE | MapFlags::FIXED;
+        let mut flags = MapFlags::PRIVATE | MapFlags::FIXED;
+        if protection.contains(ProtFlags::EXEC) && len <= MOST_COPIED as usize {
+            flags |= MapFlags::POPULATE; // it is going to run
+        }
         let wrong =
             if protection.contains(ProtFlags::EXEC) { text_failed } else { |errno| failed("mapping a module")(errno) };
         // SAFETY: replaces pages of the range only, which `at` sees to, and which nobody but us knows of yet.
@@ -70,21 +77,27 @@ impl Reserved {
         Ok(())
     }
 
-    /// Zeroed, writable memory.
-    pub fn map_zeros(&self, address: usize, len: usize) -> Result<()> {
-        let flags = MapFlags::PRIVATE | MapFlags::FIXED;
-        let protection = ProtFlags::READ | ProtFlags::WRITE;
-        // SAFETY: as in `map`.
-        let done = unsafe { mmap_anonymous(self.at(address, len), len, protection, flags) };
-        done.map(drop).map_err(failed("mapping zeroed memory"))
+    /// Bytes of the range.
+    ///
+    /// # Safety
+    ///
+    /// They can be read, and nobody writes them as long as these are used.
+    pub unsafe fn bytes(&self, address: usize, len: usize) -> &[u8] {
+        // SAFETY: the caller's promise; of a file's pages, what is read is checked where it is used, as with all mappings.
+        unsafe { std::slice::from_raw_parts(self.at(address, len).cast::<u8>().cast_const(), len) }
+    }
+
+    /// Memory that is still as the range was made.
+    #[allow(clippy::mut_from_ref)] // each piece is given out once, before anything in the range runs
+    fn fresh(&self, address: usize, len: usize) -> &mut [u8] {
+        let start = self.at(address, len).cast::<u8>();
+        // SAFETY: as many zeroed, writable bytes of the range, which nobody else knows of yet and nothing was mapped over.
+        unsafe { std::slice::from_raw_parts_mut(start, len) }
     }
 
     /// Bytes of our own, which are only read from then on.
     pub fn map_bytes(&self, address: usize, bytes: &[u8]) -> Result<()> {
-        self.map_zeros(address, bytes.len())?;
-        let to = self.at(address, bytes.len()).cast::<u8>();
-        // SAFETY: as many bytes that were just mapped writable, and that nobody else knows of.
-        unsafe { to.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+        self.fresh(address, bytes.len()).copy_from_slice(bytes);
         self.protect(address, bytes.len())
     }
 
@@ -95,8 +108,15 @@ impl Reserved {
         done.map_err(failed("making relocated data read-only"))
     }
 
-    /// Maps an image so that its address 0 is at `bias`.
-    pub fn map_image(&self, tables: &Tables, bias: u64, source: &Source<'_>, page: u64) -> Result<()> {
+    /// Maps an image so that its address 0 is at `bias`. `fill` gives initialized data, by its offset in the image.
+    pub fn map_image(
+        &self,
+        tables: &Tables,
+        bias: u64,
+        source: &Source<'_>,
+        page: u64,
+        fill: impl Fn(usize, &mut [u8]) -> Result<()>,
+    ) -> Result<()> {
         let down = |value: u64| value / page * page;
         let place = |address: u64| bias.wrapping_add(address) as usize;
         let readable = |segment: &Segment| (!segment.writable).then(|| segment.address.wrapping_sub(segment.offset));
@@ -105,21 +125,16 @@ impl Reserved {
             let (Some(first), Some(last)) = (run.first(), run.last()) else { continue };
             let start = down(first.address);
             if first.writable {
-                let (bytes_end, end) = (first.address + first.file_len, first.end());
-                let mapped = bytes_end.next_multiple_of(page).max(start);
-                if first.file_len > 0 {
+                // A page that is going to be written is cheaper to copy than to map, fault in and copy.
+                let mapped =
+                    if first.file_len > MOST_COPIED { down(first.address + first.file_len) - start } else { 0 };
+                if mapped > 0 {
                     let protection = ProtFlags::READ | ProtFlags::WRITE;
-                    self.map(place(start), mapped - start, protection, source, down(first.offset))?;
-                    if end > bytes_end {
-                        let rest = self.at(place(bytes_end), (mapped - bytes_end) as usize);
-                        // SAFETY: the rest of a page that was just mapped writable.
-                        unsafe { rest.cast::<u8>().write_bytes(0, (mapped - bytes_end) as usize) };
-                    }
+                    self.map(place(start), mapped, protection, source, down(first.offset))?;
                 }
-                let zeros = if first.file_len > 0 { mapped } else { start };
-                if end > zeros {
-                    self.map_zeros(place(zeros), (end.next_multiple_of(page) - zeros) as usize)?;
-                }
+                let skip = if mapped > 0 { start + mapped - first.address } else { 0 };
+                let rest = self.fresh(place(first.address + skip), (first.file_len - skip) as usize);
+                fill((first.offset + skip) as usize, rest)?;
                 continue;
             }
             let alone = run.len() == 1 && first.executable;

@@ -21,9 +21,9 @@ pub struct Frames {
 }
 
 /// Where a module has its table: an address of the image, and the bytes that are mapped from there.
-fn table_of<'a>(artifact: &'a Artifact, index: usize, module: &Loaded) -> Result<Option<(u64, &'a [u8])>> {
+fn table_of<'a>(artifact: &'a Artifact, index: usize, module: &'a Loaded) -> Result<Option<(u64, &'a [u8])>> {
     let Some((address, at)) = module.tables.eh_frame else { return Ok(None) };
-    let bytes = artifact.module_bytes(index)?.get(at..module.tables.eh_frame_limit);
+    let bytes = module.image(artifact, index)?.bytes.get(at..module.tables.eh_frame_limit);
     Ok(Some((address, bytes.unwrap_or(&[]))))
 }
 

@@ -1,0 +1,19 @@
+/* Looked at by gdb and perf: test_load_tools.c knows the lines. */
+int debugged_outer(int (*host)(int), int n);
+long debugged_spin(long n);
+
+static int __attribute__((noinline)) debugged_inner(int (*host)(int), int n) {
+    int before = n + 1;
+    int found =
+        /* the call that stops */
+        host(before);
+    return found;
+}
+
+int debugged_outer(int (*host)(int), int n) { return debugged_inner(host, n) * 2; }
+
+long debugged_spin(long n) {
+    volatile long sum = 0;
+    for (long i = 0; i < n; i++) sum += i & 7;
+    return sum;
+}

@@ -1,0 +1,312 @@
+/* Loading and the operating system: rights of pages, files that may not be executed, nothing left behind, forks, trust.
+ */
+#include "check.h"
+#include "native.h"
+
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+
+#ifndef PR_SET_MDWE
+#define PR_SET_MDWE 65
+#endif
+#ifndef PR_MDWE_REFUSE_EXEC_GAIN
+#define PR_MDWE_REFUSE_EXEC_GAIN 1
+#endif
+
+typedef struct page_t {
+    char rights[8], path[256];
+    unsigned long start, end;
+    long dirty; /* KiB of Private_Dirty */
+} page_t;
+
+/* What is mapped at an address; CHECKs on the way that nothing in the process is writable and executable. */
+static page_t page_of(const void *address) {
+    FILE *maps = fopen("/proc/self/smaps", "r");
+    if (!maps) SKIP("there is no /proc/self/smaps");
+    char line[4096];
+    page_t found = {.dirty = -1}, page = found;
+    while (fgets(line, sizeof line, maps)) {
+        unsigned long start, end;
+        char rights[8], path[256] = "";
+        if (sscanf(line, "%lx-%lx %7s %*s %*s %*s %255s", &start, &end, rights, path) >= 3 && strchr(rights, 'p')) {
+            CHECK(!(rights[1] == 'w' && rights[2] == 'x'));
+            page = (page_t){.start = start, .end = end, .dirty = -1};
+            memcpy(page.rights, rights, sizeof rights);
+            memcpy(page.path, path, sizeof path);
+        }
+        sscanf(line, "Private_Dirty: %ld kB", &page.dirty);
+        if (page.start <= (uintptr_t)address && (uintptr_t)address < page.end) found = page;
+    }
+    fclose(maps);
+    return found;
+}
+
+static size_t count_lines(const char *path) {
+    FILE *file = fopen(path, "r");
+    if (!file) SKIP("there is no /proc/self/maps");
+    size_t count = 0;
+    for (int c; (c = getc(file)) != EOF;) count += c == '\n';
+    fclose(file);
+    return count;
+}
+
+TEST(text_is_mapped_from_the_file_and_stays_clean) {
+    loaded_t loaded = load_flags("basic", ARTIFACT_LOAD_PROCESS_SYMBOLS);
+    int (*count)(void);
+    SYMBOL(loaded.code, 0, "count", count);
+    CHECK(count() == 41);
+    page_t text = page_of(*(void **)&count);
+    CHECK_STR(text.rights, "r-xp");
+    CHECK(strstr(text.path, "code.artifact") != NULL);
+    if (text.dirty >= 0) CHECK(text.dirty == 0);
+    unload(&loaded);
+}
+
+TEST(relocated_constants_are_read_only) {
+    loaded_t loaded = load_flags("many", 0);
+    int (*const *many)(int) = symbol_of(loaded.code, 0, "many");
+    CHECK(many[4999](1) == 5002);
+    CHECK_STR(page_of((const void *)&many[2500]).rights, "r--p");
+    unload(&loaded);
+}
+
+TEST(code_in_no_file_is_mapped_from_a_sealed_copy) {
+    pack("code.artifact", "basic", 3);
+    bytes_t bytes = read_file(scratch("code.artifact"));
+    artifact_engine_t *engine = artifact_engine_new_host();
+    artifact_t *copied = open_bytes(&bytes, engine), *borrowed = NULL;
+    CHECK_OK(artifact_open_borrowed(bytes.data, bytes.len, engine, NULL, &borrowed, &error));
+    artifact_t *artifacts[] = {copied, borrowed};
+    artifact_load_options_t options = ARTIFACT_LOAD_OPTIONS_INIT;
+    options.flags = ARTIFACT_LOAD_PROCESS_SYMBOLS;
+    for (size_t i = 0; i < 2; i++) {
+        artifact_code_t *code = NULL;
+        CHECK_OK(artifact_load(artifacts[i], engine, &options, &code, &error));
+        for (size_t module = 0; module < 3; module++) {
+            int (*count)(void);
+            SYMBOL(code, module, "count", count);
+            CHECK(count() == 41 && count() == 42);
+            page_t text = page_of(*(void **)&count);
+            CHECK_STR(text.rights, "r-xp");
+            CHECK(strstr(text.path, "memfd:artifact") != NULL);
+        }
+        artifact_code_free(code);
+        artifact_free(artifacts[i]);
+    }
+    bytes_free(&bytes);
+    artifact_engine_free(engine);
+}
+
+TEST(code_inside_a_larger_file_loads_at_any_offset) {
+    pack("code.artifact", "basic", 2);
+    bytes_t bytes = read_file(scratch("code.artifact"));
+    artifact_engine_t *engine = artifact_engine_new_host();
+    static const size_t offsets[] = {4096, 65536, 8, 1000};
+    for (size_t i = 0; i < COUNT(offsets); i++) {
+        bytes_t larger = {0};
+        bytes_grow(&larger, offsets[i]);
+        bytes_add(&larger, bytes.data, bytes.len);
+        write_file(scratch("larger"), larger.data, larger.len);
+        artifact_open_options_t where = ARTIFACT_OPEN_OPTIONS_INIT;
+        where.offset = offsets[i];
+        artifact_t *artifact = NULL;
+        CHECK_OK(artifact_open_file(scratch("larger"), engine, &where, &artifact, &error));
+        artifact_load_options_t options = ARTIFACT_LOAD_OPTIONS_INIT;
+        options.flags = ARTIFACT_LOAD_PROCESS_SYMBOLS;
+        artifact_code_t *code = NULL;
+        CHECK_OK(artifact_load(artifact, engine, &options, &code, &error));
+        int (*count)(void);
+        SYMBOL(code, 1, "count", count);
+        CHECK(count() == 41);
+        CHECK_STR(page_of(*(void **)&count).rights, "r-xp");
+        artifact_code_free(code);
+        artifact_free(artifact);
+        bytes_free(&larger);
+    }
+    bytes_free(&bytes);
+    artifact_engine_free(engine);
+}
+
+TEST(load_works_under_memory_deny_write_execute) {
+    pack("code.artifact", "basic", 2);
+    loaded_t loaded = open_packed("code.artifact");
+    bytes_t bytes = read_file(scratch("code.artifact"));
+    artifact_t *copy = open_bytes(&bytes, loaded.engine);
+    if (prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0) != 0) SKIP("this kernel has no PR_SET_MDWE");
+    void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(page != MAP_FAILED && mprotect(page, 4096, PROT_READ | PROT_EXEC) != 0);
+    artifact_t *artifacts[] = {loaded.artifact, copy};
+    artifact_load_options_t options = ARTIFACT_LOAD_OPTIONS_INIT;
+    options.flags = ARTIFACT_LOAD_PROCESS_SYMBOLS;
+    for (size_t i = 0; i < 2; i++) {
+        int (*count)(void);
+        CHECK_OK(artifact_load(artifacts[i], loaded.engine, &options, &loaded.code, &error));
+        SYMBOL(loaded.code, 1, "count", count);
+        CHECK(count() == 41);
+        artifact_code_free(loaded.code);
+    }
+    loaded.code = NULL;
+    artifact_free(copy);
+    bytes_free(&bytes);
+    unload(&loaded);
+}
+
+TEST(a_mount_without_exec_is_respected) {
+    pack("code.artifact", "basic", 1);
+    bytes_t bytes = read_file(scratch("code.artifact"));
+    char folder[4000], path[4100];
+    snprintf(folder, sizeof folder, "%s", scratch("mount"));
+    snprintf(path, sizeof path, "%s/code.artifact", folder);
+    CHECK(mkdir(folder, 0700) == 0);
+    if (mount("tmpfs", folder, "tmpfs", MS_NOEXEC, NULL) != 0) {
+        rmdir(folder);
+        SKIP("mounting isn't allowed here");
+    }
+    write_file(path, bytes.data, bytes.len);
+    artifact_engine_t *engine = artifact_engine_new_host();
+    artifact_open_options_t copying = ARTIFACT_OPEN_OPTIONS_INIT;
+    copying.flags = ARTIFACT_OPEN_COPY;
+    artifact_t *artifacts[2] = {open_path(path, engine), NULL};
+    CHECK_OK(artifact_open_file(path, engine, &copying, &artifacts[1], &error));
+    CHECK(umount2(folder, MNT_DETACH) == 0 && rmdir(folder) == 0);
+    artifact_load_options_t options = ARTIFACT_LOAD_OPTIONS_INIT;
+    for (size_t i = 0; i < 2; i++) {
+        artifact_code_t *code = GARBAGE;
+        artifact_error_t *error = NULL;
+        options.flags = ARTIFACT_LOAD_PROCESS_SYMBOLS;
+        CHECK_STATUS(artifact_load(artifacts[i], engine, &options, &code, &error), ARTIFACT_IO);
+        check_error(__FILE__, __LINE__, error, ARTIFACT_IO, "noexec|ARTIFACT_LOAD_ALLOW_MEMFD");
+        CHECK(artifact_error_errno(error) == EPERM && code == NULL);
+        artifact_error_free(error);
+        options.flags |= ARTIFACT_LOAD_ALLOW_MEMFD;
+        CHECK_OK(artifact_load(artifacts[i], engine, &options, &code, &error));
+        int (*count)(void);
+        SYMBOL(code, 0, "count", count);
+        CHECK(count() == 41);
+        artifact_code_free(code);
+        artifact_free(artifacts[i]);
+    }
+    artifact_engine_free(engine);
+    bytes_free(&bytes);
+}
+
+/* ---- nothing left behind ---- */
+
+static size_t resident(void) {
+    FILE *file = fopen("/proc/self/statm", "r");
+    if (!file) SKIP("there is no /proc/self/statm");
+    size_t total = 0, pages = 0;
+    CHECK(fscanf(file, "%zu %zu", &total, &pages) == 2);
+    fclose(file);
+    return pages;
+}
+
+static void cycle(const char *path, const artifact_engine_t *engine, const artifact_load_options_t *options) {
+    artifact_t *artifact = open_path(path, engine);
+    artifact_code_t *code = NULL;
+    CHECK_OK(artifact_load(artifact, engine, options, &code, &error));
+    int (*add)(int);
+    SYMBOL(code, 1, "add", add);
+    CHECK(add(1) == 2);
+    artifact_free(artifact);
+    artifact_code_free(code);
+}
+
+TEST(load_and_free_10000_times_without_growth) {
+    pack("code.artifact", "small", 2);
+    artifact_engine_t *engine = artifact_engine_new_host();
+    char path[4096];
+    snprintf(path, sizeof path, "%s", scratch("code.artifact"));
+    for (int i = 0; i < 200; i++) cycle(path, engine, NULL);
+    size_t maps = count_lines("/proc/self/maps"), pages = resident(), files = count_entries("/proc/self/fd");
+    for (int i = 0; i < 10000; i++) cycle(path, engine, NULL);
+    CHECK(count_lines("/proc/self/maps") <= maps + 2);
+    CHECK(count_entries("/proc/self/fd") == files);
+    CHECK(resident() < pages + 128); /* half a MiB; a page lost each time would be 40 */
+    artifact_engine_free(engine);
+}
+
+TEST(a_failed_load_leaves_nothing_mapped) {
+    pack("code.artifact", "imports", 3);
+    loaded_t loaded = open_packed("code.artifact");
+    CHECK_STATUS(artifact_load(loaded.artifact, loaded.engine, NULL, &loaded.code, NULL), ARTIFACT_UNRESOLVED);
+    size_t maps = count_lines("/proc/self/maps"), files = count_entries("/proc/self/fd");
+    for (int i = 0; i < 100; i++) {
+        CHECK_STATUS(artifact_load(loaded.artifact, loaded.engine, NULL, &loaded.code, NULL), ARTIFACT_UNRESOLVED);
+    }
+    CHECK(count_lines("/proc/self/maps") <= maps + 1 && count_entries("/proc/self/fd") == files);
+    unload(&loaded);
+}
+
+TEST(code_survives_a_fork_and_can_be_freed_in_the_child) {
+    loaded_t loaded = load_flags("small", 0);
+    int (*add)(int);
+    SYMBOL(loaded.code, 0, "add", add);
+    CHECK(add(1) == 2);
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        bool good = add(1) == 3;
+        unload(&loaded);
+        _exit(good ? 0 : 1);
+    }
+    int status = -1;
+    CHECK(waitpid(child, &status, 0) == child && status == 0);
+    CHECK(add(5) == 7);
+    unload(&loaded);
+}
+
+/* ---- trust ---- */
+
+TEST(load_wants_a_signature_whatever_opening_wanted) {
+    pack("plain.artifact", "basic", 1);
+    artifact_key_t *key = NULL;
+    CHECK_OK(artifact_key_generate(&key, &error));
+    artifact_engine_t *engine = artifact_engine_new(), *host = artifact_engine_new_host();
+    artifact_builder_t *builder = new_builder(engine);
+    for (int i = 0; i < 2; i++) CHECK_OK(artifact_builder_add_module_file(builder, native("basic"), NULL, &error));
+    CHECK_OK(artifact_builder_add_key(builder, key, &error));
+    CHECK_OK(artifact_serialize_to_file(builder, scratch("signed.artifact"), NULL, &error));
+    artifact_public_key_t public_key;
+    artifact_buffer_t *pem = NULL;
+    CHECK_OK(artifact_key_public(key, &public_key, &error));
+    CHECK_OK(artifact_public_key_to_pem(&public_key, &pem, &error));
+    char text[400];
+    snprintf(text, sizeof text, "%.*s", (int)artifact_buffer_len(pem), (const char *)artifact_buffer_data(pem));
+    artifact_buffer_free(pem);
+    CHECK_OK(artifact_engine_trust_key(host, text, &error));
+
+    artifact_t *plain = open_path(scratch("plain.artifact"), NULL),
+               *signed_one = open_path(scratch("signed.artifact"), NULL);
+    artifact_t *trusted = open_path(scratch("signed.artifact"), host);
+    artifact_load_options_t options = ARTIFACT_LOAD_OPTIONS_INIT;
+    options.flags = ARTIFACT_LOAD_PROCESS_SYMBOLS;
+    artifact_code_t *code = GARBAGE;
+    CHECK_FAILS(artifact_load(plain, host, &options, &code, &error), ARTIFACT_UNTRUSTED, "signature");
+    CHECK(code == NULL);
+    artifact_t *both[] = {signed_one, trusted};
+    for (size_t i = 0; i < 2; i++) {
+        CHECK_OK(artifact_load(both[i], host, &options, &code, &error));
+        int (*count)(void);
+        SYMBOL(code, 1, "count", count);
+        CHECK(count() == 41);
+        CHECK(strstr(page_of(*(void **)&count).path, "memfd:artifact") != NULL); /* the checked copy */
+        artifact_code_free(code);
+    }
+    /* A byte of code changed after opening: found when its module is loaded. */
+    artifact_t *late[] = {open_path(scratch("signed.artifact"), NULL), open_path(scratch("signed.artifact"), host)};
+    bytes_t bytes = read_file(scratch("signed.artifact"));
+    FILE *file = fopen(scratch("signed.artifact"), "r+b");
+    CHECK(file && fseek(file, 0x1010, SEEK_SET) == 0 && fputc(bytes.data[0x1010] ^ 1, file) != EOF &&
+          fclose(file) == 0);
+    for (size_t i = 0; i < 2; i++) {
+        CHECK_FAILS(artifact_load(late[i], host, &options, &code, &error), ARTIFACT_DIGEST_MISMATCH, "module 0");
+        artifact_free(late[i]);
+    }
+    bytes_free(&bytes);
+    artifact_free(plain), artifact_free(signed_one), artifact_free(trusted);
+    artifact_builder_free(builder);
+    artifact_engine_free(engine), artifact_engine_free(host);
+    artifact_key_free(key);
+}

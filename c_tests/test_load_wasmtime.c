@@ -1,0 +1,105 @@
+/* Modules of Wasmtime 0.33: mapped as they are, or with the addresses of runtime helpers filled in. */
+#include "check.h"
+#include "native.h"
+
+#if defined(__x86_64__)
+enum { IS_X86 = 1 };
+#else
+enum { IS_X86 = 0 };
+#endif
+
+static loaded_t open_genuine(const char *name) {
+    if (!IS_X86) SKIP("the genuine files are for x86-64");
+    /* What runs here isn't what they were compiled for, down to the last instruction set: nothing of it is called but
+     * what any x86-64 has. */
+    loaded_t loaded = {artifact_engine_new_wasmtime(), open_path(fixture(name), NULL), NULL};
+    size_t count = 0;
+    for (uint32_t map = 0; map < 2; map++) {
+        for (size_t i = artifact_engine_flag_count(loaded.engine, map); i-- > 0;) {
+            artifact_flag_t flag;
+            CHECK_OK(artifact_engine_flag_at(loaded.engine, map, i, &flag, &error));
+            CHECK_OK(artifact_engine_unset_flag(loaded.engine, map, flag.name, &error));
+        }
+        CHECK_OK(artifact_flag_count(loaded.artifact, map, &count, &error));
+        for (size_t i = 0; i < count; i++) {
+            artifact_flag_t flag;
+            CHECK_OK(artifact_flag_at(loaded.artifact, map, i, &flag, &error));
+            if (flag.kind == ARTIFACT_FLAG_ENUM) {
+                CHECK_OK(artifact_engine_set_flag_enum(loaded.engine, map, flag.name, flag.text, &error));
+            } else if (flag.kind == ARTIFACT_FLAG_NUM) {
+                CHECK_OK(artifact_engine_set_flag_num(loaded.engine, map, flag.name, (uint8_t)flag.value, &error));
+            } else {
+                CHECK_OK(artifact_engine_set_flag_bool(loaded.engine, map, flag.name, flag.value, &error));
+            }
+        }
+    }
+    for (uint32_t feature = 0; feature < 11; feature++) {
+        bool on = false;
+        CHECK_OK(artifact_feature(loaded.artifact, feature, &on, &error));
+        CHECK_OK(artifact_engine_set_feature(loaded.engine, feature, on, &error));
+    }
+    return loaded;
+}
+
+/* A function of Wasmtime's takes two contexts first, which these don't look at. */
+typedef int32_t (*binary_fn)(void *, void *, int32_t, int32_t);
+
+TEST(load_wasmtime_in_place) {
+    loaded_t loaded = open_genuine("addfib.cwasm");
+    CHECK_OK(artifact_load(loaded.artifact, loaded.engine, NULL, &loaded.code, &error));
+    binary_fn add;
+    size_t size = 0, module = 9, offset = 9;
+    *(void **)&add = artifact_code_symbol(loaded.code, 0, "_wasm_function_0", &size);
+    CHECK(*(void **)&add && size == 17);
+    CHECK(add(NULL, NULL, 40, 2) == 42);
+    const char *name = NULL;
+    CHECK_STATUS(artifact_code_symbolize(loaded.code, *(char **)&add + 16, &module, &name, &offset), ARTIFACT_OK);
+    CHECK_STR(name, "_wasm_function_0");
+    CHECK(module == 0 && offset == 16);
+    CHECK(!artifact_code_symbol(loaded.code, 0, "wasmtime_f32_ceil", NULL)); /* used, not defined */
+    unload(&loaded);
+}
+
+static float ceiling(float value) { return value < 0 ? -1.0f : 77.0f; }
+
+TEST(load_wasmtime_with_runtime_helpers) {
+    loaded_t loaded = open_genuine("target_x64_baseline_libcalls.cwasm");
+    artifact_error_t *error = NULL;
+    artifact_import_t table[8] = {{NULL, NULL}};
+    static const char *const names[] = {"f32_ceil", "f32_floor", "f32_trunc", "f32_nearest",
+                                        "f64_ceil", "f64_floor", "f64_trunc", "f64_nearest"};
+    char full[8][32];
+    artifact_load_options_t options = ARTIFACT_LOAD_OPTIONS_INIT;
+    options.symbols = table;
+    for (size_t i = 0; i < 8; i++) {
+        snprintf(full[i], sizeof full[i], "wasmtime_%s", names[i]);
+        table[i].name = full[i];
+        *(float (**)(float))(void *)&table[i].address = ceiling;
+    }
+    options.symbol_count = 8;
+    CHECK_OK(artifact_load(loaded.artifact, loaded.engine, &options, &loaded.code, &error));
+    CHECK(error == NULL);
+    float (*function)(void *, void *, float);
+    SYMBOL(loaded.code, 0, "_wasm_function_0", function);
+    CHECK((int)function(NULL, NULL, 1.5f) == 77);
+    unload(&loaded);
+}
+
+TEST(load_every_genuine_file_of_this_machine) {
+    static const char *const files[] = {"ml_deep.cwasm", "ml_two.cwasm", "libcalls.cwasm", "mem_table_global.cwasm"};
+    for (size_t i = 0; i < COUNT(files); i++) {
+        loaded_t loaded = open_genuine(files[i]);
+        CHECK_OK(artifact_load(loaded.artifact, loaded.engine, NULL, &loaded.code, &error));
+        unload(&loaded);
+    }
+}
+
+TEST(load_refuses_a_genuine_file_of_another_machine) {
+    artifact_engine_t *engine = artifact_engine_new_wasmtime();
+    artifact_t *artifact = open_path(fixture("target_s390x.cwasm"), NULL);
+    artifact_code_t *code = GARBAGE;
+    CHECK_FAILS(artifact_load(artifact, engine, NULL, &code, &error), ARTIFACT_INCOMPATIBLE, "architecture");
+    CHECK(code == NULL);
+    artifact_free(artifact);
+    artifact_engine_free(engine);
+}

@@ -1,0 +1,151 @@
+//! What profilers are told. The perf map (Linux, tools/perf/Documentation/jit-interface.txt) names functions in memory that is of
+//! no file. jitdump (jitdump-specification.txt) carries names and code of all functions, for `perf inject --jit`: perf itself knows
+//! text in a file only by what the file's first module says.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::sync::Mutex;
+
+use rustix::mm::{MapFlags, ProtFlags, mmap};
+use rustix::process::geteuid;
+use rustix::time::{ClockId, clock_gettime};
+
+use super::Loaded;
+use crate::artifact::Artifact;
+use crate::error::{Error, Result, quote};
+use crate::memory;
+use crate::native::image::Tables;
+
+/// A function: where it is, its bytes, its name.
+struct Function<'a> {
+    address: u64,
+    code: &'a [u8],
+    name: &'a [u8],
+}
+
+/// Every function whose size and bytes are known.
+fn functions<'a>(artifact: &'a Artifact, modules: &[Loaded]) -> Result<Vec<Function<'a>>> {
+    let mut found = Vec::new();
+    for (index, module) in modules.iter().enumerate() {
+        let (bytes, symbols) = (artifact.module_bytes(index)?, artifact.symbols(index)?);
+        for at in 1..symbols.count() {
+            let Ok(symbol) = symbols.get(at) else { continue };
+            let start = symbol.value.wrapping_add(module.tables.origin());
+            if !symbol.is_place() || !module.tables.is_code(start) {
+                continue;
+            }
+            let Some(code) = code_of(&module.tables, bytes, start, symbol.size) else { continue };
+            let function = Function { address: module.bias.wrapping_add(start), code, name: symbol.name };
+            memory::push(&mut found, function, "what a profiler is told")?;
+        }
+    }
+    Ok(found)
+}
+
+fn code_of<'a>(tables: &Tables, bytes: &'a [u8], start: u64, size: u64) -> Option<&'a [u8]> {
+    let place = tables.bytes_of(start, size)?;
+    bytes.get(place).filter(|code| !code.is_empty())
+}
+
+/// A file of this process in /tmp that nobody else can have put there. The folder is the profilers' choice.
+fn own_file(name: &str) -> Result<File> {
+    let path = format!("/tmp/{name}");
+    let failed = |error: &io::Error| Error::io(format!("opening {path} for profilers"), error);
+    let file = OpenOptions::new()
+        .read(true)
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+        .open(&path)
+        .map_err(|error| failed(&error))?;
+    let found = file.metadata().map_err(|error| failed(&error))?;
+    if !found.is_file() || found.uid() != geteuid().as_raw() || found.nlink() != 1 {
+        return Err(failed(&io::Error::from(io::ErrorKind::PermissionDenied)));
+    }
+    Ok(file)
+}
+
+/// Names every function in this process's perf map.
+pub fn map(artifact: &Artifact, modules: &[Loaded]) -> Result<()> {
+    let mut text = Vec::new();
+    for function in functions(artifact, modules)? {
+        let line = format!("{:x} {:x} {}\n", function.address, function.code.len(), quote(function.name));
+        memory::extend(&mut text, line.as_bytes(), "a perf map")?;
+    }
+    let written = own_file(&format!("perf-{}.map", std::process::id()))?.write_all(&text);
+    written.map_err(|error| Error::io("writing the perf map", &error))
+}
+
+/// This process's jitdump file.
+struct Dump {
+    process: u32,
+    file: File,
+    /// Functions so far.
+    count: u64,
+}
+
+static DUMP: Mutex<Option<Dump>> = Mutex::new(None);
+
+const HEADER_SIZE: u32 = 40;
+const CODE_LOAD: u32 = 0;
+/// Of a record without name and code.
+const RECORD_SIZE: usize = 56;
+
+fn nanoseconds() -> u64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+}
+
+impl Dump {
+    fn new(machine: u16) -> Result<Dump> {
+        let process = std::process::id();
+        let mut file = own_file(&format!("jit-{process}.dump"))?;
+        let failed = |error: &io::Error| Error::io("writing the jitdump file", error);
+        file.set_len(0).map_err(|error| failed(&error))?;
+        let mut header = Vec::with_capacity(HEADER_SIZE as usize);
+        for word in [0x4a69_5444, 1, HEADER_SIZE, machine.into(), 0, process] {
+            header.extend(u32::to_ne_bytes(word));
+        }
+        header.extend(nanoseconds().to_ne_bytes());
+        header.extend(0u64.to_ne_bytes());
+        file.write_all(&header).map_err(|error| failed(&error))?;
+        let page = rustix::param::page_size();
+        // SAFETY: a mapping of its own, which nobody reads: perf records that it was made, and with it the file's name. It
+        // stays as long as the process, once.
+        let mark =
+            unsafe { mmap(std::ptr::null_mut(), page, ProtFlags::READ | ProtFlags::EXEC, MapFlags::PRIVATE, &file, 0) };
+        mark.map_err(|errno| failed(&errno.into()))?;
+        Ok(Dump { process, file, count: 0 })
+    }
+}
+
+/// Adds every function to this process's jitdump file.
+pub fn dump(artifact: &Artifact, modules: &[Loaded], machine: u16) -> Result<()> {
+    let mut dump = DUMP.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if dump.as_ref().is_none_or(|dump| dump.process != std::process::id()) {
+        *dump = Some(Dump::new(machine)?);
+    }
+    let Some(dump) = dump.as_mut() else { return Ok(()) };
+    let thread = rustix::thread::gettid().as_raw_nonzero().get() as u32;
+    let mut records = Vec::new();
+    for function in functions(artifact, modules)? {
+        let size = RECORD_SIZE + function.name.len() + 1 + function.code.len();
+        let mut record: Vec<u8> = memory::with_room(size, "a jitdump record")?;
+        record.extend(CODE_LOAD.to_ne_bytes());
+        record.extend((size as u32).to_ne_bytes());
+        record.extend(nanoseconds().to_ne_bytes());
+        record.extend(dump.process.to_ne_bytes());
+        record.extend(thread.to_ne_bytes());
+        for word in [function.address, function.address, function.code.len() as u64, dump.count] {
+            record.extend(word.to_ne_bytes());
+        }
+        record.extend_from_slice(function.name);
+        record.push(0);
+        record.extend_from_slice(function.code);
+        dump.count += 1;
+        memory::extend(&mut records, &record, "jitdump records")?;
+    }
+    dump.file.write_all(&records).map_err(|error| Error::io("writing the jitdump file", &error))
+}
