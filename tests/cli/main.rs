@@ -11,6 +11,7 @@ mod keys;
 mod manual;
 mod pack;
 mod rewrite;
+mod run;
 mod streams;
 mod support;
 mod terminal;

@@ -20,6 +20,7 @@ mod output;
 mod pack;
 mod progress;
 mod rewrite;
+mod run;
 mod summary;
 mod types;
 mod verdict;
@@ -69,6 +70,7 @@ enum Command {
     Pack(pack::Args),
     Extract(extract::Args),
     Rewrite(rewrite::Args),
+    Run(run::Args),
     Keygen(keys::Keygen),
     Sign(keys::Sign),
     #[command(hide = true)]
@@ -88,6 +90,7 @@ impl Command {
             Command::Pack(args) => args.inputs(),
             Command::Extract(args) => args.inputs(),
             Command::Rewrite(args) => args.inputs(),
+            Command::Run(args) => args.inputs(),
             Command::Keygen(_) => Vec::new(),
             Command::Sign(args) => args.inputs(),
         }
@@ -109,6 +112,7 @@ fn main() -> ExitCode {
         Command::Pack(args) => pack::run(&args, &mut console),
         Command::Extract(args) => extract::run(&args, &mut console),
         Command::Rewrite(args) => rewrite::run(&args, &mut console),
+        Command::Run(args) => run::run(&args, &mut console),
         Command::Keygen(args) => keys::generate(&args, &mut console),
         Command::Sign(args) => keys::sign(&args, &mut console),
         Command::Man(args) => manual::man(&args),
