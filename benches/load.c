@@ -1,0 +1,257 @@
+/*
+ * How long loading takes, against dlopen(RTLD_NOW) of the same objects, linked by the system linker with -Bsymbolic:
+ * from opening the file to freeing the code, with one function looked up and called. And what exceptions cost with many
+ * modules, and whether text stays clean. `--strict` fails if a bar is missed, `--quick` takes fewer rounds.
+ */
+#include "bench.h"
+
+#include <dlfcn.h>
+
+static const double least_many = 5;      /* dlopen of 1,000 files by ours of one artifact with as many modules */
+static const double most_throw_cost = 2; /* a throw with 5,000 modules by a throw with one */
+
+enum { MANY = 1000, THROWING = 5000, IMPORTS = 200 };
+
+typedef struct {
+    const artifact_engine_t *engine;
+    const char *what, *module, *function;
+    size_t modules;
+    char path[2];
+    artifact_load_options_t options;
+} loading_t;
+
+typedef int (*function_fn)(int n);
+
+static void call(void *symbol) {
+    function_fn function;
+    *(void **)(&function) = symbol;
+    must_work(symbol && function(7) >= 0, "the function");
+}
+
+static const char *so(const char *module) {
+    static char path[4096];
+    snprintf(path, sizeof path, "%s/%s.so", BENCH_MODULES, module);
+    return path;
+}
+
+static void load_raw(void *context) {
+    const loading_t *loading = context;
+    void *handle = dlopen(so(loading->module), RTLD_NOW | RTLD_LOCAL);
+    must_work(handle != NULL, "dlopen");
+    call(dlsym(handle, loading->function));
+    dlclose(handle);
+}
+
+static void load_ours(void *context) {
+    const loading_t *loading = context;
+    artifact_error_t *error = NULL;
+    artifact_t *artifact = NULL;
+    artifact_code_t *code = NULL;
+    must(artifact_open_file(loading->path, loading->engine, NULL, &artifact, &error), &error);
+    must(artifact_load(artifact, loading->engine, &loading->options, &code, &error), &error);
+    for (size_t i = 0; i < loading->modules; i++) call(artifact_code_symbol(code, i, loading->function, NULL));
+    artifact_code_free(code);
+    artifact_free(artifact);
+}
+
+/* A thousand files: each has to be another one, or the system loads it once. */
+static void many_raw(void *context) {
+    const loading_t *loading = context;
+    static void *handles[MANY];
+    char path[64];
+    for (size_t i = 0; i < MANY; i++) {
+        snprintf(path, sizeof path, "./many/%zu.so", i);
+        handles[i] = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+        must_work(handles[i] != NULL, path);
+        call(dlsym(handles[i], loading->function));
+    }
+    for (size_t i = 0; i < MANY; i++) dlclose(handles[i]);
+}
+
+static void remove_many(void) {
+    char path[64];
+    for (size_t i = 0; i < MANY; i++) snprintf(path, sizeof path, "many/%zu.so", i), unlink(path);
+    rmdir("many");
+}
+
+static void make_many(const char *module) {
+    must_work(mkdir("many", 0700) == 0, "many");
+    atexit(remove_many);
+    FILE *from = fopen(so(module), "rb");
+    must_work(from != NULL, module);
+    static char bytes[1 << 20];
+    size_t len = fread(bytes, 1, sizeof bytes, from);
+    fclose(from);
+    char path[64];
+    for (size_t i = 0; i < MANY; i++) {
+        snprintf(path, sizeof path, "many/%zu.so", i);
+        FILE *to = fopen(path, "wb");
+        must_work(to && fwrite(bytes, 1, len, to) == len && fclose(to) == 0, path);
+    }
+}
+
+static void save(const loading_t *loading) {
+    artifact_error_t *error = NULL;
+    artifact_builder_t *builder = NULL;
+    artifact_engine_t *engine = artifact_engine_new();
+    must(artifact_builder_new(engine, &builder, &error), &error);
+    for (size_t i = 0; i < loading->modules; i++) {
+        must(artifact_builder_add_module_file(builder, so(loading->module), NULL, &error), &error);
+    }
+    must(artifact_serialize_to_file(builder, loading->path, NULL, &error), &error);
+    artifact_builder_free(builder);
+    artifact_engine_free(engine);
+}
+
+/* ---- Functions of the host, which modules import ---- */
+
+#define HOST(n)                                                                                                        \
+    int host_##n(int value);                                                                                           \
+    int host_##n(int value) { return value + n; }
+#include "imports.h"
+#undef HOST
+
+static artifact_import_t imports[IMPORTS];
+
+static void fill_imports(void) {
+    size_t count = 0;
+#define HOST(n) imports[count].name = "host_" #n, *(int (**)(int))(void *)&imports[count++].address = host_##n;
+#include "imports.h"
+#undef HOST
+    must_work(count == IMPORTS, "imports");
+}
+
+/* ---- Exceptions ---- */
+
+static void throw_one(void *context) { call(context); }
+
+/* So many modules that throw, loaded; the function of the middle one. */
+static artifact_code_t *load_throwing(const artifact_engine_t *engine, size_t modules, void **function) {
+    artifact_error_t *error = NULL;
+    artifact_t *artifact = NULL;
+    artifact_code_t *code = NULL;
+    loading_t loading = {.engine = engine, .module = "throw", .modules = modules, .path = "t"};
+    save(&loading);
+    artifact_load_options_t options = ARTIFACT_LOAD_OPTIONS_INIT;
+    options.flags = ARTIFACT_LOAD_PROCESS_SYMBOLS;
+    must(artifact_open_file("t", engine, NULL, &artifact, &error), &error);
+    must(artifact_load(artifact, engine, &options, &code, &error), &error);
+    *function = artifact_code_symbol(code, modules / 2, "throw_and_catch", NULL);
+    artifact_free(artifact);
+    return code;
+}
+
+/* Nanoseconds of a throw and its catch with one module, and in one of 5,000; 0 where that can't be had. */
+static void throw_costs(const artifact_engine_t *engine, size_t rounds, double *one, double *all) {
+    *one = *all = 0;
+    if (access(so("throw"), R_OK) != 0 || !dlopen("libstdc++.so.6", RTLD_NOW | RTLD_GLOBAL)) return;
+    void *function = NULL;
+    for (int turn = 0; turn < 5; turn++) {
+        /* One after the other, since what is loaded counts for all; the best of some turns, against the machine's
+         * moods. */
+        for (int many = 0; many < 2; many++) {
+            artifact_code_t *code = load_throwing(engine, many ? THROWING : 1, &function);
+            way_t way = {throw_one, function, 0};
+            measure(&way, 1, rounds / 5 + 1);
+            double *cost = many ? all : one;
+            if (*cost == 0 || way.ns < *cost) *cost = way.ns;
+            artifact_code_free(code);
+        }
+    }
+}
+
+/* libgcc before 13 keeps lists, later ones a tree of ranges. */
+static const char *unwinder(void) {
+    if (dlsym(RTLD_DEFAULT, "__unw_add_dynamic_fde")) return "LLVM's libunwind";
+    void *libgcc = dlopen("libgcc_s.so.1", RTLD_NOW);
+    if (!libgcc) return "an unknown unwinder";
+    if (dlvsym(libgcc, "__mulbitint3", "GCC_14.0.0")) return "libgcc 14 or later";
+    return dlvsym(libgcc, "__truncxfbf2", "GCC_13.0.0") ? "libgcc 13" : "libgcc before 13";
+}
+
+/* ---- Text ---- */
+
+/* KiB of Private_Dirty in executable pages around an address. */
+static long dirty_text(const void *address) {
+    FILE *maps = fopen("/proc/self/smaps", "r");
+    must_work(maps != NULL, "/proc/self/smaps");
+    char line[4096];
+    long dirty = -1;
+    int inside = 0;
+    while (fgets(line, sizeof line, maps)) {
+        unsigned long start, end;
+        long value;
+        char rights[8];
+        if (sscanf(line, "%lx-%lx %7s", &start, &end, rights) == 3) {
+            inside = start <= (uintptr_t)address && (uintptr_t)address < end && rights[2] == 'x';
+        } else if (inside && sscanf(line, "Private_Dirty: %ld kB", &value) == 1) {
+            dirty = value;
+        }
+    }
+    fclose(maps);
+    return dirty;
+}
+
+static long text_of(const loading_t *loading) {
+    artifact_error_t *error = NULL;
+    artifact_t *artifact = NULL;
+    artifact_code_t *code = NULL;
+    must(artifact_open_file(loading->path, loading->engine, NULL, &artifact, &error), &error);
+    must(artifact_load(artifact, loading->engine, &loading->options, &code, &error), &error);
+    void *function = artifact_code_symbol(code, 0, loading->function, NULL);
+    call(function);
+    long dirty = dirty_text(function);
+    artifact_code_free(code);
+    artifact_free(artifact);
+    return dirty;
+}
+
+int main(int argc, char **argv) {
+    arguments_t arguments = begin(argc, argv);
+    size_t rounds = arguments.quick ? 51 : 501;
+    artifact_engine_t *engine = artifact_engine_new_host();
+    fill_imports();
+    artifact_load_options_t plain = ARTIFACT_LOAD_OPTIONS_INIT, hosted = ARTIFACT_LOAD_OPTIONS_INIT;
+    hosted.symbols = imports;
+    hosted.symbol_count = IMPORTS;
+    enum { ROWS = 4 };
+    loading_t rows[ROWS] = {
+        {engine, "1 function", "f1", "call_many", 1, "a", plain},
+        {engine, "200 functions", "f200", "call_many", 1, "b", plain},
+        {engine, "5,000 functions", "f5000", "call_many", 1, "c", plain},
+        {engine, "200 imports", "imports", "call_host", 1, "d", hosted},
+    };
+    loading_t many = {engine, "1,000 modules", "f1", "call_many", MANY, "e", plain};
+    make_many(many.module);
+    save(&many);
+    printf("libartifact %s, loading: open, load (which checks), look up, call, free. raw: dlopen(RTLD_NOW) dlsym call "
+           "dlclose\n"
+           "                   raw us  ours us   ratio\n",
+           artifact_version_string());
+    int good = 1;
+    double ratios[ROWS + 1];
+    long dirty = 0;
+    for (size_t i = 0; i <= ROWS; i++) {
+        loading_t *row = i < ROWS ? &rows[i] : &many;
+        if (i < ROWS) save(row);
+        way_t ways[2] = {{i < ROWS ? load_raw : many_raw, row, 0}, {load_ours, row, 0}};
+        measure(ways, 2, i < ROWS ? rounds : rounds / 25 + 1);
+        ratios[i] = ways[0].ns / ways[1].ns;
+        printf("  %-15s %8.2f %8.2f   %5.2f\n", row->what, ways[0].ns / 1e3, ways[1].ns / 1e3, ratios[i]);
+        fflush(stdout);
+        long found = text_of(row);
+        must_work(found >= 0, "executable pages");
+        dirty += found;
+    }
+    double one, all;
+    throw_costs(engine, rounds, &one, &all);
+    printf("a throw and its catch, with %s: %.0f ns with 1 module, %.0f ns with %d\n", unwinder(), one, all, THROWING);
+
+    printf("\nBars\n");
+    for (size_t i = 0; i < ROWS; i++) good = at_least(rows[i].what, ratios[i], 1) && good;
+    good = at_least(many.what, ratios[ROWS], least_many) && good;
+    if (one > 0) good = at_most("a throw with 5,000 modules, by one with 1", all / one, most_throw_cost, "x") && good;
+    good = at_most("Private_Dirty of text", (double)dirty, 0, " KiB") && good;
+    artifact_engine_free(engine);
+    return arguments.strict && !good ? 1 : 0;
+}
