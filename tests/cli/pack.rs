@@ -407,3 +407,29 @@ fn metadata_without_an_end_is_refused() {
     let ran = run(&["pack", "-o", text(&out), "--metadata", "/dev/zero", &elf]).expect(5);
     assert!(ran.err.contains("metadata in JSON: expected at most 268435456 bytes"), "{}", ran.err);
 }
+
+#[test]
+fn objects_are_linked_into_the_main_module() {
+    let folder = Folder::new();
+    let compile = |name: &str, source: &str| {
+        let (file, object) = (folder.file(&format!("{name}.c"), source.as_bytes()), folder.path(&format!("{name}.o")));
+        let flags = ["-O2", "-fPIC", "-c", "-o", text(&object), &file];
+        assert!(std::process::Command::new("cc").args(flags).status().unwrap().success());
+        object
+    };
+    let one = compile("one", "int two(void); int one(void) { return two() - 1; }");
+    let two = compile("two", "int two(void) { return 2; }");
+    let out = folder.path("out.artifact");
+    let ran = run(&["pack", "-o", text(&out), "--object", text(&one), text(&two)]).expect(0);
+    assert_eq!((ran.out(), ran.err.as_str()), ("", ""));
+    let artifact = Artifact::open_bytes(&fs::read(&out).unwrap(), None, &OpenOptions::default()).unwrap();
+    assert_eq!(artifact.module_count(), 1);
+
+    let both = run(&["pack", "-o", text(&out), text(&folder.path("image.elf")), "--object", text(&one)]);
+    assert_eq!(both.expect(5).out(), "", "no such module");
+    let bad = compile("bad", "extern __thread int theirs; int get(void) { return theirs; }");
+    let ran = run(&["pack", "-o", text(&folder.path("no")), "--object", text(&one), text(&bad)]).expect(1);
+    assert!(ran.err.contains("bad.o'") && ran.err.contains("symbol 'theirs'"), "{}", ran.err);
+    assert!(!folder.path("no").exists());
+    run(&["pack", "-o", text(&out)]).expect(2);
+}

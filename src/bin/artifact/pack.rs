@@ -6,13 +6,14 @@ use artifact::builder::Builder;
 use artifact::engine::Engine;
 use artifact::error::Error;
 use artifact::format::upvars::Upvars;
+use artifact::native::link::{Object, Options};
 
 use crate::input::{self, Input};
 use crate::keys;
 use crate::metadata::Document;
 use crate::output::{Console, Done, Stop};
 
-/// Makes an artifact of ELF files, the last of which is the main module
+/// Makes an artifact of ELF files, the last of which is the main module, and of relocatable objects
 ///
 /// It says that they were compiled for this host's baseline CPU and with no flags, unless one of --engine, --wasmtime, --cpu and
 /// --metadata says otherwise. OUT is replaced as a whole or not at all.
@@ -22,14 +23,17 @@ CPU is names separated by commas: native for every instruction set of this very 
 microarchitecture level of the x86-64 psABI; or LLVM's name of an instruction set, such as avx2 or lse.
 
 Examples:
-  artifact pack -o kernels.artifact kernels.o
-  artifact pack -o kernels.artifact --cpu x86-64-v3 --attribute built-by=ci helpers.o kernels.o
-  artifact engine > here.json; artifact pack -o kernels.artifact --engine here.json kernels.o
+  artifact pack -o kernels.artifact --object helpers.o kernels.o
+  artifact pack -o kernels.artifact --cpu x86-64-v3 --attribute built-by=ci libhelpers.so kernels.so
+  artifact engine > here.json; artifact pack -o kernels.artifact --engine here.json --object kernels.o
   artifact extract old.cwasm -d old && artifact pack -o new.cwasm --metadata old/metadata.json old/module-*.elf")]
 pub struct Args {
     /// ELF files, in their order; `-` is standard input
-    #[arg(required = true, value_name = "MODULE.elf")]
+    #[arg(required_unless_present = "objects", value_name = "MODULE.elf")]
     modules: Vec<PathBuf>,
+    /// Relocatable objects: linked into one shared object, which becomes the last module, the main one
+    #[arg(long = "object", value_name = "a.o", num_args = 1.., conflicts_with = "metadata")]
+    objects: Vec<PathBuf>,
     /// Where to write; `-` is standard output
     #[arg(short, long, value_name = "OUT")]
     output: PathBuf,
@@ -71,7 +75,14 @@ fn cpu(names: &str) -> Result<Box<Engine>, Error> {
 impl Args {
     pub fn inputs(&self) -> Vec<&Path> {
         let Origin { engine, metadata, .. } = &self.origin;
-        self.modules.iter().chain(engine).chain(metadata).chain(&self.keys).map(PathBuf::as_path).collect()
+        self.modules
+            .iter()
+            .chain(&self.objects)
+            .chain(engine)
+            .chain(metadata)
+            .chain(&self.keys)
+            .map(PathBuf::as_path)
+            .collect()
     }
 }
 
@@ -86,6 +97,8 @@ pub fn run(args: &Args, console: &mut Console) -> Done {
     for (file, module) in args.modules.iter().zip(&modules) {
         builder.add_module(module.as_ref().as_ref()).map_err(about(file))?;
     }
+    // Which object an error is about stands in it.
+    link(&mut builder, &args.objects, &args.output)?;
     if let Some(file) = &args.origin.metadata {
         builder.set_upvars(upvars).map_err(about(file))?;
     }
@@ -99,6 +112,21 @@ pub fn run(args: &Args, console: &mut Console) -> Done {
     finish(&mut builder).map_err(about(&args.output))?;
     keys::sign_with(&mut builder, &args.keys)?;
     console.save(&builder, &args.output)
+}
+
+/// Links the objects into one more module.
+fn link(builder: &mut Builder<'_>, files: &[PathBuf], output: &Path) -> Result<(), Stop> {
+    if files.is_empty() {
+        return Ok(());
+    }
+    let mut read = Vec::new();
+    for file in files {
+        let bytes = Input::open(file).and_then(|input| input.bytes());
+        read.push((file.to_string_lossy(), bytes.map_err(|error| Stop::File(file.clone(), error))?));
+    }
+    let objects = read.iter().map(|(name, bytes)| Object { name, bytes: (**bytes).as_ref() });
+    let linked = builder.add_objects(&objects.collect::<Vec<_>>(), &Options::default());
+    linked.map(drop).map_err(|error| Stop::File(output.to_owned(), error))
 }
 
 fn start<'m>(origin: &Origin) -> Result<(Builder<'m>, Upvars), Stop> {
