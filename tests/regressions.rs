@@ -51,6 +51,11 @@ fn signed() {
 }
 
 #[test]
+fn link() {
+    replay_all("link", "link", hostile::link::run);
+}
+
+#[test]
 fn api() {
     replay_all("api", "api", hostile::api::run);
 }

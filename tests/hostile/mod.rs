@@ -14,6 +14,7 @@ macro_rules! call {
 pub mod api;
 #[path = "../common/elf.rs"]
 pub mod elf;
+pub mod link;
 pub mod open_all;
 pub mod rewrite;
 pub mod signed;

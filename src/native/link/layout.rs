@@ -378,9 +378,6 @@ impl<'a> Layout<'a> {
         if frames.size > 0 {
             all.add_made(Made::FrameHeader, frames.header_size(), 4)?;
             all.add_made(Made::Frames, frames.size, 8)?;
-            if needs.frames_relocated {
-                all.output(b".eh_frame", false)?.class = Class::Relro;
-            }
         }
         if !needs.stubs.is_empty() {
             let size = machine.stub.code.len() as u64;

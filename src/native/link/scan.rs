@@ -39,8 +39,6 @@ pub(super) struct Needs {
     pub got: bool,
     /// How many words of sections the loader has to fill in, with the image's address or a symbol's.
     pub words: u64,
-    /// Whether `.eh_frame` has such words.
-    pub frames_relocated: bool,
     relocated: Vec<Vec<bool>>,
     /// Whether everything is near enough for loads to become computations.
     near: bool,
@@ -78,7 +76,6 @@ impl Needs {
             }
             needs.relocated.push(relocated);
         }
-        let before = needs.words;
         for record in frames.kept() {
             let Some(input) = inputs.get(record.object) else { continue };
             let Some(section) = input.sections.get(record.section) else { continue };
@@ -86,7 +83,6 @@ impl Needs {
                 needs.add(input, record.object, section, rela, symbols, fates)?;
             }
         }
-        needs.frames_relocated = needs.words > before;
         if let Some(finalize) = symbols.finalize {
             needs.give_slot(symbols, finalize)?;
             // The pointer to the finalizer.
@@ -189,6 +185,9 @@ impl Needs {
             () if section.is(elf::SHF_EXECINSTR) => {
                 Err(site.refuse(format_args!("an address in code, which is never written when it is loaded; {PIC}")))
             }
+            () if section.is_frame() => Err(site.refuse(format_args!(
+                "an address in unwind tables, which are never written when they are loaded; {PIC}"
+            ))),
             () => Ok(need),
         };
         let host = || {

@@ -1,0 +1,32 @@
+//! Relocatable objects: linking them gives an error, or an image that can be stored, and that the loader's own reader accepts.
+
+use artifact::error::Status;
+use artifact::format::elf::Image;
+use artifact::native::image;
+use artifact::native::link::{Object, Options, link};
+
+fn check(objects: &[Object<'_>], options: &Options) {
+    match link(objects, options) {
+        Ok(linked) => {
+            Image::new(&linked).expect("an image that can be stored");
+            let machine = u16::from_le_bytes([linked[18], linked[19]]);
+            image::parse(&linked, machine, 4096).expect("an image that can be loaded");
+            assert!(linked == link(objects, options).expect("the same again"));
+        }
+        Err(error) => {
+            assert_ne!(error.status(), Status::Internal, "{error}");
+            assert!(!error.message().contains(char::is_control), "{error}");
+        }
+    }
+}
+
+/// One input: an object, or several one behind the other.
+pub fn run(data: &[u8]) {
+    const MAGIC: &[u8] = b"\x7fELF";
+    let starts = (1..data.len()).filter(|at| data[*at..].starts_with(MAGIC));
+    let bounds: Vec<usize> = [0].into_iter().chain(starts).chain([data.len()]).collect();
+    let parts = bounds.windows(2).map(|pair| Object { name: "part", bytes: &data[pair[0]..pair[1]] });
+    let objects: Vec<Object<'_>> = parts.take(8).collect();
+    check(&[Object { name: "whole", bytes: data }], &Options::default());
+    check(&objects, &Options { leave_out_debug: objects.len() > 2 });
+}
