@@ -63,8 +63,8 @@ fn openssl_verifies_our_signatures_and_reads_our_keys() {
     let mut wrong = signature;
     wrong[40] ^= 1;
     let folder = folder(&[
-        ("private.pem", key.to_pem().unwrap().as_bytes()),
-        ("public.pem", key.public().to_pem().unwrap().as_bytes()),
+        ("private.pem", key.to_pem().as_bytes()),
+        ("public.pem", key.public().to_pem().as_bytes()),
         ("message", &message(&builder)),
         ("good", &signature),
         ("wrong", &wrong),
@@ -79,7 +79,7 @@ fn openssl_verifies_our_signatures_and_reads_our_keys() {
     assert_eq!(verify("wrong"), Some(false));
     let arguments = ["pkey", "-in", "private.pem", "-pubout", "-out", "derived.pem"];
     assert_eq!(openssl(folder.path(), &arguments), Some(true));
-    assert_eq!(fs::read(folder.path().join("derived.pem")).unwrap(), key.public().to_pem().unwrap().into_bytes());
+    assert_eq!(fs::read(folder.path().join("derived.pem")).unwrap(), key.public().to_pem().into_bytes());
 }
 
 #[test]

@@ -113,7 +113,7 @@ fn written() -> Files {
                 let value = vec![number as u8; number * 700];
                 builder.set_attribute(&format!("attribute-{number}"), &value).unwrap();
             }
-            for seed in 0..signatures {
+            for seed in 1..=signatures {
                 builder.add_key(&Arc::new(key(seed))).unwrap();
             }
             files.insert(format!("{modules}-{what}"), builder.serialize().unwrap());
@@ -136,7 +136,7 @@ fn what_the_library_writes_is_sound() {
         assert!(verdict.starts_with("sound: "), "{name}: {verdict}");
         assert_eq!(verdict.contains(", trailer"), !name.ends_with("plain"), "{name}: {verdict}");
         assert_eq!(verdict.contains("attribute-2"), name.ends_with("attributes"), "{name}: {verdict}");
-        let signers = [0, 1].map(|seed| format!("'{}'", key(seed).public()));
+        let signers = [1, 2].map(|seed| format!("'{}'", key(seed).public()));
         let signed = format!("signed by [{}]", signers.join(", "));
         assert_eq!(verdict.contains(&signed), name.ends_with("signed"), "{name}: {verdict}");
         assert_eq!(verify(&files[name]), "sound", "{name}");

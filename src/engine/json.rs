@@ -1,5 +1,8 @@
 //! An engine as JSON: everything that it holds, in the form that `artifact engine` prints and `--engine` reads.
 
+use std::marker::PhantomData;
+
+use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -18,7 +21,9 @@ struct Document {
     shared_flags: FlagTable,
     #[serde(deserialize_with = "flags")]
     isa_flags: FlagTable,
+    #[serde(deserialize_with = "object")]
     tunables: Tunables,
+    #[serde(deserialize_with = "object")]
     features: Features,
     /// Hexadecimal. Not there where there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -31,6 +36,29 @@ enum Version {
     Library(bool),
     Custom(String),
     None(bool),
+}
+
+/// A struct that is an object in JSON. serde would take a list of its values as well.
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Object<T>, D::Error> {
+        struct Entries<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Entries<T> {
+            type Value = T;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> std::result::Result<T, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map))
+            }
+        }
+        deserializer.deserialize_map(Entries(PhantomData)).map(Object)
+    }
+}
+
+fn object<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<T, D::Error> {
+    Object::deserialize(deserializer).map(|Object(value)| value)
 }
 
 /// A flag map in which no name stands twice.
@@ -82,13 +110,7 @@ impl Engine {
     pub fn from_json(json: &str) -> Result<Engine> {
         let refused = |why: &str| Error::new(Status::InvalidArgument, format!("engine in JSON: {why}"));
         let wrong = |error: serde_json::Error| Error::json("engine", &error);
-        // serde would take a list of the values for an object.
-        let loose: serde_json::Value = serde_json::from_str(json).map_err(wrong)?;
-        let parts = [Some(&loose), loose.get("tunables"), loose.get("features")];
-        if parts.into_iter().flatten().any(|part| !part.is_object()) {
-            return Err(refused("expected objects for the engine, its tunables and its features, found another value"));
-        }
-        let document: Document = serde_json::from_str(json).map_err(wrong)?;
+        let Object(document): Object<Document> = serde_json::from_str(json).map_err(wrong)?;
         let Document { producer, version, target, shared_flags, isa_flags, tunables, features, trusted_keys } =
             document;
         let mut engine = Engine { tunables, features, ..Engine::new() };

@@ -107,7 +107,7 @@ pub unsafe extern "C" fn artifact_key_to_pem(
     unsafe {
         fallible(error, || {
             let pem = out(pem, "pem", std::ptr::null_mut())?;
-            let found = handle(key, "key")?.key.to_pem()?;
+            let found = handle(key, "key")?.key.to_pem();
             *pem = artifact_buffer_t::boxed_secret(found.as_bytes())?;
             Ok(())
         })
@@ -125,7 +125,7 @@ pub unsafe extern "C" fn artifact_key_save(
     // SAFETY: the header's rule for pointers.
     unsafe {
         fallible(error, || {
-            let pem = handle(key, "key")?.key.to_pem()?;
+            let pem = handle(key, "key")?.key.to_pem();
             storage::create(self::path(path)?, pem.as_bytes(), storage::PRIVATE_MODE)
         })
     }
@@ -177,7 +177,7 @@ pub unsafe extern "C" fn artifact_public_key_to_pem(
     unsafe {
         fallible(error, || {
             let pem = out(pem, "pem", std::ptr::null_mut())?;
-            let found = PublicKey::from_bytes(&handle(public_key, "public_key")?.bytes)?.to_pem()?;
+            let found = PublicKey::from_bytes(&handle(public_key, "public_key")?.bytes)?.to_pem();
             *pem = buffer(found.as_bytes())?;
             Ok(())
         })

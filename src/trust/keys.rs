@@ -1,16 +1,15 @@
 //! Ed25519 keys and signatures (RFC 8032) over root records. Keys are read and written as openssl does: PEM around PKCS#8 and
 //! SubjectPublicKeyInfo (RFC 8410).
 //!
-//! Verification is strict: a signature has one form only, and keys of small order, under which a signature of one thing may be
-//! one of another, are refused.
+//! Verification is strict: nobody but the signer can give a signature another form, and keys of small order, under which a
+//! signature of one thing may be one of another, are refused.
 
 use std::fmt;
 use std::str::FromStr;
 
-use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
-use ed25519_dalek::pkcs8::{DecodePrivateKey, DecodePublicKey, EncodePrivateKey, EncodePublicKey, KeypairBytes};
-use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
+use ed25519_compact::{Error as KeyError, KeyPair, PublicKey as Verifying, Seed, Signature as Bytes};
 use zerocopy::IntoBytes;
+use zeroize::Zeroizing;
 
 use crate::error::{Error, Result, Status};
 use crate::format::trailer::{ROOT_SIZE, Root, Signature};
@@ -36,7 +35,7 @@ fn message(root: &Root) -> [u8; CONTEXT.len() + ROOT_SIZE as usize] {
 }
 
 /// A key that signs. Wiped from memory when it is dropped.
-pub struct PrivateKey(SigningKey);
+pub struct PrivateKey(KeyPair);
 
 impl fmt::Debug for PrivateKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -53,13 +52,18 @@ impl PrivateKey {
     ///
     /// IO if it has none to give.
     pub fn generate() -> Result<PrivateKey> {
-        let mut seed = zeroize::Zeroizing::new([0; 32]);
+        let mut seed = Zeroizing::new([0; 32]);
         getrandom::fill(seed.as_mut()).map_err(|error| {
             let cause =
                 error.raw_os_error().map_or(std::io::ErrorKind::Other.into(), std::io::Error::from_raw_os_error);
             Error::io("asking for random numbers", &cause)
         })?;
-        Ok(PrivateKey(SigningKey::from_bytes(&seed)))
+        PrivateKey::from_seed(&seed)
+    }
+
+    fn from_seed(seed: &[u8; 32]) -> Result<PrivateKey> {
+        let key = KeyPair::try_from_seed(Seed::new(*seed));
+        key.map(PrivateKey).map_err(|error| wrong(PrivateKey::WHAT, error))
     }
 
     /// The key in PKCS#8 PEM, as `openssl genpkey -algorithm ed25519` writes it.
@@ -72,37 +76,32 @@ impl PrivateKey {
         if pem.len() > MAX_PEM {
             return Err(wrong(PrivateKey::WHAT, format_args!("{EXPECTED}, found {} bytes", pem.len())));
         }
-        let key = SigningKey::from_pkcs8_pem(pem.trim_start());
+        let key = KeyPair::from_pem(pem);
         key.map(PrivateKey).map_err(|error| wrong(PrivateKey::WHAT, format_args!("{EXPECTED}: {error}")))
     }
 
     /// The key in PKCS#8 PEM; wiped when it is dropped.
-    ///
-    /// # Errors
-    ///
-    /// INTERNAL only.
-    pub fn to_pem(&self) -> Result<zeroize::Zeroizing<String>> {
-        // Without the public key: openssl 3.0 doesn't read the second version of PKCS#8, which has it.
-        let key = KeypairBytes { secret_key: self.0.to_bytes(), public_key: None };
-        key.to_pkcs8_pem(LineEnding::LF).map_err(|error| Error::new(Status::Internal, error.to_string()))
+    #[must_use]
+    pub fn to_pem(&self) -> Zeroizing<String> {
+        Zeroizing::new(self.0.sk.to_pem())
     }
 
     /// The key that verifies what this one signs.
     #[must_use]
     pub fn public(&self) -> PublicKey {
-        PublicKey(self.0.verifying_key())
+        PublicKey(self.0.pk)
     }
 
     /// Its signature of a root record. The same each time.
     #[must_use]
     pub fn sign(&self, root: &Root) -> Signature {
-        Signature { key: self.public().bytes(), bytes: self.0.sign(&message(root)).to_bytes() }
+        Signature { key: self.public().bytes(), bytes: *self.0.sk.sign(message(root), None) }
     }
 }
 
 /// A key that verifies.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PublicKey(VerifyingKey);
+pub struct PublicKey(Verifying);
 
 impl PublicKey {
     const WHAT: &'static str = "public key";
@@ -113,9 +112,7 @@ impl PublicKey {
     ///
     /// INVALID_ARGUMENT if they are no point of the curve, or one of small order.
     pub fn from_bytes(bytes: &[u8; 32]) -> Result<PublicKey> {
-        let key = VerifyingKey::from_bytes(bytes)
-            .map_err(|_| wrong(PublicKey::WHAT, "expected 32 bytes of an Ed25519 key, found others"))?;
-        PublicKey::strong(key)
+        PublicKey::strong(Verifying::new(*bytes))
     }
 
     /// The key in PEM, as `openssl pkey -pubout` writes it.
@@ -128,37 +125,36 @@ impl PublicKey {
         if pem.len() > MAX_PEM {
             return Err(wrong(PublicKey::WHAT, format_args!("{EXPECTED}, found {} bytes", pem.len())));
         }
-        let key = VerifyingKey::from_public_key_pem(pem.trim_start());
+        let key = Verifying::from_pem(pem);
         key.map_err(|error| wrong(PublicKey::WHAT, format_args!("{EXPECTED}: {error}"))).and_then(PublicKey::strong)
     }
 
-    fn strong(key: VerifyingKey) -> Result<PublicKey> {
-        if key.is_weak() {
-            return Err(wrong(PublicKey::WHAT, "expected a key of full order, found one of small order"));
+    fn strong(key: Verifying) -> Result<PublicKey> {
+        match key.validate() {
+            Ok(()) => Ok(PublicKey(key)),
+            Err(KeyError::WeakPublicKey) => {
+                Err(wrong(PublicKey::WHAT, "expected a key of full order, found one of small order"))
+            }
+            Err(_) => Err(wrong(PublicKey::WHAT, "expected 32 bytes of an Ed25519 key, found others")),
         }
-        Ok(PublicKey(key))
     }
 
     /// The key in PEM.
-    ///
-    /// # Errors
-    ///
-    /// INTERNAL only.
-    pub fn to_pem(&self) -> Result<String> {
-        self.0.to_public_key_pem(LineEnding::LF).map_err(|error| Error::new(Status::Internal, error.to_string()))
+    #[must_use]
+    pub fn to_pem(&self) -> String {
+        self.0.to_pem()
     }
 
     /// Its 32 bytes.
     #[must_use]
     pub fn bytes(&self) -> [u8; 32] {
-        self.0.to_bytes()
+        *self.0
     }
 
     /// Whether a signature is this key's, of this root record.
     #[must_use]
     pub fn verifies(&self, root: &Root, signature: &Signature) -> bool {
-        let bytes = ed25519_dalek::Signature::from_bytes(&signature.bytes);
-        self.0.verify_strict(&message(root), &bytes).is_ok()
+        self.0.verify(message(root), &Bytes::new(signature.bytes)).is_ok()
     }
 }
 
@@ -199,9 +195,8 @@ pub fn signer<'k, 's>(
     let (mut claimed, mut count) = (false, 0);
     for signature in signatures {
         count += 1;
-        // Decoding of keys is paid once, when one is trusted.
         let mut keys = trusted.clone().into_iter();
-        let Some(key) = keys.find(|key| key.0.as_bytes() == &signature.key) else { continue };
+        let Some(key) = keys.find(|key| *key.0 == signature.key) else { continue };
         if key.verifies(root, signature) {
             return Ok(key);
         }
@@ -223,7 +218,7 @@ mod tests {
     use super::*;
 
     fn key(seed: u8) -> PrivateKey {
-        PrivateKey(SigningKey::from_bytes(&[seed; 32]))
+        PrivateKey::from_seed(&[seed; 32]).unwrap()
     }
 
     #[test]
@@ -291,18 +286,16 @@ mod tests {
     fn pem_there_and_back() {
         let key = PrivateKey::generate().unwrap();
         assert_ne!(key.public(), PrivateKey::generate().unwrap().public());
-        let again = PrivateKey::from_pem(&key.to_pem().unwrap()).unwrap();
+        let again = PrivateKey::from_pem(&key.to_pem()).unwrap();
         assert_eq!(again.public(), key.public());
-        assert_eq!(PublicKey::from_pem(&key.public().to_pem().unwrap()).unwrap(), key.public());
+        assert_eq!(PublicKey::from_pem(&key.public().to_pem()).unwrap(), key.public());
         assert_eq!(PublicKey::from_bytes(&key.public().bytes()).unwrap(), key.public());
         let long = "-".repeat(MAX_PEM + 1);
-        for pem in
-            ["", "-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----\n", &key.public().to_pem().unwrap(), &long]
-        {
+        for pem in ["", "-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----\n", &key.public().to_pem(), &long] {
             assert_eq!(PrivateKey::from_pem(pem).unwrap_err().status(), Status::InvalidArgument);
         }
-        assert_eq!(PublicKey::from_pem(&key.to_pem().unwrap()).unwrap_err().status(), Status::InvalidArgument);
-        assert!(!format!("{key:?}").contains(&*key.to_pem().unwrap()));
+        assert_eq!(PublicKey::from_pem(&key.to_pem()).unwrap_err().status(), Status::InvalidArgument);
+        assert!(!format!("{key:?}").contains(&*key.to_pem()));
     }
 
     /// RFC 8032, 7.1, test 1, with the seed as RFC 8410 wraps it.
@@ -311,6 +304,6 @@ mod tests {
         let pem = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g\n-----END PRIVATE KEY-----\n";
         let key = PrivateKey::from_pem(pem).unwrap();
         assert_eq!(key.public().to_string(), "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a");
-        assert_eq!(&*key.to_pem().unwrap(), pem);
+        assert_eq!(&*key.to_pem(), pem);
     }
 }

@@ -5,7 +5,8 @@ use std::process::{Command, Stdio};
 
 use crate::support::{Folder, Ran, run};
 
-const COMMANDS: [&str; 9] = ["check", "engine", "extract", "inspect", "keygen", "pack", "rewrite", "sign", "verify"];
+const COMMANDS: [&str; 10] =
+    ["check", "engine", "extract", "inspect", "keygen", "pack", "rewrite", "run", "sign", "verify"];
 
 #[test]
 fn manual_pages() {

@@ -68,9 +68,9 @@ pub fn generate(args: &Keygen, console: &mut Console) -> Done {
         return about(&args.output, Err(wrong("expected a file of its own for the private key")));
     }
     let key = PrivateKey::generate().map_err(|error| Stop::File(args.output.clone(), error))?;
-    let made = key.to_pem().and_then(|pem| storage::create(&args.output, pem.as_bytes(), storage::PRIVATE_MODE));
+    let made = storage::create(&args.output, key.to_pem().as_bytes(), storage::PRIVATE_MODE);
     about(&args.output, made)?;
-    let public = key.public().to_pem().map_err(|error| Stop::File(args.output.clone(), error))?;
+    let public = key.public().to_pem();
     match public_at {
         Some(path) => about(path, storage::replace(path, &[public.as_bytes()], Sync::Yes)),
         None => Ok(console.write_all(public.as_bytes())?),
