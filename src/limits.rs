@@ -53,9 +53,6 @@ pub const MAX_QUOTE: usize = 300;
 /// What a decoder reserves ahead of the items it has really seen, in bytes.
 pub const MAX_RESERVE: usize = 64 << 10;
 
-/// What a linked image takes in memory, in bytes.
-pub const MAX_IMAGE: u64 = 1 << 40;
-
 /// What sections' alignments add to a linked image, in bytes.
 pub const MAX_PADDING: u64 = 64 << 20;
 

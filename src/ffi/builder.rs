@@ -184,7 +184,7 @@ pub unsafe extern "C" fn artifact_builder_add_module_file(
 /// a message that names object, section, offset, symbol and relocation, and says what to do.
 /// ARTIFACT_INVALID_ARGUMENT: no objects, something else than a relocatable object, another machine than the engine's target, a
 /// name that two objects define. ARTIFACT_TRUNCATED, ARTIFACT_CORRUPT: a damaged object. ARTIFACT_LIMIT: an image of more
-/// than 1 TiB, or with more than 64 MiB of padding. Nothing is added then.
+/// than 2 GiB, or with more than 64 MiB of padding. Nothing is added then.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_builder_add_objects(
     builder: *mut artifact_builder_t,

@@ -15,7 +15,7 @@ use super::select::{Fate, Fates};
 use super::symbols::{Definition, Special, Symbols};
 use crate::error::{Error, Result, Status, quote};
 use crate::format::align_up;
-use crate::limits::{MAX_IMAGE, MAX_PADDING};
+use crate::limits::{MAX_CODE, MAX_PADDING};
 use crate::memory;
 
 /// Sections of the image in this order.
@@ -160,7 +160,7 @@ impl Output<'_> {
 }
 
 fn too_large() -> Error {
-    Error::new(Status::Limit, format!("linked image: expected at most {MAX_IMAGE} bytes of memory, found more"))
+    Error::new(Status::Limit, format!("linked image: expected at most {MAX_CODE} bytes of memory, found more"))
 }
 
 /// The section that an input section goes into.
@@ -329,7 +329,7 @@ impl Output<'_> {
         for piece in &mut self.pieces {
             piece.at = align_up(end, piece.align).ok_or_else(too_large)?;
             padding = padding.saturating_add(piece.at - end).saturating_add(if piece.bits { 0 } else { piece.size });
-            end = piece.at.checked_add(piece.size).filter(|end| *end <= MAX_IMAGE).ok_or_else(too_large)?;
+            end = piece.at.checked_add(piece.size).filter(|end| *end <= MAX_CODE).ok_or_else(too_large)?;
         }
         self.size = end;
         Ok(if self.has_bytes() { padding } else { 0 })
@@ -446,7 +446,7 @@ impl<'a> Layout<'a> {
                 let next = align_up(address, output.align).ok_or_else(too_large)?;
                 output.address = next;
                 output.offset = segment.offset + (next - segment.address);
-                address = next.checked_add(output.size).filter(|end| *end <= MAX_IMAGE).ok_or_else(too_large)?;
+                address = next.checked_add(output.size).filter(|end| *end <= MAX_CODE).ok_or_else(too_large)?;
                 if output.has_bytes() {
                     padding = padding.saturating_add(next - (segment.address + segment.file_size));
                     segment.file_size = address - segment.address;
@@ -465,7 +465,7 @@ impl<'a> Layout<'a> {
             offset = segment.offset + segment.file_size;
             self.segments.push(segment);
         }
-        if address > MAX_IMAGE {
+        if address > MAX_CODE {
             return Err(too_large());
         }
         for output in self.outputs.iter_mut().filter(|output| output.class == Class::Debug) {
