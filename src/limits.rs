@@ -56,5 +56,6 @@ pub const MAX_RESERVE: usize = 64 << 10;
 /// What sections' alignments add to a linked image, in bytes.
 pub const MAX_PADDING: u64 = 64 << 20;
 
-/// The names of symbols in a linked image, in bytes: they may overlap in an object, and don't in an image.
-pub const MAX_STRINGS: usize = 1 << 30;
+/// The names of all symbols, or of all sections, of an object or a linked image, in bytes: they may overlap in an object, and
+/// don't in an image.
+pub const MAX_STRINGS: usize = 256 << 20;

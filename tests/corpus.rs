@@ -7,7 +7,11 @@ use std::process::Command;
 
 use artifact::error::{Error, Status};
 use artifact::format::elf::Image;
+use artifact::native::image::parse;
 use artifact::native::link::{Object, Options, link};
+
+/// x86-64 or aarch64: the machine that the tests run on.
+const MACHINE: u16 = if cfg!(target_arch = "aarch64") { 183 } else { 62 };
 
 /// Members of an archive in the format of System V: a header of 60 bytes before each, names over 15 bytes in member `//`.
 fn members(archive: &[u8]) -> Vec<(String, &[u8])> {
@@ -78,6 +82,7 @@ fn system_archives_link_object_by_object() {
             match result.unwrap_or_else(|_| panic!("{name}: {member} makes the linker panic")) {
                 Ok(image) => {
                     Image::new(&image).unwrap_or_else(|error| panic!("{name}: {member}: {error}"));
+                    parse(&image, MACHINE, 4096).unwrap_or_else(|error| panic!("{name}: {member}: {error}"));
                     linked += 1;
                 }
                 Err(error) => {

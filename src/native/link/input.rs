@@ -11,7 +11,7 @@ use super::machine::Machine;
 use crate::error::{Error, Result, Status, quote};
 use crate::format::elf::extent_of;
 use crate::format::module::name_at;
-use crate::limits::MAX_ALIGN;
+use crate::limits::{MAX_ALIGN, MAX_STRINGS};
 use crate::memory;
 
 type Header = FileHeader64<LittleEndian>;
@@ -165,13 +165,14 @@ impl<'a> Input<'a> {
 
     fn read_sections(&mut self, table: &SectionTable<'a, Header>, names: &'a [u8], bytes: &'a [u8]) -> Result<()> {
         self.sections = memory::with_room(table.len(), "sections")?;
-        let mut stored = 0u64;
+        let (mut stored, mut named) = (0u64, 0);
         for (index, header) in table.enumerate() {
             let index = index.0;
             let name = match header.sh_name.get(ORDER) {
                 0 => &[],
                 offset => name_at(names, offset, "section", index)?,
             };
+            check_names(&mut named, name)?;
             let wrong = |what: String| Error::new(Status::Corrupt, format!("section '{}': {what}", quote(name)));
             let (kind, size) = (header.sh_type.get(ORDER), header.sh_size.get(ORDER));
             let data = match index {
@@ -212,11 +213,13 @@ impl<'a> Input<'a> {
 
     fn read_symbols(&mut self, table: &SymbolTable<'a, Header>, strings: &'a [u8]) -> Result<()> {
         self.symbols = memory::with_room(table.len(), "symbols")?;
+        let mut named = 0;
         for (index, raw) in table.enumerate() {
             let name = match raw.st_name.get(ORDER) {
                 0 => &[],
                 offset => name_at(strings, offset, "symbol", index.0)?,
             };
+            check_names(&mut named, name)?;
             self.symbols.push(Symbol {
                 name,
                 place: self.place(table, raw, index, name)?,
@@ -338,6 +341,15 @@ impl<'a> Input<'a> {
         };
         Site { object: self.name, section, rela, machine: self.machine, symbol: name }
     }
+}
+
+/// Names may overlap in their table, so that reading them all could take far more than the object.
+fn check_names(total: &mut usize, name: &[u8]) -> Result<()> {
+    *total += name.len();
+    if *total > MAX_STRINGS {
+        return Err(Error::new(Status::Limit, format!("names: expected at most {MAX_STRINGS} bytes, found more")));
+    }
+    Ok(())
 }
 
 fn data<'a>(table: &SectionTable<'a, Header>, index: SectionIndex, bytes: &'a [u8]) -> object::read::Result<&'a [u8]> {

@@ -116,6 +116,8 @@ pub(super) struct Layout<'a> {
     /// The section and offset where each input section went.
     placed: Vec<Vec<Option<(usize, u64)>>>,
     made: [Option<(usize, u64)>; 11],
+    /// The sections in segments.
+    names: HashMap<&'a [u8], usize>,
 }
 
 /// How many bytes the linker's own tables take.
@@ -402,8 +404,15 @@ impl<'a> Layout<'a> {
             }
         }
         memory::sort(&mut outputs, "sections", |output| output.class)?;
-        let mut layout =
-            Layout { outputs, segments: Vec::new(), headers: 0, file_end: 0, placed: Vec::new(), made: [None; 11] };
+        let mut layout = Layout {
+            outputs,
+            segments: Vec::new(),
+            headers: 0,
+            file_end: 0,
+            placed: Vec::new(),
+            made: [None; 11],
+            names: HashMap::new(),
+        };
         layout.place(machine)?;
         layout.remember(inputs)?;
         Ok(layout)
@@ -488,6 +497,9 @@ impl<'a> Layout<'a> {
             self.placed.push(memory::collect(input.sections.iter().map(|_| None), "sections")?);
         }
         for (index, output) in self.outputs.iter().enumerate() {
+            if output.class != Class::Debug {
+                self.names.insert(output.name, index);
+            }
             for piece in &output.pieces {
                 match piece.content {
                     Content::Section { object, section } => {
@@ -537,7 +549,7 @@ impl<'a> Layout<'a> {
 
     /// The section of that name in a segment.
     pub fn named(&self, name: &[u8]) -> Option<&Output<'a>> {
-        self.outputs.iter().find(|output| output.name == name && output.class != Class::Debug)
+        self.names.get(name).and_then(|index| self.outputs.get(*index))
     }
 
     fn segment(&self, load: Load) -> Option<&Segment> {

@@ -80,6 +80,11 @@ impl Needs {
             let Some(input) = inputs.get(record.object) else { continue };
             let Some(section) = input.sections.get(record.section) else { continue };
             for rela in frames.relocations_of(record) {
+                let width = (input.machine.how)(kind(rela)).map_or(0, |how| how.field.width() as u64);
+                let end = rela.r_offset.get(ORDER).saturating_add(width);
+                if end > (record.start + record.len) as u64 {
+                    return Err(input.site(section, rela).corrupt("expected a place within one record"));
+                }
                 needs.add(input, record.object, section, rela, symbols, fates)?;
             }
         }
@@ -172,17 +177,18 @@ impl Needs {
             return Err(site.corrupt(format_args!("expected a place within the section's {size} bytes")));
         }
         let at = offset as usize;
+        let is_code = section.is(elf::SHF_EXECINSTR);
         let relaxes = || {
-            let near = self.near && section.is(elf::SHF_EXECINSTR) && target == Target::Inside;
+            let near = self.near && is_code && target == Target::Inside;
             let fits = if how.value == Value::Absolute { how.field.is_word() } else { addend == -4 };
             near && fits && (site.machine.relax)(section.data, at, how.value).is_some()
         };
-        let is_jump = || how.value == Value::Call || (site.machine.is_jump)(section.data, at);
+        let is_jump = || how.value == Value::Call || is_code && (site.machine.is_jump)(section.data, at);
         let word = |need: Need| match () {
             () if !how.field.is_word() => Err(site.refuse(format_args!(
                 "needs the whole address of something, which is only known when it is loaded; {PIC}"
             ))),
-            () if section.is(elf::SHF_EXECINSTR) => {
+            () if is_code => {
                 Err(site.refuse(format_args!("an address in code, which is never written when it is loaded; {PIC}")))
             }
             () if section.is_frame() => Err(site.refuse(format_args!(

@@ -76,13 +76,13 @@ fn drop_groups(inputs: &[Input<'_>], fates: &mut Fates) -> Result<()> {
                 first.insert(group.signature, (object, &group.members));
                 continue;
             };
-            for &member in &group.members {
+            for (position, &member) in group.members.iter().enumerate() {
                 let Some(section) = input.sections.get(member) else { continue };
-                let twin = |candidate: &&usize| {
-                    let other = inputs.get(winner).and_then(|winner| winner.sections.get(**candidate));
+                // The same source gives the same group.
+                let twin = members.get(position).map(|twin| (winner, *twin)).filter(|(winner, twin)| {
+                    let other = inputs.get(*winner).and_then(|winner| winner.sections.get(*twin));
                     other.is_some_and(|other| other.name == section.name && other.size == section.size)
-                };
-                let twin = members.iter().find(twin).map(|twin| (winner, *twin));
+                });
                 if let Some(fate) = fates.get_mut(object).and_then(|fates| fates.get_mut(member)) {
                     *fate = Fate::Dropped(twin);
                 }

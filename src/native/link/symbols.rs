@@ -162,7 +162,8 @@ impl<'a> Symbols<'a> {
             Place::Common { align, large } => Definition::Common { align, large },
             Place::Section { index, offset } => match fates.get(index) {
                 // Another object has it, or nobody.
-                Some(Fate::Dropped(_) | Fate::Left) if symbol.binding != elf::STB_LOCAL => Definition::Undefined,
+                Some(Fate::Loaded) => Definition::Section { section: index, offset },
+                _ if symbol.binding != elf::STB_LOCAL => Definition::Undefined,
                 _ => Definition::Section { section: index, offset },
             },
         };
@@ -208,6 +209,7 @@ impl<'a> Symbols<'a> {
     fn define_specials(&mut self, inputs: &[Input<'a>], fates: &Fates) -> Result<()> {
         let mut sections = HashMap::new();
         for (input, fates) in inputs.iter().zip(fates) {
+            sections.try_reserve(fates.len()).map_err(|_| Error::no_memory("sections"))?;
             for (section, fate) in input.sections.iter().zip(fates) {
                 if *fate == Fate::Loaded && is_identifier(section.name) {
                     sections.insert(section.name, ());
