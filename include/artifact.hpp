@@ -1197,15 +1197,23 @@ struct load_options {
     bool allow_memfd = false;
     /// Let exceptions pass through the code; false is ARTIFACT_LOAD_NO_UNWIND.
     bool unwind = true;
+    /// Show the code to GDB, and its functions to profilers: ARTIFACT_LOAD_GDB, _PERF_MAP, _JITDUMP.
+    bool gdb = false;
+    bool perf_map = false;
+    bool jitdump = false;
 };
 
 namespace detail {
 
 inline artifact_load_options_t raw_options(const load_options &options) noexcept {
     artifact_load_options_t raw = ARTIFACT_LOAD_OPTIONS_INIT;
-    raw.flags = (options.process_symbols ? ARTIFACT_LOAD_PROCESS_SYMBOLS : 0) |
-                (options.run_constructors ? ARTIFACT_LOAD_RUN_CONSTRUCTORS : 0) |
-                (options.allow_memfd ? ARTIFACT_LOAD_ALLOW_MEMFD : 0) | (options.unwind ? 0 : ARTIFACT_LOAD_NO_UNWIND);
+    if (options.process_symbols) raw.flags |= ARTIFACT_LOAD_PROCESS_SYMBOLS;
+    if (options.run_constructors) raw.flags |= ARTIFACT_LOAD_RUN_CONSTRUCTORS;
+    if (options.allow_memfd) raw.flags |= ARTIFACT_LOAD_ALLOW_MEMFD;
+    if (!options.unwind) raw.flags |= ARTIFACT_LOAD_NO_UNWIND;
+    if (options.gdb) raw.flags |= ARTIFACT_LOAD_GDB;
+    if (options.perf_map) raw.flags |= ARTIFACT_LOAD_PERF_MAP;
+    if (options.jitdump) raw.flags |= ARTIFACT_LOAD_JITDUMP;
     raw.symbols = options.symbols.data();
     raw.symbol_count = options.symbols.size();
     return raw;

@@ -582,6 +582,36 @@ TEST(cpp_unresolved_symbols_are_named) {
     CHECK(FAILS(file.load(host, options)).status() == artifact::status::unresolved);
 }
 
+TEST(cpp_load_options_are_those_of_c) {
+    const auto flags = [](auto change) {
+        artifact::load_options options;
+        change(options);
+        return artifact::detail::raw_options(options).flags;
+    };
+    CHECK(flags([](artifact::load_options &) {}) == 0);
+    CHECK(flags([](auto &options) { options.process_symbols = true; }) == ARTIFACT_LOAD_PROCESS_SYMBOLS);
+    CHECK(flags([](auto &options) { options.run_constructors = true; }) == ARTIFACT_LOAD_RUN_CONSTRUCTORS);
+    CHECK(flags([](auto &options) { options.allow_memfd = true; }) == ARTIFACT_LOAD_ALLOW_MEMFD);
+    CHECK(flags([](auto &options) { options.unwind = false; }) == ARTIFACT_LOAD_NO_UNWIND);
+    CHECK(flags([](auto &options) { options.gdb = true; }) == ARTIFACT_LOAD_GDB);
+    CHECK(flags([](auto &options) { options.perf_map = true; }) == ARTIFACT_LOAD_PERF_MAP);
+    CHECK(flags([](auto &options) { options.jitdump = true; }) == ARTIFACT_LOAD_JITDUMP);
+}
+
+TEST(cpp_code_is_shown_to_profilers) {
+    const artifact::engine host = artifact::engine::host();
+    const std::filesystem::path map = "/tmp/perf-" + std::to_string(getpid()) + ".map";
+    artifact::load_options options;
+    options.gdb = true;
+    CHECK(OK(OK(native("small", host).load(host, options)).function<int()>("answer"))() == 42);
+    CHECK(!std::filesystem::exists(map));
+    options.perf_map = true;
+    const artifact::code code = OK(native("small", host).load(host, options));
+    const std::vector<char> named = check::contents(map);
+    CHECK(artifact::text_of(artifact::bytes_of(named)).find("answer") != std::string_view::npos);
+    std::filesystem::remove(map);
+}
+
 // ---- does it fit? ----
 
 TEST(cpp_compatibility) {
