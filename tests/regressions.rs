@@ -46,6 +46,11 @@ fn trailer() {
 }
 
 #[test]
+fn load() {
+    replay_all("load", "load", hostile::load::run);
+}
+
+#[test]
 fn signed() {
     replay_all("signed", "trailer", hostile::signed::run);
 }

@@ -15,6 +15,7 @@ pub mod api;
 #[path = "../common/elf.rs"]
 pub mod elf;
 pub mod link;
+pub mod load;
 pub mod open_all;
 pub mod rewrite;
 pub mod signed;
