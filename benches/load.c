@@ -20,11 +20,16 @@ typedef struct {
     artifact_load_options_t options;
 } loading_t;
 
+typedef struct {
+    const uint8_t *data;
+    size_t len;
+} bytes_t;
+
 typedef int (*function_fn)(int n);
 
 static void call(void *symbol) {
     function_fn function;
-    *(void **)(&function) = symbol;
+    memcpy(&function, &symbol, sizeof function);
     must_work(symbol && function(7) >= 0, "the function");
 }
 
@@ -90,13 +95,26 @@ static void make_many(const char *module) {
     }
 }
 
+static bytes_t read_object(const char *module) {
+    static uint8_t bytes[8 << 20];
+    char path[4096];
+    snprintf(path, sizeof path, "%s/%s.o", BENCH_MODULES, module);
+    FILE *file = fopen(path, "rb");
+    must_work(file != NULL, path);
+    bytes_t object = {bytes, fread(bytes, 1, sizeof bytes, file)};
+    fclose(file);
+    return object;
+}
+
 static void save(const loading_t *loading) {
     artifact_error_t *error = NULL;
     artifact_builder_t *builder = NULL;
     artifact_engine_t *engine = artifact_engine_new();
+    bytes_t bytes = read_object(loading->module);
+    artifact_object_t object = {loading->module, bytes.data, bytes.len};
     must(artifact_builder_new(engine, &builder, &error), &error);
     for (size_t i = 0; i < loading->modules; i++) {
-        must(artifact_builder_add_module_file(builder, so(loading->module), NULL, &error), &error);
+        must(artifact_builder_add_objects(builder, &object, 1, NULL, NULL, &error), &error);
     }
     must(artifact_serialize_to_file(builder, loading->path, NULL, &error), &error);
     artifact_builder_free(builder);
@@ -115,7 +133,8 @@ static artifact_import_t imports[IMPORTS];
 
 static void fill_imports(void) {
     size_t count = 0;
-#define HOST(n) imports[count].name = "host_" #n, *(int (**)(int))(void *)&imports[count++].address = host_##n;
+#define HOST(n)                                                                                                        \
+    imports[count].name = "host_" #n, memcpy(&imports[count++].address, &(function_fn){host_##n}, sizeof(void *));
 #include "imports.h"
 #undef HOST
     must_work(count == IMPORTS, "imports");

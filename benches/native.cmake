@@ -3,11 +3,21 @@
 set(modules "${CMAKE_CURRENT_BINARY_DIR}/modules")
 add_custom_target(bench_modules)
 
+# As an object for the library's linker, and linked by the system's.
 function(bench_module name source)
-    add_library(bench_${name} MODULE EXCLUDE_FROM_ALL "${source}")
-    set_target_properties(bench_${name} PROPERTIES PREFIX "" OUTPUT_NAME ${name} LIBRARY_OUTPUT_DIRECTORY "${modules}")
-    target_compile_options(bench_${name} PRIVATE -O2)
+    add_library(bench_${name}_object OBJECT EXCLUDE_FROM_ALL "${source}")
+    set_target_properties(bench_${name}_object PROPERTIES POSITION_INDEPENDENT_CODE ON)
+    target_compile_options(bench_${name}_object PRIVATE -O2)
+    add_library(bench_${name} MODULE EXCLUDE_FROM_ALL $<TARGET_OBJECTS:bench_${name}_object>)
+    set(language C)
+    if(source MATCHES "\\.cc$")
+        set(language CXX)
+    endif()
+    set_target_properties(bench_${name} PROPERTIES PREFIX "" OUTPUT_NAME ${name} LIBRARY_OUTPUT_DIRECTORY "${modules}"
+        LINKER_LANGUAGE ${language})
     target_link_options(bench_${name} PRIVATE -Wl,-Bsymbolic)
+    add_custom_command(TARGET bench_${name} POST_BUILD VERBATIM
+        COMMAND ${CMAKE_COMMAND} -E copy $<TARGET_OBJECTS:bench_${name}_object> "${modules}/${name}.o")
     add_dependencies(bench_modules bench_${name})
 endfunction()
 

@@ -1,7 +1,7 @@
 # Modules that the tests load: linked by the system linker, in several ways, so that dlopen() can load the same. Each program of
 # tests gets NATIVE_DIR.
 set(native_dir "${CMAKE_CURRENT_BINARY_DIR}/native")
-if(NOT CMAKE_CXX_COMPILER)
+if(NOT CMAKE_CXX_COMPILER AND NOT CMAKE_CROSSCOMPILING)
     include(CheckLanguage)
     check_language(CXX)
 endif()

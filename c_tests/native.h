@@ -70,8 +70,17 @@ static inline void unload(loaded_t *loaded) {
     *loaded = (loaded_t){0};
 }
 
+/* Function pointers from addresses and back, as POSIX has them, without a cast that C doesn't know. */
+static inline void set_function(void *function, const void *address) { memcpy(function, &address, sizeof address); }
+
+static inline void *address_of(const void *function) {
+    void *address;
+    memcpy(&address, function, sizeof address);
+    return address;
+}
+
 /* A symbol as the function pointer that it is assigned to. */
-#define SYMBOL(code, module, name, function) (*(void **)(&(function)) = symbol_of((code), (module), (name)))
+#define SYMBOL(code, module, name, function) set_function(&(function), symbol_of((code), (module), (name)))
 
 static inline void *symbol_of(const artifact_code_t *code, size_t module, const char *name) {
     void *found = artifact_code_symbol(code, module, name, NULL);
@@ -91,6 +100,6 @@ static inline void *side_symbol(const side_t *side, const char *name) {
     return found;
 }
 
-#define SIDE(side, name, function) (*(void **)(&(function)) = side_symbol((side), (name)))
+#define SIDE(side, name, function) set_function(&(function), side_symbol((side), (name)))
 
 #endif

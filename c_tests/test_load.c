@@ -82,11 +82,11 @@ TEST(load_5000_functions) {
         int (*ours)(int), (*theirs)(int);
         snprintf(name, sizeof name, "f%d", i);
         SYMBOL(loaded.code, 0, name, ours);
-        *(void **)&theirs = dlsym(handle, name);
+        set_function(&theirs, dlsym(handle, name));
         CHECK(ours(i) == theirs(i) && call_many(i, 2) == 2 * i + 3);
         size_t module = 9, offset = 9;
         const char *found = NULL;
-        CHECK_STATUS(artifact_code_symbolize(loaded.code, (char *)*(void **)&ours + 1, &module, &found, &offset),
+        CHECK_STATUS(artifact_code_symbolize(loaded.code, (char *)address_of(&ours) + 1, &module, &found, &offset),
                      ARTIFACT_OK);
         CHECK_STR(found, name);
         CHECK(module == 0 && offset == 1);
@@ -104,7 +104,7 @@ TEST(load_1000_modules) {
         int (*add)(int);
         SYMBOL(loaded.code, i, "add", add);
         CHECK(add((int)i) == 1 + (int)i); /* data of its own */
-        char *at = *(char **)&add;
+        char *at = (char *)address_of(&add);
         if (!lowest || at < lowest) lowest = at;
         if (at > highest) highest = at;
         size_t module = 0;
@@ -159,7 +159,7 @@ static int second(int n) { return n + 200; }
 static int other(int n) { return n + 300; }
 static int host_value = 5;
 
-#define ADDRESS(function) (*(void **)&(int (*[1])(int)){function})
+#define ADDRESS(function) address_of(&(int (*[1])(int)){function})
 
 typedef struct asked_t {
     size_t calls, count;

@@ -56,7 +56,7 @@ TEST(text_is_mapped_from_the_file_and_stays_clean) {
     int (*count)(void);
     SYMBOL(loaded.code, 0, "count", count);
     CHECK(count() == 41);
-    page_t text = page_of(*(void **)&count);
+    page_t text = page_of(address_of(&count));
     CHECK_STR(text.rights, "r-xp");
     CHECK(strstr(text.path, "code.artifact") != NULL);
     if (text.dirty >= 0) CHECK(text.dirty == 0);
@@ -87,7 +87,7 @@ TEST(code_in_no_file_is_mapped_from_a_sealed_copy) {
             int (*count)(void);
             SYMBOL(code, module, "count", count);
             CHECK(count() == 41 && count() == 42);
-            page_t text = page_of(*(void **)&count);
+            page_t text = page_of(address_of(&count));
             CHECK_STR(text.rights, "r-xp");
             CHECK(strstr(text.path, "memfd:artifact") != NULL);
         }
@@ -119,7 +119,7 @@ TEST(code_inside_a_larger_file_loads_at_any_offset) {
         int (*count)(void);
         SYMBOL(code, 1, "count", count);
         CHECK(count() == 41);
-        CHECK_STR(page_of(*(void **)&count).rights, "r-xp");
+        CHECK_STR(page_of(address_of(&count)).rights, "r-xp");
         artifact_code_free(code);
         artifact_free(artifact);
         bytes_free(&larger);
@@ -155,7 +155,7 @@ TEST(load_works_under_memory_deny_write_execute) {
 TEST(a_mount_without_exec_is_respected) {
     pack("code.artifact", "basic", 1);
     bytes_t bytes = read_file(scratch("code.artifact"));
-    char folder[4000], path[4100];
+    char folder[4096], path[4200];
     snprintf(folder, sizeof folder, "%s", scratch("mount"));
     snprintf(path, sizeof path, "%s/code.artifact", folder);
     CHECK(mkdir(folder, 0700) == 0);
@@ -291,7 +291,7 @@ TEST(load_wants_a_signature_whatever_opening_wanted) {
         int (*count)(void);
         SYMBOL(code, 1, "count", count);
         CHECK(count() == 41);
-        CHECK(strstr(page_of(*(void **)&count).path, "memfd:artifact") != NULL); /* the checked copy */
+        CHECK(strstr(page_of(address_of(&count)).path, "memfd:artifact") != NULL); /* the checked copy */
         artifact_code_free(code);
     }
     /* A byte of code changed after opening: found when its module is loaded. */

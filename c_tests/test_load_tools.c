@@ -4,8 +4,6 @@
 
 #include <signal.h>
 
-
-
 /* Runs a command, and gives what it prints. */
 static bytes_t output_of(const char *command, int *status) {
     bytes_t out = {0};
@@ -129,7 +127,7 @@ TEST(perf_report_names_a_function_of_a_later_module) {
     if (!has_program("perf record -q -k mono -e cpu-clock -o /dev/null true >/dev/null 2>&1")) {
         SKIP("perf can't count here");
     }
-    char self[4000] = "", command[16000], folder[4000];
+    char self[4000] = "", command[16000], folder[4096];
     CHECK(readlink("/proc/self/exe", self, sizeof self - 1) > 0);
     snprintf(folder, sizeof folder, "%s", scratch("perf"));
     CHECK(mkdir(folder, 0700) == 0);

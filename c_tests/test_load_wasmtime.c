@@ -49,11 +49,12 @@ TEST(load_wasmtime_in_place) {
     CHECK_OK(artifact_load(loaded.artifact, loaded.engine, NULL, &loaded.code, &error));
     binary_fn add;
     size_t size = 0, module = 9, offset = 9;
-    *(void **)&add = artifact_code_symbol(loaded.code, 0, "_wasm_function_0", &size);
-    CHECK(*(void **)&add && size == 17);
+    set_function(&add, artifact_code_symbol(loaded.code, 0, "_wasm_function_0", &size));
+    CHECK(address_of(&add) && size == 17);
     CHECK(add(NULL, NULL, 40, 2) == 42);
     const char *name = NULL;
-    CHECK_STATUS(artifact_code_symbolize(loaded.code, *(char **)&add + 16, &module, &name, &offset), ARTIFACT_OK);
+    CHECK_STATUS(artifact_code_symbolize(loaded.code, (char *)address_of(&add) + 16, &module, &name, &offset),
+                 ARTIFACT_OK);
     CHECK_STR(name, "_wasm_function_0");
     CHECK(module == 0 && offset == 16);
     CHECK(!artifact_code_symbol(loaded.code, 0, "wasmtime_f32_ceil", NULL)); /* used, not defined */
@@ -74,7 +75,7 @@ TEST(load_wasmtime_with_runtime_helpers) {
     for (size_t i = 0; i < 8; i++) {
         snprintf(full[i], sizeof full[i], "wasmtime_%s", names[i]);
         table[i].name = full[i];
-        *(float (**)(float))(void *)&table[i].address = ceiling;
+        table[i].address = address_of(&(float (*[1])(float)){ceiling});
     }
     options.symbol_count = 8;
     CHECK_OK(artifact_load(loaded.artifact, loaded.engine, &options, &loaded.code, &error));
