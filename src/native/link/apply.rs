@@ -3,9 +3,10 @@
 use super::dynamic::Dynamic;
 use super::eh_frame::{self, FUNCTION, Frames};
 use super::input::{Input, ORDER, Rela, Section, Site, kind};
-use super::layout::{Class, Content, Layout, Made};
+use super::layout::Layout;
 use super::machine::{Field, Machine, Of, Template, Value};
 use super::scan::{Need, Needs};
+use super::sections::{Class, Content, Made};
 use super::select::{Fate, Fates};
 use super::symbols::{Definition, Entry, Symbols, Target};
 use crate::error::{Error, Result, Status};

@@ -6,9 +6,10 @@ use object::endian::{I64, U16, U32, U64};
 use object::pod;
 
 use super::input::{ORDER, Rela};
-use super::layout::{Layout, Made, Sizes};
+use super::layout::{Layout, Sizes};
 use super::machine::Machine;
 use super::scan::Needs;
+use super::sections::Made;
 use super::symbols::{Entry, Symbols, Target};
 use crate::error::{Error, Result, Status};
 use crate::limits::MAX_STRINGS;

@@ -8,7 +8,7 @@ use object::pod;
 use super::apply::{Linked, put};
 use super::dynamic::{Tables, add_name, symbol};
 use super::input::ORDER;
-use super::layout::{Class, Load, Made, Output};
+use super::sections::{Class, Load, Made, Output};
 use super::symbols::{Definition, Entry, Target};
 use crate::error::{Error, Result, Status};
 use crate::memory;

@@ -1,0 +1,293 @@
+//! The sections of the image: which pieces each is made of, and of which class it is.
+
+use std::collections::HashMap;
+
+use object::elf::{self, SectionFlags, SectionType};
+
+use super::input::{Input, Section, failure};
+use super::select::Fate;
+use crate::error::{Error, Result, Status, quote};
+use crate::format::align_up;
+use crate::limits::MAX_CODE;
+use crate::memory;
+
+/// Sections of the image in this order.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Class {
+    Note,
+    /// What the dynamic linker reads.
+    Table,
+    ReadOnly,
+    Text,
+    /// Written by the loader, then read-only.
+    Relro,
+    Data,
+    /// Without bytes in the file; what may be far away last.
+    Bss,
+    LargeBss,
+    Debug,
+}
+
+/// A segment, by its index among the PT_LOADs that are there in full images.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Load {
+    ReadOnly,
+    Text,
+    Relro,
+    Data,
+}
+
+/// What the linker makes itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Made {
+    Hash,
+    Symbols,
+    Strings,
+    Relocations,
+    FrameHeader,
+    Frames,
+    Stubs,
+    Finalizer,
+    FinalizerPointer,
+    Dynamic,
+    Got,
+}
+
+/// Part of a section of the image.
+#[derive(Clone, Copy)]
+pub(super) enum Content {
+    Section { object: usize, section: usize },
+    Common { entry: usize },
+    Made(Made),
+}
+
+pub(super) struct Piece {
+    pub content: Content,
+    pub size: u64,
+    pub align: u64,
+    /// Offset within the output section.
+    pub at: u64,
+    /// Whether it isn't just zeros.
+    bits: bool,
+    /// Constructors and destructors are sorted by this.
+    priority: u32,
+}
+
+/// A section of the image.
+pub(super) struct Output<'a> {
+    pub name: &'a [u8],
+    pub class: Class,
+    pub kind: SectionType,
+    pub flags: u64,
+    pub entry: u64,
+    pub align: u64,
+    pub size: u64,
+    pub address: u64,
+    pub offset: u64,
+    pub pieces: Vec<Piece>,
+    /// Not one piece has bytes.
+    empty: bool,
+}
+
+impl Class {
+    pub fn load(self) -> Option<Load> {
+        match self {
+            Class::Note | Class::Table | Class::ReadOnly => Some(Load::ReadOnly),
+            Class::Text => Some(Load::Text),
+            Class::Relro => Some(Load::Relro),
+            Class::Data | Class::Bss | Class::LargeBss => Some(Load::Data),
+            Class::Debug => None,
+        }
+    }
+}
+
+impl Output<'_> {
+    pub fn is(&self, flag: SectionFlags) -> bool {
+        self.flags & flag.0 != 0
+    }
+
+    pub fn has_bytes(&self) -> bool {
+        self.kind != elf::SHT_NOBITS
+    }
+
+    pub fn end(&self) -> u64 {
+        self.address + self.size
+    }
+}
+
+pub(super) fn too_large() -> Error {
+    Error::new(Status::Limit, format!("linked image: expected at most {MAX_CODE} bytes of memory, found more"))
+}
+
+/// The section that an input section goes into.
+fn output_name<'a>(section: &Section<'a>, relocated: bool) -> &'a [u8] {
+    const POOLS: [&[u8]; 11] = [
+        b".text",
+        b".rodata",
+        b".data.rel.ro",
+        b".data",
+        b".bss",
+        b".init_array",
+        b".fini_array",
+        b".gcc_except_table",
+        b".lrodata",
+        b".ldata",
+        b".lbss",
+    ];
+    let is =
+        |pool: &&&[u8]| section.name.strip_prefix(**pool).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"."));
+    match POOLS.iter().find(is) {
+        Some(&b".rodata" | &b".lrodata") if relocated && !section.is(elf::SHF_WRITE) => b".data.rel.ro",
+        Some(pool) => pool,
+        None if section.name == b".rodata1" => b".rodata",
+        None if section.name == b".data1" => b".data",
+        None => section.name,
+    }
+}
+
+/// `.init_array.00100` comes before `.init_array`.
+fn priority(name: &[u8]) -> u32 {
+    let number = name.rsplit(|byte| *byte == b'.').next().and_then(|number| std::str::from_utf8(number).ok());
+    number.and_then(|number| number.parse::<u32>().ok()).unwrap_or(u32::MAX)
+}
+
+/// The sections of the image by their names.
+pub(super) struct Gathering<'a> {
+    pub outputs: Vec<Output<'a>>,
+    /// By name, and whether it is for debuggers.
+    pub names: HashMap<(&'a [u8], bool), usize>,
+}
+
+impl<'a> Gathering<'a> {
+    pub fn output(&mut self, name: &'a [u8], debug: bool) -> Result<&mut Output<'a>> {
+        let next = self.outputs.len();
+        let index = *self.names.entry((name, debug)).or_insert(next);
+        if index == next {
+            // Section indexes that symbols can have.
+            if next >= usize::from(elf::SHN_LORESERVE) - 32 {
+                return Err(Error::new(Status::Limit, "linked image: expected fewer than 65248 sections, found more"));
+            }
+            let output = Output {
+                name,
+                class: Class::Debug,
+                kind: elf::SHT_NULL,
+                flags: 0,
+                entry: 0,
+                align: 1,
+                size: 0,
+                address: 0,
+                offset: 0,
+                pieces: Vec::new(),
+                empty: true,
+            };
+            memory::push(&mut self.outputs, output, "sections")?;
+        }
+        self.outputs.get_mut(index).ok_or_else(too_large)
+    }
+
+    pub fn add_section(
+        &mut self,
+        input: &Input<'a>,
+        (object, index): (usize, usize),
+        fate: Fate,
+        relocated: bool,
+    ) -> Result<()> {
+        const ACCESS: u64 = elf::SHF_WRITE.0 | elf::SHF_ALLOC.0 | elf::SHF_EXECINSTR.0;
+        const STRINGS: u64 = elf::SHF_MERGE.0 | elf::SHF_STRINGS.0;
+        let Some(section) = input.sections.get(index) else { return Ok(()) };
+        let debug = fate == Fate::Debug;
+        let name = output_name(section, relocated && !debug);
+        let output = self.output(name, debug)?;
+        let moved = name == b".data.rel.ro";
+        let access = section.flags & ACCESS | if moved { elf::SHF_WRITE.0 } else { 0 };
+        // What all parts are, the whole is.
+        let strings = section.flags & STRINGS;
+        if output.pieces.is_empty() {
+            (output.flags, output.entry, output.kind) = (access | strings, section.entry, section.kind);
+        } else {
+            let same = output.entry == section.entry;
+            output.flags = (output.flags | access) & (!STRINGS | if same { strings } else { 0 });
+            output.entry = if same { output.entry } else { 0 };
+            if output.kind != section.kind {
+                output.kind = elf::SHT_PROGBITS;
+            }
+        }
+        let large = name.starts_with(b".l");
+        let bits = section.kind != elf::SHT_NOBITS;
+        output.empty &= !bits;
+        let class = match name {
+            _ if debug => Class::Debug,
+            _ if output.is(elf::SHF_EXECINSTR) && output.is(elf::SHF_WRITE) => {
+                let what =
+                    format!("section '{}': some are writable, some executable; code is never written", quote(name));
+                return Err(failure(Status::Unsupported, input.name, what));
+            }
+            _ if output.is(elf::SHF_EXECINSTR) => Class::Text,
+            _ if output.empty && large => Class::LargeBss,
+            _ if output.empty => Class::Bss,
+            b".init_array" | b".fini_array" | b".data.rel.ro" => Class::Relro,
+            _ if output.is(elf::SHF_WRITE) => Class::Data,
+            _ if relocated || output.class == Class::Relro => Class::Relro,
+            _ if output.kind == elf::SHT_NOTE => Class::Note,
+            _ => Class::ReadOnly,
+        };
+        match name {
+            b".init_array" => (output.kind, output.entry) = (elf::SHT_INIT_ARRAY, 8),
+            b".fini_array" => (output.kind, output.entry) = (elf::SHT_FINI_ARRAY, 8),
+            _ => {}
+        }
+        output.class = class;
+        let content = Content::Section { object, section: index };
+        output.push(content, section.size, section.align, bits, priority(section.name))
+    }
+
+    pub fn add_made(&mut self, made: Made, size: u64, align: u64) -> Result<()> {
+        const A: u64 = elf::SHF_ALLOC.0;
+        const AX: u64 = A | elf::SHF_EXECINSTR.0;
+        const WA: u64 = A | elf::SHF_WRITE.0;
+        let (name, class, kind, flags, entry): (&[u8], _, _, _, _) = match made {
+            Made::Hash => (b".gnu.hash", Class::Table, elf::SHT_GNU_HASH, A, 0),
+            Made::Symbols => (b".dynsym", Class::Table, elf::SHT_DYNSYM, A, 24),
+            Made::Strings => (b".dynstr", Class::Table, elf::SHT_STRTAB, A, 0),
+            Made::Relocations => (b".rela.dyn", Class::Table, elf::SHT_RELA, A, 24),
+            Made::FrameHeader => (b".eh_frame_hdr", Class::ReadOnly, elf::SHT_PROGBITS, A, 0),
+            Made::Frames => (b".eh_frame", Class::ReadOnly, elf::SHT_PROGBITS, A, 0),
+            Made::Stubs => (b".plt.got", Class::Text, elf::SHT_PROGBITS, AX, align),
+            Made::Finalizer => (b".text", Class::Text, elf::SHT_PROGBITS, AX, 0),
+            Made::FinalizerPointer => (b".fini_array", Class::Relro, elf::SHT_FINI_ARRAY, WA, 8),
+            Made::Dynamic => (b".dynamic", Class::Relro, elf::SHT_DYNAMIC, WA, 16),
+            Made::Got => (b".got", Class::Relro, elf::SHT_PROGBITS, WA, 8),
+        };
+        let output = self.output(name, false)?;
+        (output.class, output.kind, output.entry, output.empty) = (class, kind, entry, false);
+        output.flags |= flags;
+        if output.is(elf::SHF_EXECINSTR) && output.is(elf::SHF_WRITE) {
+            let message = format!("section '{}': expected code, found a writable section of that name", quote(name));
+            return Err(Error::new(Status::Unsupported, message));
+        }
+        // The image's own destructor comes first, which is to say that it runs last.
+        output.push(Content::Made(made), size, align, true, 0)
+    }
+}
+
+impl Output<'_> {
+    pub fn push(&mut self, content: Content, size: u64, align: u64, bits: bool, priority: u32) -> Result<()> {
+        self.align = self.align.max(align);
+        memory::push(&mut self.pieces, Piece { content, size, align, at: 0, bits, priority }, "pieces of sections")
+    }
+
+    /// Puts the pieces one behind the other; the bytes between them.
+    pub fn arrange(&mut self) -> Result<u64> {
+        if [elf::SHT_INIT_ARRAY, elf::SHT_FINI_ARRAY].contains(&self.kind) {
+            memory::sort(&mut self.pieces, "pieces of sections", |piece| piece.priority)?;
+        }
+        let (mut end, mut padding) = (0u64, 0u64);
+        for piece in &mut self.pieces {
+            piece.at = align_up(end, piece.align).ok_or_else(too_large)?;
+            padding = padding.saturating_add(piece.at - end).saturating_add(if piece.bits { 0 } else { piece.size });
+            end = piece.at.checked_add(piece.size).filter(|end| *end <= MAX_CODE).ok_or_else(too_large)?;
+        }
+        self.size = end;
+        Ok(if self.has_bytes() { padding } else { 0 })
+    }
+}
