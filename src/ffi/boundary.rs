@@ -2,7 +2,7 @@
 //! argument, and out-parameters are written whatever happens.
 
 use std::any::Any;
-use std::ffi::{CStr, OsStr, c_char};
+use std::ffi::{CStr, OsStr, c_char, c_void};
 use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -17,11 +17,21 @@ use crate::error::{Error, Result, Status};
 ///
 /// `error` is NULL or can be written.
 pub unsafe fn fallible(error: *mut *mut artifact_error_t, body: impl FnOnce() -> Result<()>) -> artifact_status_t {
-    let outcome = guarded(body).and_then(|outcome| outcome);
-    let (status, handle) = match outcome {
-        Ok(()) => (Status::Ok, std::ptr::null_mut()),
+    let failed = caught(body).and_then(|outcome| outcome).err();
+    // SAFETY: the caller's promise.
+    unsafe { tell(error, failed) }
+}
+
+/// Gives C an error, or says that there is none.
+///
+/// # Safety
+///
+/// As [`fallible`].
+unsafe fn tell(error: *mut *mut artifact_error_t, failed: Option<Error>) -> artifact_status_t {
+    let (status, handle) = match failed {
+        None => (Status::Ok, std::ptr::null_mut()),
         // An error that can't even be stored still has its status.
-        Err(failure) => (failure.status(), artifact_error_t::boxed(&failure)),
+        Some(failure) => (failure.status(), artifact_error_t::boxed(&failure)),
     };
     if error.is_null() {
         // SAFETY: just made by `boxed`, or NULL.
@@ -35,14 +45,30 @@ pub unsafe fn fallible(error: *mut *mut artifact_error_t, body: impl FnOnce() ->
 
 /// Runs a call that can't fail, but for a defect of ours, and then gives `fallback`.
 pub fn infallible<T>(fallback: T, body: impl FnOnce() -> T) -> T {
-    guarded(body).unwrap_or(fallback)
+    caught(body).unwrap_or(fallback)
 }
 
-fn guarded<T>(body: impl FnOnce() -> T) -> Result<T> {
+/// What a body returns, or its panic as an error.
+fn caught<T, F: FnOnce() -> T>(body: F) -> Result<T> {
+    /// Takes the body and leaves its result.
+    fn run<T, F: FnOnce() -> T>(work: *mut c_void) {
+        // SAFETY: `guarded` is called with this function and the pair below only.
+        let (body, result) = unsafe { &mut *work.cast::<(Option<F>, Option<T>)>() };
+        *result = body.take().map(|body| body());
+    }
+    let mut work = (Some(body), None);
+    guarded(run::<T, F>, (&raw mut work).cast())?;
+    work.1.ok_or_else(|| Error::new(Status::Internal, "internal error: nothing was done"))
+}
+
+/// Catches panics. Not generic, and with a plain function instead of a trait object: two hundred functions would each have
+/// this, or a vtable.
+#[inline(never)]
+fn guarded(run: fn(*mut c_void), work: *mut c_void) -> Result<()> {
     silence();
     // Unwind safety: what a panic leaves half-done is a builder or engine of the caller's, each of whose changes is one
     // assignment or one push.
-    catch_unwind(AssertUnwindSafe(body)).map_err(|payload| {
+    catch_unwind(AssertUnwindSafe(|| run(work))).map_err(|payload| {
         let message = format!("internal error: {}", panic_message(&*payload));
         // A payload whose own destructor panics must not get away here.
         std::mem::forget(payload);
