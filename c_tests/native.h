@@ -19,12 +19,23 @@ static inline const char *native(const char *name) {
     return path;
 }
 
+/* Whether this runs under an emulator, whose own pages and processes are what /proc and debuggers see. */
+static inline bool is_emulated(void) { return getenv("ARTIFACT_EMULATED") != NULL; }
+
+/* Other machines' code isn't loaded. */
+static inline void need_machine(void) {
+#if !defined(__x86_64__) && !defined(__aarch64__)
+    SKIP("code of this machine isn't loaded");
+#endif
+}
+
 static inline void skip_without(const char *module) {
     if (access(native(module), R_OK) != 0) SKIP("the module was not built here");
 }
 
 /* An artifact of `count` times the same module, saved under that name in the scratch folder. */
 static inline void pack(const char *file, const char *module, size_t count) {
+    need_machine();
     artifact_engine_t *engine = artifact_engine_new();
     artifact_builder_t *builder = new_builder(engine);
     for (size_t i = 0; i < count; i++) {

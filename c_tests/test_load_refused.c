@@ -5,6 +5,7 @@
 
 /* An artifact of this image, loaded under the host's engine. */
 static artifact_status_t load_image(const bytes_t *image, artifact_code_t **code, artifact_error_t **error) {
+    need_machine();
     artifact_engine_t *engine = artifact_engine_new(), *host = artifact_engine_new_host();
     artifact_builder_t *builder = new_builder(engine);
     artifact_t *artifact = NULL;
@@ -93,6 +94,7 @@ static Elf64_Dyn *dynamic_of(bytes_t *image, int64_t tag) {
     } while (0)
 
 TEST(load_refuses_damaged_headers) {
+    need_machine();
     bytes_t original = read_file(native("basic"));
 #define EHDR ((Elf64_Ehdr *)(void *)image.data)
 #define TEXT_SEGMENT segment_of(&image, PT_LOAD, PF_X)
@@ -102,7 +104,7 @@ TEST(load_refuses_damaged_headers) {
     DAMAGED(TEXT_SEGMENT->p_filesz += image.len, ARTIFACT_CORRUPT, "");
     DAMAGED(TEXT_SEGMENT->p_offset = UINT64_MAX - 4095, ARTIFACT_CORRUPT, "");
     DAMAGED(TEXT_SEGMENT->p_vaddr = UINT64_MAX - 4095, ARTIFACT_CORRUPT, "");
-    DAMAGED(TEXT_SEGMENT->p_vaddr = 0, ARTIFACT_CORRUPT, "order");
+    DAMAGED(DATA_SEGMENT->p_vaddr = DATA_SEGMENT->p_offset % 4096, ARTIFACT_CORRUPT, "order");
     DAMAGED(TEXT_SEGMENT->p_vaddr += 16, ARTIFACT_UNSUPPORTED, "pages");
     DAMAGED(TEXT_SEGMENT->p_flags |= PF_W, ARTIFACT_UNSUPPORTED, "writable and executable");
     DAMAGED(TEXT_SEGMENT->p_memsz += 1, ARTIFACT_UNSUPPORTED, "read-only");
@@ -118,6 +120,7 @@ TEST(load_refuses_damaged_headers) {
 }
 
 TEST(load_refuses_damaged_tables) {
+    need_machine();
     bytes_t original = read_file(native("basic"));
     static const int64_t addresses[] = {DT_SYMTAB, DT_STRTAB, DT_RELA, DT_GNU_HASH, DT_INIT_ARRAY, DT_FINI};
     for (size_t i = 0; i < COUNT(addresses); i++) {
@@ -140,6 +143,7 @@ static Elf64_Rela *relocation_of(bytes_t *image, size_t at) {
 }
 
 TEST(load_refuses_damaged_relocations) {
+    need_machine();
     bytes_t original = read_file(native("basic"));
     /* In read-only and executable segments, in the hole between them, just past the end, overflowing. */
     static const uint64_t outside[] = {0, 8, 0x1000, UINT64_C(1) << 40, UINT64_MAX, UINT64_MAX - 7};
@@ -162,6 +166,7 @@ TEST(load_refuses_damaged_relocations) {
 }
 
 TEST(load_refuses_damaged_hash_and_unwind_tables) {
+    need_machine();
     bytes_t original = read_file(native("basic"));
 #define HASH ((uint32_t *)(void *)(image.data + dynamic_of(&image, DT_GNU_HASH)->d_un.d_ptr))
     DAMAGED(HASH[0] = 0, ARTIFACT_CORRUPT, "DT_GNU_HASH");
@@ -184,6 +189,7 @@ TEST(load_refuses_damaged_hash_and_unwind_tables) {
 
 /* Every byte that a loader looks at, changed: sound or refused, and never worse. */
 TEST(load_survives_any_changed_byte_of_headers_and_tables) {
+    need_machine();
     bytes_t original = read_file(native("small"));
     size_t headers = sizeof(Elf64_Ehdr) + ((Elf64_Ehdr *)(void *)original.data)->e_phnum * sizeof(Elf64_Phdr);
     const Elf64_Phdr *dynamic = segment_of(&original, PT_DYNAMIC, 0);

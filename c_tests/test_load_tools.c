@@ -39,7 +39,7 @@ TEST(gdb_child_is_not_a_test_of_its_own) {
 }
 
 TEST(gdb_names_frames_with_file_and_line) {
-    if (!has_program("gdb --version >/dev/null 2>&1")) SKIP("there is no gdb here");
+    if (is_emulated() || !has_program("gdb --version >/dev/null 2>&1")) SKIP("there is no gdb here");
     char self[4000] = "", command[9000];
     CHECK(readlink("/proc/self/exe", self, sizeof self - 1) > 0);
     snprintf(command, sizeof command,
@@ -124,7 +124,7 @@ TEST(perf_child_is_not_a_test_of_its_own) {
 }
 
 TEST(perf_report_names_a_function_of_a_later_module) {
-    if (!has_program("perf record -q -k mono -e cpu-clock -o /dev/null true >/dev/null 2>&1")) {
+    if (is_emulated() || !has_program("perf record -q -k mono -e cpu-clock -o /dev/null true >/dev/null 2>&1")) {
         SKIP("perf can't count here");
     }
     char self[4000] = "", command[16000], folder[4096];
