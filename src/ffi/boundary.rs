@@ -3,6 +3,7 @@
 
 use std::any::Any;
 use std::ffi::{CStr, OsStr, c_char, c_void};
+use std::mem::ManuallyDrop;
 use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -17,7 +18,7 @@ use crate::error::{Error, Result, Status};
 ///
 /// `error` is NULL or can be written.
 pub unsafe fn fallible(error: *mut *mut artifact_error_t, body: impl FnOnce() -> Result<()>) -> artifact_status_t {
-    let failed = caught(body).and_then(|outcome| outcome).err();
+    let failed = caught(body).err();
     // SAFETY: the caller's promise.
     unsafe { tell(error, failed) }
 }
@@ -45,35 +46,41 @@ unsafe fn tell(error: *mut *mut artifact_error_t, failed: Option<Error>) -> arti
 
 /// Runs a call that can't fail, but for a defect of ours, and then gives `fallback`.
 pub fn infallible<T>(fallback: T, body: impl FnOnce() -> T) -> T {
-    caught(body).unwrap_or(fallback)
+    let mut result = fallback;
+    // After a panic it is the fallback still; the error would have nobody to read it.
+    let _ = caught(|| {
+        result = body();
+        Ok(())
+    });
+    result
 }
 
 /// What a body returns, or its panic as an error.
-fn caught<T, F: FnOnce() -> T>(body: F) -> Result<T> {
-    /// Takes the body and leaves its result.
-    fn run<T, F: FnOnce() -> T>(work: *mut c_void) {
-        // SAFETY: `guarded` is called with this function and the pair below only.
-        let (body, result) = unsafe { &mut *work.cast::<(Option<F>, Option<T>)>() };
-        *result = body.take().map(|body| body());
+fn caught<F: FnOnce() -> Result<()>>(body: F) -> Result<()> {
+    fn run<F: FnOnce() -> Result<()>>(body: *mut c_void) -> Result<()> {
+        // SAFETY: `guarded` is called with this function and such a body only, once, and the body isn't used afterwards.
+        unsafe { ManuallyDrop::take(&mut *body.cast::<ManuallyDrop<F>>())() }
     }
-    let mut work = (Some(body), None);
-    guarded(run::<T, F>, (&raw mut work).cast())?;
-    work.1.ok_or_else(|| Error::new(Status::Internal, "internal error: nothing was done"))
+    let mut body = ManuallyDrop::new(body);
+    guarded(run::<F>, (&raw mut body).cast())
 }
 
 /// Catches panics. Not generic, and with a plain function instead of a trait object: two hundred functions would each have
 /// this, or a vtable.
 #[inline(never)]
-fn guarded(run: fn(*mut c_void), work: *mut c_void) -> Result<()> {
+fn guarded(run: fn(*mut c_void) -> Result<()>, body: *mut c_void) -> Result<()> {
     silence();
     // Unwind safety: what a panic leaves half-done is a builder or engine of the caller's, each of whose changes is one
     // assignment or one push.
-    catch_unwind(AssertUnwindSafe(|| run(work))).map_err(|payload| {
-        let message = format!("internal error: {}", panic_message(&*payload));
-        // A payload whose own destructor panics must not get away here.
-        std::mem::forget(payload);
-        Error::new(Status::Internal, message)
-    })
+    match catch_unwind(AssertUnwindSafe(|| run(body))) {
+        Ok(outcome) => outcome,
+        Err(payload) => {
+            let message = format!("internal error: {}", panic_message(&*payload));
+            // A payload whose own destructor panics must not get away here.
+            std::mem::forget(payload);
+            Err(Error::new(Status::Internal, message))
+        }
+    }
 }
 
 fn panic_message(payload: &(dyn Any + Send)) -> &str {
