@@ -4,7 +4,7 @@
 help: ## What can be made
 	@sed -n 's/^\([a-z]*\): ##/  make \1	/p' Makefile
 
-demo: ## Pack compiled C code into a file, open it in another process, check that it fits
+demo: ## Pack compiled code into a file; open it in another process, check that it fits, run it
 	@scripts/setup demo
 	@demo/run
 
