@@ -16,8 +16,9 @@ typedef struct {
     size_t modules;
     uint64_t len; /* about */
     artifact_t *artifact;
-    char path[2], bare_path[2];
-    double raw, ours, bare, check;
+    const artifact_engine_t *trusting;
+    char path[2], bare_path[2], signed_path[2];
+    double raw, ours, bare, signed_, check;
 } opening_t;
 
 static void open_raw(void *context) {
@@ -49,38 +50,72 @@ static void open_bare(void *context) {
     open_path(opening->bare_path, opening->engine);
 }
 
+static void open_signed(void *context) {
+    const opening_t *opening = context;
+    open_path(opening->signed_path, opening->trusting);
+}
+
 static void check_ours(void *context) {
     const opening_t *opening = context;
     artifact_error_t *error = NULL;
     must(artifact_check_compat(opening->artifact, opening->engine, &error), &error);
 }
 
-enum { OPENINGS = 8, SIZES = 5, WAYS = 4 };
+/* The same artifact, signed. */
+static void sign(const artifact_t *artifact, const artifact_key_t *key, const char *path) {
+    artifact_error_t *error = NULL;
+    artifact_builder_t *builder = NULL;
+    artifact_save_options_t options = ARTIFACT_SAVE_OPTIONS_INIT;
+    options.flags = ARTIFACT_SAVE_NO_SYNC;
+    must(artifact_builder_new_from_artifact(artifact, &builder, &error), &error);
+    must(artifact_builder_add_key(builder, key, &error), &error);
+    must(artifact_serialize_to_file(builder, path, &options, &error), &error);
+    artifact_builder_free(builder);
+}
 
-static void measure_opening(opening_t *openings, size_t turns) {
+/* An engine that trusts the key as well. */
+static artifact_engine_t *trusting(const artifact_engine_t *engine, const artifact_key_t *key) {
+    artifact_error_t *error = NULL;
+    artifact_engine_t *clone = artifact_engine_clone(engine);
+    artifact_public_key_t public_key;
+    artifact_buffer_t *pem = NULL;
+    must(artifact_key_public(key, &public_key, &error), &error);
+    must(artifact_public_key_to_pem(&public_key, &pem, &error), &error);
+    must(artifact_engine_trust_key(clone, (const char *)artifact_buffer_data(pem), &error), &error);
+    artifact_buffer_free(pem);
+    return clone;
+}
+
+enum { OPENINGS = 8, SIZES = 5, WAYS = 5 };
+
+static void measure_opening(opening_t *openings, const artifact_key_t *key, size_t turns) {
     artifact_error_t *error = NULL;
     way_t ways[OPENINGS * WAYS];
     for (size_t i = 0; i < OPENINGS; i++) {
         opening_t *opening = &openings[i];
         opening->path[0] = (char)('a' + i);
         opening->bare_path[0] = (char)('n' + i);
+        opening->signed_path[0] = (char)('A' + i);
         make_artifact(opening->engine, opening->path, opening->modules, opening->len, 1);
         make_artifact(opening->engine, opening->bare_path, opening->modules, opening->len, 0);
         must(artifact_open_file(opening->path, opening->engine, NULL, &opening->artifact, &error), &error);
+        sign(opening->artifact, key, opening->signed_path);
         ways[i * WAYS] = (way_t){.run = open_raw, .context = opening};
         ways[i * WAYS + 1] = (way_t){.run = open_ours, .context = opening};
         ways[i * WAYS + 2] = (way_t){.run = open_bare, .context = opening};
-        ways[i * WAYS + 3] = (way_t){.run = check_ours, .context = opening};
+        ways[i * WAYS + 3] = (way_t){.run = open_signed, .context = opening};
+        ways[i * WAYS + 4] = (way_t){.run = check_ours, .context = opening};
     }
     measure(ways, OPENINGS * WAYS, turns);
     for (size_t i = 0; i < OPENINGS; i++) {
         opening_t *opening = &openings[i];
         opening->raw = ways[i * WAYS].ns, opening->ours = ways[i * WAYS + 1].ns;
-        opening->bare = ways[i * WAYS + 2].ns, opening->check = ways[i * WAYS + 3].ns;
+        opening->bare = ways[i * WAYS + 2].ns, opening->signed_ = ways[i * WAYS + 3].ns;
+        opening->check = ways[i * WAYS + 4].ns;
         printf("%-9s %6zu  ", opening->name, opening->modules);
         print_size(artifact_file_len(opening->artifact));
-        printf(" %8.2f %8.2f   %5.2f %9.2f  %8.0f\n", opening->raw / 1e3, opening->ours / 1e3,
-               opening->ours / opening->raw, opening->bare / 1e3, opening->check);
+        printf(" %8.2f %8.2f   %5.2f %9.2f %10.2f  %8.0f\n", opening->raw / 1e3, opening->ours / 1e3,
+               opening->ours / opening->raw, opening->bare / 1e3, opening->signed_ / 1e3, opening->check);
         artifact_free(opening->artifact);
     }
 }
@@ -91,25 +126,30 @@ int main(int argc, char **argv) {
     /* As many settings as a real compiler has; and the settings of cc, with every instruction set of this CPU. */
     artifact_engine_t *wasmtime = artifact_engine_new_wasmtime(), *host = artifact_engine_new_host();
     printf("libartifact %s, opening, warm; medians of %zu rounds. A Wasmtime engine has %zu flags, a host engine %zu.\n"
-           "raw: open fstat mmap munmap close; ours: open check close; bare: the same without a trailer\n"
-           "settings  modules  file size   raw us  ours us   ratio   bare us  check ns\n",
+           "raw: open fstat mmap munmap close; ours: open check close; bare: the same without a trailer;\n"
+           "signed: with a signature, which is verified\n"
+           "settings  modules  file size   raw us  ours us   ratio   bare us  signed us  check ns\n",
            artifact_version_string(), turns,
            artifact_engine_flag_count(wasmtime, ARTIFACT_FLAGS_SHARED) +
                artifact_engine_flag_count(wasmtime, ARTIFACT_FLAGS_ISA),
            artifact_engine_flag_count(host, ARTIFACT_FLAGS_ISA));
+    artifact_key_t *key = NULL;
+    artifact_error_t *error = NULL;
+    must(artifact_key_generate(&key, &error), &error);
+    artifact_engine_t *trusting_wasmtime = trusting(wasmtime, key), *trusting_host = trusting(host, key);
     opening_t openings[OPENINGS] = {
-        {"Wasmtime", wasmtime, .modules = 1, .len = 4 << 10},
-        {"Wasmtime", wasmtime, .modules = 1, .len = 64 << 10},
-        {"Wasmtime", wasmtime, .modules = 1, .len = 1 << 20},
-        {"Wasmtime", wasmtime, .modules = 1, .len = 64 << 20},
-        {"Wasmtime", wasmtime, .modules = 1, .len = 1 << 30},
-        {"Wasmtime", wasmtime, .modules = 51, .len = 51 << 13},
-        {"Wasmtime", wasmtime, .modules = 1000, .len = 1000 << 13},
-        {"host", host, .modules = 1, .len = 64 << 10},
+        {"Wasmtime", wasmtime, .trusting = trusting_wasmtime, .modules = 1, .len = 4 << 10},
+        {"Wasmtime", wasmtime, .trusting = trusting_wasmtime, .modules = 1, .len = 64 << 10},
+        {"Wasmtime", wasmtime, .trusting = trusting_wasmtime, .modules = 1, .len = 1 << 20},
+        {"Wasmtime", wasmtime, .trusting = trusting_wasmtime, .modules = 1, .len = 64 << 20},
+        {"Wasmtime", wasmtime, .trusting = trusting_wasmtime, .modules = 1, .len = 1 << 30},
+        {"Wasmtime", wasmtime, .trusting = trusting_wasmtime, .modules = 51, .len = 51 << 13},
+        {"Wasmtime", wasmtime, .trusting = trusting_wasmtime, .modules = 1000, .len = 1000 << 13},
+        {"host", host, .trusting = trusting_host, .modules = 1, .len = 64 << 10},
     };
-    measure_opening(openings, turns);
+    measure_opening(openings, key, turns);
 
-    double worst_ratio = 0, worst_check = 0, fastest = openings[0].ours, slowest = 0, many = 0;
+    double worst_ratio = 0, worst_check = 0, fastest = openings[0].ours, slowest = 0, many = 0, many_signed = 0;
     for (size_t i = 0; i < SIZES; i++) {
         double ratio = openings[i].ours / openings[i].raw, ours = openings[i].ours;
         if (ratio > worst_ratio) worst_ratio = ratio;
@@ -119,12 +159,15 @@ int main(int argc, char **argv) {
     }
     for (size_t i = SIZES; i < SIZES + 2; i++) {
         if (openings[i].ours > many) many = openings[i].ours;
+        if (openings[i].signed_ > many_signed) many_signed = openings[i].signed_;
     }
     int good = at_most("open, check and close, against the raw calls", worst_ratio, most_ratio, "x");
     good &= at_most("slowest size against fastest", slowest / fastest, most_spread, "x");
     good &= at_most("51 and 1000 modules against one", many / openings[1].ours, most_by_modules, "x");
+    good &= at_most("the same, signed", many_signed / openings[1].signed_, most_by_modules, "x");
     good &= at_most("the check alone", worst_check, most_check_ns, " ns");
-    artifact_engine_free(wasmtime);
-    artifact_engine_free(host);
+    artifact_key_free(key);
+    artifact_engine_free(trusting_wasmtime), artifact_engine_free(trusting_host);
+    artifact_engine_free(wasmtime), artifact_engine_free(host);
     return arguments.strict && !good ? 1 : 0;
 }
