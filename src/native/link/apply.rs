@@ -40,10 +40,30 @@ fn defect() -> Error {
     Error::new(Status::Internal, "linker: a section outside the image")
 }
 
-/// The image, being written, and what is left for the loader.
+/// What relocations leave to others.
+#[derive(Default)]
+pub(super) struct Left {
+    /// To the loader.
+    pub dynamic: Vec<Dynamic>,
+    /// To debuggers, of each section for them together.
+    pub debug: Vec<DebugAddress>,
+}
+
+/// A word of a debug section with an address of the image in it. It is right already in the file; a debugger that is shown the
+/// image as it is loaded (`native/load/gdb.rs`) finds by it what to add the image's address to.
+pub(super) struct DebugAddress {
+    /// The debug section, and the offset in it.
+    pub section: usize,
+    pub offset: u64,
+    /// The section that the address is about, and the address.
+    pub target: usize,
+    pub address: u64,
+}
+
+/// The image, being written, and what is left to others.
 struct Writing<'i> {
     image: &'i mut [u8],
-    dynamic: Vec<Dynamic>,
+    left: Left,
 }
 
 impl Writing<'_> {
@@ -57,7 +77,7 @@ impl Writing<'_> {
     }
 
     fn leave(&mut self, relocation: Dynamic) -> Result<()> {
-        memory::push(&mut self.dynamic, relocation, "dynamic relocations")
+        memory::push(&mut self.left.dynamic, relocation, "dynamic relocations")
     }
 }
 
@@ -108,14 +128,14 @@ impl<'a> Linked<'a> {
         Ok(self.inputs.get(object).ok_or_else(defect)?.site(section, rela))
     }
 
-    /// Writes all sections that come from objects, and what the linker makes for code. What the loader has to do.
+    /// Writes all sections that come from objects, and what the linker makes for code. What is left.
     ///
     /// # Errors
     ///
     /// UNSUPPORTED for a value that doesn't fit its field, naming the relocation; CORRUPT for one in a debug section.
-    pub fn write_sections(&self, image: &mut [u8]) -> Result<Vec<Dynamic>> {
-        let mut writing = Writing { image, dynamic: Vec::new() };
-        for output in self.layout.outputs.iter().filter(|output| output.has_bytes()) {
+    pub fn write_sections(&self, image: &mut [u8]) -> Result<Left> {
+        let mut writing = Writing { image, left: Left::default() };
+        for (index, output) in self.layout.outputs.iter().enumerate().filter(|(_, output)| output.has_bytes()) {
             for piece in &output.pieces {
                 let Content::Section { object, section } = piece.content else { continue };
                 let Some(input) = self.inputs.get(object) else { continue };
@@ -124,7 +144,7 @@ impl<'a> Linked<'a> {
                 writing.put(place.offset, section.data)?;
                 for rela in section.relocations {
                     if output.class == Class::Debug {
-                        self.apply_debug(&mut writing, place.offset, (object, section), rela)?;
+                        self.apply_debug(&mut writing, place, index, (object, section), rela)?;
                     } else {
                         self.apply(&mut writing, place, 0, (object, section), rela)?;
                     }
@@ -134,7 +154,7 @@ impl<'a> Linked<'a> {
         self.write_frames(&mut writing)?;
         self.write_got(&mut writing)?;
         self.write_stubs(&mut writing)?;
-        Ok(writing.dynamic)
+        Ok(writing.left)
     }
 
     /// Applies a relocation to bytes of a section from `start` on, which are at `place`.
@@ -186,19 +206,20 @@ impl<'a> Linked<'a> {
         })
     }
 
-    /// Applies a relocation of a debug section: addresses there count from the image's start, and what isn't in the image is 0.
+    /// Applies a relocation of a debug section, the image's with that index: addresses there count from the image's start, and
+    /// what isn't in the image is 0.
     fn apply_debug(
         &self,
         writing: &mut Writing<'_>,
-        offset: usize,
+        place: Place,
+        index: usize,
         (object, section): (usize, &Section<'_>),
         rela: &Rela,
     ) -> Result<()> {
         let site = &self.site(object, section, rela)?;
         let unknown = || site.refuse("expected a relocation that debug sections can have");
         let how = (self.machine.how)(kind(rela)).ok_or_else(unknown)?;
-        let index = self.symbols.find(object, rela, site)?;
-        let entry = self.symbols.entries.get(index).ok_or_else(defect)?;
+        let entry = self.symbols.entries.get(self.symbols.find(object, rela, site)?).ok_or_else(defect)?;
         let (at, addend) = (rela.r_offset.get(ORDER), i128::from(rela.r_addend.get(ORDER)));
         let end = at.checked_add(how.field.width() as u64);
         if end.is_none_or(|end| end > section.data.len() as u64) {
@@ -206,9 +227,10 @@ impl<'a> Linked<'a> {
                 site.corrupt(format_args!("expected a place within the section's {} bytes", section.data.len()))
             );
         }
+        let address = self.debug_address(entry);
         let value = match how.value {
             Value::Nothing => return Ok(()),
-            Value::Absolute => match self.debug_address(entry) {
+            Value::Absolute => match address {
                 Some(address) => i128::from(address) + addend,
                 // In lists of ranges two zeros are the end.
                 None => i128::from([&b".debug_ranges"[..], b".debug_loc"].contains(&section.name)),
@@ -217,9 +239,20 @@ impl<'a> Linked<'a> {
             Value::ThreadLocal => addend,
             _ => return Err(unknown()),
         };
-        writing.store(offset + at as usize, how.field, value, || {
-            site.refuse("expected debug information of less than 4 GiB")
-        })
+        let place = place.plus(at);
+        writing
+            .store(place.offset, how.field, value, || site.refuse("expected debug information of less than 4 GiB"))?;
+        let loaded = |output: &usize| self.layout.outputs.get(*output).is_some_and(|to| to.class != Class::Debug);
+        if let Some(target) = entry.output.filter(loaded)
+            && how.value == Value::Absolute
+            && how.field.is_word()
+            && address.is_some()
+        {
+            // A debug section's own address is 0.
+            let left = DebugAddress { section: index, offset: place.address, target, address: value as u64 };
+            memory::push(&mut writing.left.debug, left, "relocations of debug sections")?;
+        }
+        Ok(())
     }
 
     /// The address of a symbol as debug sections want it: in another one of them the offset in it.

@@ -2,13 +2,13 @@
 
 use object::LittleEndian;
 use object::elf::{self, FileHeader64, Ident, ProgramFlags, ProgramHeader64, ProgramType, SectionHeader64, Sym64};
-use object::endian::{U16, U32, U64};
+use object::endian::{I64, U16, U32, U64};
 use object::pod;
 
-use super::apply::{Linked, put};
+use super::apply::{DebugAddress, Left, Linked, put};
 use super::dynamic::{Tables, add_name, symbol};
-use super::input::ORDER;
-use super::sections::{Class, Load, Made, Output};
+use super::input::{ORDER, Rela};
+use super::sections::{Class, Load, Made, Output, too_many_sections};
 use super::symbols::{Definition, Entry, Target};
 use crate::error::{Error, Result, Status};
 use crate::memory;
@@ -23,7 +23,7 @@ pub(super) fn write(mut linked: Linked<'_>, tables: Tables) -> Result<Vec<u8>> {
     let mut image = memory::with_room(end, "a linked image")?;
     image.resize(end, 0);
 
-    let dynamic = linked.write_sections(&mut image)?;
+    let Left { dynamic, debug } = linked.write_sections(&mut image)?;
     let (relocations, relative) = tables.relocations(dynamic, linked.machine)?;
     if relocations.len() as u64 != tables.sizes().relocations {
         return Err(Error::new(Status::Internal, "linker: another number of dynamic relocations than was counted"));
@@ -42,7 +42,7 @@ pub(super) fn write(mut linked: Linked<'_>, tables: Tables) -> Result<Vec<u8>> {
     let segments = segments(&linked);
     put(&mut image, HEADER, pod::bytes_of_slice(&segments))?;
 
-    let header = finish(&linked, &mut image)?;
+    let header = finish(&linked, &debug, &mut image)?;
     put(&mut image, 0, pod::bytes_of(&header))?;
     Ok(image)
 }
@@ -101,10 +101,10 @@ fn segments(linked: &Linked<'_>) -> Vec<ProgramHeader64<LittleEndian>> {
     list
 }
 
-/// Appends what isn't loaded: symbols, names, section headers. The file header.
-fn finish(linked: &Linked<'_>, image: &mut Vec<u8>) -> Result<FileHeader64<LittleEndian>> {
+/// Appends what isn't loaded: symbols, relocations of debug sections, names, section headers. The file header.
+fn finish(linked: &Linked<'_>, debug: &[DebugAddress], image: &mut Vec<u8>) -> Result<FileHeader64<LittleEndian>> {
     let layout = &linked.layout;
-    let (symbols, strings, locals) = symbol_table(linked)?;
+    let (symbols, strings, locals) = symbol_table(linked, !debug.is_empty())?;
     let outputs = layout.outputs.len() as u32;
     let mut names = vec![0];
     let mut headers = memory::with_room(layout.outputs.len() + 4, "section headers")?;
@@ -148,9 +148,30 @@ fn finish(linked: &Linked<'_>, image: &mut Vec<u8>) -> Result<FileHeader64<Littl
         let offset = append(image, bytes, fields.align as usize)?;
         headers.push(header(&Fields { name, offset, size: bytes.len() as u64, ..fields }));
     }
+    for addresses in debug.chunk_by(|one, other| one.section == other.section) {
+        let section = addresses.first().map_or(0, |first| first.section);
+        let Some(output) = layout.outputs.get(section) else { continue };
+        let bytes = debug_relocations(linked, addresses)?;
+        let fields = Fields {
+            name: add_name(&mut names, &[b".rela", output.name])?,
+            kind: elf::SHT_RELA.0,
+            flags: elf::SHF_INFO_LINK.0,
+            offset: append(image, &bytes, 8)?,
+            size: bytes.len() as u64,
+            link: outputs + 1,
+            info: section as u32 + 1,
+            align: 8,
+            entry: size_of::<Rela>() as u64,
+            ..Fields::default()
+        };
+        memory::push(&mut headers, header(&fields), "section headers")?;
+    }
     let name = add_name(&mut names, &[b".shstrtab"])?;
     let offset = append(image, &names, 1)?;
-    headers.push(header(&Fields { name, offset, size: names.len() as u64, ..text }));
+    memory::push(&mut headers, header(&Fields { name, offset, size: names.len() as u64, ..text }), "section headers")?;
+    if headers.len() >= usize::from(elf::SHN_LORESERVE) {
+        return Err(too_many_sections());
+    }
     let table = append(image, pod::bytes_of_slice(&headers), 8)?;
 
     let size = |bytes: usize| U16::new(ORDER, bytes as u16);
@@ -178,6 +199,21 @@ fn finish(linked: &Linked<'_>, image: &mut Vec<u8>) -> Result<FileHeader64<Littl
         e_shnum: size(headers.len()),
         e_shstrndx: U16::new(ORDER, elf::SymbolSection(headers.len() as u16 - 1)),
     })
+}
+
+/// Relocations about the symbols of sections, which come first in the symbol table, as `ld --emit-relocs` keeps them.
+fn debug_relocations(linked: &Linked<'_>, addresses: &[DebugAddress]) -> Result<Vec<u8>> {
+    let mut bytes = memory::with_room(addresses.len() * size_of::<Rela>(), "relocations of debug sections")?;
+    for address in addresses {
+        let start = linked.layout.outputs.get(address.target).map_or(0, |output| output.address);
+        let stored = Rela {
+            r_offset: U64::new(ORDER, address.offset),
+            r_info: Rela::r_info(ORDER, false, address.target as u32 + 1, linked.machine.word),
+            r_addend: I64::new(ORDER, address.address.wrapping_sub(start).cast_signed()),
+        };
+        bytes.extend_from_slice(pod::bytes_of(&stored));
+    }
+    Ok(bytes)
 }
 
 #[derive(Clone, Copy, Default)]
@@ -236,11 +272,20 @@ impl SymbolTable {
     }
 }
 
-/// `.symtab`: what has a name, for debuggers and profilers. Its bytes, its strings, and how many symbols are local.
-fn symbol_table(linked: &Linked<'_>) -> Result<(Vec<u8>, Vec<u8>, u32)> {
+/// `.symtab`: what has a name, for debuggers and profilers; before that, for relocations, a symbol for each section that has
+/// an address, in their order. Its bytes, its strings, and how many symbols are local.
+fn symbol_table(linked: &Linked<'_>, sections: bool) -> Result<(Vec<u8>, Vec<u8>, u32)> {
     let mut table = SymbolTable::default();
     let mut stub = Entry::new(0, &[], elf::STB_LOCAL);
     table.push(&[], &stub, true)?;
+    let loaded =
+        linked.layout.outputs.iter().enumerate().filter(|(_, output)| sections && output.class != Class::Debug);
+    for (index, output) in loaded {
+        let mut section = Entry::new(0, &[], elf::STB_LOCAL);
+        section.definition = Definition::Section { section: 0, offset: 0 };
+        (section.kind, section.output, section.address) = (elf::STT_SECTION, Some(index), output.address);
+        table.push(&[], &section, true)?;
+    }
     let entries = &linked.symbols.entries;
     let shown = |entry: &&Entry<'_>| is_shown(linked, entry);
     let local = |entry: &&Entry<'_>| entry.is_local() && entry.is_defined();

@@ -119,6 +119,10 @@ pub(super) fn too_large() -> Error {
     Error::new(Status::Limit, format!("linked image: expected at most {MAX_CODE} bytes of memory, found more"))
 }
 
+pub(super) fn too_many_sections() -> Error {
+    Error::new(Status::Limit, "linked image: expected fewer than 65248 sections, found more")
+}
+
 /// The section that an input section goes into.
 fn output_name<'a>(section: &Section<'a>, relocated: bool) -> &'a [u8] {
     const POOLS: [&[u8]; 11] = [
@@ -165,7 +169,7 @@ impl<'a> Gathering<'a> {
         if index == next {
             // Section indexes that symbols can have.
             if next >= usize::from(elf::SHN_LORESERVE) - 32 {
-                return Err(Error::new(Status::Limit, "linked image: expected fewer than 65248 sections, found more"));
+                return Err(too_many_sections());
             }
             let output = Output {
                 name,
