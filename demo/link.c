@@ -32,7 +32,7 @@ int main(int argc, char **argv) {
     must(artifact_builder_add_objects(builder, objects, count, NULL, NULL, &error), &error, "linking");
     for (size_t i = 0; i < count; i++) free((void *)objects[i].data); /* needed for linking only */
     must(artifact_serialize_to_file(builder, argv[1], NULL, &error), &error, argv[1]);
-    printf("  %zu objects, C and C++, are one module of %s\n", count, argv[1]);
+    printf("  %zu objects became one module of %s\n", count, argv[1]);
 
     artifact_builder_free(builder);
     artifact_engine_free(engine);
