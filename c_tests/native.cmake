@@ -54,10 +54,12 @@ file(CONFIGURE OUTPUT "${generated}" CONTENT "${text}" @ONLY)
 native_module(many "${generated}" OPTIONS ${strict})
 
 # The same as objects, which the library links itself.
+# native_object(name SOURCE [OPTIONS ...])
 function(native_object name source)
+    cmake_parse_arguments(PARSE_ARGV 2 arg "" "" "OPTIONS")
     add_library(object_${name} OBJECT ${source})
-    set_target_properties(object_${name} PROPERTIES C_STANDARD 11)
-    target_compile_options(object_${name} PRIVATE -O2 -g -fPIC ${strict})
+    set_target_properties(object_${name} PROPERTIES C_STANDARD 11 CXX_STANDARD 11)
+    target_compile_options(object_${name} PRIVATE -O2 -g -fPIC ${arg_OPTIONS})
     set(object "${native_dir}/${name}.o")
     add_custom_command(OUTPUT "${object}" DEPENDS $<TARGET_OBJECTS:object_${name}> VERBATIM
         COMMAND ${CMAKE_COMMAND} -E make_directory "${native_dir}"
@@ -67,5 +69,10 @@ function(native_object name source)
 endfunction()
 
 foreach(name IN ITEMS basic small imports objects_host thread_local ifunc direct)
-    native_object(${name} native/${name}.c)
+    native_object(${name} native/${name}.c OPTIONS ${strict})
 endforeach()
+native_object(many "${generated}" OPTIONS ${strict})
+native_object(debugged native/debugged.c OPTIONS -O0)
+if(CMAKE_CXX_COMPILER)
+    native_object(exceptions native/exceptions.cc OPTIONS -Wall -Wextra -Werror)
+endif()

@@ -12,10 +12,13 @@
 #define NATIVE_DIR "native"
 #endif
 
-/* The path of a module; good until this thread's next call. */
-static inline const char *native(const char *name) {
+/* Modules are called as their sources, and are linked by the system; or with ".o", and are linked by us. */
+static inline bool is_object(const char *module) { return strstr(module, ".o") != NULL; }
+
+/* The path of a module, or of its object; good until this thread's next call. */
+static inline const char *native(const char *module) {
     static _Thread_local char path[4096];
-    snprintf(path, sizeof path, "%s/%s.so", NATIVE_DIR, name);
+    snprintf(path, sizeof path, "%s/%s%s", NATIVE_DIR, module, is_object(module) ? "" : ".so");
     return path;
 }
 
@@ -38,9 +41,17 @@ static inline void pack(const char *file, const char *module, size_t count) {
     need_machine();
     artifact_engine_t *engine = artifact_engine_new();
     artifact_builder_t *builder = new_builder(engine);
+    bytes_t object = {0};
+    if (is_object(module)) object = read_file(native(module));
+    const artifact_object_t one = {module, object.data, object.len};
     for (size_t i = 0; i < count; i++) {
-        CHECK_OK(artifact_builder_add_module_file(builder, native(module), NULL, &error));
+        if (is_object(module)) {
+            CHECK_OK(artifact_builder_add_objects(builder, &one, 1, NULL, NULL, &error));
+        } else {
+            CHECK_OK(artifact_builder_add_module_file(builder, native(module), NULL, &error));
+        }
     }
+    bytes_free(&object);
     CHECK_OK(artifact_serialize_to_file(builder, scratch(file), NULL, &error));
     artifact_builder_free(builder);
     artifact_engine_free(engine);

@@ -52,9 +52,9 @@ static outcome_t exchange(const side_t *throws, const side_t *catches) {
     return outcome;
 }
 
-TEST(exceptions_pass_between_modules_and_the_host) {
+static void exchange_exceptions(const char *module) {
     need_cxx();
-    pack("code.artifact", "exceptions", 1);
+    pack("code.artifact", module, 1);
     loaded_t one = open_packed("code.artifact"), two = open_packed("code.artifact");
     artifact_load_options_t options = ARTIFACT_LOAD_OPTIONS_INIT;
     options.flags = CXX;
@@ -78,9 +78,12 @@ TEST(exceptions_pass_between_modules_and_the_host) {
     dlclose(theirs.handle);
 }
 
-TEST(exceptions_pass_through_any_of_many_modules) {
+TEST(exceptions_pass_between_modules_and_the_host) { exchange_exceptions("exceptions"); }
+TEST(exceptions_pass_between_modules_that_we_link) { exchange_exceptions("exceptions.o"); }
+
+static void throw_in_many_modules(const char *module) {
     need_cxx();
-    pack("code.artifact", "exceptions", 50);
+    pack("code.artifact", module, 50);
     loaded_t loaded = open_packed("code.artifact");
     artifact_load_options_t options = ARTIFACT_LOAD_OPTIONS_INIT;
     options.flags = CXX;
@@ -94,10 +97,13 @@ TEST(exceptions_pass_through_any_of_many_modules) {
     unload(&loaded);
 }
 
-TEST(constructors_run_only_if_asked) {
+TEST(exceptions_pass_through_any_of_many_modules) { throw_in_many_modules("exceptions"); }
+TEST(exceptions_pass_through_any_of_many_that_we_link) { throw_in_many_modules("exceptions.o"); }
+
+static void construct_if_asked(const char *module) {
     need_cxx();
     int (*constructed)(void);
-    loaded_t loaded = load_flags("exceptions", ARTIFACT_LOAD_PROCESS_SYMBOLS);
+    loaded_t loaded = load_flags(module, ARTIFACT_LOAD_PROCESS_SYMBOLS);
     SYMBOL(loaded.code, 0, "constructed", constructed);
     CHECK(constructed() == 0);
     int destroyed = 0;
@@ -105,7 +111,7 @@ TEST(constructors_run_only_if_asked) {
     unload(&loaded);
     CHECK(destroyed == 0);
 
-    loaded = load_flags("exceptions", CXX);
+    loaded = load_flags(module, CXX);
     SYMBOL(loaded.code, 0, "constructed", constructed);
     CHECK(constructed() == 57);
     int (*local_static)(void);
@@ -115,3 +121,6 @@ TEST(constructors_run_only_if_asked) {
     unload(&loaded);
     CHECK(destroyed == 2); /* now, and not when the process ends */
 }
+
+TEST(constructors_run_only_if_asked) { construct_if_asked("exceptions"); }
+TEST(constructors_that_we_link_run_only_if_asked) { construct_if_asked("exceptions.o"); }

@@ -1,5 +1,5 @@
-/* artifact_builder_add_objects(): what comes of objects loads and behaves as the same linked by the system; what is
- * refused. */
+/* artifact_builder_add_objects(): what comes of objects, and what is refused. That it behaves as the same linked by the
+ * system test_load*.c see. */
 #include "check.h"
 #include "native.h"
 
@@ -7,10 +7,10 @@
 
 /* The objects that native.cmake has compiled. */
 static bytes_t object(const char *name) {
-    char path[4200];
-    snprintf(path, sizeof path, "%s/%s.o", NATIVE_DIR, name);
-    if (access(path, R_OK) != 0) SKIP("the object was not built here");
-    bytes_t bytes = read_file(path);
+    char file[64];
+    snprintf(file, sizeof file, "%s.o", name);
+    skip_without(file);
+    bytes_t bytes = read_file(native(file));
     uint16_t machine = 0;
     memcpy(&machine, bytes.data + offsetof(Elf64_Ehdr, e_machine), sizeof machine);
     if (machine != EM_X86_64 && machine != EM_AARCH64) SKIP("objects for this machine can't be linked");
@@ -41,45 +41,6 @@ static void pack_object(const char *file, const char *name) {
     CHECK_OK(artifact_serialize_to_file(builder, scratch(file), NULL, &error));
     artifact_builder_free(builder);
     artifact_engine_free(engine);
-}
-
-static long long use(const side_t *side) {
-    int (*switch_table)(int), (*count)(void), (*common)(int), (*weak)(void), (*dispatch)(int, int);
-    long long *(*bss_at)(size_t);
-    size_t (*libc)(const char *, char *, size_t);
-    const char *(*name_of)(int);
-    SIDE(side, "switch_table", switch_table), SIDE(side, "count", count), SIDE(side, "common", common);
-    SIDE(side, "weak", weak), SIDE(side, "dispatch", dispatch), SIDE(side, "bss_at", bss_at);
-    SIDE(side, "libc", libc), SIDE(side, "name_of", name_of);
-    long long sum = 0;
-    for (int i = -1; i < 9; i++) sum = 3 * sum + switch_table(i);
-    for (int i = 0; i < 3; i++) sum = 3 * sum + dispatch(i, 5);
-    sum = 3 * sum + count() + common(4) + weak() + *bss_at(99999);
-    char text[64] = "";
-    sum = 3 * sum + (long long)libc("text", text, sizeof text);
-    CHECK_STR(text, "text-42-1.50");
-    CHECK_STR(name_of(1), "one");
-    return sum;
-}
-
-TEST(objects_run_as_the_system_links_them) {
-    skip_without("basic");
-    pack_object("basic.artifact", "basic");
-    loaded_t loaded = open_packed("basic.artifact");
-    artifact_load_options_t options = ARTIFACT_LOAD_OPTIONS_INIT;
-    options.flags = ARTIFACT_LOAD_PROCESS_SYMBOLS;
-    CHECK_OK(artifact_load(loaded.artifact, loaded.engine, &options, &loaded.code, &error));
-    side_t ours = {.code = loaded.code}, theirs = {.handle = dlopen(native("basic"), RTLD_NOW)};
-    CHECK(theirs.handle);
-    long long expected = use(&theirs);
-    CHECK(use(&ours) == expected);
-    unload(&loaded);
-    /* The artifact is a shared object itself. */
-    side_t whole = {.handle = dlopen(scratch("basic.artifact"), RTLD_NOW)};
-    if (!whole.handle) check_fail(__FILE__, __LINE__, "dlopen", dlerror(), "");
-    CHECK(use(&whole) == expected);
-    dlclose(whole.handle);
-    dlclose(theirs.handle);
 }
 
 TEST(objects_together_are_one_module) {
