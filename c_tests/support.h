@@ -223,13 +223,19 @@ static inline artifact_t *open_path(const char *path, const artifact_engine_t *e
 
 /* ---- memory ---- */
 
+/* Whether a sanitizer or valgrind manages memory, and has mappings of its own. */
+static inline bool is_sanitized(void) {
+#ifdef __SANITIZE_ADDRESS__
+    return true;
+#else
+    const char *preload = getenv("LD_PRELOAD");
+    return preload && strstr(preload, "vgpreload");
+#endif
+}
+
 /* Leaves room for so many more bytes of address space; false where something else manages it. */
 static inline bool limit_memory(size_t more) {
-#ifdef __SANITIZE_ADDRESS__
-    return (void)more, false;
-#endif
-    const char *preload = getenv("LD_PRELOAD");
-    if (preload && strstr(preload, "vgpreload")) return false;
+    if (is_sanitized()) return false;
     unsigned long pages = 0;
     FILE *statm = fopen("/proc/self/statm", "r");
     if (!statm || fscanf(statm, "%lu", &pages) != 1) return false;

@@ -215,7 +215,7 @@ static void cycle(const char *path, const artifact_engine_t *engine, const artif
 }
 
 TEST(load_and_free_10000_times_without_growth) {
-    if (is_emulated()) SKIP("the emulator's own memory grows");
+    if (is_emulated() || is_sanitized()) SKIP("the emulator's or sanitizer's own memory grows");
     pack("code.artifact", "small", 2);
     artifact_engine_t *engine = artifact_engine_new_host();
     char path[4096];
@@ -230,6 +230,7 @@ TEST(load_and_free_10000_times_without_growth) {
 }
 
 TEST(a_failed_load_leaves_nothing_mapped) {
+    if (is_sanitized()) SKIP("the sanitizer's own mappings grow");
     pack("code.artifact", "imports", 3);
     loaded_t loaded = open_packed("code.artifact");
     CHECK_STATUS(artifact_load(loaded.artifact, loaded.engine, NULL, &loaded.code, NULL), ARTIFACT_UNRESOLVED);

@@ -43,7 +43,8 @@ TEST(gdb_names_frames_with_file_and_line) {
     char self[4000] = "", command[9000];
     CHECK(readlink("/proc/self/exe", self, sizeof self - 1) > 0);
     snprintf(command, sizeof command,
-             "LOAD_FOR_GDB=1 gdb -nx -batch -iex 'set auto-load off' -iex 'set debuginfod enabled off' -ex run -ex bt "
+             "ASAN_OPTIONS=detect_leaks=0 LOAD_FOR_GDB=1 gdb -nx -batch -iex 'set auto-load off' -iex 'set debuginfod "
+             "enabled off' -ex run -ex bt "
              "-ex continue --args %s gdb_child_is_not_a_test_of_its_own 2>&1",
              self);
     int status = 0;
