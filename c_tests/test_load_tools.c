@@ -30,23 +30,23 @@ static int stop_here(int n) {
 }
 
 TEST(gdb_child_is_not_a_test_of_its_own) {
-    if (!getenv("LOAD_FOR_GDB")) SKIP("run by another test, under gdb");
-    loaded_t loaded = load_flags("debugged", ARTIFACT_LOAD_PROCESS_SYMBOLS | ARTIFACT_LOAD_GDB);
+    const char *module = getenv("LOAD_FOR_GDB");
+    if (!module) SKIP("run by another test, under gdb");
+    loaded_t loaded = load_flags(module, ARTIFACT_LOAD_PROCESS_SYMBOLS | ARTIFACT_LOAD_GDB);
     int (*outer)(int (*)(int), int);
     SYMBOL(loaded.code, 0, "debugged_outer", outer);
     CHECK(outer(stop_here, 5) == 12);
     unload(&loaded);
 }
 
-TEST(gdb_names_frames_with_file_and_line) {
+static void ask_gdb(const char *module) {
     if (is_emulated() || !has_program("gdb --version >/dev/null 2>&1")) SKIP("there is no gdb here");
     char self[4000] = "", command[9000];
     CHECK(readlink("/proc/self/exe", self, sizeof self - 1) > 0);
-    snprintf(command, sizeof command,
-             "ASAN_OPTIONS=detect_leaks=0 LOAD_FOR_GDB=1 gdb -nx -batch -iex 'set auto-load off' -iex 'set debuginfod "
-             "enabled off' -ex run -ex bt "
-             "-ex continue --args %s gdb_child_is_not_a_test_of_its_own 2>&1",
-             self);
+    const char *script = "ASAN_OPTIONS=detect_leaks=0 LOAD_FOR_GDB=%s gdb -nx -batch -iex 'set auto-load off' "
+                         "-iex 'set debuginfod enabled off' -ex run -ex bt -ex continue "
+                         "--args %s gdb_child_is_not_a_test_of_its_own 2>&1";
+    snprintf(command, sizeof command, script, module, self);
     int status = 0;
     bytes_t out = output_of(command, &status);
     const char *text = (const char *)out.data;
@@ -55,6 +55,9 @@ TEST(gdb_names_frames_with_file_and_line) {
                 "debugged_inner (|debugged_outer (|debugged.c:9|debugged.c:13|exited normally");
     bytes_free(&out);
 }
+
+TEST(gdb_names_frames_with_file_and_line) { ask_gdb("debugged"); }
+TEST(gdb_names_frames_that_we_link) { ask_gdb("debugged.o"); }
 
 TEST(perf_map_names_functions) {
     loaded_t loaded = load_flags("small", ARTIFACT_LOAD_PERF_MAP);
@@ -110,10 +113,11 @@ TEST(jitdump_has_names_and_code) {
 }
 
 TEST(perf_child_is_not_a_test_of_its_own) {
-    if (!getenv("LOAD_FOR_PERF")) SKIP("run by another test, under perf");
+    const char *module = getenv("LOAD_FOR_PERF");
+    if (!module) SKIP("run by another test, under perf");
     pack("code.artifact", "small", 1);
     loaded_t loaded = open_packed("code.artifact");
-    pack("two.artifact", "debugged", 2);
+    pack("two.artifact", module, 2);
     loaded.artifact = (artifact_free(loaded.artifact), open_path(scratch("two.artifact"), loaded.engine));
     artifact_load_options_t options = ARTIFACT_LOAD_OPTIONS_INIT;
     options.flags = ARTIFACT_LOAD_JITDUMP | ARTIFACT_LOAD_PROCESS_SYMBOLS;
@@ -124,7 +128,7 @@ TEST(perf_child_is_not_a_test_of_its_own) {
     unload(&loaded);
 }
 
-TEST(perf_report_names_a_function_of_a_later_module) {
+static void ask_perf(const char *module) {
     if (is_emulated() || !has_program("perf record -q -k mono -e cpu-clock -o /dev/null true >/dev/null 2>&1")) {
         SKIP("perf can't count here");
     }
@@ -132,13 +136,17 @@ TEST(perf_report_names_a_function_of_a_later_module) {
     CHECK(readlink("/proc/self/exe", self, sizeof self - 1) > 0);
     snprintf(folder, sizeof folder, "%s", scratch("perf"));
     CHECK(mkdir(folder, 0700) == 0);
-    snprintf(command, sizeof command,
-             "cd %s && LOAD_FOR_PERF=1 perf record -q -k mono -e cpu-clock -o a %s perf_child_is_not_a_test_of_its_own "
-             ">/dev/null 2>&1 && perf inject --jit -i a -o b 2>/dev/null && perf report -i b --stdio 2>/dev/null; "
-             "rm -f /tmp/jit-*.dump",
-             folder, self);
+    /* Its own dump only: other tests run at the same time. */
+    const char *script = "cd %s && LOAD_FOR_PERF=%s perf record -q -k mono -e cpu-clock -o a "
+                         "sh -c 'echo $$ >pid && exec %s perf_child_is_not_a_test_of_its_own' >/dev/null 2>&1 && "
+                         "perf inject --jit -i a -o b 2>/dev/null && perf report -i b --stdio 2>/dev/null; "
+                         "rm -f /tmp/jit-$(cat pid).dump";
+    snprintf(command, sizeof command, script, folder, module, self);
     int status = 0;
     bytes_t out = output_of(command, &status);
     check_words(__FILE__, __LINE__, (const char *)out.data, "debugged_spin");
     bytes_free(&out);
 }
+
+TEST(perf_report_names_a_function_of_a_later_module) { ask_perf("debugged"); }
+TEST(perf_report_names_a_function_that_we_link) { ask_perf("debugged.o"); }
