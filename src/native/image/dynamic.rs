@@ -1,0 +1,121 @@
+//! The dynamic section: which tables an image has for its loader, and what it asks for that can't be done here.
+
+use object::LittleEndian as Le;
+use object::elf::{self, Dyn64, Rela64, Sym64};
+
+use super::{Bytes, Hash, Tables, corrupt, refused, slice_at, word};
+use crate::error::Result;
+
+impl Tables {
+    pub(super) fn read_dynamic(&mut self, bytes: &Bytes<'_>, address: u64, len: u64) -> Result<()> {
+        let (_, range) = self.place(address, len, "PT_DYNAMIC")?;
+        let entries: &[Dyn64<Le>] = slice_at(bytes, range.start as u64, len / 16).unwrap_or(&[]);
+        let mut found = Dynamic::default();
+        for entry in entries {
+            let (tag, value) = (entry.d_tag.get(Le), entry.d_val.get(Le));
+            match tag {
+                elf::DT_NULL => break,
+                elf::DT_SYMTAB => found.symbols = Some(value),
+                elf::DT_SYMENT => expect("DT_SYMENT", size_of::<Sym64<Le>>(), value)?,
+                elf::DT_STRTAB => found.strings.0 = value,
+                elf::DT_STRSZ => found.strings.1 = value,
+                elf::DT_GNU_HASH => found.gnu_hash = Some(value),
+                elf::DT_HASH => found.hash = Some(value),
+                elf::DT_RELA => found.rela.0 = value,
+                elf::DT_RELASZ => found.rela.1 = value,
+                elf::DT_RELAENT => expect("DT_RELAENT", size_of::<Rela64<Le>>(), value)?,
+                elf::DT_JMPREL => found.jmprel.0 = value,
+                elf::DT_PLTRELSZ => found.jmprel.1 = value,
+                elf::DT_PLTREL => expect("DT_PLTREL", 7, value)?,
+                elf::DT_RELR => found.relr.0 = value,
+                elf::DT_RELRSZ => found.relr.1 = value,
+                elf::DT_RELRENT => expect("DT_RELRENT", 8, value)?,
+                elf::DT_INIT => self.init = Some(value),
+                elf::DT_FINI => self.fini = Some(value),
+                elf::DT_INIT_ARRAY => self.init_array.0 = value,
+                elf::DT_INIT_ARRAYSZ => self.init_array.1 = value / 8,
+                elf::DT_FINI_ARRAY => self.fini_array.0 = value,
+                elf::DT_FINI_ARRAYSZ => self.fini_array.1 = value / 8,
+                elf::DT_REL => return Err(refused("relocations without addends (DT_REL)")),
+                elf::DT_TEXTREL => return Err(refused("relocations in its text (DT_TEXTREL)")),
+                elf::DT_FLAGS if value & elf::DF_TEXTREL.0 != 0 => {
+                    return Err(refused("relocations in its text (DF_TEXTREL)"));
+                }
+                // What it wants of other objects is settled by the names that it leaves undefined.
+                _ => {}
+            }
+        }
+        self.take(bytes, &found)
+    }
+
+    fn take(&mut self, bytes: &Bytes<'_>, found: &Dynamic) -> Result<()> {
+        let table = |(address, len): (u64, u64), entry: u64, what: &str| {
+            if len % entry != 0 {
+                return Err(corrupt(format!("{what}: expected a multiple of {entry} bytes, found {len}")));
+            }
+            if len == 0 { Ok(0..0) } else { Ok(self.place(address, len, what)?.1) }
+        };
+        let relocations = [table(found.rela, 24, "DT_RELA")?, table(found.jmprel, 24, "DT_JMPREL")?];
+        let relative = table(found.relr, 8, "DT_RELR")?;
+        let strings = table(found.strings, 1, "DT_STRTAB")?;
+        for (what, (address, count)) in [("DT_INIT_ARRAY", self.init_array), ("DT_FINI_ARRAY", self.fini_array)] {
+            table((address, count * 8), 8, what)?;
+        }
+        for (what, entry) in [("DT_INIT", self.init), ("DT_FINI", self.fini)] {
+            if entry.is_some_and(|address| !self.is_code(address)) {
+                return Err(corrupt(format!("{what}: expected an address in an executable segment")));
+            }
+        }
+        if let Some(address) = found.symbols {
+            let (segment, start) = self.place(address, 0, "DT_SYMTAB")?;
+            // How many there are nothing says; where they must end, the segment does.
+            let end = (segment.offset + segment.file_len) as usize;
+            self.hash = match (found.gnu_hash, found.hash) {
+                (Some(address), _) => Hash::Gnu(self.gnu_hash(bytes, address)?),
+                (None, Some(address)) => Hash::Sysv(self.sysv_hash(bytes, address)?),
+                (None, None) => Hash::None,
+            };
+            self.set_symbols(start.start..end, strings, 0);
+        }
+        (self.relocations, self.relative) = (relocations, relative);
+        Ok(())
+    }
+
+    /// Checks the arrays of a GNU hash table, and gives its offset. Chains are checked as they are followed.
+    fn gnu_hash(&self, bytes: &Bytes<'_>, address: u64) -> Result<u64> {
+        let (_, place) = self.place(address, 16, "DT_GNU_HASH")?;
+        let [buckets, _, bloom, _] = [0, 4, 8, 12].map(|at| u64::from(word(bytes, place.start + at).unwrap_or(0)));
+        if buckets == 0 || !bloom.is_power_of_two() {
+            return Err(corrupt(format!(
+                "DT_GNU_HASH: expected buckets, and a power of two of words, found {buckets} and {bloom}"
+            )));
+        }
+        self.place(address, 16 + bloom * 8 + buckets * 4, "DT_GNU_HASH")?;
+        Ok(place.start as u64)
+    }
+
+    fn sysv_hash(&self, bytes: &Bytes<'_>, address: u64) -> Result<u64> {
+        let (_, place) = self.place(address, 8, "DT_HASH")?;
+        let [buckets, chains] = [0, 4].map(|at| u64::from(word(bytes, place.start + at).unwrap_or(0)));
+        if buckets == 0 {
+            return Err(corrupt("DT_HASH: expected buckets, found none"));
+        }
+        self.place(address, 8 + (buckets + chains) * 4, "DT_HASH")?;
+        Ok(place.start as u64)
+    }
+}
+
+#[derive(Default)]
+struct Dynamic {
+    symbols: Option<u64>,
+    strings: (u64, u64),
+    gnu_hash: Option<u64>,
+    hash: Option<u64>,
+    rela: (u64, u64),
+    jmprel: (u64, u64),
+    relr: (u64, u64),
+}
+
+fn expect(what: &str, expected: usize, found: u64) -> Result<()> {
+    if found == expected as u64 { Ok(()) } else { Err(corrupt(format!("{what}: expected {expected}, found {found}"))) }
+}

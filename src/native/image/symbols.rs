@@ -1,0 +1,162 @@
+//! What names and relocations of an image refer to, and how a symbol is found by its name (gABI, "Hash Table"; DT_GNU_HASH).
+
+use std::ffi::CStr;
+use std::ops::Range;
+
+use object::LittleEndian as Le;
+use object::elf::{self, Rela64, Sym64};
+
+use super::{Bytes, Hash, Image, Symbol, corrupt, slice_at, word};
+use crate::error::{Error, Result, Status, quote};
+use crate::limits::MAX_NAME;
+
+impl<'a> Image<'a> {
+    /// One of the relocation tables.
+    #[must_use]
+    pub fn relocations(&self, table: &Range<usize>) -> &'a [Rela64<Le>] {
+        slice_at(&self.bytes, table.start as u64, table.len() as u64 / 24).unwrap_or(&[])
+    }
+
+    /// DT_RELR's words.
+    pub fn relative(&self) -> impl Iterator<Item = u64> + use<'a> {
+        let (words, _) = self.bytes.get(self.tables.relative.clone()).unwrap_or(&[]).as_chunks::<8>();
+        words.iter().map(|word| u64::from_le_bytes(*word))
+    }
+
+    /// A symbol by its index.
+    ///
+    /// # Errors
+    ///
+    /// CORRUPT if there is none.
+    pub fn symbol(&self, index: u32) -> Result<Symbol> {
+        let tables = self.tables;
+        let table = self.bytes.get(tables.symbols.clone()).unwrap_or(&[]);
+        let found: Option<&[Sym64<Le>]> = slice_at(&Bytes::whole(table), u64::from(index) * 24, 1);
+        let Some([raw]) = found else {
+            return Err(corrupt(format!("symbol {index}: expected it within the symbol table")));
+        };
+        let section = raw.st_shndx.get(Le);
+        let (defined, absolute) = (section != elf::SHN_UNDEF, section == elf::SHN_ABS);
+        let value = raw.st_value.get(Le).wrapping_add(if defined && !absolute { tables.origin } else { 0 });
+        Ok(Symbol {
+            name: raw.st_name.get(Le),
+            value,
+            size: raw.st_size.get(Le),
+            defined,
+            absolute,
+            weak: raw.st_bind() == elf::STB_WEAK,
+            kind: raw.st_type(),
+        })
+    }
+
+    fn strings(&self) -> &'a [u8] {
+        self.bytes.get(self.tables.strings.clone()).unwrap_or(&[])
+    }
+
+    /// A symbol's name.
+    ///
+    /// # Errors
+    ///
+    /// CORRUPT if it doesn't end within the string table, LIMIT if it is too long.
+    pub fn name(&self, symbol: &Symbol) -> Result<&'a CStr> {
+        let rest = self.strings().get(symbol.name as usize..).unwrap_or(&[]);
+        let window = rest.get(..=MAX_NAME).unwrap_or(rest);
+        CStr::from_bytes_until_nul(window).map_err(|_| match window.len() < rest.len() {
+            true => Error::new(Status::Limit, format!("symbol name: expected at most {MAX_NAME} bytes, found more")),
+            false => corrupt("symbol name: expected it to end within the string table"),
+        })
+    }
+
+    fn is_named(&self, symbol: &Symbol, name: &[u8]) -> bool {
+        let rest = self.strings().get(symbol.name as usize..).unwrap_or(&[]);
+        rest.starts_with(name) && rest.get(name.len()) == Some(&0)
+    }
+
+    /// The defined symbol of that name, if it exports one.
+    ///
+    /// # Errors
+    ///
+    /// CORRUPT if the tables that lead to it are damaged.
+    pub fn export(&self, name: &[u8]) -> Result<Option<Symbol>> {
+        let fits = |index: u32| {
+            let symbol = self.symbol(index)?;
+            Ok::<_, Error>((symbol.defined && self.is_named(&symbol, name)).then_some(symbol))
+        };
+        let cut = || corrupt(format!("symbol '{}': expected its chain to end within the hash table", quote(name)));
+        match self.tables.hash {
+            Hash::Gnu(at) => {
+                let hash = gnu_hash(name);
+                let Some(mut index) = self.gnu_bucket(at, hash) else { return Ok(None) };
+                let field = |at| u64::from(word(&self.bytes, at as usize).unwrap_or(0));
+                let (buckets, first, bloom) = (field(at), field(at + 4), field(at + 8));
+                loop {
+                    let chain = u64::from(index).checked_sub(first).ok_or_else(cut)?;
+                    let chain = at + 16 + bloom * 8 + (buckets + chain) * 4;
+                    let found = word(&self.bytes, chain as usize).ok_or_else(cut)?;
+                    if found | 1 == hash | 1
+                        && let Some(symbol) = fits(index)?
+                    {
+                        return Ok(Some(symbol));
+                    }
+                    if found & 1 != 0 {
+                        return Ok(None);
+                    }
+                    index = index.checked_add(1).ok_or_else(cut)?;
+                }
+            }
+            Hash::Sysv(at) => {
+                let field = |at: u64| word(&self.bytes, at as usize).ok_or_else(cut);
+                let (buckets, chains) = (u64::from(field(at)?), u64::from(field(at + 4)?));
+                let mut index = field(at + 8 + u64::from(sysv_hash(name)) % buckets.max(1) * 4)?;
+                // No chain is longer than all of them together.
+                for _ in 0..chains {
+                    if index == 0 {
+                        return Ok(None);
+                    }
+                    if let Some(symbol) = fits(index)? {
+                        return Ok(Some(symbol));
+                    }
+                    if u64::from(index) >= chains {
+                        return Err(cut());
+                    }
+                    index = field(at + 8 + (buckets + u64::from(index)) * 4)?;
+                }
+                Ok(None)
+            }
+            Hash::None => {
+                for index in 0..(self.tables.symbols.len() / 24) as u32 {
+                    if let Some(symbol) = fits(index)? {
+                        return Ok(Some(symbol));
+                    }
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    /// The first index in a name's bucket, if the filter lets it through.
+    fn gnu_bucket(&self, at: u64, hash: u32) -> Option<u32> {
+        let field = |at| word(&self.bytes, usize::try_from(at).ok()?);
+        let (buckets, bloom, shift) = (field(at)?, field(at + 8)?, field(at + 12)?);
+        let filter = u64::from(hash / 64 % bloom.max(1)) * 8 + at + 16;
+        let filter = u64::from(field(filter)?) | u64::from(field(filter + 4)?) << 32;
+        let mask = 1u64 << (hash % 64) | 1 << (hash.wrapping_shr(shift) % 64);
+        if filter & mask != mask {
+            return None;
+        }
+        let bucket = at + 16 + u64::from(bloom) * 8 + u64::from(hash % buckets.max(1)) * 4;
+        field(bucket).filter(|index| *index != 0)
+    }
+}
+
+fn gnu_hash(name: &[u8]) -> u32 {
+    name.iter().fold(5381, |hash: u32, byte| hash.wrapping_mul(33).wrapping_add((*byte).into()))
+}
+
+fn sysv_hash(name: &[u8]) -> u32 {
+    name.iter().fold(0, |hash: u32, byte| {
+        let hash = (hash << 4).wrapping_add((*byte).into());
+        let high = hash & 0xf000_0000;
+        (hash ^ high >> 24) & !high
+    })
+}
