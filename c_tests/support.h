@@ -223,13 +223,18 @@ static inline artifact_t *open_path(const char *path, const artifact_engine_t *e
 
 /* ---- memory ---- */
 
+/* Valgrind makes code as it goes: it has pages that are writable and executable. */
+static inline bool is_valgrind(void) {
+    const char *preload = getenv("LD_PRELOAD");
+    return preload && strstr(preload, "vgpreload");
+}
+
 /* Whether a sanitizer or valgrind manages memory, and has mappings of its own. */
 static inline bool is_sanitized(void) {
 #ifdef __SANITIZE_ADDRESS__
     return true;
 #else
-    const char *preload = getenv("LD_PRELOAD");
-    return preload && strstr(preload, "vgpreload");
+    return is_valgrind();
 #endif
 }
 
