@@ -61,10 +61,11 @@ function(native_object name source)
     set_target_properties(object_${name} PROPERTIES C_STANDARD 11 CXX_STANDARD 11)
     target_compile_options(object_${name} PRIVATE -O2 -g -fPIC ${arg_OPTIONS})
     set(object "${native_dir}/${name}.o")
-    add_custom_command(OUTPUT "${object}" DEPENDS $<TARGET_OBJECTS:object_${name}> VERBATIM
+    # Each time: Makefiles know no rule for another target's objects.
+    add_custom_target(native_${name}_object VERBATIM
         COMMAND ${CMAKE_COMMAND} -E make_directory "${native_dir}"
-        COMMAND ${CMAKE_COMMAND} -E copy $<TARGET_OBJECTS:object_${name}> "${object}")
-    add_custom_target(native_${name}_object ALL DEPENDS "${object}")
+        COMMAND ${CMAKE_COMMAND} -E copy_if_different $<TARGET_OBJECTS:object_${name}> "${object}")
+    add_dependencies(native_${name}_object object_${name})
     add_dependencies(native_modules native_${name}_object)
 endfunction()
 
