@@ -45,6 +45,14 @@ pub fn check(bytes: &[u8], address: u64, code: &Range<u64>, mut pointer: impl Fn
     let mut current: Option<Cie> = None;
     let (mut at, mut functions) = (0, 0);
     loop {
+        if let Some(cie) = current.filter(|cie| cie.pointer == 4 && cie.data.is_none()) {
+            // One after the other, without a word about those that are otherwise: what is wrong with them is found below.
+            while let Some(len) = bytes.get(at..).and_then(|rest| short_fde(rest, at, &cie, address, code)) {
+                pointer(at + HEAD, 4);
+                functions += 1;
+                at += len;
+            }
+        }
         let wrong = |what: &str| corrupt(format!(".eh_frame: {what}")).at(at as u64);
         let len = match word(bytes, at) {
             Some(0) => return Ok(Checked { len: at, terminated: true, functions }),
@@ -155,19 +163,29 @@ fn cie(record: &[u8], place: usize, pointer: &mut impl FnMut(usize, usize)) -> O
     (at <= end && found.pointer != 0).then_some(found)
 }
 
+/// The length of a sound FDE as compilers write most of them: of the CIE before it, with two words, and one byte that says how
+/// much augmentation data follows. Every function has one, and this is what checking them costs.
+#[inline(always)]
+fn short_fde(rest: &[u8], at: usize, cie: &Cie, address: u64, code: &Range<u64>) -> Option<usize> {
+    let head: &[u8; 17] = rest.first_chunk()?;
+    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, data] = *head;
+    let len = 4 + u32::from_le_bytes([a, b, c, d]) as usize;
+    let identity = u32::from_le_bytes([e, f, g, h]) as usize;
+    let begin = i64::from(i32::from_le_bytes([i, j, k, l])) as u64;
+    let size = i64::from(i32::from_le_bytes([m, n, o, p])) as u64;
+    let skip = address.wrapping_add((at + HEAD) as u64).wrapping_add(begin).wrapping_sub(code.start);
+    let room = code.end.wrapping_sub(code.start);
+    let sound = identity == (at + 4).wrapping_sub(cie.at)
+        && data < 0x80
+        && 17 + usize::from(data) <= len
+        && len <= rest.len()
+        && skip <= room
+        && size <= room - skip;
+    sound.then_some(len)
+}
+
 /// Where a function begins, counted from the record's first pointer, and its size.
-#[inline]
 fn fde(record: &[u8], place: usize, cie: &Cie, pointer: &mut impl FnMut(usize, usize)) -> Option<(u64, u64)> {
-    // What compilers write, mostly: two words, and one byte that says how much augmentation data follows.
-    if cie.pointer == 4
-        && cie.data.is_none()
-        && let Some([_, _, _, _, _, _, _, _, a, b, c, d, e, f, g, h, len @ 0..0x80]) = record.first_chunk::<17>()
-    {
-        pointer(place + HEAD, 4);
-        let begin = i64::from(i32::from_le_bytes([*a, *b, *c, *d])) as u64;
-        let size = i64::from(i32::from_le_bytes([*e, *f, *g, *h])) as u64;
-        return (17 + usize::from(*len) <= record.len()).then_some((begin, size));
-    }
     let found = (number(record, HEAD, cie.pointer)?, number(record, HEAD + cie.pointer, cie.pointer)?);
     pointer(place + HEAD, cie.pointer);
     if cie.augmented {

@@ -5,11 +5,13 @@ use super::bind::Kind;
 /// `e_machine`.
 pub const MACHINE: Option<u16> = Some(183);
 
-/// What a type asks for.
+/// The image's place and the addend: most relocations.
+pub const RELATIVE: u32 = 1027;
+
+/// What any other type asks for.
 #[inline]
 pub fn kind(number: u32) -> Kind {
     match number {
-        1027 => Kind::Relative,
         257 | 1025 | 1026 => Kind::Address, // ABS64, GLOB_DAT, JUMP_SLOT: all of them add
         0 | 256 => Kind::Nothing,
         1024 => Kind::Refused("R_AARCH64_COPY"),

@@ -13,8 +13,6 @@ use crate::native::image::{Image, corrupt};
 /// What a relocation asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// The image's place and the addend.
-    Relative,
     /// A symbol's address.
     Slot,
     /// A symbol's address and the addend.
@@ -39,7 +37,7 @@ pub trait Place {
 }
 
 impl Place for &Memory<'_> {
-    #[inline]
+    #[inline(always)]
     fn write(&mut self, address: u64, value: u64) -> Option<()> {
         Memory::write(self, address, value)
     }
@@ -63,8 +61,11 @@ pub fn bind<'a>(
             let (offset, info) = (relocation.r_offset.get(Le), relocation.r_info.get(Le));
             let address = offset.wrapping_add(image.tables.origin());
             let addend = relocation.r_addend.get(Le) as u64;
+            if info as u32 == machine::RELATIVE {
+                place.write(address, bias.wrapping_add(addend)).ok_or_else(|| outside(address))?;
+                continue;
+            }
             let value = match machine::kind(info as u32) {
-                Kind::Relative => bias.wrapping_add(addend),
                 Kind::Nothing => continue,
                 kind @ (Kind::Slot | Kind::Address) => {
                     let addend = if kind == Kind::Slot { 0 } else { addend };

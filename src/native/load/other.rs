@@ -6,6 +6,9 @@ use super::bind::Kind;
 pub const MACHINE: Option<u16> = None;
 
 /// Never asked.
+pub const RELATIVE: u32 = u32::MAX;
+
+/// Never asked.
 pub fn kind(_: u32) -> Kind {
     Kind::Unknown
 }

@@ -5,11 +5,13 @@ use super::bind::Kind;
 /// `e_machine`.
 pub const MACHINE: Option<u16> = Some(62);
 
-/// What a type asks for.
+/// The image's place and the addend: most relocations.
+pub const RELATIVE: u32 = 8;
+
+/// What any other type asks for.
 #[inline]
 pub fn kind(number: u32) -> Kind {
     match number {
-        8 => Kind::Relative,
         6 | 7 => Kind::Slot, // GLOB_DAT, JUMP_SLOT
         1 => Kind::Address,  // 64
         0 => Kind::Nothing,
