@@ -126,9 +126,8 @@ pub fn load(artifact: Arc<Artifact>, engine: &Engine, options: LoadOptions<'_>) 
     let page = rustix::param::page_size() as u64;
     let prepared = direct::prepare(&artifact, &options, machine, page)
         .map_or_else(|| Prepared::new(&artifact, &options, machine, page), Ok)?;
-    let Prepared { modules, frames, reserved, end, flat } = prepared;
-    let flat = flat.then_some(end);
-    let handles = assemble::Assembly { artifact: &artifact, modules: &modules, reserved: &reserved, page, flat }.run(
+    let Prepared { modules, frames, reserved, end } = prepared;
+    let handles = assemble::Assembly { artifact: &artifact, modules: &modules, reserved: &reserved, page }.run(
         options.symbols,
         options.resolver,
         options.process_symbols,
@@ -172,8 +171,6 @@ struct Prepared {
     reserved: Reserved,
     /// Where there is room behind them for what `frames` wants.
     end: usize,
-    /// In memory as they are in the file.
-    flat: bool,
 }
 
 impl Prepared {
@@ -188,12 +185,8 @@ impl Prepared {
         }
         let frames = if options.no_unwind { None } else { Frames::check(artifact, &modules)? };
         let room = frames.as_ref().map_or(0, Frames::room);
-        let flat = assemble::place_flat(artifact, &mut modules, room, page, options.allow_memfd);
-        let (is_flat, (reserved, end)) = match flat {
-            Some(found) => (true, found),
-            None => (false, assemble::place(&mut modules, room, page)?),
-        };
-        Ok(Prepared { modules, frames, reserved, end, flat: is_flat })
+        let (reserved, end) = assemble::place(&mut modules, room, page)?;
+        Ok(Prepared { modules, frames, reserved, end })
     }
 }
 
