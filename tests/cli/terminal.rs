@@ -24,6 +24,8 @@ impl Terminal {
         let child = command
             .env("TERM", "xterm")
             .env_remove("NO_COLOR")
+            // What makes some programs colour whatever they are connected to.
+            .env("CI", "true")
             .stdin(Stdio::piped())
             .stdout(program.try_clone().unwrap())
             .stderr(program)

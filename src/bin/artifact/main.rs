@@ -30,7 +30,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use output::Console;
 
@@ -98,10 +98,13 @@ impl Command {
 }
 
 fn main() -> ExitCode {
-    let Cli { command } = Cli::parse();
+    // One rule for all that's coloured: by itself clap would colour a dumb terminal where CI is set.
+    let mut cli = Cli::command().color(if output::declined() { ColorChoice::Never } else { ColorChoice::Auto });
+    let parsed = Cli::from_arg_matches(&cli.get_matches_mut());
+    let Cli { command } = parsed.unwrap_or_else(|error| error.format(&mut cli).exit());
     if command.inputs().into_iter().filter(|path| input::is_standard(path)).count() > 1 {
         let message = "standard input can be read only once: expected one '-', found more";
-        Cli::command().error(ErrorKind::ArgumentConflict, message).exit();
+        cli.error(ErrorKind::ArgumentConflict, message).exit();
     }
     let mut console = Console::new();
     let done = match command {

@@ -99,10 +99,14 @@ impl Paint {
     }
 }
 
-/// Whether colours are wanted there: by a terminal that has them, and by its user (no-color.org).
-fn colours(stream: &impl IsTerminal) -> bool {
+/// Whether nothing is to be coloured: the user doesn't want it (no-color.org), or the terminal can't.
+pub fn declined() -> bool {
     let given = |name| std::env::var_os(name).unwrap_or_default();
-    stream.is_terminal() && given("NO_COLOR").is_empty() && given("TERM") != "dumb"
+    !given("NO_COLOR").is_empty() || given("TERM") == "dumb"
+}
+
+fn colours(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && !declined()
 }
 
 /// Both streams, and the worst outcome so far.
