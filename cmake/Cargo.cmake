@@ -32,20 +32,9 @@ if(ARTIFACT_RUST_TARGET)
     list(APPEND cargo_flags --target ${ARTIFACT_RUST_TARGET})
 endif()
 
-# The shared library stays under 1 MiB. Two things help where they can be had: the optimizer thinks of size in the standard
-# library's code too, which Rust brings compiled for speed; and relative relocations take a bit each instead of 24 bytes, which
-# the dynamic linker of glibc 2.36 was the first to read.
+# Relative relocations that take a bit each instead of 24 bytes: the shared library stays under 1 MiB. The dynamic linker of
+# glibc 2.36 was the first to read them.
 set(rustc_flags "")
-function(add_rustc_flag)
-    execute_process(
-        COMMAND ${ARTIFACT_RUSTC} --target ${rust_target} -C linker=${CMAKE_C_COMPILER} -C panic=abort ${ARGN}
-            --crate-type cdylib -o flag.so empty.rs
-        WORKING_DIRECTORY "${PROJECT_BINARY_DIR}" OUTPUT_QUIET ERROR_QUIET RESULT_VARIABLE failed)
-    if(NOT failed)
-        set(rustc_flags ${rustc_flags} ${ARGN} PARENT_SCOPE)
-    endif()
-endfunction()
-add_rustc_flag(-C llvm-args=-force-attribute=minsize)
 include(CheckCSourceCompiles)
 check_c_source_compiles("
     #include <features.h>
@@ -54,7 +43,14 @@ check_c_source_compiles("
     #endif
     int main(void) { return 0; }" ARTIFACT_GLIBC_READS_RELR)
 if(ARTIFACT_GLIBC_READS_RELR)
-    add_rustc_flag(-C link-arg=-Wl,-z,pack-relative-relocs)
+    set(relr -C link-arg=-Wl,-z,pack-relative-relocs)
+    execute_process(
+        COMMAND ${ARTIFACT_RUSTC} --target ${rust_target} -C linker=${CMAKE_C_COMPILER} -C panic=abort ${relr}
+            --crate-type cdylib -o relr.so empty.rs
+        WORKING_DIRECTORY "${PROJECT_BINARY_DIR}" OUTPUT_QUIET ERROR_QUIET RESULT_VARIABLE failed)
+    if(NOT failed)
+        set(rustc_flags ${relr})
+    endif()
 endif()
 
 execute_process(COMMAND ${CMAKE_LINKER} --help OUTPUT_VARIABLE linker_help ERROR_QUIET)

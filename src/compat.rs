@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 
 use crate::engine::{Engine, FlagMap, FlagTable, VersionRule, WASMTIME, target};
 use crate::error::{Error, Result, quote};
-use crate::format::flags::{Features, Flag, Flags, Tunables, merge};
+use crate::format::flags::{Features, Flag, Flags, Tunables};
 use crate::format::metadata::Metadata;
 use crate::report::{Finding, Kind, Report};
 
@@ -159,23 +159,29 @@ fn flags(
     judge: impl Fn(Option<&Flag<&str>>, Option<&Flag<String>>) -> Option<Fault>,
     sink: Sink<'_>,
 ) -> ControlFlow<()> {
-    let host = || engine.iter().map(|(name, flag)| (name.as_str(), flag));
-    let module = || artifact.sorted().iter().map(|(name, flag)| (*name, flag));
+    let mut rest = artifact.sorted();
     let mut leftovers = false;
-    for (ours, theirs) in merge(host(), module()) {
-        let theirs = theirs.map(|(_, flag)| flag);
-        match ours {
-            None => leftovers = true,
-            Some((name, ours)) => {
-                if let Some(fault) = judge(theirs, Some(ours)) {
-                    sink(flag_finding(kind, &fault, name, theirs, Some(ours)))?;
-                }
+    for (name, ours) in engine {
+        let mut theirs = None;
+        while let Some(((found, flag), after)) = rest.split_first() {
+            let order = (*found).cmp(name);
+            if order.is_gt() {
+                break;
             }
+            rest = after;
+            if order.is_eq() {
+                theirs = Some(flag);
+                break;
+            }
+            leftovers = true;
+        }
+        if let Some(fault) = judge(theirs, Some(ours)) {
+            sink(flag_finding(kind, &fault, name, theirs, Some(ours)))?;
         }
     }
-    if leftovers {
-        for pair in merge(host(), module()) {
-            if let (None, Some((name, theirs))) = pair
+    if leftovers || !rest.is_empty() {
+        for (name, theirs) in artifact.sorted() {
+            if !engine.contains_key(*name)
                 && let Some(fault) = judge(Some(theirs), None)
             {
                 sink(flag_finding(kind, &fault, name, Some(theirs), None))?;

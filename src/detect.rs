@@ -23,7 +23,8 @@ const HEAD: u64 = 1 + 32 + 4 + 1 + 255;
 ///
 /// TRUNCATED, CORRUPT or LIMIT for a damaged artifact; IO.
 pub fn detect(region: &Region) -> Result<Option<Detection>> {
-    let mut window = Window::new(region)?;
+    let mut buffer = Window::BUFFER;
+    let mut window = Window::new(region, &mut buffer)?;
     let offset = match Trailer::find(&window, region.len())? {
         Some(trailer) => trailer.root.header_offset.get(),
         None => match walk(&mut window, region.len()) {

@@ -11,9 +11,8 @@ use crate::error::{Error, Result, Status};
 ///
 /// NO_MEMORY.
 pub fn collect<T>(items: impl Iterator<Item = T>, what: &str) -> Result<Vec<T>> {
-    let mut collected = Vec::new();
     let (least, most) = items.size_hint();
-    collected.try_reserve_exact(most.unwrap_or(least)).map_err(|_| Error::no_memory(what))?;
+    let mut collected = with_room(most.unwrap_or(least), what)?;
     for item in items {
         push(&mut collected, item, what)?;
     }
@@ -29,6 +28,28 @@ pub fn push<T>(items: &mut Vec<T>, item: T, what: &str) -> Result<()> {
     items.try_reserve(1).map_err(|_| Error::no_memory(what))?;
     items.push(item);
     Ok(())
+}
+
+/// A vector of its own for items that can be copied at one stroke.
+///
+/// # Errors
+///
+/// NO_MEMORY.
+pub fn copy<T: Copy>(items: &[T], what: &str) -> Result<Vec<T>> {
+    let mut copied = with_room(items.len(), what)?;
+    copied.extend_from_slice(items);
+    Ok(copied)
+}
+
+/// So many items, all equal.
+///
+/// # Errors
+///
+/// NO_MEMORY.
+pub fn filled<T: Clone>(item: T, count: usize, what: &str) -> Result<Vec<T>> {
+    let mut items = with_room(count, what)?;
+    items.resize(count, item);
+    Ok(items)
 }
 
 /// Appends bytes.

@@ -77,7 +77,7 @@ impl Table {
                 format!("module table: expected the last module to end at {tail}, found {}", earliest - LINK_SIZE);
             return Err(Error::new(Status::Corrupt, message).at(at));
         }
-        Table::vouched(places, memory::collect(rows.iter().copied(), "the module table")?, signed)
+        Table::vouched(places, memory::copy(rows, "the module table")?, signed)
     }
 }
 

@@ -60,7 +60,7 @@ impl Trailer {
             let message = format!("number of modules: expected at most {MAX_MODULES}, found {}", root.modules);
             return Err(Error::new(Status::Limit, message).at(offset));
         }
-        let signatures = memory::collect(signed.iter().copied(), "the signatures")?;
+        let signatures = memory::copy(signed, "the signatures")?;
         Ok(Some(Trailer { root, layout, signatures }))
     }
 }
@@ -81,7 +81,8 @@ pub fn open(region: Region, engine: Option<&Engine>, options: &OpenOptions<'_>) 
     let mut detached = Detached::new(options.signature)?;
     // Before a byte is read.
     let frozen = !trusted.is_empty() && region.is_immutable();
-    let mut window = Window::new(&region)?;
+    let mut buffer = Window::BUFFER;
+    let mut window = Window::new(&region, &mut buffer)?;
     let limit = options.memory_limit.min(MAX_METADATA);
     let trailer = Trailer::find(&window, region.len())?;
     let (tail, header_offset, modules, table, signer) = match &trailer {
@@ -136,7 +137,8 @@ pub fn ask_for_signature(region: &Region, engine: Option<&Engine>, options: &Ope
         return Ok(());
     }
     let detached = Detached::new(options.signature)?;
-    match Trailer::find(&Window::new(region)?, region.len())? {
+    let mut buffer = Window::BUFFER;
+    match Trailer::find(&Window::new(region, &mut buffer)?, region.len())? {
         Some(Trailer { root, signatures, .. }) => signer(&trusted, &root, &signatures, &detached).map(|_| ()),
         None if detached.is_empty() => Err(unsigned()),
         None => Ok(()),

@@ -31,7 +31,7 @@ impl Detached {
             );
             Error::new(Status::Untrusted, message)
         })?;
-        Ok(Detached { signatures: memory::collect(found.iter().copied(), "the signatures")?, root: None })
+        Ok(Detached { signatures: memory::copy(found, "the signatures")?, root: None })
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -181,7 +181,7 @@ impl<'m> Builder<'m> {
             );
             return Err(Error::new(Status::Limit, message));
         }
-        let owned = memory::collect(value.iter().copied(), "an attribute")?;
+        let owned = memory::copy(value, "an attribute")?;
         self.attributes.insert(name.to_owned(), owned);
         self.attributes_size = size;
         Ok(())

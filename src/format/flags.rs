@@ -1,7 +1,6 @@
 //! Compiler flags, tunables and Wasm features as Metadata stores them. The names of variants and fields are those that
 //! JSON shows; their order is the wire's.
 
-use std::cmp::Ordering;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -100,31 +99,6 @@ impl<'a> Flags<'a> {
     }
 }
 
-/// A name with its value, if this side has it.
-pub type Entry<'s, V> = Option<(&'s str, V)>;
-
-/// Walks two name-ordered sequences side by side: each name with its value on the left, the right, or both.
-pub fn merge<'l, 'r, L: 'l, R: 'r>(
-    left: impl Iterator<Item = (&'l str, L)>,
-    right: impl Iterator<Item = (&'r str, R)>,
-) -> impl Iterator<Item = (Entry<'l, L>, Entry<'r, R>)> {
-    let mut left = left.peekable();
-    let mut right = right.peekable();
-    std::iter::from_fn(move || {
-        let order = match (left.peek(), right.peek()) {
-            (Some((l, _)), Some((r, _))) => (*l).cmp(*r),
-            (Some(_), None) => Ordering::Less,
-            (None, Some(_)) => Ordering::Greater,
-            (None, None) => return None,
-        };
-        Some(match order {
-            Ordering::Less => (left.next(), None),
-            Ordering::Greater => (None, right.next()),
-            Ordering::Equal => (left.next(), right.next()),
-        })
-    })
-}
-
 /// How the compiler laid out memories and what it compiled in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -184,14 +158,5 @@ mod tests {
         assert_eq!(flags.get("b"), Some(Flag::Num(3)));
         assert_eq!(flags.get("c"), None);
         assert_eq!(flags.wire().0.len(), 3);
-    }
-
-    #[test]
-    fn merging_meets_every_name_once() {
-        let left = [("a", 1), ("c", 2)];
-        let right = [("b", 3), ("c", 4), ("d", 5)];
-        let seen: Vec<_> =
-            merge(left.into_iter(), right.into_iter()).map(|(l, r)| (l.map(|l| l.1), r.map(|r| r.1))).collect();
-        assert_eq!(seen, [(Some(1), None), (None, Some(3)), (Some(2), Some(4)), (None, Some(5))]);
     }
 }

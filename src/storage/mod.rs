@@ -167,7 +167,7 @@ impl Region {
                 let copy = file.try_clone().map_err(|error| Error::io("duplicating the descriptor", &error))?;
                 Backing::File(copy, OnceLock::new())
             }
-            Backing::Owned(bytes) => Backing::Owned(memory::collect(bytes.iter().copied(), "a copy of the artifact")?),
+            Backing::Owned(bytes) => Backing::Owned(memory::copy(bytes, "a copy of the artifact")?),
             Backing::Borrowed(bytes) => Backing::Borrowed(bytes),
         };
         Ok(Region { backing, ..*self })
@@ -296,7 +296,7 @@ pub struct Window<'r> {
     region: &'r Region,
     start: u64,
     filled: usize,
-    buffer: [u8; Window::SIZE],
+    buffer: &'r mut [u8],
 }
 
 impl<'r> Window<'r> {
@@ -305,13 +305,16 @@ impl<'r> Window<'r> {
     /// A link word, padding to a page, and an ELF header; also a typical Metadata, twice over.
     const AHEAD: u64 = 4096 + 256;
 
-    /// A window on the region's end.
+    /// What a window reads into. Its user has it, since moving it would take longer than most of what else opening does.
+    pub const BUFFER: [u8; Window::SIZE] = [0; Window::SIZE];
+
+    /// A window on the region's end, with [`BUFFER`](Window::BUFFER) to read into.
     ///
     /// # Errors
     ///
     /// IO or TRUNCATED if it can't be read.
-    pub fn new(region: &'r Region) -> Result<Window<'r>> {
-        let mut window = Window { region, start: 0, filled: 0, buffer: [0; Window::SIZE] };
+    pub fn new(region: &'r Region, buffer: &'r mut [u8]) -> Result<Window<'r>> {
+        let mut window = Window { region, start: 0, filled: 0, buffer };
         window.fill(region.len().saturating_sub(Window::SIZE as u64), Window::SIZE as u64)?;
         Ok(window)
     }
@@ -346,7 +349,7 @@ impl<'r> Window<'r> {
     pub fn copy(&self, offset: u64, len: u64, what: &str) -> Result<Vec<u8>> {
         let at_hand = usize::try_from(len).ok().and_then(|len| self.get(offset, len));
         let Some(bytes) = at_hand else { return self.region.copy(offset, len, what) };
-        memory::collect(bytes.iter().copied(), what)
+        memory::copy(bytes, what)
     }
 }
 

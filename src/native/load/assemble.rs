@@ -132,8 +132,7 @@ impl<'a> Assembly<'a> {
                 }
                 (Way::Mapped, ..) => None,
                 _ => {
-                    let bytes = self.artifact.module_bytes(index)?.iter().copied();
-                    let mut bytes = memory::collect(bytes, "a copy of a module")?;
+                    let mut bytes = memory::copy(self.artifact.module_bytes(index)?, "a copy of a module")?;
                     let patch = patch(module, &mut bytes);
                     bind(&image, index, module.bias, patch, &mut names, &mut pending).map_err(located)?;
                     memory::push(&mut patched, (index, bytes), "modules")?;
@@ -200,7 +199,7 @@ impl<'a> Assembly<'a> {
         if count == 0 {
             return Ok(None);
         }
-        let zeros: Vec<u8> = memory::collect(std::iter::repeat_n(0, self.page as usize), "a page")?;
+        let zeros: Vec<u8> = memory::filled(0, self.page as usize, "a page")?;
         let mut pieces: Vec<&[u8]> = memory::with_room(2 * count, "modules")?;
         let mut offsets = memory::with_room(count, "modules")?;
         let mut end = 0u64;

@@ -135,7 +135,7 @@ unsafe fn announce(entry: *mut Entry, action: u32) {
 /// A copy of an image as a relocatable object whose sections have the addresses at which they are. What doesn't make sense in
 /// it stays as it is: GDB complains, and shows less.
 fn view(bytes: &[u8], bias: u64) -> Result<Vec<u8>> {
-    let mut copy: Vec<u8> = memory::collect(bytes.iter().copied(), "what a debugger is shown")?;
+    let mut copy: Vec<u8> = memory::copy(bytes, "what a debugger is shown")?;
     let Ok((header, _)) = pod::from_bytes_mut::<FileHeader64<Le>>(&mut copy) else { return Ok(copy) };
     let relocatable = header.e_type.get(Le) == elf::ET_REL;
     header.e_type.set(Le, elf::ET_REL);
