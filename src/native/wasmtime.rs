@@ -3,11 +3,13 @@
 //!
 //! Such a module is an image whose addresses are its offsets.
 
+use std::ops::Range;
+
 use object::elf;
 
 use super::image::{Segment, Tables, corrupt};
 use crate::error::{Error, Result, Status, quote};
-use crate::format::module::Module;
+use crate::format::module::{Module, Section};
 use crate::memory;
 
 /// Checks where everything is in such a module.
@@ -18,53 +20,55 @@ use crate::memory;
 pub fn parse(bytes: &[u8], page: u64) -> Result<Tables> {
     let module = Module::parse(bytes)?;
     let text = module.section_named(b".text").map_err(|_| not_linked())?;
-    text.check_inside(bytes)?;
-    if text.size > 0 && text.offset % page != 0 {
+    let text = place(&text, bytes)?;
+    if !text.is_empty() && text.start % page != 0 {
         return Err(not_linked());
     }
-    let segment = |offset: u64, len, executable| Segment {
-        address: offset,
-        offset,
-        file_len: len,
-        len,
-        writable: false,
-        executable,
+    let segment = |Range { start, end }: Range<u64>, executable| {
+        let len = end - start;
+        Segment { address: start, offset: start, file_len: len, len, writable: false, executable }
     };
     let mut segments = memory::with_room(2, "segments")?;
-    if text.size > 0 {
-        segments.push(segment(text.offset, text.size, true));
+    if !text.is_empty() {
+        segments.push(segment(text.clone(), true));
     }
-    let behind = (text.offset + text.size).next_multiple_of(page);
+    let behind = text.end.next_multiple_of(page);
     let eh_frame = module.section_named(b".eh_frame").ok().filter(|section| section.size > 0);
-    if let Some(section) = &eh_frame {
-        section.check_inside(bytes)?;
-        if section.offset < behind {
+    let eh_frame = eh_frame.map(|section| place(&section, bytes)).transpose()?;
+    if let Some(eh_frame) = &eh_frame {
+        if eh_frame.start < behind {
             return Err(corrupt(".eh_frame: expected it behind .text"));
         }
-        segments.push(segment(behind, section.offset + section.size - behind, false));
+        segments.push(segment(behind..eh_frame.end, false));
     }
     let mut tables = Tables::new(segments, bytes.len() as u64, page)?;
-    if let Some(section) = eh_frame {
-        tables.set_eh_frame(section.offset, page)?;
+    if let Some(eh_frame) = eh_frame {
+        tables.set_eh_frame(eh_frame.start, page)?;
     }
-    let [symbols, strings] = [b".symtab", b".strtab"].map(|name| {
-        let section = module.section_named(name)?;
-        section.check_inside(bytes)?;
-        Ok::<_, Error>(section.offset as usize..(section.offset + section.size) as usize)
-    });
-    tables.set_symbols(symbols?, strings?, text.offset);
+    let within = |place: Range<u64>| place.start as usize..place.end as usize;
+    let [symbols, strings] =
+        [b".symtab", b".strtab"].map(|name| place(&module.section_named(name)?, bytes).map(within));
+    tables.set_symbols(symbols?, strings?, text.start);
     for index in 1..module.section_count() {
         let section = module.section(index)?;
         if section.kind == elf::SHT_REL.0 || section.kind == elf::SHT_RELA.0 {
             if section.name != b".rela.text" || section.size % 24 != 0 {
                 return Err(not_linked().within(format!("section '{}'", quote(section.name))));
             }
-            section.check_inside(bytes)?;
-            tables.relocations[0] = section.offset as usize..(section.offset + section.size) as usize;
+            tables.relocations[0] = within(place(&section, bytes)?);
             tables.in_text = section.size > 0;
         }
     }
     Ok(tables)
+}
+
+/// Where a section's bytes are in the image.
+fn place(section: &Section<'_>, bytes: &[u8]) -> Result<Range<u64>> {
+    section.check_inside(bytes)?;
+    if !section.has_bytes() {
+        return Err(corrupt(format!("section '{}': expected bytes in the image, found none", quote(section.name))));
+    }
+    Ok(section.offset..section.offset + section.size)
 }
 
 #[cold]
