@@ -3,6 +3,8 @@
 
 use std::cmp::Ordering;
 
+use zerocopy::FromZeros;
+
 use crate::error::{Error, Result, Status};
 
 /// Collects items into a vector that is reserved beforehand; `what` names them in the error.
@@ -41,15 +43,13 @@ pub fn copy<T: Copy>(items: &[T], what: &str) -> Result<Vec<T>> {
     Ok(copied)
 }
 
-/// So many items, all equal.
+/// So many zeros, fresh from the allocator: filling by `resize` is a loop where code is made small.
 ///
 /// # Errors
 ///
 /// NO_MEMORY.
-pub fn filled<T: Clone>(item: T, count: usize, what: &str) -> Result<Vec<T>> {
-    let mut items = with_room(count, what)?;
-    items.resize(count, item);
-    Ok(items)
+pub fn zeroed<T: FromZeros>(count: usize, what: &str) -> Result<Vec<T>> {
+    T::new_vec_zeroed(count).map_err(|_| Error::no_memory(what))
 }
 
 /// Appends bytes.

@@ -174,11 +174,7 @@ pub unsafe fn slice<'a, T>(data: *const T, len: usize, name: &str) -> Result<&'a
 /// `text` is NULL or NUL-terminated and stays for `'a`.
 pub unsafe fn text<'a>(text: *const c_char, name: &str) -> Result<&'a str> {
     // SAFETY: the caller's promise.
-    let bytes = unsafe { c_bytes(text, name) }?;
-    std::str::from_utf8(bytes).map_err(|error| {
-        let at = error.valid_up_to();
-        Error::new(Status::InvalidArgument, format!("{name}: expected UTF-8, found another byte at {at}"))
-    })
+    unsafe { checked(text, name) }.map(|(_, text)| text)
 }
 
 /// Text of the caller's, with its NUL.
@@ -186,12 +182,19 @@ pub unsafe fn text<'a>(text: *const c_char, name: &str) -> Result<&'a str> {
 /// # Safety
 ///
 /// As [`text`].
-pub unsafe fn c_text<'a>(pointer: *const c_char, name: &str) -> Result<&'a CStr> {
-    // SAFETY: the caller's promise; not NULL once `text` is content.
-    unsafe {
-        text(pointer, name)?;
-        Ok(CStr::from_ptr(pointer))
-    }
+pub unsafe fn c_text<'a>(text: *const c_char, name: &str) -> Result<&'a CStr> {
+    // SAFETY: the caller's promise.
+    unsafe { checked(text, name) }.map(|(text, _)| text)
+}
+
+unsafe fn checked<'a>(text: *const c_char, name: &str) -> Result<(&'a CStr, &'a str)> {
+    // SAFETY: the caller's promise.
+    let text = unsafe { c_string(text, name) }?;
+    let checked = text.to_str().map_err(|error| {
+        let at = error.valid_up_to();
+        Error::new(Status::InvalidArgument, format!("{name}: expected UTF-8, found another byte at {at}"))
+    })?;
+    Ok((text, checked))
 }
 
 /// A path of the caller's: bytes, as file systems see it.
@@ -201,19 +204,19 @@ pub unsafe fn c_text<'a>(pointer: *const c_char, name: &str) -> Result<&'a CStr>
 /// As [`text`].
 pub unsafe fn path<'a>(path: *const c_char) -> Result<&'a Path> {
     // SAFETY: the caller's promise.
-    let bytes = unsafe { c_bytes(path, "path") }?;
+    let bytes = unsafe { c_string(path, "path") }?.to_bytes();
     if bytes.is_empty() {
         return Err(Error::new(Status::InvalidArgument, "path: expected a file's name, found an empty one"));
     }
     Ok(Path::new(OsStr::from_bytes(bytes)))
 }
 
-unsafe fn c_bytes<'a>(text: *const c_char, name: &str) -> Result<&'a [u8]> {
+unsafe fn c_string<'a>(text: *const c_char, name: &str) -> Result<&'a CStr> {
     if text.is_null() {
         return Err(null(name));
     }
     // SAFETY: not NULL, so the caller says that it is NUL-terminated.
-    Ok(unsafe { CStr::from_ptr(text) }.to_bytes())
+    Ok(unsafe { CStr::from_ptr(text) })
 }
 
 /// A flag or key from C that none of our enumerations has.

@@ -12,6 +12,8 @@ use object::LittleEndian as Le;
 use object::elf::{self, FileHeader64, ProgramHeader64};
 use object::pod::{self, Pod};
 
+pub use symbols::Symbols;
+
 use crate::error::{Error, Result, Status};
 use crate::limits::{MAX_ALIGN, MAX_CODE, MAX_SEGMENTS};
 use crate::memory;
@@ -106,7 +108,7 @@ pub struct Tables {
 #[derive(Clone, Copy, Debug)]
 pub struct Symbol {
     /// Offset of its name in the string table.
-    name: u32,
+    pub name: u32,
     /// `st_value`; an address of the image unless `absolute`.
     pub value: u64,
     /// `st_size`.

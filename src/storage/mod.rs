@@ -12,6 +12,9 @@ use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::OnceLock;
 
+use rustix::buffer::spare_capacity;
+use rustix::io::{Errno, pread};
+
 pub use mapping::{Mapping, PrivateCopy};
 pub use save::{PRIVATE_MODE, PUBLIC_MODE, Sink, Sync, create, replace, replace_with};
 pub use snapshot::sealed;
@@ -39,6 +42,22 @@ enum Backing {
     File(File, OnceLock<Mapping>),
     Owned(Vec<u8>),
     Borrowed(&'static [u8]),
+}
+
+/// Where some of a region's bytes are.
+enum Piece<'r> {
+    Memory(&'r [u8]),
+    /// In a file, from that offset on.
+    File(&'r File, u64),
+}
+
+#[cold]
+fn unreadable(wanted: usize, error: &io::Error) -> Error {
+    if error.kind() == io::ErrorKind::UnexpectedEof {
+        let message = format!("expected {wanted} bytes, found a file that has become shorter");
+        return Error::new(Status::Truncated, message);
+    }
+    Error::io(format!("reading {wanted} bytes"), error)
 }
 
 /// Which part of a file or of memory.
@@ -212,37 +231,34 @@ impl Region {
         self.len == 0
     }
 
-    /// Fills `buffer` from `offset`, without touching a mapping.
+    /// Where `len` bytes from `offset` are to be had, without touching a mapping.
+    fn piece(&self, offset: u64, len: usize) -> Result<Piece<'_>> {
+        let end = offset.checked_add(len as u64).filter(|end| *end <= self.len);
+        let memory = match &self.backing {
+            Backing::Owned(bytes) => bytes.as_slice(),
+            Backing::Borrowed(bytes) => bytes,
+            Backing::File(file, _) if end.is_some() => return Ok(Piece::File(file, self.start + offset)),
+            Backing::File(..) => &[],
+        };
+        let found = end.and_then(|end| memory.get(usize::try_from(offset).ok()?..usize::try_from(end).ok()?));
+        found.map(Piece::Memory).ok_or_else(|| {
+            let message = format!("expected {len} bytes at {offset}, found the end at {}", self.len);
+            Error::new(Status::Truncated, message).at(offset)
+        })
+    }
+
+    /// Fills `buffer` from `offset`.
     ///
     /// # Errors
     ///
     /// IO; TRUNCATED if the region ends before.
     pub fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
-        let ended = || {
-            let message = format!("expected {} bytes at {offset}, found the end at {}", buffer.len(), self.len);
-            Error::new(Status::Truncated, message).at(offset)
-        };
-        let memory = match &self.backing {
-            Backing::Owned(bytes) => bytes.as_slice(),
-            Backing::Borrowed(bytes) => bytes,
-            Backing::File(file, _) => {
-                let end = offset.checked_add(buffer.len() as u64);
-                if end.is_none_or(|end| end > self.len) {
-                    return Err(ended());
-                }
-                let wanted = buffer.len();
-                return file.read_exact_at(buffer, self.start + offset).map_err(|error| match error.kind() {
-                    io::ErrorKind::UnexpectedEof => {
-                        let message = format!("expected {wanted} bytes, found a file that has become shorter");
-                        Error::new(Status::Truncated, message).at(offset)
-                    }
-                    _ => Error::io(format!("reading {wanted} bytes"), &error).at(offset),
-                });
+        match self.piece(offset, buffer.len())? {
+            Piece::Memory(found) => buffer.copy_from_slice(found),
+            Piece::File(file, at) => {
+                file.read_exact_at(buffer, at).map_err(|error| unreadable(buffer.len(), &error).at(offset))?;
             }
-        };
-        let start = usize::try_from(offset).unwrap_or(usize::MAX);
-        let found = memory.get(start..start.saturating_add(buffer.len())).ok_or_else(ended)?;
-        buffer.copy_from_slice(found);
+        }
         Ok(())
     }
 
@@ -253,9 +269,21 @@ impl Region {
     /// IO, TRUNCATED, NO_MEMORY.
     pub fn copy(&self, offset: u64, len: u64, what: &str) -> Result<Vec<u8>> {
         let len = usize::try_from(len).map_err(|_| Error::no_memory(what))?;
+        let (file, at) = match self.piece(offset, len)? {
+            Piece::Memory(found) => return memory::copy(found, what),
+            Piece::File(file, at) => (file, at),
+        };
         let mut copy = memory::with_room(len, what)?;
-        copy.resize(len, 0);
-        self.read_at(offset, &mut copy)?;
+        while copy.len() < len {
+            let next = at + copy.len() as u64;
+            let error = match pread(file, spare_capacity(&mut copy), next) {
+                Ok(0) => io::ErrorKind::UnexpectedEof.into(),
+                Ok(_) | Err(Errno::INTR) => continue,
+                Err(error) => io::Error::from(error),
+            };
+            return Err(unreadable(len, &error).at(offset));
+        }
+        copy.truncate(len); // there may have been more room than was asked for
         Ok(copy)
     }
 

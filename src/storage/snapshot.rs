@@ -29,12 +29,12 @@ impl Region {
             return Ok(self);
         }
         let mut copy = fresh()?;
-        let mut bite = memory::with_room(self.len.min(BITE) as usize, "a private copy")?;
+        let mut buffer = memory::zeroed(self.len.min(BITE) as usize, "a private copy")?;
         let mut offset = 0;
         while offset < self.len {
-            bite.resize((self.len - offset).min(BITE) as usize, 0);
-            self.read_at(offset, &mut bite)?;
-            copy.write_all(&bite).map_err(|error| Error::io("writing a private copy", &error))?;
+            let bite = buffer.get_mut(..(self.len - offset).min(BITE) as usize).unwrap_or_default();
+            self.read_at(offset, bite)?;
+            copy.write_all(bite).map_err(|error| Error::io("writing a private copy", &error))?;
             offset += bite.len() as u64;
         }
         seal(&copy)?;

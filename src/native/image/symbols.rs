@@ -6,9 +6,62 @@ use std::ops::Range;
 use object::LittleEndian as Le;
 use object::elf::{self, Rela64, Sym64};
 
-use super::{Bytes, Hash, Image, Symbol, corrupt, slice_at, word};
+use super::{Hash, Image, Symbol, corrupt, slice_at, word};
 use crate::error::{Error, Result, Status, quote};
 use crate::limits::MAX_NAME;
+
+/// A symbol table with its names.
+#[derive(Clone, Copy)]
+pub struct Symbols<'a> {
+    table: &'a [Sym64<Le>],
+    strings: &'a [u8],
+    /// What `st_value` counts from.
+    origin: u64,
+}
+
+impl<'a> Symbols<'a> {
+    /// A symbol by its index.
+    ///
+    /// # Errors
+    ///
+    /// CORRUPT if there is none.
+    pub fn get(&self, index: u32) -> Result<Symbol> {
+        let Some(raw) = self.table.get(index as usize) else {
+            return Err(corrupt(format!("symbol {index}: expected it within the symbol table")));
+        };
+        let section = raw.st_shndx.get(Le);
+        let (defined, absolute) = (section != elf::SHN_UNDEF, section == elf::SHN_ABS);
+        let value = raw.st_value.get(Le).wrapping_add(if defined && !absolute { self.origin } else { 0 });
+        Ok(Symbol {
+            name: raw.st_name.get(Le),
+            value,
+            size: raw.st_size.get(Le),
+            defined,
+            absolute,
+            weak: raw.st_bind() == elf::STB_WEAK,
+            kind: raw.st_type(),
+        })
+    }
+
+    /// A symbol's name.
+    ///
+    /// # Errors
+    ///
+    /// CORRUPT if it doesn't end within the string table, LIMIT if it is too long.
+    pub fn name(&self, symbol: &Symbol) -> Result<&'a CStr> {
+        let rest = self.strings.get(symbol.name as usize..).unwrap_or(&[]);
+        let window = rest.get(..=MAX_NAME).unwrap_or(rest);
+        CStr::from_bytes_until_nul(window).map_err(|_| match window.len() < rest.len() {
+            true => Error::new(Status::Limit, format!("symbol name: expected at most {MAX_NAME} bytes, found more")),
+            false => corrupt("symbol name: expected it to end within the string table"),
+        })
+    }
+
+    fn is_named(&self, symbol: &Symbol, name: &[u8]) -> bool {
+        let rest = self.strings.get(symbol.name as usize..).unwrap_or(&[]);
+        rest.starts_with(name) && rest.get(name.len()) == Some(&0)
+    }
+}
 
 impl<'a> Image<'a> {
     /// One of the relocation tables.
@@ -23,53 +76,15 @@ impl<'a> Image<'a> {
         words.iter().map(|word| u64::from_le_bytes(*word))
     }
 
-    /// A symbol by its index.
-    ///
-    /// # Errors
-    ///
-    /// CORRUPT if there is none.
-    pub fn symbol(&self, index: u32) -> Result<Symbol> {
-        let tables = self.tables;
-        let table = self.bytes.get(tables.symbols.clone()).unwrap_or(&[]);
-        let found: Option<&[Sym64<Le>]> = slice_at(&Bytes::whole(table), u64::from(index) * 24, 1);
-        let Some([raw]) = found else {
-            return Err(corrupt(format!("symbol {index}: expected it within the symbol table")));
-        };
-        let section = raw.st_shndx.get(Le);
-        let (defined, absolute) = (section != elf::SHN_UNDEF, section == elf::SHN_ABS);
-        let value = raw.st_value.get(Le).wrapping_add(if defined && !absolute { tables.origin } else { 0 });
-        Ok(Symbol {
-            name: raw.st_name.get(Le),
-            value,
-            size: raw.st_size.get(Le),
-            defined,
-            absolute,
-            weak: raw.st_bind() == elf::STB_WEAK,
-            kind: raw.st_type(),
-        })
-    }
-
-    fn strings(&self) -> &'a [u8] {
-        self.bytes.get(self.tables.strings.clone()).unwrap_or(&[])
-    }
-
-    /// A symbol's name.
-    ///
-    /// # Errors
-    ///
-    /// CORRUPT if it doesn't end within the string table, LIMIT if it is too long.
-    pub fn name(&self, symbol: &Symbol) -> Result<&'a CStr> {
-        let rest = self.strings().get(symbol.name as usize..).unwrap_or(&[]);
-        let window = rest.get(..=MAX_NAME).unwrap_or(rest);
-        CStr::from_bytes_until_nul(window).map_err(|_| match window.len() < rest.len() {
-            true => Error::new(Status::Limit, format!("symbol name: expected at most {MAX_NAME} bytes, found more")),
-            false => corrupt("symbol name: expected it to end within the string table"),
-        })
-    }
-
-    fn is_named(&self, symbol: &Symbol, name: &[u8]) -> bool {
-        let rest = self.strings().get(symbol.name as usize..).unwrap_or(&[]);
-        rest.starts_with(name) && rest.get(name.len()) == Some(&0)
+    /// Its dynamic symbols.
+    #[must_use]
+    pub fn symbols(&self) -> Symbols<'a> {
+        let table = self.tables.symbols.clone();
+        Symbols {
+            table: slice_at(&self.bytes, table.start as u64, table.len() as u64 / 24).unwrap_or(&[]),
+            strings: self.bytes.get(self.tables.strings.clone()).unwrap_or(&[]),
+            origin: self.tables.origin,
+        }
     }
 
     /// The defined symbol of that name, if it exports one.
@@ -78,9 +93,10 @@ impl<'a> Image<'a> {
     ///
     /// CORRUPT if the tables that lead to it are damaged.
     pub fn export(&self, name: &[u8]) -> Result<Option<Symbol>> {
+        let symbols = self.symbols();
         let fits = |index: u32| {
-            let symbol = self.symbol(index)?;
-            Ok::<_, Error>((symbol.defined && self.is_named(&symbol, name)).then_some(symbol))
+            let symbol = symbols.get(index)?;
+            Ok::<_, Error>((symbol.defined && symbols.is_named(&symbol, name)).then_some(symbol))
         };
         let cut = || corrupt(format!("symbol '{}': expected its chain to end within the hash table", quote(name)));
         match self.tables.hash {
@@ -124,7 +140,7 @@ impl<'a> Image<'a> {
                 Ok(None)
             }
             Hash::None => {
-                for index in 0..(self.tables.symbols.len() / 24) as u32 {
+                for index in 0..symbols.table.len() as u32 {
                     if let Some(symbol) = fits(index)? {
                         return Ok(Some(symbol));
                     }

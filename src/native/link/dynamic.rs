@@ -97,7 +97,7 @@ impl Tables {
         order.extend(exported.iter().map(|(_, index)| index));
 
         let mut tables = Tables {
-            index: memory::filled(0, symbols.entries.len(), "dynamic symbols")?,
+            index: memory::zeroed(symbols.entries.len(), "dynamic symbols")?,
             names: memory::with_room(order.len(), "dynamic symbols")?,
             strings: Vec::new(),
             hash: table,
@@ -202,8 +202,8 @@ fn gnu_hash(exported: &[(u32, usize)], first: u32, buckets: u32) -> Result<Vec<u
     const SHIFT: u32 = 26;
     // Twelve bits of the filter for each name, two of them set.
     let words = (exported.len() * 12 / 64).max(1).next_power_of_two();
-    let mut filter = memory::filled(0u64, words, ".gnu.hash")?;
-    let mut starts = memory::filled(0u32, buckets as usize, ".gnu.hash")?;
+    let mut filter = memory::zeroed::<u64>(words, ".gnu.hash")?;
+    let mut starts = memory::zeroed::<u32>(buckets as usize, ".gnu.hash")?;
     let mut chain = memory::with_room(exported.len(), ".gnu.hash")?;
     for (position, (hash, _)) in exported.iter().enumerate() {
         if let Some(word) = filter.get_mut(*hash as usize / 64 % words) {

@@ -20,8 +20,7 @@ pub(super) fn write(mut linked: Linked<'_>, tables: Tables) -> Result<Vec<u8>> {
     linked.give_addresses();
     let layout = &linked.layout;
     let end = usize::try_from(layout.file_end).map_err(|_| Error::no_memory("a linked image"))?;
-    let mut image = memory::with_room(end, "a linked image")?;
-    image.resize(end, 0);
+    let mut image = memory::zeroed(end, "a linked image")?;
 
     let Left { dynamic, debug } = linked.write_sections(&mut image)?;
     let (relocations, relative) = tables.relocations(dynamic, linked.machine)?;

@@ -214,7 +214,7 @@ impl<'a> Layout<'a> {
     fn remember(&mut self, inputs: &[Input<'_>]) -> Result<()> {
         self.placed = memory::with_room(inputs.len(), "sections")?;
         for input in inputs {
-            self.placed.push(memory::filled(None, input.sections.len(), "sections")?);
+            self.placed.push(memory::collect(input.sections.iter().map(|_| None), "sections")?);
         }
         for (index, output) in self.outputs.iter().enumerate() {
             if output.class != Class::Debug {

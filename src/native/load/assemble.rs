@@ -199,7 +199,7 @@ impl<'a> Assembly<'a> {
         if count == 0 {
             return Ok(None);
         }
-        let zeros: Vec<u8> = memory::filled(0, self.page as usize, "a page")?;
+        let zeros: Vec<u8> = memory::zeroed(self.page as usize, "a page")?;
         let mut pieces: Vec<&[u8]> = memory::with_room(2 * count, "modules")?;
         let mut offsets = memory::with_room(count, "modules")?;
         let mut end = 0u64;

@@ -8,7 +8,7 @@ use super::reserve::Memory;
 use super::resolve::{Names, Pending};
 use crate::error::{Error, Result, Status, quote};
 use crate::memory;
-use crate::native::image::{Image, corrupt};
+use crate::native::image::{Image, Symbols, corrupt};
 
 /// What a relocation asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +56,7 @@ pub fn bind<'a>(
     names: &mut Names<'a>,
     pending: &mut Vec<Pending>,
 ) -> Result<()> {
+    let symbols = image.symbols();
     for table in &image.tables.relocations {
         for relocation in image.relocations(table) {
             let (offset, info) = (relocation.r_offset.get(Le), relocation.r_info.get(Le));
@@ -69,7 +70,7 @@ pub fn bind<'a>(
                 Kind::Nothing => continue,
                 kind @ (Kind::Slot | Kind::Address) => {
                     let addend = if kind == Kind::Slot { 0 } else { addend };
-                    match symbol(image, (info >> 32) as u32, bias, names)? {
+                    match symbol(&symbols, (info >> 32) as u32, bias, names)? {
                         Found::Address(found) => found.wrapping_add(addend),
                         Found::Missing(name) => {
                             memory::push(pending, Pending { module, address, addend, name }, "missing symbols")?;
@@ -123,13 +124,13 @@ enum Found {
 }
 
 #[inline]
-fn symbol<'a>(image: &Image<'a>, index: u32, bias: u64, names: &mut Names<'a>) -> Result<Found> {
+fn symbol<'a>(symbols: &Symbols<'a>, index: u32, bias: u64, names: &mut Names<'a>) -> Result<Found> {
     if index == 0 {
         return Ok(Found::Address(0)); // gABI: the null symbol's value
     }
-    let symbol = image.symbol(index)?;
+    let symbol = symbols.get(index)?;
     if !symbol.is_plain() {
-        let name = image.name(&symbol).map_or(String::new(), |name| quote(name.to_bytes()).into_owned());
+        let name = symbols.name(&symbol).map_or(String::new(), |name| quote(name.to_bytes()).into_owned());
         let what = if symbol.kind == elf::STT_TLS { "thread-local storage" } else { "STT_GNU_IFUNC (IRELATIVE)" };
         let message = format!("symbol '{name}': expected a function or data, found {what}");
         return Err(Error::new(Status::Unsupported, message));
@@ -137,6 +138,6 @@ fn symbol<'a>(image: &Image<'a>, index: u32, bias: u64, names: &mut Names<'a>) -
     if symbol.defined {
         return Ok(Found::Address(if symbol.absolute { symbol.value } else { bias.wrapping_add(symbol.value) }));
     }
-    let name = names.find(image.name(&symbol)?, symbol.weak)?;
+    let name = names.find(symbols.name(&symbol)?, symbol.weak)?;
     Ok(names.address(name).map_or(Found::Missing(name), Found::Address))
 }

@@ -180,7 +180,7 @@ impl<'m> Memory<'m> {
         self.bias
     }
 
-    #[inline]
+    #[inline(always)]
     fn slot(&self, address: u64) -> Option<*mut u64> {
         let (start, end) = self.last.get();
         if address < start || address > end {
@@ -200,7 +200,7 @@ impl<'m> Memory<'m> {
     }
 
     /// Writes a word to an address of the image; none if it isn't in a writable segment.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn write(&self, address: u64, value: u64) -> Option<()> {
         let slot = self.slot(address)?;
@@ -210,7 +210,7 @@ impl<'m> Memory<'m> {
     }
 
     /// Adds to the word at an address of the image; none as for [`Memory::write`].
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn add(&self, address: u64, value: u64) -> Option<()> {
         let slot = self.slot(address)?;

@@ -80,8 +80,7 @@ impl<'a> Names<'a> {
 
     fn grow(&mut self, least: usize) -> Result<()> {
         let size = least.max(16).next_power_of_two();
-        self.slots = memory::with_room(size, "names")?;
-        self.slots.resize(size, 0);
+        self.slots = memory::zeroed(size, "names")?;
         for (index, name) in self.names.iter().enumerate() {
             insert(&mut self.slots, name.hash, index);
         }
@@ -101,15 +100,15 @@ impl<'a> Names<'a> {
             }
             at = (at + 1) & mask;
         }
-        if self.names.len() * 2 >= self.slots.len() {
-            self.grow(self.names.len() * 4)?;
-        }
         let index = self.names.len();
         if index >= u32::MAX as usize {
             return Err(Error::no_memory("names"));
         }
         memory::push(&mut self.names, Name { text, hash, address: 0, found: Origin::Nobody, needed: !weak }, "names")?;
-        insert(&mut self.slots, hash, index);
+        match self.slots.get_mut(at) {
+            Some(slot) if index * 2 < mask => *slot = index as u32 + 1,
+            _ => self.grow(index * 4)?,
+        }
         Ok(index)
     }
 
@@ -201,16 +200,15 @@ fn insert(slots: &mut [u32], hash: u64, index: usize) {
 /// Eight bytes at a time.
 fn hash(seed: u64, text: &[u8]) -> u64 {
     const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
-    let (words, rest) = text.as_chunks::<8>();
     let mut hash = seed ^ text.len() as u64;
     let mut mix = |word: u64| hash = (hash ^ word).wrapping_mul(FACTOR).rotate_left(29);
-    for word in words {
+    for word in text.as_chunks::<8>().0 {
         mix(u64::from_le_bytes(*word));
     }
-    let mut last = [0; 8];
-    for (to, from) in last.iter_mut().zip(rest) {
-        *to = *from;
-    }
-    mix(u64::from_le_bytes(last));
+    // The last eight take some of the ones before along.
+    mix(match text.last_chunk::<8>() {
+        Some(last) => u64::from_le_bytes(*last),
+        None => text.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+    });
     hash ^ hash >> 32
 }
