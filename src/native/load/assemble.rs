@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use super::bind::{Place, bind, relative};
 use super::reserve::{Memory, Reserved, Source};
@@ -13,7 +13,7 @@ use crate::artifact::Artifact;
 use crate::error::{Error, Result, Status};
 use crate::limits::MAX_CODE;
 use crate::memory;
-use crate::native::image::{Image, corrupt};
+use crate::native::image::{Image, Segment, corrupt};
 use crate::storage::sealed;
 
 /// Finds addresses for all modules in one range, with `room` bytes on pages of their own behind them, and gives where those
@@ -41,12 +41,62 @@ pub fn place(modules: &mut [Loaded], room: usize, page: u64) -> Result<(Reserved
     Ok((reserved, (base + end) as usize))
 }
 
+/// Maps modules that can lie in memory as they do in the file, all of them at once and writable, but for their text; none if some
+/// module can't. Gives where `room` begins, as `place` does. Otherwise each module takes some mappings, and the kernel's work with
+/// those is most of loading.
+pub fn place_flat(
+    artifact: &Artifact,
+    modules: &mut [Loaded],
+    room: usize,
+    page: u64,
+    allow_memfd: bool,
+) -> Option<(Reserved, usize)> {
+    let (file, start) = source(artifact, allow_memfd)?;
+    let mut end = 0;
+    for (index, module) in modules.iter_mut().enumerate() {
+        let (place, tables) = (artifact.place(index).ok()?, &module.tables);
+        let first = tables.segments.first()?;
+        let flat = |segment: &Segment| segment.address.wrapping_sub(segment.offset);
+        let from = tables.start.checked_sub(flat(first))?; // in the image
+        let fits = (start + place.offset) % page == 0
+            && tables.align == page
+            && !tables.in_text
+            && tables.segments.iter().all(|segment| flat(segment) == flat(first))
+            && from + tables.len <= place.len.next_multiple_of(page);
+        if !fits {
+            return None;
+        }
+        module.bias = place.offset.wrapping_sub(flat(first));
+        end = place.offset + from + tables.len;
+    }
+    if end > MAX_CODE {
+        return None;
+    }
+    let room = room.next_multiple_of(page as usize);
+    let reserved = Reserved::of_file(&Source { file, offset: start }, end as usize, room).ok()?;
+    let base = reserved.start() as u64;
+    for module in modules {
+        module.bias = module.bias.wrapping_add(base);
+    }
+    Some((reserved, (base + end) as usize))
+}
+
+/// The file that modules can be mapped from, and where the artifact begins in it. What was checked must not change any more: it
+/// is mapped from a copy unless nobody can change the file.
+fn source(artifact: &Artifact, allow_memfd: bool) -> Option<(BorrowedFd<'_>, u64)> {
+    let region = artifact.region();
+    let file = region.file().filter(|_| !allow_memfd || !region.noexec());
+    file.filter(|_| artifact.signer().is_none() || artifact.is_frozen())
+}
+
 /// What is being put together.
 pub struct Assembly<'a> {
     pub artifact: &'a Artifact,
     pub modules: &'a [Loaded],
     pub reserved: &'a Reserved,
     pub page: u64,
+    /// Modules were mapped by `place_flat`, up to there.
+    pub flat: Option<usize>,
 }
 
 /// How a module gets into memory.
@@ -102,9 +152,8 @@ impl<'a> Assembly<'a> {
         allow_memfd: bool,
     ) -> Result<bool> {
         let region = self.artifact.region();
-        let file = region.file().filter(|_| !allow_memfd || !region.noexec());
-        // What was checked must not change any more: it is mapped from a copy unless nobody can change the file.
-        let file = file.filter(|_| self.artifact.signer().is_none() || self.artifact.is_frozen());
+        let file = source(self.artifact, allow_memfd);
+        let flat = file.zip(self.flat).map(|((file, offset), end)| (Source { file, offset }, end));
         let mut ways = memory::with_room(self.modules.len(), "modules")?;
         for (index, module) in self.modules.iter().enumerate() {
             ways.push(self.way(index, module, file.is_some())?);
@@ -139,7 +188,9 @@ impl<'a> Assembly<'a> {
                     continue;
                 }
             };
-            if let Some(source) = source {
+            if flat.is_some() {
+                self.reserved.clear(&module.tables, module.bias);
+            } else if let Some(source) = source {
                 let fill = copy_from(image);
                 self.reserved.map_image(&module.tables, module.bias, &source, self.page, fill).map_err(located)?;
             }
@@ -150,13 +201,51 @@ impl<'a> Assembly<'a> {
         }
         names.settle(resolver, process)?;
         self.complete(&pending, &names, &mut patched)?;
-        for module in self.modules {
-            if let Some(relro) = &module.tables.relro {
-                let start = module.bias.wrapping_add(relro.start) as usize;
-                self.reserved.protect(start, (relro.end - relro.start) as usize)?;
+        match &flat {
+            Some((source, end)) => self.finish_flat(source, *end)?,
+            None => {
+                for module in self.modules {
+                    if let Some(relro) = &module.tables.relro {
+                        let start = module.bias.wrapping_add(relro.start) as usize;
+                        self.reserved.protect(start, (relro.end - relro.start) as usize)?;
+                    }
+                }
             }
         }
         Ok(names.has_handles())
+    }
+
+    /// Makes read-only what was mapped writable and isn't to stay so, in as few runs as there are, and maps text.
+    fn finish_flat(&self, file: &Source<'_>, end: usize) -> Result<()> {
+        let mut from = self.reserved.start();
+        for module in self.modules {
+            let place = |address: u64| module.bias.wrapping_add(address) as usize;
+            for data in module.tables.segments.iter().filter(|segment| segment.writable) {
+                let stop = data.end().next_multiple_of(self.page);
+                let start = data.address / self.page * self.page;
+                let start = match &module.tables.relro {
+                    Some(relro) if relro.start == start => relro.end,
+                    Some(relro) if (start..stop).contains(&relro.start) => {
+                        self.reserved.protect(place(relro.start), (relro.end - relro.start) as usize)?;
+                        start
+                    }
+                    _ => start,
+                };
+                if start < stop {
+                    self.reserved.protect(from, place(start) - from)?;
+                    from = place(stop);
+                }
+            }
+        }
+        self.reserved.protect(from, end - from)?;
+        for (index, module) in self.modules.iter().enumerate() {
+            let source = Source { offset: file.offset + self.artifact.place(index)?.offset, ..*file };
+            for text in module.tables.segments.iter().filter(|segment| segment.executable) {
+                let mapped = self.reserved.map_text(text, module.bias, &source, self.page);
+                mapped.map_err(|error| self.artifact.in_module(index, error))?;
+            }
+        }
+        Ok(())
     }
 
     /// Writes what has waited for names, and maps what had to wait with it.

@@ -58,10 +58,14 @@ pub fn prepare(artifact: &Artifact, options: &LoadOptions<'_>, machine: u16, pag
     let data = tables.segments.iter().find(|segment| segment.writable).copied();
 
     let mut modules = vec![Loaded { tables, bias: 0, run: None, own: Vec::new() }];
-    let (reserved, end) = assemble::place(&mut modules, 0, page).ok()?;
+    let flat = assemble::place_flat(artifact, &mut modules, 0, page, options.allow_memfd);
+    let is_flat = flat.is_some();
+    let (reserved, end) = flat.or_else(|| assemble::place(&mut modules, 0, page).ok())?;
     let module = modules.first_mut()?;
-    let fill = |offset: usize, to: &mut [u8]| Head { bytes: &head, region }.fetch(offset as u64, to);
-    reserved.map_image(&module.tables, module.bias, &Source { file, offset: start }, page, fill).ok()?;
+    if !is_flat {
+        let fill = |offset: usize, to: &mut [u8]| Head { bytes: &head, region }.fetch(offset as u64, to);
+        reserved.map_image(&module.tables, module.bias, &Source { file, offset: start }, page, fill).ok()?;
+    }
 
     let place = |address: u64| module.bias.wrapping_add(address) as usize;
     // What the last page has behind the segment are bytes of the image, as far as it reaches.
@@ -82,5 +86,5 @@ pub fn prepare(artifact: &Artifact, options: &LoadOptions<'_>, machine: u16, pag
     if frames.as_ref().is_some_and(|frames| frames.room() > 0) {
         return None;
     }
-    Some(Prepared { modules, frames, reserved, end })
+    Some(Prepared { modules, frames, reserved, end, flat: is_flat })
 }

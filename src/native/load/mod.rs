@@ -126,8 +126,9 @@ pub fn load(artifact: Arc<Artifact>, engine: &Engine, options: LoadOptions<'_>) 
     let page = rustix::param::page_size() as u64;
     let prepared = direct::prepare(&artifact, &options, machine, page)
         .map_or_else(|| Prepared::new(&artifact, &options, machine, page), Ok)?;
-    let Prepared { modules, frames, reserved, end } = prepared;
-    let handles = assemble::Assembly { artifact: &artifact, modules: &modules, reserved: &reserved, page }.run(
+    let Prepared { modules, frames, reserved, end, flat } = prepared;
+    let flat = flat.then_some(end);
+    let handles = assemble::Assembly { artifact: &artifact, modules: &modules, reserved: &reserved, page, flat }.run(
         options.symbols,
         options.resolver,
         options.process_symbols,
@@ -171,6 +172,8 @@ struct Prepared {
     reserved: Reserved,
     /// Where there is room behind them for what `frames` wants.
     end: usize,
+    /// In memory as they are in the file.
+    flat: bool,
 }
 
 impl Prepared {
@@ -185,8 +188,12 @@ impl Prepared {
         }
         let frames = if options.no_unwind { None } else { Frames::check(artifact, &modules)? };
         let room = frames.as_ref().map_or(0, Frames::room);
-        let (reserved, end) = assemble::place(&mut modules, room, page)?;
-        Ok(Prepared { modules, frames, reserved, end })
+        let flat = assemble::place_flat(artifact, &mut modules, room, page, options.allow_memfd);
+        let (is_flat, (reserved, end)) = match flat {
+            Some(found) => (true, found),
+            None => (false, assemble::place(&mut modules, room, page)?),
+        };
+        Ok(Prepared { modules, frames, reserved, end, flat: is_flat })
     }
 }
 

@@ -53,6 +53,26 @@ impl Reserved {
         Ok(Reserved { start: start as usize, len })
     }
 
+    /// A range of a file's bytes, which can be written in private, and zeroed memory behind them.
+    pub fn of_file(source: &Source<'_>, len: usize, room: usize) -> Result<Reserved> {
+        let (protection, flags) = (ProtFlags::READ, MapFlags::PRIVATE | MapFlags::NORESERVE);
+        let reserved = if room > 0 {
+            let reserved = Reserved::new(len + room)?;
+            reserved.map(reserved.start, len as u64, protection, source, 0)?;
+            reserved
+        } else {
+            // SAFETY: a new mapping, at an address of the kernel's choice.
+            let start = unsafe { mmap(std::ptr::null_mut(), len, protection, flags, source.file, source.offset) };
+            Reserved { start: start.map_err(failed("mapping modules"))? as usize, len }
+        };
+        // In a second step: what is mapped writable from an ELF file valgrind takes for its data, which text mustn't overlap.
+        let writable = MprotectFlags::READ | MprotectFlags::WRITE;
+        // SAFETY: pages of the range, which nobody but us knows of yet.
+        let done = unsafe { mprotect(reserved.at(reserved.start, len), len, writable) };
+        done.map_err(failed("mapping modules"))?;
+        Ok(reserved)
+    }
+
     pub fn start(&self) -> usize {
         self.start
     }
@@ -66,7 +86,7 @@ impl Reserved {
 
     fn map(&self, address: usize, len: u64, protection: ProtFlags, source: &Source<'_>, offset: u64) -> Result<()> {
         let (len, offset) = (len as usize, source.offset + offset);
-        let mut flags = MapFlags::PRIVATE | MapFlags::FIXED;
+        let mut flags = MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::NORESERVE;
         if protection.contains(ProtFlags::EXEC) && len <= MOST_COPIED as usize {
             flags |= MapFlags::POPULATE; // it is going to run
         }
@@ -75,6 +95,23 @@ impl Reserved {
         // SAFETY: replaces pages of the range only, which `at` sees to, and which nobody but us knows of yet.
         unsafe { mmap(self.at(address, len), len, protection, flags, source.file, offset) }.map_err(wrong)?;
         Ok(())
+    }
+
+    /// Maps an image's text so that its address 0 is at `bias`.
+    pub fn map_text(&self, text: &Segment, bias: u64, source: &Source<'_>, page: u64) -> Result<()> {
+        let down = |value: u64| value / page * page;
+        let start = down(text.address);
+        let len = text.end().next_multiple_of(page) - start;
+        let protection = ProtFlags::READ | ProtFlags::EXEC;
+        self.map(bias.wrapping_add(start) as usize, len, protection, source, down(text.offset))
+    }
+
+    /// Fills with zeros what an image that is mapped writable at `bias` has behind its initialized data.
+    pub fn clear(&self, tables: &Tables, bias: u64) {
+        for data in tables.segments.iter().filter(|segment| segment.len > segment.file_len) {
+            let start = bias.wrapping_add(data.address + data.file_len) as usize;
+            self.fresh(start, (data.len - data.file_len) as usize).fill(0);
+        }
     }
 
     /// Bytes of the range.
@@ -87,11 +124,12 @@ impl Reserved {
         unsafe { std::slice::from_raw_parts(self.at(address, len).cast::<u8>().cast_const(), len) }
     }
 
-    /// Memory that is still as the range was made.
+    /// Memory that can be written, and that nobody else has yet.
     #[allow(clippy::mut_from_ref)] // each piece is given out once, before anything in the range runs
     fn fresh(&self, address: usize, len: usize) -> &mut [u8] {
         let start = self.at(address, len).cast::<u8>();
-        // SAFETY: as many zeroed, writable bytes of the range, which nobody else knows of yet and nothing was mapped over.
+        // SAFETY: as many writable bytes of the range, which nobody else knows of yet: nothing was mapped over them, or a file to
+        // be written in private.
         unsafe { std::slice::from_raw_parts_mut(start, len) }
     }
 
@@ -137,15 +175,13 @@ impl Reserved {
                 fill((first.offset + skip) as usize, rest)?;
                 continue;
             }
-            let alone = run.len() == 1 && first.executable;
-            if !alone {
-                let len = last.end().next_multiple_of(page) - start;
-                self.map(place(start), len, ProtFlags::READ, source, down(first.offset))?;
+            // Text at the end of a run has nothing under it.
+            let end = if last.executable { down(last.address) } else { last.end().next_multiple_of(page) };
+            if end > start {
+                self.map(place(start), end - start, ProtFlags::READ, source, down(first.offset))?;
             }
             for text in run.iter().filter(|segment| segment.executable) {
-                let (start, end) = (down(text.address), text.end().next_multiple_of(page));
-                let protection = ProtFlags::READ | ProtFlags::EXEC;
-                self.map(place(start), end - start, protection, source, down(text.offset))?;
+                self.map_text(text, bias, source, page)?;
             }
         }
         Ok(())
