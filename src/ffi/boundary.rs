@@ -174,7 +174,7 @@ pub unsafe fn slice<'a, T>(data: *const T, len: usize, name: &str) -> Result<&'a
 /// `text` is NULL or NUL-terminated and stays for `'a`.
 pub unsafe fn text<'a>(text: *const c_char, name: &str) -> Result<&'a str> {
     // SAFETY: the caller's promise.
-    unsafe { checked(text, name) }.map(|(_, text)| text)
+    utf8(unsafe { c_string(text, name) }?, name)
 }
 
 /// Text of the caller's, with its NUL.
@@ -184,17 +184,18 @@ pub unsafe fn text<'a>(text: *const c_char, name: &str) -> Result<&'a str> {
 /// As [`text`].
 pub unsafe fn c_text<'a>(text: *const c_char, name: &str) -> Result<&'a CStr> {
     // SAFETY: the caller's promise.
-    unsafe { checked(text, name) }.map(|(text, _)| text)
+    let text = unsafe { c_string(text, name) }?;
+    if !text.to_bytes().is_ascii() {
+        utf8(text, name)?;
+    }
+    Ok(text)
 }
 
-unsafe fn checked<'a>(text: *const c_char, name: &str) -> Result<(&'a CStr, &'a str)> {
-    // SAFETY: the caller's promise.
-    let text = unsafe { c_string(text, name) }?;
-    let checked = text.to_str().map_err(|error| {
+fn utf8<'a>(text: &'a CStr, name: &str) -> Result<&'a str> {
+    text.to_str().map_err(|error| {
         let at = error.valid_up_to();
         Error::new(Status::InvalidArgument, format!("{name}: expected UTF-8, found another byte at {at}"))
-    })?;
-    Ok((text, checked))
+    })
 }
 
 /// A path of the caller's: bytes, as file systems see it.
