@@ -144,7 +144,7 @@ impl<'a> Bytes<'a> {
         Bytes { pieces: [(0, bytes), (0, &[])] }
     }
 
-    /// Pieces of an image, each with its offset.
+    /// Pieces of an image, each with its offset: one that is only read, and one that relocations are written to.
     #[must_use]
     pub fn pieces(pieces: [(usize, &'a [u8]); 2]) -> Bytes<'a> {
         Bytes { pieces }
@@ -158,6 +158,13 @@ impl<'a> Bytes<'a> {
             bytes.get(range.start.checked_sub(*start)?..range.end.checked_sub(*start)?)
         };
         if range.is_empty() { Some(&[]) } else { self.pieces.iter().find_map(within) }
+    }
+
+    /// Whether the first piece has a range. All that is looked at again when relocations are written has to be there: the
+    /// second piece is what they are written to.
+    fn keep(&self, range: &Range<usize>) -> bool {
+        let (start, bytes) = self.pieces[0];
+        range.is_empty() || range.start >= start && range.end - start <= bytes.len()
     }
 }
 
@@ -251,6 +258,12 @@ fn segments(bytes: &Bytes<'_>, len: u64, page: u64) -> Result<Tables> {
 #[cold]
 fn refused(what: &str) -> Error {
     unsupported(format!("expected a module that can be loaded, found one with {what}"))
+}
+
+/// Of all bytes of an image none is left out: this is for those who have but a part.
+#[cold]
+fn not_kept(what: &str) -> Error {
+    unsupported(format!("{what}: expected it where the image is only read, found it elsewhere"))
 }
 
 fn loads(image: u64, headers: &[ProgramHeader64<Le>], page: u64) -> Result<Vec<Segment>> {
@@ -421,7 +434,11 @@ impl Tables {
             }
         }
         let target = address.wrapping_add(4).wrapping_add_signed(i32::from_le_bytes([a, b, c, d]).into());
-        self.set_eh_frame(target, page)
+        self.set_eh_frame(target, page)?;
+        match self.eh_frame {
+            Some((_, start)) if !bytes.keep(&(start..self.eh_frame_limit)) => Err(not_kept(".eh_frame")),
+            _ => Ok(()),
+        }
     }
 
     /// Notes where `.eh_frame` begins.

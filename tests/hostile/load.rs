@@ -1,6 +1,7 @@
 //! Images with anything in them, loaded as far as they let themselves: mapped, bound, shown to debuggers, looked up. Nothing of
 //! them is called. Input: an ELF image, or a part of one; it counts as one for this host.
 
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use artifact::artifact::{Artifact, OpenOptions};
@@ -8,6 +9,7 @@ use artifact::builder::Builder;
 use artifact::engine::Engine;
 use artifact::error::Status;
 use artifact::native::load::{Import, LoadOptions, load};
+use artifact::storage::sealed;
 
 /// One input.
 pub fn run(data: &[u8]) {
@@ -24,8 +26,10 @@ pub fn run(data: &[u8]) {
         }
     }
     let Ok(bytes) = builder.serialize() else { return };
-    let artifact =
-        Arc::new(Artifact::open_bytes(&bytes, Some(&engine), &OpenOptions::default()).expect("just written"));
+    // From a file one module is mapped before it is looked at.
+    let file = sealed(&[&bytes]).expect("a file");
+    let artifact = Artifact::open_fd(file.as_fd(), Some(&engine), &OpenOptions::default());
+    let artifact = Arc::new(artifact.expect("just written"));
     let somewhere = (&raw const engine).cast();
     let mut resolver = |missing: &mut [Import<'_>]| missing.iter_mut().for_each(|import| import.address = somewhere);
     let options =

@@ -1,9 +1,11 @@
 //! The dynamic section: which tables an image has for its loader, and what it asks for that can't be done here.
 
+use std::ops::Range;
+
 use object::LittleEndian as Le;
 use object::elf::{self, Dyn64, Rela64, Sym64};
 
-use super::{Bytes, Hash, Tables, corrupt, refused, slice_at, word};
+use super::{Bytes, Hash, Tables, corrupt, not_kept, refused, slice_at, word};
 use crate::error::Result;
 
 impl Tables {
@@ -53,13 +55,15 @@ impl Tables {
             if len % entry != 0 {
                 return Err(corrupt(format!("{what}: expected a multiple of {entry} bytes, found {len}")));
             }
-            if len == 0 { Ok(0..0) } else { Ok(self.place(address, len, what)?.1) }
+            if len == 0 { Ok(0..0) } else { self.kept(bytes, address, len, what) }
         };
         let relocations = [table(found.rela, 24, "DT_RELA")?, table(found.jmprel, 24, "DT_JMPREL")?];
         let relative = table(found.relr, 8, "DT_RELR")?;
         let strings = table(found.strings, 1, "DT_STRTAB")?;
         for (what, (address, count)) in [("DT_INIT_ARRAY", self.init_array), ("DT_FINI_ARRAY", self.fini_array)] {
-            table((address, count * 8), 8, what)?;
+            if count > 0 {
+                self.place(address, count * 8, what)?;
+            }
         }
         for (what, entry) in [("DT_INIT", self.init), ("DT_FINI", self.fini)] {
             if entry.is_some_and(|address| !self.is_code(address)) {
@@ -70,6 +74,9 @@ impl Tables {
             let (segment, start) = self.place(address, 0, "DT_SYMTAB")?;
             // How many there are nothing says; where they must end, the segment does.
             let end = (segment.offset + segment.file_len) as usize;
+            if !bytes.keep(&(start.start..end)) {
+                return Err(not_kept("DT_SYMTAB"));
+            }
             self.hash = match (found.gnu_hash, found.hash) {
                 (Some(address), _) => Hash::Gnu(self.gnu_hash(bytes, address)?),
                 (None, Some(address)) => Hash::Sysv(self.sysv_hash(bytes, address)?),
@@ -81,6 +88,12 @@ impl Tables {
         Ok(())
     }
 
+    /// The place of a table that is looked at when relocations are written, too.
+    fn kept(&self, bytes: &Bytes<'_>, address: u64, len: u64, what: &str) -> Result<Range<usize>> {
+        let (_, place) = self.place(address, len, what)?;
+        if bytes.keep(&place) { Ok(place) } else { Err(not_kept(what)) }
+    }
+
     /// Checks the arrays of a GNU hash table, and gives its offset. Chains are checked as they are followed.
     fn gnu_hash(&self, bytes: &Bytes<'_>, address: u64) -> Result<u64> {
         let (_, place) = self.place(address, 16, "DT_GNU_HASH")?;
@@ -90,8 +103,7 @@ impl Tables {
                 "DT_GNU_HASH: expected buckets, and a power of two of words, found {buckets} and {bloom}"
             )));
         }
-        self.place(address, 16 + bloom * 8 + buckets * 4, "DT_GNU_HASH")?;
-        Ok(place.start as u64)
+        self.kept(bytes, address, 16 + bloom * 8 + buckets * 4, "DT_GNU_HASH").map(|place| place.start as u64)
     }
 
     fn sysv_hash(&self, bytes: &Bytes<'_>, address: u64) -> Result<u64> {
@@ -100,8 +112,7 @@ impl Tables {
         if buckets == 0 {
             return Err(corrupt("DT_HASH: expected buckets, found none"));
         }
-        self.place(address, 8 + (buckets + chains) * 4, "DT_HASH")?;
-        Ok(place.start as u64)
+        self.kept(bytes, address, 8 + (buckets + chains) * 4, "DT_HASH").map(|place| place.start as u64)
     }
 }
 
