@@ -3,10 +3,7 @@
 use std::fs;
 use std::process::{Command, Stdio};
 
-use crate::support::{Folder, Ran, run};
-
-const COMMANDS: [&str; 10] =
-    ["check", "engine", "extract", "inspect", "keygen", "pack", "rewrite", "run", "sign", "verify"];
+use crate::support::{COMMANDS, Folder, Ran, run};
 
 #[test]
 fn manual_pages() {
@@ -52,7 +49,13 @@ fn bash_completes() {
         _artifact artifact --m pack; echo "${COMPREPLY[@]}""#;
     let script = run(&["completions", "bash"]).expect(0);
     let mut command = Command::new("bash");
-    command.args(["--norc", "-c", complete]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    // Where a locale is asked for that isn't installed, bash complains.
+    command
+        .args(["--norc", "-c", complete])
+        .env("LC_ALL", "C")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     // Whoever has no bash needs none of this.
     let Ok(mut child) = command.spawn() else { return };
     std::io::Write::write_all(&mut child.stdin.take().unwrap(), &script.out).unwrap();

@@ -1,9 +1,13 @@
 //! `artifact run`: functions of modules that the system linker has made.
 
+use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::support::{Folder, run};
+use artifact::engine::{Engine, FlagMap};
+use artifact::format::flags::Flag;
+
+use crate::support::{Folder, run, run_with};
 
 /// Compiles C, links it and packs it.
 fn packed(folder: &Folder, source: &str) -> PathBuf {
@@ -41,8 +45,9 @@ fn results_are_printed_in_decimal() {
     }
     let ran = run(&["run", file, "missing"]).expect(5);
     assert!(ran.err.contains("no module exports 'missing'"), "{}", ran.err);
-    let ran = run(&["run", file, "six", "1", "2", "3", "4", "5", "6", "7"]).expect(5);
-    assert!(ran.err.contains("at most 6"), "{}", ran.err);
+    for wrong in [&["six", "1", "2", "3", "4", "5", "6", "7"][..], &["add", "x"], &["--returns", "u8", "answer"], &[]] {
+        assert_eq!(run(&[&["run", file], wrong].concat()).expect(2).out(), "", "{wrong:?}");
+    }
 }
 
 #[test]
@@ -54,4 +59,48 @@ fn what_cannot_be_loaded_is_refused() {
     let junk = folder.file("junk", [1; 100]);
     run(&["run", &junk, "use"]).expect(3);
     run(&["run", folder.path("nothing").to_str().unwrap(), "use"]).expect(5);
+}
+
+#[test]
+fn only_what_fits_and_is_trusted_runs() {
+    let folder = Folder::new();
+    let file = packed(&folder, "int answer(void) { return 42; }\n");
+    let file = file.to_str().unwrap();
+    let mut other = Engine::host();
+    other.set_flag(FlagMap::Shared, "opt_level", Flag::Enum("speed".into())).unwrap();
+    let other = folder.file("other.json", other.to_json().unwrap());
+    let key = folder.path("key").to_str().unwrap().to_owned();
+    let public = folder.file("public", run(&["keygen", "-o", &key]).expect(0).out);
+    let signed = folder.path("signed").to_str().unwrap().to_owned();
+    run(&["rewrite", file, "-o", &signed, "--sign", &key]).expect(0);
+    for (args, status) in [
+        (&[file][..], 0),
+        (&["--engine", &other, file], 1),
+        (&["--trust", &public, file], 4),
+        (&["--trust", &public, &signed], 0),
+    ] {
+        let ran = run(&[&["run"], args, &["answer"]].concat()).expect(status);
+        assert_eq!(ran.out(), if status == 0 { "42\n" } else { "" });
+        assert_eq!(ran.err.lines().count(), usize::from(status != 0), "{}", ran.err);
+    }
+    assert_eq!(run_with(&["run", "-", "answer"], &fs::read(file).unwrap()).expect(0).out(), "42\n");
+}
+
+#[test]
+fn the_main_module_comes_first_and_modules_see_the_process() {
+    let folder = Folder::new();
+    let compile = |name: &str, flags: &[&str], source: &str| {
+        let (c, out) = (folder.file(&format!("{name}.c"), source), folder.path(name));
+        let cc = std::env::var_os("CC").unwrap_or_else(|| "cc".into());
+        assert!(Command::new(cc).args(["-fPIC", "-o"]).arg(&out).args(flags).arg(&c).status().unwrap().success());
+        out.to_str().unwrap().to_owned()
+    };
+    let first = compile("first.so", &["-shared"], "int which(void) { return 1; } int first(void) { return -1; }");
+    let object = compile("main.o", &["-c"], "int abs(int); int which(void) { return abs(-2); }");
+    let out = folder.path("out").to_str().unwrap().to_owned();
+    for order in [&["--object", &object, "--", &first][..], &[&first, "--object", &object]] {
+        run(&[&["pack", "-o", &out], order].concat()).expect(0);
+        assert_eq!(run(&["run", &out, "which"]).expect(0).out(), "2\n", "{order:?}");
+        assert_eq!(run(&["run", &out, "first"]).expect(0).out(), "-1\n", "{order:?}");
+    }
 }

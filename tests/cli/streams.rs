@@ -1,11 +1,17 @@
 //! What all commands have in common: exit status, usage, help, streams.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::PathBuf;
 
 use artifact::engine::Engine;
 use artifact::trust::keys::PrivateKey;
 
-use crate::support::{Folder, Ran, command, default_config, fixture, garbled, genuine, patched, run};
+use crate::support::{
+    COMMANDS, Folder, OPENING, Ran, command, default_config, fixture, garbled, genuine, module, patched, run,
+};
 
 #[test]
 fn exit_statuses() {
@@ -83,32 +89,150 @@ fn wrong_usage_and_help() {
         assert_eq!(ran.out(), "", "{args:?}");
         assert!(!ran.err.is_empty());
     }
-    for command in [
-        &["--help"][..],
-        &["inspect", "--help"],
-        &["check", "--help"],
-        &["verify", "--help"],
-        &["engine", "--help"],
-        &["rewrite", "--help"],
-        &["pack", "--help"],
-        &["extract", "--help"],
-        &["man", "--help"],
-        &["completions", "--help"],
-        &["keygen", "--help"],
-        &["sign", "--help"],
-    ] {
-        let ran = run(command).expect(0);
-        assert!(ran.out().contains("\nExamples:\n  artifact "), "{command:?}");
-        assert!(!ran.out().contains('\x1b'));
+    let help = run(&["--help"]).expect(0);
+    let listed: Vec<&str> = help.out().lines().filter_map(|line| line.strip_prefix("  ")?.split("  ").next()).collect();
+    for command in COMMANDS.iter().chain(&["man", "completions"]) {
+        let ran = run(&[command, "--help"]).expect(0);
+        assert!(ran.out().contains("\nExamples:\n  artifact "), "{command}");
+        assert_eq!(run(&["help", command]).expect(0).out(), ran.out());
+        assert_eq!(listed.contains(command), COMMANDS.contains(command), "{command}");
+        assert_eq!(ran.out().contains("--trust <KEY>"), OPENING.contains(command), "{command}");
+        assert!(!OPENING.contains(command) || ran.out().contains("--engine <E.json>"), "{command}");
+    }
+    for section in ["\nExit status:\n  0  fine\n", "\nExamples:\n  artifact "] {
+        assert!(help.out().contains(section), "{section}");
     }
     let version = format!("artifact {}\n", env!("CARGO_PKG_VERSION"));
     assert_eq!(run(&["--version"]).expect(0).out(), version);
 }
 
 #[test]
+fn help_is_plain_wherever_it_does_not_go_to_a_terminal() {
+    for (name, value) in [("CLICOLOR_FORCE", "1"), ("CI", "true"), ("COLORTERM", "truecolor")] {
+        for args in [&["--help"][..], &["check", "--help"], &["--version"], &["frobnicate"], &[]] {
+            let ran: Ran = command(args).env(name, value).env("TERM", "xterm").output().unwrap().into();
+            assert!(!ran.out().contains('\x1b') && !ran.err.contains('\x1b'), "{name}: {args:?}");
+            assert_ne!(ran.out().is_empty(), ran.err.is_empty(), "{args:?}");
+        }
+    }
+}
+
+/// What each command that opens an artifact is called with, but for the artifact.
+fn openings(folder: &Folder) -> Vec<Vec<String>> {
+    let at = |name: &str| folder.path(name).to_str().unwrap().to_owned();
+    let key = folder.file("key", PrivateKey::generate().unwrap().to_pem());
+    let openings = [
+        vec!["inspect"],
+        vec!["check"],
+        vec!["verify"],
+        vec!["extract", "-d", &at("parts")],
+        vec!["rewrite", "-o", &at("rewritten")],
+        vec!["sign", "--key", &key, "-o", &at("signature")],
+        vec!["run"],
+        vec!["pack", "-o", &at("packed")],
+    ]
+    .map(|args| args.into_iter().map(str::to_owned).collect());
+    assert_eq!(openings.len(), OPENING.len() + 1);
+    openings.into()
+}
+
+#[test]
+fn what_is_no_artifact_is_named_and_nothing_is_written() {
+    let folder = Folder::new();
+    let fifo = folder.path("fifo");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::RUSR).unwrap();
+    let directory = folder.path("directory");
+    fs::create_dir(&directory).unwrap();
+    let locked = folder.path("locked");
+    fs::write(&locked, genuine("addfib")).unwrap();
+    fs::set_permissions(&locked, fs::Permissions::from_mode(0o000)).unwrap();
+    let mut files = vec![
+        (folder.path("missing"), "opening the file: No such file"),
+        (fifo, "expected a regular file, found a FIFO"),
+        (directory, "expected a regular file, found a directory"),
+        (PathBuf::from("/dev/zero"), "expected a regular file, found a device"),
+        (folder.path("missing").join(OsStr::from_bytes(b"\xff")), "opening the file: No such file"),
+    ];
+    // Root may read everything.
+    if fs::File::open(&locked).is_err() {
+        files.push((locked, "opening the file: Permission denied"));
+    }
+    for args in openings(&folder) {
+        for (file, why) in &files {
+            let mut program = command(&args);
+            program.arg(file).args(args.contains(&"run".to_owned()).then_some("symbol"));
+            let output = program.output().unwrap();
+            let name = file.as_os_str().as_bytes();
+            let expected = [b"artifact: ", name, b": ", why.as_bytes()].concat();
+            assert!(output.stderr.starts_with(&expected), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+            assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(5), &b""[..]), "{args:?}");
+        }
+    }
+    let made = ["parts", "rewritten", "signature", "packed"].map(|name| folder.path(name).exists());
+    assert_eq!(made, [false; 4]);
+}
+
+#[test]
+fn names_of_files_may_have_any_bytes() {
+    let folder = Folder::new();
+    let file = folder.path("").join(OsStr::from_bytes(b"na\xffme\n.cwasm"));
+    fs::rename(folder.artifact("plain", &Engine::host()), &file).unwrap();
+    for args in openings(&folder).iter().filter(|args| !["run", "pack"].contains(&args[0].as_str())) {
+        let output = command(args).arg(&file).output().unwrap();
+        assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]), "{args:?}");
+        if ["inspect", "check", "verify"].contains(&args[0].as_str()) {
+            assert!(output.stdout.starts_with(&[file.as_os_str().as_bytes(), b": "].concat()), "{args:?}");
+        }
+    }
+    // JSON has text only.
+    let output = command(&["verify", "--json"]).arg(&file).output().unwrap();
+    assert!(String::from_utf8(output.stdout).unwrap().contains("na\u{fffd}me\\n.cwasm"));
+    let (out, signature) = (folder.path("").join(OsStr::from_bytes(b"\xfe")), OsStr::from_bytes(b"\xfd"));
+    let signature = folder.path("").join(signature);
+    for (args, out) in
+        [(&["rewrite"][..], &out), (&["sign", "--key", folder.path("key").to_str().unwrap()], &signature)]
+    {
+        assert!(command(args).arg(&file).arg("-o").arg(out).status().unwrap().success());
+        assert!(out.exists());
+    }
+}
+
+#[test]
+fn devices_and_pipes_are_not_replaced() {
+    let folder = Folder::new();
+    let fifo = folder.path("fifo");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::RUSR).unwrap();
+    let file = folder.artifact("good", &Engine::host());
+    let elf = folder.file("m.elf", module());
+    let key = folder.file("key", PrivateKey::generate().unwrap().to_pem());
+    let fifo = fifo.to_str().unwrap();
+    for args in [
+        &["rewrite", &file, "-o", fifo][..],
+        &["sign", &file, "--key", &key, "-o", fifo],
+        &["pack", &elf, "-o", fifo],
+        &["extract", &file, "-d", fifo],
+        &["keygen", "-o", fifo],
+        &["man", fifo],
+    ] {
+        let ran = run(args).expect(5);
+        assert!(ran.err.starts_with(&format!("artifact: {fifo}: ")) && ran.err.lines().count() == 1, "{}", ran.err);
+        assert!(fs::metadata(fifo).unwrap().file_type().is_fifo());
+    }
+}
+
+#[test]
 fn a_reader_that_leaves_is_no_error() {
     let file = fixture("types.cwasm");
-    for (args, status) in [(&["inspect", &file][..], 0), (&["engine"], 0), (&["check", &file, "/missing"], 5)] {
+    for (args, status) in [
+        (&["inspect", &file][..], 0),
+        (&["engine"], 0),
+        (&["check", &file, "/missing"], 5),
+        (&["check", "--json", &file], 1),
+        (&["verify", &file], 0),
+        (&["rewrite", &file, "-o", "-"], 0),
+        (&["completions", "zsh"], 0),
+        (&["--help"], 0),
+    ] {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
         let ran: Ran = command(args).stdout(writer).output().unwrap().into();
@@ -120,7 +244,40 @@ fn a_reader_that_leaves_is_no_error() {
 #[test]
 #[cfg(target_os = "linux")]
 fn output_that_is_lost_is_an_error() {
-    let full = fs::File::options().write(true).open("/dev/full").unwrap();
-    let ran: Ran = command(&["inspect", &fixture("types.cwasm")]).stdout(full).output().unwrap().into();
-    assert!(ran.expect(5).err.starts_with("artifact: standard output: "));
+    let folder = Folder::new();
+    let (good, elf) = (folder.artifact("good", &Engine::host()), folder.file("m.elf", module()));
+    let key = folder.file("key", PrivateKey::generate().unwrap().to_pem());
+    let fresh = folder.path("fresh").to_str().unwrap().to_owned();
+    for args in [
+        &["inspect", &good][..],
+        &["inspect", "--json", &good],
+        &["check", &good],
+        &["check", "--json", &good, &good],
+        &["verify", &good],
+        &["verify", "--json", &good],
+        &["engine"],
+        &["pack", "-o", "-", &elf],
+        &["rewrite", &good, "-o", "-"],
+        &["sign", &good, "--key", &key, "-o", "-"],
+        &["keygen", "-o", &fresh],
+        &["completions", "bash"],
+        &["--help"],
+        &["help", "check"],
+        &["--version"],
+    ] {
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let ran: Ran = command(args).stdout(full).output().unwrap().into();
+        let err = ran.expect(5).err;
+        assert!(err.starts_with("artifact: standard output: ") && err.lines().count() == 1, "{args:?}: {err}");
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn of_errors_that_are_lost_the_exit_status_is_left() {
+    for (args, status) in [(&["inspect", "/missing"][..], 5), (&["frobnicate"], 2)] {
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let ran: Ran = command(args).stderr(full).output().unwrap().into();
+        ran.expect(status);
+    }
 }

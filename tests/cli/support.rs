@@ -13,6 +13,13 @@ use tempfile::TempDir;
 use crate::elf::Shape;
 use crate::json::Json;
 
+/// All commands but those for packages.
+pub const COMMANDS: [&str; 10] =
+    ["check", "engine", "extract", "inspect", "keygen", "pack", "rewrite", "run", "sign", "verify"];
+
+/// Those that open an artifact, all of which take --trust and --engine.
+pub const OPENING: [&str; 7] = ["check", "extract", "inspect", "rewrite", "run", "sign", "verify"];
+
 /// What a run came to.
 pub struct Ran {
     pub status: i32,

@@ -30,7 +30,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use output::Console;
 
@@ -53,7 +53,7 @@ Examples:
   artifact inspect module.cwasm
   artifact check *.cwasm && echo all fit this host
   artifact check --wasmtime --all module.cwasm
-  artifact pack -o kernels.artifact --cpu native kernels.o
+  artifact pack -o kernels.artifact --cpu native --object kernels.o
   artifact engine > here.json; artifact check --engine here.json module.cwasm"
 )]
 struct Cli {
@@ -97,16 +97,24 @@ impl Command {
     }
 }
 
-fn main() -> ExitCode {
-    // One rule for all that's coloured: by itself clap would colour a dumb terminal where CI is set.
-    let mut cli = Cli::command().color(if output::declined() { ColorChoice::Never } else { ColorChoice::Auto });
-    let parsed = Cli::from_arg_matches(&cli.get_matches_mut());
-    let Cli { command } = parsed.unwrap_or_else(|error| error.format(&mut cli).exit());
+/// The command that the arguments ask for; an error of clap's is help, too.
+fn command() -> Result<Command, clap::Error> {
+    let mut cli = Cli::command();
+    let matches = cli.try_get_matches_from_mut(std::env::args_os())?;
+    let Cli { command } = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut cli))?;
     if command.inputs().into_iter().filter(|path| input::is_standard(path)).count() > 1 {
         let message = "standard input can be read only once: expected one '-', found more";
-        cli.error(ErrorKind::ArgumentConflict, message).exit();
+        return Err(cli.error(ErrorKind::ArgumentConflict, message));
     }
+    Ok(command)
+}
+
+fn main() -> ExitCode {
     let mut console = Console::new();
+    let command = match command() {
+        Ok(command) => command,
+        Err(error) => return console.usage(&error),
+    };
     let done = match command {
         Command::Inspect(args) => inspect::run(&args, &mut console),
         Command::Check(args) => check::run(&args, &mut console),

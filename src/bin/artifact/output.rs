@@ -99,19 +99,16 @@ impl Paint {
     }
 }
 
-/// Whether nothing is to be coloured: the user doesn't want it (no-color.org), or the terminal can't.
-pub fn declined() -> bool {
-    let given = |name| std::env::var_os(name).unwrap_or_default();
-    !given("NO_COLOR").is_empty() || given("TERM") == "dumb"
-}
-
+/// Whether a stream may be coloured: a terminal that can, whose user doesn't decline it (no-color.org).
 fn colours(stream: &impl IsTerminal) -> bool {
-    stream.is_terminal() && !declined()
+    let given = |name| std::env::var_os(name).unwrap_or_default();
+    stream.is_terminal() && given("NO_COLOR").is_empty() && given("TERM") != "dumb"
 }
 
 /// Both streams, and the worst outcome so far.
 pub struct Console {
     out: BufWriter<Quiet<StdoutLock<'static>>>,
+    terminal: bool,
     colours: bool,
     worst: Outcome,
 }
@@ -179,6 +176,20 @@ impl Console {
             return written.map_err(|error| Stop::File(PathBuf::from("standard output"), error));
         }
         builder.serialize_to_file(output, Sync::Yes).map_err(|error| Stop::File(output.to_owned(), error))
+    }
+
+    /// Prints help where it was asked for, and on stderr what is wrong with the arguments. Here and not by clap, which has other
+    /// rules for colours and doesn't notice that output is lost.
+    pub fn usage(mut self, error: &clap::Error) -> ExitCode {
+        let text = error.render();
+        if error.use_stderr() {
+            let mut err = io::stderr().lock();
+            // Where stderr can't be written to, nobody can be told.
+            let _ = if colours(&err) { write!(err, "{}", text.ansi()) } else { write!(err, "{text}") };
+            return ExitCode::from(2);
+        }
+        let printed = if self.colours { write!(self, "{}", text.ansi()) } else { write!(self, "{text}") };
+        self.finish(printed.map_err(Stop::Output))
     }
 
     /// Prints what is left and says why a command stopped, if it did.

@@ -24,6 +24,7 @@ microarchitecture level of the x86-64 psABI; or LLVM's name of an instruction se
 
 Examples:
   artifact pack -o kernels.artifact --object helpers.o kernels.o
+  artifact pack -o kernels.artifact --object kernels.o -- libhelpers.so
   artifact pack -o kernels.artifact --cpu x86-64-v3 --attribute built-by=ci libhelpers.so kernels.so
   artifact engine > here.json; artifact pack -o kernels.artifact --engine here.json --object kernels.o
   artifact extract old.cwasm -d old && artifact pack -o new.cwasm --metadata old/metadata.json old/module-*.elf")]
@@ -31,7 +32,7 @@ pub struct Args {
     /// ELF files, in their order; `-` is standard input
     #[arg(required_unless_present = "objects", value_name = "MODULE.elf")]
     modules: Vec<PathBuf>,
-    /// Relocatable objects: linked into one shared object, which becomes the last module, the main one
+    /// Relocatable objects: linked into one shared object, which becomes the last module, the main one. `--` ends them
     #[arg(long = "object", value_name = "a.o", num_args = 1.., conflicts_with = "metadata")]
     objects: Vec<PathBuf>,
     /// Where to write; `-` is standard output
@@ -91,6 +92,7 @@ pub fn run(args: &Args, console: &mut Console) -> Done {
         let file = file.to_owned();
         move |error: Error| Stop::File(file, error)
     };
+    let progress = console.working("packing", &args.output)?;
     let open = |file: &PathBuf| Input::open(file).and_then(|input| input.bytes()).map_err(about(file));
     let modules = args.modules.iter().map(open).collect::<Result<Vec<_>, Stop>>()?;
     let (mut builder, upvars) = start(&args.origin)?;
@@ -111,6 +113,7 @@ pub fn run(args: &Args, console: &mut Console) -> Done {
     };
     finish(&mut builder).map_err(about(&args.output))?;
     keys::sign_with(&mut builder, &args.keys)?;
+    drop(progress);
     console.save(&builder, &args.output)
 }
 

@@ -34,7 +34,7 @@ pub struct Args {
     /// The function
     symbol: String,
     /// Its arguments, up to six
-    #[arg(value_name = "INT", allow_negative_numbers = true)]
+    #[arg(value_name = "INT", allow_negative_numbers = true, num_args = 0..=6)]
     arguments: Vec<i64>,
     /// What it returns
     #[arg(long, value_enum, default_value_t = Returns::Int, value_name = "TYPE")]
@@ -63,12 +63,13 @@ pub fn run(args: &Args, console: &mut Console) -> Done {
     let mut rules = args.opening.rules()?;
     let engine = rules.engine.take().unwrap_or_else(Engine::host);
     rules.engine = Some(engine.clone());
+    let progress = console.working("loading", &args.file)?;
     let loaded = Input::open(&args.file).and_then(|input| input.artifact(&rules)).and_then(|artifact| {
         let options = LoadOptions { process_symbols: true, constructors: true, ..LoadOptions::default() };
         load(Arc::new(artifact), &engine, options)
     });
-    // What the function prints comes behind what was printed before.
-    console.flush()?;
+    // The function has the terminal to itself.
+    drop(progress);
     match loaded.and_then(|code| call(&code, args)) {
         Ok(result) => match args.returns {
             Returns::Int => Ok(writeln!(console, "{}", result as i32)?),

@@ -9,7 +9,7 @@ use crate::input::{Input, Opening, Rules};
 use crate::output::{Console, Done, Outcome};
 use crate::verdict::{self, Style};
 
-/// Checks every bound, link and table of artifacts, and names each oddity
+/// Checks every digest, bound, link and table of artifacts, and names each oddity
 ///
 /// Prints `FILE: sound`, or each oddity on a line: what no writer makes but a genuine Wasmtime 0.33 accepts. Damage is an
 /// error.
