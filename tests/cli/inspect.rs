@@ -3,7 +3,8 @@
 use artifact::engine::Engine;
 
 use crate::json::Json;
-use crate::support::{Folder, facts, fixture, fixtures, garbled, genuine, patched, run, run_with};
+use crate::support::{Folder, command, facts, fixture, fixtures, garbled, genuine, patched, run, run_with};
+use crate::terminal::shown;
 
 /// What `inspect --json` has to print, from what the second parser found.
 fn expected(name: &str) -> Json {
@@ -72,29 +73,85 @@ fn reads_standard_input() {
     assert_eq!(named.out(), piped.out());
 }
 
+/// What people see of `ml_types`, tables as lists of cells.
+const WORDS: [&[&str]; 11] = [
+    &["producer", "wasmtime"],
+    &["version", "0.33.0"],
+    &["target", "x86_64-unknown-linux-gnu"],
+    &["integrity", "none"],
+    &["signature", "none"],
+    &["ELF", "relocatable, x86-64, little-endian"],
+    &["place", "at 12288, 1808 bytes (1.8 KiB), aligned to 4096 bytes (4 KiB)"],
+    &["section", "offset", "size", "align", "type", "flags"],
+    &[".text", "4096", "4096", "4096", "PROGBITS", "AX"],
+    &["opt_level", "speed"],
+    &["static_memory_bound", "65536 pages, 4294967296 bytes (4 GiB)"],
+];
+
 #[test]
 fn has_words_for_people() {
     let file = fixture("ml_types.cwasm");
     let ran = run(&["inspect", &file]).expect(0);
-    for line in [
-        &format!("{file}: artifact of 16208 bytes (15.8 KiB)"),
-        "  producer   wasmtime",
-        "  version    0.33.0",
-        "  target     x86_64-unknown-linux-gnu",
+    let rows = WORDS.map(|cells| cells.join("\t"));
+    for line in rows.iter().map(String::as_str).chain([
+        format!("{file}: artifact of 16208 bytes (15.8 KiB)").as_str(),
         "module 1, the main one",
-        "  ELF        relocatable, x86-64, little-endian",
-        "  place      at 12288, 1808 bytes (1.8 KiB), aligned to 4096 bytes (4 KiB)",
-        "  .text                          4096       4096   4096  PROGBITS   AX",
-        "  opt_level                              speed",
-        "  static_memory_bound                    65536 pages, 4294967296 bytes (4 GiB)",
         "  function 0: (i32) -> (i64)",
         "    export \"vc\": global v128, starts as 0x8123456789abcdeffedcba9876543210",
-        "  integrity  none",
-    ] {
+    ]) {
         assert!(ran.out().lines().any(|found| found == line), "{line:?} is not in\n{}", ran.out());
     }
     let upvars = run(&["inspect", &fixture("ml_upvars1.cwasm")]).expect(0);
     assert!(upvars.out().contains("\n  upvar 0: module 1, passes on modules 0\n"));
+}
+
+#[test]
+fn tables_have_columns_on_a_terminal() {
+    let seen = shown(command(&["inspect", "--symbols", &fixture("ml_types.cwasm")]));
+    assert!(!seen.contains('\t'));
+    // Two blanks at least are between cells.
+    let rows: Vec<Vec<&str>> =
+        seen.lines().map(|line| line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect()).collect();
+    for cells in WORDS {
+        assert!(rows.iter().any(|row| row == cells), "{cells:?} is not in\n{seen}");
+    }
+    for line in [
+        "  producer   wasmtime",
+        "  .text                           4096        4096    4096  PROGBITS    AX",
+        "  opt_level                               speed",
+    ] {
+        assert!(seen.lines().any(|found| found == line), "{line:?} is not in\n{seen}");
+    }
+}
+
+#[test]
+fn what_is_not_used_takes_one_line() {
+    let folder = Folder::new();
+    let ran = run(&["inspect", &folder.artifact("bare", &Engine::new())]).expect(0);
+    let ends = "\n\nshared flags: none\n\nISA flags: none\n\ntunables: all off and 0\n\nfeatures: none\n\nupvars: none\n\ntypes: none\n";
+    assert!(ran.out().ends_with(ends), "{}", ran.out());
+}
+
+#[test]
+fn lists_symbols_where_they_are_asked_for() {
+    let file = fixture("addfib.cwasm");
+    let plain = run(&["inspect", "--json", &file]).expect(0).json();
+    assert!(!plain.get("modules").list()[0].keys().contains(&"symbols"));
+    let ran = run(&["inspect", "--json", "--symbols", &file]).expect(0).json();
+    let symbols = ran.get("modules").list()[0].get("symbols").list();
+    let facts = facts("addfib");
+    let elf = &facts.get("elves").list()[0];
+    let undefined = |symbol: &&Json| symbol.get("section") == &Json::number(0);
+    let names: Vec<&str> = symbols.iter().filter(undefined).map(|symbol| symbol.get("name").text()).collect();
+    let expected: Vec<&str> = elf.get("undefined_symbols").list().iter().map(Json::text).collect();
+    assert_eq!(names, expected);
+    for (found, expected) in symbols.iter().zip(elf.get("symbols_first6_defined").list()) {
+        assert_eq!((found.get("name"), found.get("size")), (expected.get("name"), expected.get("size")));
+    }
+    let words = run(&["inspect", "--symbols", &file]).expect(0);
+    assert!(words.out().contains("\nvalue\tsize\ttype\tbinding\tsection\tsymbol\n"));
+    assert!(words.out().contains("\n0000000000000011\t129\tFUNC\tLOCAL\t.text\t_wasm_function_1\n"));
+    assert!(words.out().contains("\n0000000000000000\t0\tNOTYPE\tWEAK\tundefined\twasmtime_f64_nearest\n"));
 }
 
 #[test]
@@ -130,7 +187,7 @@ fn goes_as_far_as_a_foreign_file_decodes() {
         "{}",
         ran.err
     );
-    assert!(run(&["inspect", &unknown]).expect(0).out().contains("\n  version    9.99.9\n"));
+    assert!(run(&["inspect", &unknown]).expect(0).out().contains("\nversion\t9.99.9\n"));
     // Of the version that we know, it is damage.
     run(&["inspect", &folder.file("damaged", garbled(b"0.33.0"))]).expect(3);
 

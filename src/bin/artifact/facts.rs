@@ -67,8 +67,11 @@ pub struct Module {
     #[serde(rename = "type")]
     pub kind: u16,
     pub sections: Option<Vec<Section>>,
+    /// Where they are asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub symbols: Option<Vec<Symbol>>,
     #[serde(skip)]
-    pub symbols: Option<Symbols>,
+    pub counts: Option<Counts>,
     /// Why something of the above is missing. Opening reads no section headers, so they may be damaged here.
     #[serde(skip)]
     pub damage: Option<Error>,
@@ -86,16 +89,30 @@ pub struct Section {
     pub flags: u64,
 }
 
+#[derive(Serialize)]
+pub struct Symbol {
+    pub name: String,
+    pub value: u64,
+    pub size: u64,
+    #[serde(rename = "type")]
+    pub kind: u8,
+    pub binding: u8,
+    /// Its index; 0: undefined.
+    pub section: u32,
+}
+
+/// How many symbols there are.
 #[derive(Default)]
-pub struct Symbols {
+pub struct Counts {
     pub defined: usize,
     pub undefined: usize,
 }
 
 impl<'a> Facts<'a> {
-    pub fn new(artifact: &'a Artifact) -> Result<Facts<'a>> {
+    /// With the symbols of each module, if they are asked for.
+    pub fn new(artifact: &'a Artifact, symbols: bool) -> Result<Facts<'a>> {
         let metadata = artifact.metadata().ok();
-        let modules = (0..artifact.module_count()).map(|index| Module::new(artifact, index));
+        let modules = (0..artifact.module_count()).map(|index| Module::new(artifact, index, symbols));
         Ok(Facts {
             file_len: artifact.len(),
             producer: artifact.producer(),
@@ -117,7 +134,7 @@ impl<'a> Facts<'a> {
 }
 
 impl Module {
-    fn new(artifact: &Artifact, index: usize) -> Result<Module> {
+    fn new(artifact: &Artifact, index: usize, symbols: bool) -> Result<Module> {
         let place = artifact.place(index)?;
         let extent = artifact.extent(index)?;
         let mut module = Module {
@@ -129,34 +146,41 @@ impl Module {
             kind: extent.kind,
             sections: None,
             symbols: None,
+            counts: None,
             damage: None,
         };
         let filled = artifact.module(index).and_then(|view| {
             let about = |error: Error| error.within(format!("module {index}")).at(0).shifted(place.offset);
-            module.fill(&view).map_err(about)
+            module.fill(&view, symbols).map_err(about)
         });
         module.damage = filled.err();
         Ok(module)
     }
 
     /// What takes reading the section headers, as far as that goes.
-    fn fill(&mut self, view: &elf::Module<'_>) -> Result<()> {
+    fn fill(&mut self, view: &elf::Module<'_>, symbols: bool) -> Result<()> {
         let section = |number| {
             let elf::Section { name, offset, size, align, kind, flags, .. } = view.section(number)?;
             Ok(Section { name: String::from_utf8_lossy(name).into_owned(), offset, size, align, kind, flags })
         };
         self.sections = Some((0..view.section_count()).map(section).collect::<Result<_>>()?);
         self.align = Some(view.align()?);
-        let symbols = view.symbols()?;
-        let mut found = Symbols::default();
+        let (mut counts, mut list) = (Counts::default(), Vec::new());
+        let table = view.symbols()?;
         // The first is the null symbol.
-        for number in 1..symbols.count() {
-            match symbols.get(number)?.section {
-                0 => found.undefined += 1,
-                _ => found.defined += 1,
+        for number in 1..table.count() {
+            let elf::Symbol { name, value, size, section, kind, binding } = table.get(number)?;
+            match section {
+                0 => counts.undefined += 1,
+                _ => counts.defined += 1,
+            }
+            if symbols {
+                let name = String::from_utf8_lossy(name).into_owned();
+                list.push(Symbol { name, value, size, kind, binding, section });
             }
         }
-        self.symbols = Some(found);
+        self.counts = Some(counts);
+        self.symbols = Some(list).filter(|_| symbols);
         Ok(())
     }
 }

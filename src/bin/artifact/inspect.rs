@@ -12,14 +12,19 @@ use crate::summary;
 /// Works on incompatible artifacts too, and on those of foreign versions as far as they decode.
 #[derive(clap::Args)]
 #[command(after_help = "\
-With --json: {\"file_len\", \"producer\", \"version\", \"target\", \"modules\": [{\"offset\", \"len\", \"align\", \"machine\", \"endian\",
-\"type\", \"sections\": [{\"name\", \"offset\", \"size\", \"align\", \"type\", \"flags\"}]}], \"main\", \"header_offset\",
-\"metadata_offset\", \"shared_flags\", \"isa_flags\", \"tunables\", \"features\", \"module_upvars\", \"types\", \"trailer\"}.
-Maps keep the order of the file; what couldn't be decoded is null.
+With --json: {\"file_len\", \"producer\", \"version\", \"target\", \"modules\": [{\"offset\", \"len\", \"align\",
+\"machine\", \"endian\", \"type\", \"sections\": [{\"name\", \"offset\", \"size\", \"align\", \"type\", \"flags\"}],
+\"symbols\": [{\"name\", \"value\", \"size\", \"type\", \"binding\", \"section\"}]}], \"main\", \"header_offset\",
+\"metadata_offset\", \"shared_flags\", \"isa_flags\", \"tunables\", \"features\", \"module_upvars\", \"types\",
+\"trailer\": {\"format\", \"attributes\", \"signed_by\", \"signatures\"}}. Maps keep the order of the file, attributes are
+base64, symbols are there with --symbols, and what couldn't be decoded is null.
+
+Without it, tables have columns on a terminal, and elsewhere a tab between their cells.
 
 Examples:
   artifact inspect module.cwasm
   artifact inspect --json module.cwasm | jq -r .target
+  artifact inspect --symbols kernels.artifact | awk -F '\\t' '$3 == \"FUNC\"'
   curl -s https://example.org/module.cwasm | artifact inspect -")]
 pub struct Args {
     /// The artifact; `-` is standard input
@@ -27,6 +32,9 @@ pub struct Args {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
+    /// List the symbols of each module, too
+    #[arg(long)]
+    symbols: bool,
     #[command(flatten)]
     opening: Opening,
 }
@@ -40,10 +48,12 @@ impl Args {
 pub fn run(args: &Args, console: &mut Console) -> Done {
     let rules = args.opening.rules()?;
     let file = args.file.as_path();
+    let progress = console.working("reading", file)?;
     let artifact = Input::open(file)
         .and_then(|input| input.artifact(&rules))
         .map_err(|error| Stop::File(file.to_owned(), error))?;
-    let facts = Facts::new(&artifact).map_err(|error| Stop::File(file.to_owned(), error))?;
+    let facts = Facts::new(&artifact, args.symbols).map_err(|error| Stop::File(file.to_owned(), error))?;
+    drop(progress);
     if args.json {
         console.document(&facts)?;
     } else {

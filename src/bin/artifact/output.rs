@@ -116,12 +116,28 @@ pub struct Console {
 impl Console {
     pub fn new() -> Console {
         let out = io::stdout().lock();
-        Console { colours: colours(&out), out: BufWriter::new(Quiet::Open(out)), worst: Outcome::Fine }
+        let (terminal, colours) = (out.is_terminal(), colours(&out));
+        Console { terminal, colours, out: BufWriter::new(Quiet::Open(out)), worst: Outcome::Fine }
     }
 
     /// A line that begins something new.
     pub fn heading(&mut self, text: &str) -> io::Result<()> {
         writeln!(self.out, "\n{}", Paint::Heading.around(text, self.colours))
+    }
+
+    /// A row of a table: on a terminal in columns this wide, numbers to the right where the width is negative; elsewhere with
+    /// a tab between the cells, for `cut` and `awk`.
+    pub fn row<const N: usize>(&mut self, widths: [isize; N], cells: [&str; N]) -> io::Result<()> {
+        if !self.terminal {
+            return writeln!(self.out, "{}", cells.join("\t"));
+        }
+        let mut row = String::new();
+        for (width, cell) in widths.into_iter().zip(cells) {
+            let (left, right) = if width < 0 { (0, width.unsigned_abs()) } else { (width.unsigned_abs(), 0) };
+            // One of both is 0, and does nothing.
+            row.push_str(&format!("  {:<left$}", format!("{cell:>right$}")));
+        }
+        writeln!(self.out, "{}", row.trim_end())
     }
 
     /// Remembers an outcome if it is the worst so far.

@@ -1,8 +1,9 @@
 //! What `inspect` tells people: where everything is, how big, and what the artifact was compiled with. Text from the file
 //! is quoted, so that it can't play tricks on a terminal.
 
+use std::borrow::Cow;
 use std::fmt;
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 
 use artifact::artifact::Artifact;
@@ -10,28 +11,35 @@ use artifact::error::quote;
 use artifact::format::Map;
 use artifact::format::flags::{Features, Flag, Tunables};
 
-use crate::facts::{Facts, Module, Section, hex};
+use crate::facts::{Counts, Facts, Module, Section, Symbol, hex};
 use crate::output::{Console, Paint};
 use crate::types;
+
+/// Widths of the columns: of facts, sections, symbols, settings.
+const FACT: [isize; 2] = [9, 0];
+const SECTION: [isize; 6] = [24, -10, -10, -6, 10, 0];
+const SYMBOL: [isize; 6] = [16, -10, 7, 7, 16, 0];
+const SETTING: [isize; 2] = [38, 0];
 
 pub fn print(out: &mut Console, file: &Path, artifact: &Artifact, facts: &Facts<'_>) -> io::Result<()> {
     out.line(file, &format!("artifact of {}", Bytes(facts.file_len)), Paint::Heading)?;
     let version = if artifact.version().is_empty() { "none".into() } else { quote(artifact.version()) };
-    writeln!(out, "  producer   {}", facts.producer)?;
-    writeln!(out, "  version    {version}")?;
-    writeln!(out, "  target     {}", facts.target.map_or("unknown".into(), |target| quote(target.as_bytes())))?;
-    writeln!(out, "  header     at {}", facts.header_offset)?;
+    out.row(FACT, ["producer", facts.producer])?;
+    out.row(FACT, ["version", &version])?;
+    out.row(FACT, ["target", &facts.target.map_or("unknown".into(), |target| quote(target.as_bytes()))])?;
+    out.row(FACT, ["header", &format!("at {}", facts.header_offset)])?;
     let (start, end) = (facts.metadata_offset, artifact.body_end());
-    writeln!(out, "  metadata   at {start}, {}", Bytes(end - start))?;
+    out.row(FACT, ["metadata", &format!("at {start}, {}", Bytes(end - start))])?;
     if facts.trailer.is_none() && end < facts.file_len {
-        writeln!(out, "  behind it  at {end}, {} that are nothing of ours", Bytes(facts.file_len - end))?;
+        let rest = Bytes(facts.file_len - end);
+        out.row(FACT, ["behind it", &format!("at {end}, {rest} that are nothing of ours")])?;
     }
     match &facts.trailer {
-        None => writeln!(out, "  integrity  none")?,
+        None => out.row(FACT, ["integrity", "none"])?,
         Some(trailer) => {
-            writeln!(out, "  integrity  digests (trailer format {})", trailer.format)?;
-            for (name, _) in &trailer.attributes.0 {
-                writeln!(out, "  attribute  {}", quote(name.as_bytes()))?;
+            out.row(FACT, ["integrity", &format!("digests (trailer format {})", trailer.format)])?;
+            for (name, value) in &trailer.attributes.0 {
+                out.row(FACT, ["attribute", &attribute(name, &value.0)])?;
             }
         }
     }
@@ -50,15 +58,24 @@ pub fn print(out: &mut Console, file: &Path, artifact: &Artifact, facts: &Facts<
     facts.types.map_or(Ok(()), |found| types::tables(out, found))
 }
 
+/// A name, and its value where that is text.
+fn attribute(name: &str, value: &[u8]) -> String {
+    let shown = match std::str::from_utf8(value) {
+        Ok(_) => format!("\"{}\"", quote(value)),
+        Err(_) => Bytes(value.len() as u64).to_string(),
+    };
+    format!("{} = {shown}", quote(name.as_bytes()))
+}
+
 /// Who has signed, as far as anybody knows.
 fn signatures(out: &mut Console, artifact: &Artifact) -> io::Result<()> {
     for found in artifact.signatures() {
         let known = if artifact.confirms(found) { "trusted" } else { "not checked" };
-        writeln!(out, "  signature  of {}, {known}", hex(&found.key))?;
+        out.row(FACT, ["signature", &format!("of {}, {known}", hex(&found.key))])?;
     }
     match artifact.signatures().next() {
         Some(_) => Ok(()),
-        None => writeln!(out, "  signature  none"),
+        None => out.row(FACT, ["signature", "none"]),
     }
 }
 
@@ -80,28 +97,82 @@ fn module(out: &mut Console, index: usize, main: bool, module: &Module) -> io::R
         243 => "RISC-V".to_owned(),
         other => format!("machine {other}"),
     };
-    writeln!(out, "  ELF        {kind}, {machine}, {}-endian", module.endian)?;
+    out.row(FACT, ["ELF", &format!("{kind}, {machine}, {}-endian", module.endian)])?;
     let align = module.align.map(|align| format!(", aligned to {}", Bytes(align))).unwrap_or_default();
-    writeln!(out, "  place      at {}, {}{align}", module.offset, Bytes(module.len))?;
-    if let Some(symbols) = &module.symbols {
-        writeln!(out, "  symbols    {} defined, {} undefined", symbols.defined, symbols.undefined)?;
+    out.row(FACT, ["place", &format!("at {}, {}{align}", module.offset, Bytes(module.len))])?;
+    if let Some(Counts { defined, undefined }) = &module.counts {
+        out.row(FACT, ["symbols", &format!("{defined} defined, {undefined} undefined")])?;
     }
     let Some(sections) = &module.sections else { return Ok(()) };
-    writeln!(out, "  {:<24} {:>10} {:>10} {:>6}  {:<10} flags", "section", "offset", "size", "align", "type")?;
+    out.row(SECTION, ["section", "offset", "size", "align", "type", "flags"])?;
     // The first is the null section.
     for Section { name, offset, size, align, kind, flags } in sections.iter().skip(1) {
+        let [offset, size, align] = [offset, size, align].map(u64::to_string);
         let (name, kind, flags) = (quote(name.as_bytes()), section_kind(*kind), section_flags(*flags));
-        let row = format!("  {name:<24} {offset:>10} {size:>10} {align:>6}  {kind:<10} {flags}");
-        writeln!(out, "{}", row.trim_end())?;
+        out.row(SECTION, [&name, &offset, &size, &align, &kind, &flags])?;
+    }
+    let Some(symbols) = &module.symbols else { return Ok(()) };
+    out.row(SYMBOL, ["value", "size", "type", "binding", "section", "symbol"])?;
+    for Symbol { name, value, size, kind, binding, section } in symbols {
+        let (value, size) = (format!("{value:016x}"), size.to_string());
+        let section = match *section {
+            0 => "undefined".into(),
+            0xfff1 => "absolute".into(),
+            0xfff2 => "common".into(),
+            index => sections.get(index as usize).map_or("?".into(), |section| quote(section.name.as_bytes())),
+        };
+        let (kind, binding) = (symbol_kind(*kind), symbol_binding(*binding));
+        out.row(SYMBOL, [&value, &size, &kind, &binding, &section, &quote(name.as_bytes())])?;
     }
     Ok(())
 }
 
 /// As `readelf -S` calls them.
-fn section_kind(kind: u32) -> String {
-    const NAMES: [&str; 12] =
-        ["NULL", "PROGBITS", "SYMTAB", "STRTAB", "RELA", "HASH", "DYNAMIC", "NOTE", "NOBITS", "REL", "SHLIB", "DYNSYM"];
-    NAMES.get(kind as usize).map_or_else(|| format!("{kind:#x}"), |name| (*name).to_owned())
+fn section_kind(kind: u32) -> Cow<'static, str> {
+    const NAMES: [&str; 20] = [
+        "NULL",
+        "PROGBITS",
+        "SYMTAB",
+        "STRTAB",
+        "RELA",
+        "HASH",
+        "DYNAMIC",
+        "NOTE",
+        "NOBITS",
+        "REL",
+        "SHLIB",
+        "DYNSYM",
+        "0xc",
+        "0xd",
+        "INIT_ARRAY",
+        "FINI_ARRAY",
+        "PREINIT_ARRAY",
+        "GROUP",
+        "SYMTAB_SHNDX",
+        "RELR",
+    ];
+    match kind {
+        0x6fff_fff6 => "GNU_HASH".into(),
+        0x6fff_fffd => "VERDEF".into(),
+        0x6fff_fffe => "VERNEED".into(),
+        0x6fff_ffff => "VERSYM".into(),
+        _ => named(&NAMES, kind),
+    }
+}
+
+/// As `readelf -s` calls them.
+fn symbol_kind(kind: u8) -> Cow<'static, str> {
+    named(&["NOTYPE", "OBJECT", "FUNC", "SECTION", "FILE", "COMMON", "TLS", "0x7", "0x8", "0x9", "IFUNC"], kind.into())
+}
+
+/// As `readelf -s` calls them.
+fn symbol_binding(binding: u8) -> Cow<'static, str> {
+    named(&["LOCAL", "GLOBAL", "WEAK", "0x3", "0x4", "0x5", "0x6", "0x7", "0x8", "0x9", "UNIQUE"], binding.into())
+}
+
+/// What has no name, as a number.
+fn named(names: &[&'static str], number: u32) -> Cow<'static, str> {
+    names.get(number as usize).map_or_else(|| format!("{number:#x}").into(), |name| (*name).into())
 }
 
 /// As `readelf -S` abbreviates them; what has no letter as a number.
@@ -125,7 +196,7 @@ fn flags(out: &mut Console, title: &str, map: &Map<&str, Flag<&str>>) -> io::Res
             Flag::Num(number) => number.to_string().into(),
             Flag::Enum(word) => quote(word.as_bytes()),
         };
-        writeln!(out, "  {:<38} {value}", quote(name.as_bytes()))?;
+        out.row(SETTING, [&quote(name.as_bytes()), &value])?;
     }
     Ok(())
 }
@@ -148,15 +219,18 @@ fn tunables(out: &mut Console, tunables: &Tunables) -> io::Result<()> {
         guard_before_linear_memory,
         generate_address_map,
     } = *tunables;
+    if *tunables == Tunables::default() {
+        return out.heading("tunables: all off and 0");
+    }
     out.heading("tunables:")?;
     let bound = types::pages(static_memory_bound);
-    writeln!(out, "  {:<38} {bound}", "static_memory_bound")?;
+    out.row(SETTING, ["static_memory_bound", &bound])?;
     for (name, size) in [
         ("static_memory_offset_guard_size", static_memory_offset_guard_size),
         ("dynamic_memory_offset_guard_size", dynamic_memory_offset_guard_size),
         ("dynamic_memory_growth_reserve", dynamic_memory_growth_reserve),
     ] {
-        writeln!(out, "  {name:<38} {}", Bytes(size))?;
+        out.row(SETTING, [name, &Bytes(size).to_string()])?;
     }
     for (name, on) in [
         ("generate_native_debuginfo", generate_native_debuginfo),
@@ -167,7 +241,7 @@ fn tunables(out: &mut Console, tunables: &Tunables) -> io::Result<()> {
         ("guard_before_linear_memory", guard_before_linear_memory),
         ("generate_address_map", generate_address_map),
     ] {
-        writeln!(out, "  {name:<38} {}", switch(on))?;
+        out.row(SETTING, [name, switch(on)])?;
     }
     Ok(())
 }
@@ -186,6 +260,9 @@ fn features(out: &mut Console, features: &Features) -> io::Result<()> {
         exceptions,
         memory64,
     } = *features;
+    if *features == Features::default() {
+        return out.heading("features: none");
+    }
     out.heading("features:")?;
     for (name, on) in [
         ("reference_types", reference_types),
@@ -200,7 +277,7 @@ fn features(out: &mut Console, features: &Features) -> io::Result<()> {
         ("exceptions", exceptions),
         ("memory64", memory64),
     ] {
-        writeln!(out, "  {name:<38} {}", switch(on))?;
+        out.row(SETTING, [name, switch(on)])?;
     }
     Ok(())
 }
