@@ -5,6 +5,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::process::{Child, Command, Stdio};
 
+use artifact::trust::keys::PrivateKey;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 use crate::support::{Folder, command, fixture, garbled, genuine};
@@ -52,7 +53,8 @@ impl Terminal {
     }
 }
 
-fn shown(command: Command) -> String {
+/// What a command shows on a terminal.
+pub fn shown(command: Command) -> String {
     let (mut terminal, mut child) = Terminal::start(command);
     drop(child.stdin.take());
     // The command holds the terminal open until it ends.
@@ -104,6 +106,32 @@ fn progress_comes_after_a_second_and_goes() {
     let seen = terminal.until("");
     assert!(seen.ends_with("\r\x1b[K-: \x1b[32msound\x1b[0m\n"), "{seen:?}");
     assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn whatever_takes_long_has_progress() {
+    let folder = Folder::new();
+    let at = |name: &str| folder.path(name).to_str().unwrap().to_owned();
+    let key = folder.file("key", PrivateKey::generate().unwrap().to_pem());
+    let (out, parts, signature) = (at("out"), at("parts"), at("signature"));
+    let commands = [
+        (&["inspect", "-"][..], "reading -".to_owned()),
+        (&["check", "-"], "checking -".to_owned()),
+        (&["extract", "-", "-d", &parts], "extracting -".to_owned()),
+        (&["rewrite", "-", "-o", &out], "reading -".to_owned()),
+        (&["sign", "-", "--key", &key, "-o", &signature], "signing -".to_owned()),
+        (&["run", "-", "f"], "loading -".to_owned()),
+        (&["pack", "-", "-o", &out], format!("packing {out}")),
+    ];
+    // Side by side, since each takes a second.
+    let started = commands.map(|(args, what)| (Terminal::start(command(args)), what));
+    for ((mut terminal, mut child), what) in started {
+        assert_eq!(terminal.until(", 1 s"), format!("\r\x1b[?7l{what}, 1 s"));
+        drop(child.stdin.take());
+        let rest = terminal.until("");
+        assert!(rest.contains("\r\x1b[K\x1b[31martifact:\x1b[0m -: module"), "{what}: {rest:?}");
+        assert!(!child.wait().unwrap().success());
+    }
 }
 
 #[test]

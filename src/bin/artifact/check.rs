@@ -62,7 +62,12 @@ pub fn run(args: &Args, console: &mut Console) -> Done {
     };
     let rules = args.trust.rules(Some(engine.clone()))?;
     let style = Style { json: args.json, all: args.all, fine: "compatible", oddity: Outcome::Incompatible };
-    args.files.iter().try_for_each(|file| verdict::show(console, file, &report(file, &engine, &rules), &style))
+    args.files.iter().try_for_each(|file| {
+        let progress = console.working("checking", file)?;
+        let report = report(file, &engine, &rules);
+        drop(progress);
+        verdict::show(console, file, &report, &style)
+    })
 }
 
 fn report(file: &Path, engine: &Engine, rules: &Rules) -> Result<Report> {

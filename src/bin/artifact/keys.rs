@@ -80,11 +80,13 @@ pub fn generate(args: &Keygen, console: &mut Console) -> Done {
 pub fn sign(args: &Sign, console: &mut Console) -> Done {
     let key = private(&args.key)?;
     let rules = args.opening.rules()?;
+    let progress = console.working("signing", &args.file)?;
     let signature = Input::open(&args.file)
         .and_then(|input| input.artifact(&rules))
         .and_then(|artifact| artifact.root_record())
         .map(|root| key.sign(&root))
         .map_err(|error| Stop::File(args.file.clone(), error))?;
+    drop(progress);
     let read = [&args.file, &args.key].into_iter().filter(|read| !is_standard(read));
     if !is_standard(&args.output) && read.into_iter().any(|read| input::same_file(read, &args.output)) {
         let message =

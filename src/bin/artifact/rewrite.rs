@@ -55,9 +55,11 @@ impl Args {
 
 pub fn run(args: &Args, console: &mut Console) -> Done {
     let rules = args.opening.rules()?;
+    let progress = console.working("reading", &args.file)?;
     let mut builder = read(args, &rules).map_err(|error| Stop::File(args.file.clone(), error))?;
     keys::sign_with(&mut builder, &args.keys)?;
     let void = builder.void_signatures().map_err(|error| Stop::File(args.file.clone(), error))?;
+    drop(progress);
     if void > 0 {
         let message = format!("{void} of its signatures don't hold for what is written, and are left out");
         console.note(&args.file, &Error::new(Status::Untrusted, message))?;
