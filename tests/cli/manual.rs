@@ -21,6 +21,7 @@ fn manual_pages() {
         for section in ["NAME", "SYNOPSIS", "DESCRIPTION", "EXAMPLES"] {
             assert!(page.contains(&format!("\n.SH {section}\n")), "{name}: {section}");
         }
+        assert_eq!(page.contains("\n.SH SEE ALSO\n\\fBartifact\\fR(1)"), name != "artifact.1", "{name}");
         let version = env!("CARGO_PKG_VERSION");
         assert!(page.contains(&format!("\"artifact {version}\"")), "{name}");
     }

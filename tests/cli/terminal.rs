@@ -98,6 +98,17 @@ fn nobody_gets_colours_who_declines_them() {
 }
 
 #[test]
+fn help_fits_the_terminal() {
+    for width in [60, 100] {
+        let mut narrow = command(&["extract", "--help"]);
+        narrow.env("COLUMNS", width.to_string());
+        let help = String::from_utf8(narrow.output().unwrap().stdout).unwrap();
+        let longest = help.lines().map(str::len).max().unwrap();
+        assert!((width - 20..=width).contains(&longest), "{longest}: {help}");
+    }
+}
+
+#[test]
 fn progress_comes_after_a_second_and_goes() {
     let (mut terminal, mut child) = Terminal::start(command(&["verify", "-"]));
     let seen = terminal.until(", 1 s");

@@ -17,10 +17,12 @@ use crate::verdict::{self, Style};
 /// Prints `FILE: compatible`, or why not: the first reason, or with --all each reason on a line of its own.
 #[derive(clap::Args)]
 #[command(after_help = "\
-This host's engine has its CPU's features and no compiler flags: for files compiled with flags, give an engine that has
+This host's engine has its CPU's features and no compiler flags: for files compiled with flags, give an engine that has \
 the same ones with --engine.
 
-With --json each file is one line: {\"file\", \"status\", \"sentence\", \"offset\", \"findings\": [{\"kind\", \"setting\",
+Exits with 1 for what doesn't fit, 3 for what is damaged, 4 for what isn't trusted; `artifact --help` has all of them.
+
+With --json each file is one line: {\"file\", \"status\", \"sentence\", \"offset\", \"findings\": [{\"kind\", \"setting\", \
 \"artifact\", \"engine\", \"sentence\"}]}, where status is the C interface's, and findings are all there are.
 
 Examples:

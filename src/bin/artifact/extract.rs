@@ -18,8 +18,8 @@ use crate::output::{Console, Done, Stop};
 /// is said.
 #[derive(clap::Args)]
 #[command(after_help = "\
-metadata.json has the keys of `inspect --json`: producer, version, target, shared_flags, isa_flags, tunables, features,
-module_upvars and types, and attributes in base64 where there are any. Maps keep the order of the file. A name that
+metadata.json has the keys of `inspect --json`: producer, version, target, shared_flags, isa_flags, tunables, features, \
+module_upvars and types, and attributes in base64 where there are any. Maps keep the order of the file. A name that \
 stands there twice stands twice in metadata.json, which many programs can't read without loss.
 
 Examples:

@@ -12,11 +12,11 @@ use crate::summary;
 /// Works on incompatible artifacts too, and on those of foreign versions as far as they decode.
 #[derive(clap::Args)]
 #[command(after_help = "\
-With --json: {\"file_len\", \"producer\", \"version\", \"target\", \"modules\": [{\"offset\", \"len\", \"align\",
-\"machine\", \"endian\", \"type\", \"sections\": [{\"name\", \"offset\", \"size\", \"align\", \"type\", \"flags\"}],
-\"symbols\": [{\"name\", \"value\", \"size\", \"type\", \"binding\", \"section\"}]}], \"main\", \"header_offset\",
-\"metadata_offset\", \"shared_flags\", \"isa_flags\", \"tunables\", \"features\", \"module_upvars\", \"types\",
-\"trailer\": {\"format\", \"attributes\", \"signed_by\", \"signatures\"}}. Maps keep the order of the file, attributes are
+With --json: {\"file_len\", \"producer\", \"version\", \"target\", \"modules\": [{\"offset\", \"len\", \"align\", \
+\"machine\", \"endian\", \"type\", \"sections\": [{\"name\", \"offset\", \"size\", \"align\", \"type\", \"flags\"}], \
+\"symbols\": [{\"name\", \"value\", \"size\", \"type\", \"binding\", \"section\"}]}], \"main\", \"header_offset\", \
+\"metadata_offset\", \"shared_flags\", \"isa_flags\", \"tunables\", \"features\", \"module_upvars\", \"types\", \
+\"trailer\": {\"format\", \"attributes\", \"signed_by\", \"signatures\"}}. Maps keep the order of the file, attributes are \
 base64, symbols are there with --symbols, and what couldn't be decoded is null.
 
 Without it, tables have columns on a terminal, and elsewhere a tab between their cells.

@@ -66,7 +66,11 @@ fn page(command: &Command, out: &mut Vec<u8>) -> io::Result<()> {
     } else {
         man.render_options_section(out)?;
     }
-    notes(&more, out)
+    notes(&more, out)?;
+    if !command.has_subcommands() {
+        writeln!(out, ".SH SEE ALSO\n\\fBartifact\\fR(1), for the exit status too")?;
+    }
+    Ok(())
 }
 
 /// What stands below the help: paragraphs, and headings with lines that stay as they are.

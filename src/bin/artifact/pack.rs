@@ -19,7 +19,7 @@ use crate::output::{Console, Done, Stop};
 /// --metadata says otherwise. OUT is replaced as a whole or not at all.
 #[derive(clap::Args)]
 #[command(after_help = "\
-CPU is names separated by commas: native for every instruction set of this very CPU; x86-64-v2, -v3 or -v4 for a
+CPU is names separated by commas: native for every instruction set of this very CPU; x86-64-v2, -v3 or -v4 for a \
 microarchitecture level of the x86-64 psABI; or LLVM's name of an instruction set, such as avx2 or lse.
 
 Examples:

@@ -20,7 +20,7 @@ use crate::output::{Console, Done};
 /// It runs what the file says: run only what you trust.
 #[derive(clap::Args)]
 #[command(after_help = "\
-This host's engine has its CPU's features and no compiler flags: for files compiled with flags, give an engine that has
+This host's engine has its CPU's features and no compiler flags: for files compiled with flags, give an engine that has \
 the same ones with --engine.
 
 Examples:

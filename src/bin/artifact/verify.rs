@@ -15,7 +15,9 @@ use crate::verdict::{self, Style};
 /// error.
 #[derive(clap::Args)]
 #[command(after_help = "\
-With --json each file is one line: {\"file\", \"status\", \"sentence\", \"offset\", \"findings\": [{\"kind\", \"setting\",
+Exits with 3 for what is damaged, 4 for what isn't trusted; `artifact --help` has all of them.
+
+With --json each file is one line: {\"file\", \"status\", \"sentence\", \"offset\", \"findings\": [{\"kind\", \"setting\", \
 \"artifact\", \"engine\", \"sentence\"}]}, where status is the C interface's, and findings are the oddities.
 
 Examples:
