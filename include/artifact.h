@@ -147,7 +147,7 @@ typedef enum artifact_status_t {
     ARTIFACT_UNSUPPORTED = 23,
     /** Not signed by a key that the engine trusts: don't run it. */
     ARTIFACT_UNTRUSTED = 30,
-    /** Symbols that nobody defines. This version doesn't return it. */
+    /** Symbols that nobody defines; artifact_error_missing() has their names. */
     ARTIFACT_UNRESOLVED = 40,
     /** A defect of the library. */
     ARTIFACT_INTERNAL = 90,
@@ -215,20 +215,7 @@ size_t artifact_buffer_len(const artifact_buffer_t *buffer);
 /** Frees a buffer. NULL is fine. */
 void artifact_buffer_free(artifact_buffer_t *buffer);
 
-/* ==== Engine: what a host compiles with, or runs ==== */
-
-/** Which version an engine writes, and which it accepts when opening. */
-typedef enum artifact_version_rule_t {
-    /**
-     * The revision of the body's layout, "1", which no release of the library changes without need; "0.33.0" under producer
-     * "wasmtime". Accepts exactly that.
-     */
-    ARTIFACT_VERSION_RULE_LIBRARY = 0,
-    /** The embedder's own, such as its compiler's version. Accepts exactly that. */
-    ARTIFACT_VERSION_RULE_CUSTOM = 1,
-    /** Writes none and accepts any. */
-    ARTIFACT_VERSION_RULE_NONE = 2,
-} artifact_version_rule_t;
+/* ==== Flags, tunables, features: what engines and artifacts are described with ==== */
 
 /** The two maps of compiler flags. */
 typedef enum artifact_flag_map_t {
@@ -304,6 +291,21 @@ typedef struct artifact_flag_t {
     const char *text;
 } artifact_flag_t;
 
+/* ==== Engine: what a host compiles with, or runs ==== */
+
+/** Which version an engine writes, and which it accepts when opening. */
+typedef enum artifact_version_rule_t {
+    /**
+     * The revision of the body's layout, "1", which no release of the library changes without need; "0.33.0" under producer
+     * "wasmtime". Accepts exactly that.
+     */
+    ARTIFACT_VERSION_RULE_LIBRARY = 0,
+    /** The embedder's own, such as its compiler's version. Accepts exactly that. */
+    ARTIFACT_VERSION_RULE_CUSTOM = 1,
+    /** Writes none and accepts any. */
+    ARTIFACT_VERSION_RULE_NONE = 2,
+} artifact_version_rule_t;
+
 /**
  * An engine with this host's target triple and no flags: the baseline that a compiler fills in. Producer "artifact",
  * library version rule, tunables 0 and features off. The caller owns it. NULL only for a defect of the library.
@@ -342,8 +344,8 @@ artifact_status_t artifact_engine_set_target(artifact_engine_t *engine,
 
 /**
  * Sets who compiles: 1 to 32 of a-z 0-9 . _ -, not containing "-aot", which the file puts behind it; otherwise
- * ARTIFACT_INVALID_ARGUMENT. Files of
- * another producer are not opened. Under "wasmtime" Wasmtime 0.33 opens the files that are written.
+ * ARTIFACT_INVALID_ARGUMENT. Files of another producer are not opened. Under "wasmtime" Wasmtime 0.33 opens the files that
+ * are written.
  */
 artifact_status_t artifact_engine_set_producer(artifact_engine_t *engine,
                                                const char *producer,
@@ -360,8 +362,7 @@ artifact_status_t artifact_engine_set_version_rule(artifact_engine_t *engine,
 
 /**
  * Sets a flag of a map (an artifact_flag_map_t) to on or off, whatever it was before. Names and words are yours: the library
- * gives them no meaning but that of the map. ARTIFACT_INVALID_ARGUMENT for an
- * empty name or an unknown map.
+ * gives them no meaning but that of the map. ARTIFACT_INVALID_ARGUMENT for an empty name or an unknown map.
  */
 artifact_status_t artifact_engine_set_flag_bool(artifact_engine_t *engine,
                                                 uint32_t map,
@@ -597,10 +598,9 @@ artifact_status_t artifact_builder_new(const artifact_engine_t *engine,
 
 /**
  * A builder that keeps the body of an artifact byte for byte, its attributes, and those of its signatures that still hold
- * when it is written. No module, type or upvar can be
- * added: every artifact_builder_add_ function is ARTIFACT_INVALID_ARGUMENT. If it has a trailer, saving checks all its
- * digests first: ARTIFACT_DIGEST_MISMATCH or ARTIFACT_CORRUPT if it is damaged. The artifact may be freed before the
- * builder. The caller owns the builder.
+ * when it is written. No module, type or upvar can be added: every artifact_builder_add_ function is
+ * ARTIFACT_INVALID_ARGUMENT. If it has a trailer, saving checks all its digests first: ARTIFACT_DIGEST_MISMATCH or
+ * ARTIFACT_CORRUPT if it is damaged. The artifact may be freed before the builder. The caller owns the builder.
  */
 artifact_status_t artifact_builder_new_from_artifact(const artifact_t *artifact,
                                                      artifact_builder_t **builder,
@@ -640,10 +640,10 @@ artifact_status_t artifact_builder_add_module_file(artifact_builder_t *builder,
  * that definition in all of them; a name that none defines is left to artifact_load(). An artifact whose first module is made
  * here is a shared object itself: dlopen(), nm, objdump and gdb take the file as it is.
  *
- * Objects are for x86-64 or aarch64, whichever the engine's target names, and compiled with -fPIC; code with direct references to
- * its own data (-fPIE) does too. Code is never written when it is loaded, so that what asks for it is refused, as are
- * thread-local storage, indirect functions, symbol versions, executable stacks and unknown relocations: ARTIFACT_UNSUPPORTED, with
- * a message that names object, section, offset, symbol and relocation, and says what to do.
+ * Objects are for x86-64 or aarch64, whichever the engine's target names, and compiled with -fPIC; code with direct references
+ * to its own data (-fPIE) does too. Code is never written when it is loaded, so that what asks for it is refused, as are
+ * thread-local storage, indirect functions, symbol versions, executable stacks and unknown relocations:
+ * ARTIFACT_UNSUPPORTED, with a message that names object, section, offset, symbol and relocation, and says what to do.
  * ARTIFACT_INVALID_ARGUMENT: no objects, something else than a relocatable object, another machine than the engine's target, a
  * name that two objects define. ARTIFACT_TRUNCATED, ARTIFACT_CORRUPT: a damaged object. ARTIFACT_LIMIT: an image of more
  * than 2 GiB, or with more than 64 MiB of padding. Nothing is added then.
@@ -1441,12 +1441,12 @@ typedef struct artifact_load_options_t {
  * that they use, and tells the process's unwinders about them, so that C++ exceptions pass through. The caller owns the code,
  * which keeps what it needs of the artifact: both may be freed in any order.
  *
- * The engine is needed. If it trusts keys, one of them must have signed the artifact (ARTIFACT_UNTRUSTED), and the code that runs
- * is what was signed (ARTIFACT_DIGEST_MISMATCH); then it must fit, as artifact_check_compat() says: whatever was checked when the
- * artifact was opened. Symbols
- * that modules leave undefined are looked for in the table of the options, then by its callback, then, only with
- * ARTIFACT_LOAD_PROCESS_SYMBOLS, in the process; modules don't see one another's. What is still missing and not weak is
- * ARTIFACT_UNRESOLVED, one error with every name (artifact_error_missing()). After a failure nothing stays mapped.
+ * The engine is needed. If it trusts keys, one of them must have signed the artifact (ARTIFACT_UNTRUSTED), and the code that
+ * runs is what was signed (ARTIFACT_DIGEST_MISMATCH); then it must fit, as artifact_check_compat() says: whatever was checked
+ * when the artifact was opened. Symbols that modules leave undefined are looked for in the table of the options, then by its
+ * callback, then, only with ARTIFACT_LOAD_PROCESS_SYMBOLS, in the process; modules don't see one another's. What is still
+ * missing and not weak is ARTIFACT_UNRESOLVED, one error with every name (artifact_error_missing()). After a failure nothing
+ * stays mapped.
  *
  * Modules are shared objects for this machine, or those of Wasmtime 0.33. ARTIFACT_UNSUPPORTED: relocatable objects,
  * thread-local storage, indirect functions (IRELATIVE), COPY relocations, relocations in text, an executable stack.
@@ -1524,7 +1524,7 @@ typedef enum artifact_report_kind_t {
     ARTIFACT_REPORT_METADATA = 1048576,
     /** artifact_verify(): bytes that are nothing of ours follow the body. */
     ARTIFACT_REPORT_TRAILING_BYTES = 2097152,
-    /** Verification: a signature that isn't of this artifact, or not of the key that it names. */
+    /** artifact_verify(): a signature that isn't of this artifact, or not of the key that it names. */
     ARTIFACT_REPORT_SIGNATURE = 4194304,
 } artifact_report_kind_t;
 

@@ -4,7 +4,7 @@ use std::ffi::{c_char, c_int};
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
-use super::boundary::{fallible, handle, infallible, options, out, path, slice};
+use super::boundary::{fallible, free, give_handle, handle, infallible, known_flags, options, path, slice};
 use super::engine::artifact_engine_t;
 use super::error::artifact_error_t;
 use super::library::{artifact_slice_t, artifact_status_t};
@@ -59,9 +59,7 @@ unsafe fn read_options<'s>(given: *const artifact_open_options_t) -> Result<Open
     // SAFETY: the header's rule for pointers.
     let artifact_open_options_t { flags, offset, length, memory_limit, signature, signature_len, .. } =
         unsafe { options(given, defaults, "options") }?;
-    if flags & !(ARTIFACT_OPEN_VERIFY | ARTIFACT_OPEN_COPY) != 0 {
-        return Err(Error::new(Status::Unsupported, format!("options.flags: unknown ones in {flags:#x}")));
-    }
+    known_flags(flags, ARTIFACT_OPEN_VERIFY | ARTIFACT_OPEN_COPY)?;
     Ok(OpenOptions {
         part: Part { offset, length: (length != 0).then_some(length) },
         memory_limit: if memory_limit == 0 { MAX_METADATA } else { memory_limit },
@@ -83,12 +81,9 @@ unsafe fn open(
 ) -> artifact_status_t {
     // SAFETY: the header's rule for pointers.
     unsafe {
-        fallible(error, || {
-            let artifact = out(artifact, "artifact", std::ptr::null_mut())?;
+        give_handle(artifact, "artifact", error, || {
             let opened = body(engine.as_ref().map(|engine| &engine.engine), &read_options(options)?)?;
-            let handle = artifact_t { artifact: Arc::new(opened), texts: Texts::default() };
-            *artifact = Box::into_raw(Box::new(handle));
-            Ok(())
+            Ok(artifact_t { artifact: Arc::new(opened), texts: Texts::default() })
         })
     }
 }
@@ -202,12 +197,8 @@ pub unsafe extern "C" fn artifact_open_borrowed(
 /// Frees an artifact, and with it every text, slice and array that it gave out. NULL is fine.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_free(artifact: *mut artifact_t) {
-    infallible((), || {
-        if !artifact.is_null() {
-            // SAFETY: the header's rule for pointers: one of ours, freed once.
-            drop(unsafe { Box::from_raw(artifact) });
-        }
-    });
+    // SAFETY: the header's rule for pointers: one of ours, freed once.
+    unsafe { free(artifact) };
 }
 
 /// Does the artifact fit the engine? The sentences are Wasmtime's; artifact_compat_report() has both sides' values.
@@ -236,11 +227,8 @@ pub unsafe extern "C" fn artifact_compat_report(
 ) -> artifact_status_t {
     // SAFETY: the header's rule for pointers.
     unsafe {
-        fallible(error, || {
-            let report = out(report, "report", std::ptr::null_mut())?;
-            let found = handle(artifact, "artifact")?.artifact.report(&handle(engine, "engine")?.engine)?;
-            *report = artifact_report_t::boxed(found);
-            Ok(())
+        give_handle(report, "report", error, || {
+            handle(artifact, "artifact")?.artifact.report(&handle(engine, "engine")?.engine).map(artifact_report_t::of)
         })
     }
 }
@@ -259,11 +247,8 @@ pub unsafe extern "C" fn artifact_verify(
 ) -> artifact_status_t {
     // SAFETY: the header's rule for pointers.
     unsafe {
-        fallible(error, || {
-            let report = out(report, "report", std::ptr::null_mut())?;
-            let found = handle(artifact, "artifact")?.artifact.verify()?;
-            *report = artifact_report_t::boxed(found);
-            Ok(())
+        give_handle(report, "report", error, || {
+            handle(artifact, "artifact")?.artifact.verify().map(artifact_report_t::of)
         })
     }
 }

@@ -44,6 +44,57 @@ unsafe fn tell(error: *mut *mut artifact_error_t, failed: Option<Error>) -> arti
     status.into()
 }
 
+/// Runs a call whose result C gets through `to`, which holds `empty` if the call fails; `name` is what C calls it.
+///
+/// # Safety
+///
+/// `to` is as for [`out`], `error` as for [`fallible`].
+pub unsafe fn give<T>(
+    to: *mut T,
+    name: &str,
+    empty: T,
+    error: *mut *mut artifact_error_t,
+    body: impl FnOnce() -> Result<T>,
+) -> artifact_status_t {
+    // SAFETY: the caller's promise.
+    unsafe {
+        fallible(error, || {
+            let to = out(to, name, empty)?;
+            *to = body()?;
+            Ok(())
+        })
+    }
+}
+
+/// Runs a call that makes something, which C gets through `to`.
+///
+/// # Safety
+///
+/// As [`give`].
+pub unsafe fn give_handle<T>(
+    to: *mut *mut T,
+    name: &str,
+    error: *mut *mut artifact_error_t,
+    body: impl FnOnce() -> Result<T>,
+) -> artifact_status_t {
+    // SAFETY: the caller's promise.
+    unsafe { give(to, name, std::ptr::null_mut(), error, || body().map(|made| Box::into_raw(Box::new(made)))) }
+}
+
+/// Takes a handle back.
+///
+/// # Safety
+///
+/// `handle` is NULL, or was given out in a box and is not used afterwards.
+pub unsafe fn free<T>(handle: *mut T) {
+    infallible((), || {
+        if !handle.is_null() {
+            // SAFETY: the caller's promise.
+            drop(unsafe { Box::from_raw(handle) });
+        }
+    });
+}
+
 /// Runs a call that can't fail, but for a defect of ours, and then gives `fallback`.
 pub fn infallible<T>(fallback: T, body: impl FnOnce() -> T) -> T {
     let mut result = fallback;
@@ -218,6 +269,26 @@ unsafe fn c_string<'a>(text: *const c_char, name: &str) -> Result<&'a CStr> {
     }
     // SAFETY: not NULL, so the caller says that it is NUL-terminated.
     Ok(unsafe { CStr::from_ptr(text) })
+}
+
+/// There are only `count` of them.
+pub fn past_the_end(what: &str, index: usize, count: usize) -> Error {
+    let message = match count {
+        0 => format!("{what} {index}: there are none"),
+        _ => format!("{what} index: expected one below {count}, found {index}"),
+    };
+    Error::new(Status::NotFound, message)
+}
+
+/// Flags of an options struct that this library doesn't know are refused.
+pub fn known_flags(flags: u64, known: u64) -> Result<()> {
+    match flags & !known {
+        0 => Ok(()),
+        unknown => {
+            let message = format!("options.flags: expected those of this library, {known:#x}, found {unknown:#x} too");
+            Err(Error::new(Status::Unsupported, message))
+        }
+    }
 }
 
 /// A flag or key from C that none of our enumerations has.

@@ -2,7 +2,7 @@
 
 use zeroize::Zeroize;
 
-use super::boundary::{handle, infallible};
+use super::boundary::{free, handle, infallible};
 use crate::error::Result;
 use crate::memory;
 
@@ -24,17 +24,17 @@ impl Drop for artifact_buffer_t {
 
 impl artifact_buffer_t {
     /// Takes bytes whose allocation has room for one more.
-    pub(super) fn boxed(mut bytes: Vec<u8>) -> *mut artifact_buffer_t {
+    pub(super) fn of(mut bytes: Vec<u8>) -> artifact_buffer_t {
         bytes.push(0);
-        Box::into_raw(Box::new(artifact_buffer_t { bytes, secret: false }))
+        artifact_buffer_t { bytes, secret: false }
     }
 
-    /// A copy of bytes that are wiped when the buffer is freed.
-    pub(super) fn boxed_secret(secret: &[u8]) -> Result<*mut artifact_buffer_t> {
-        let mut bytes = memory::with_room(secret.len() + 1, "a buffer")?;
-        bytes.extend_from_slice(secret);
-        bytes.push(0);
-        Ok(Box::into_raw(Box::new(artifact_buffer_t { bytes, secret: true })))
+    /// A copy of bytes; if they are secret, it is wiped when it is freed.
+    pub(super) fn copy(bytes: &[u8], secret: bool) -> Result<artifact_buffer_t> {
+        let mut copy = memory::with_room(bytes.len() + 1, "a buffer")?;
+        copy.extend_from_slice(bytes);
+        copy.push(0);
+        Ok(artifact_buffer_t { bytes: copy, secret })
     }
 }
 
@@ -59,10 +59,6 @@ pub unsafe extern "C" fn artifact_buffer_len(buffer: *const artifact_buffer_t) -
 /// Frees a buffer. NULL is fine.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_buffer_free(buffer: *mut artifact_buffer_t) {
-    infallible((), || {
-        if !buffer.is_null() {
-            // SAFETY: the header's rule for pointers: one of ours, freed once.
-            drop(unsafe { Box::from_raw(buffer) });
-        }
-    });
+    // SAFETY: the header's rule for pointers: one of ours, freed once.
+    unsafe { free(buffer) };
 }

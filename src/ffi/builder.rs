@@ -5,7 +5,9 @@ use std::io;
 use std::sync::Arc;
 
 use super::artifact::artifact_t;
-use super::boundary::{fallible, handle, handle_mut, infallible, options, out, out_optional, path, slice, text};
+use super::boundary::{
+    fallible, free, give_handle, handle, handle_mut, infallible, known_flags, options, out_optional, path, slice, text,
+};
 use super::buffer::artifact_buffer_t;
 use super::engine::artifact_engine_t;
 use super::error::artifact_error_t;
@@ -72,20 +74,17 @@ pub unsafe extern "C" fn artifact_builder_new(
 ) -> artifact_status_t {
     // SAFETY: the header's rule for pointers.
     unsafe {
-        fallible(error, || {
-            let builder = out(builder, "builder", std::ptr::null_mut())?;
+        give_handle(builder, "builder", error, || {
             let fresh = Builder::new(&handle(engine, "engine")?.engine);
-            *builder = Box::into_raw(Box::new(artifact_builder_t { builder: fresh }));
-            Ok(())
+            Ok(artifact_builder_t { builder: fresh })
         })
     }
 }
 
 /// A builder that keeps the body of an artifact byte for byte, its attributes, and those of its signatures that still hold
-/// when it is written. No module, type or upvar can be
-/// added: every artifact_builder_add_ function is ARTIFACT_INVALID_ARGUMENT. If it has a trailer, saving checks all its
-/// digests first: ARTIFACT_DIGEST_MISMATCH or ARTIFACT_CORRUPT if it is damaged. The artifact may be freed before the
-/// builder. The caller owns the builder.
+/// when it is written. No module, type or upvar can be added: every artifact_builder_add_ function is
+/// ARTIFACT_INVALID_ARGUMENT. If it has a trailer, saving checks all its digests first: ARTIFACT_DIGEST_MISMATCH or
+/// ARTIFACT_CORRUPT if it is damaged. The artifact may be freed before the builder. The caller owns the builder.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_builder_new_from_artifact(
     artifact: *const artifact_t,
@@ -94,11 +93,9 @@ pub unsafe extern "C" fn artifact_builder_new_from_artifact(
 ) -> artifact_status_t {
     // SAFETY: the header's rule for pointers.
     unsafe {
-        fallible(error, || {
-            let builder = out(builder, "builder", std::ptr::null_mut())?;
+        give_handle(builder, "builder", error, || {
             let copy = Builder::from_artifact(Arc::clone(&handle(artifact, "artifact")?.artifact))?;
-            *builder = Box::into_raw(Box::new(artifact_builder_t { builder: copy }));
-            Ok(())
+            Ok(artifact_builder_t { builder: copy })
         })
     }
 }
@@ -106,12 +103,8 @@ pub unsafe extern "C" fn artifact_builder_new_from_artifact(
 /// Frees a builder. NULL is fine.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_builder_free(builder: *mut artifact_builder_t) {
-    infallible((), || {
-        if !builder.is_null() {
-            // SAFETY: the header's rule for pointers: one of ours, freed once.
-            drop(unsafe { Box::from_raw(builder) });
-        }
-    });
+    // SAFETY: the header's rule for pointers: one of ours, freed once.
+    unsafe { free(builder) };
 }
 
 /// Changes the builder in `body`, which gives an index; the shape of every adding function.
@@ -178,10 +171,10 @@ pub unsafe extern "C" fn artifact_builder_add_module_file(
 /// that definition in all of them; a name that none defines is left to artifact_load(). An artifact whose first module is made
 /// here is a shared object itself: dlopen(), nm, objdump and gdb take the file as it is.
 ///
-/// Objects are for x86-64 or aarch64, whichever the engine's target names, and compiled with -fPIC; code with direct references to
-/// its own data (-fPIE) does too. Code is never written when it is loaded, so that what asks for it is refused, as are
-/// thread-local storage, indirect functions, symbol versions, executable stacks and unknown relocations: ARTIFACT_UNSUPPORTED, with
-/// a message that names object, section, offset, symbol and relocation, and says what to do.
+/// Objects are for x86-64 or aarch64, whichever the engine's target names, and compiled with -fPIC; code with direct references
+/// to its own data (-fPIE) does too. Code is never written when it is loaded, so that what asks for it is refused, as are
+/// thread-local storage, indirect functions, symbol versions, executable stacks and unknown relocations:
+/// ARTIFACT_UNSUPPORTED, with a message that names object, section, offset, symbol and relocation, and says what to do.
 /// ARTIFACT_INVALID_ARGUMENT: no objects, something else than a relocatable object, another machine than the engine's target, a
 /// name that two objects define. ARTIFACT_TRUNCATED, ARTIFACT_CORRUPT: a damaged object. ARTIFACT_LIMIT: an image of more
 /// than 2 GiB, or with more than 64 MiB of padding. Nothing is added then.
@@ -199,9 +192,7 @@ pub unsafe extern "C" fn artifact_builder_add_objects(
         add(builder, index, error, |builder| {
             let defaults = artifact_link_options_t { size: 0, flags: 0 };
             let flags = self::options(options, defaults, "options")?.flags;
-            if flags & !ARTIFACT_LINK_NO_DEBUG != 0 {
-                return Err(Error::new(Status::Unsupported, format!("options.flags: unknown ones in {flags:#x}")));
-            }
+            known_flags(flags, ARTIFACT_LINK_NO_DEBUG)?;
             let given = slice(objects, count, "objects")?;
             let numbers: Vec<String> = (0..given.len()).map(|number| number.to_string()).collect();
             let objects = given.iter().zip(&numbers).map(|(object, number)| {
@@ -388,10 +379,8 @@ pub unsafe extern "C" fn artifact_serialize(
 ) -> artifact_status_t {
     // SAFETY: the header's rule for pointers.
     unsafe {
-        fallible(error, || {
-            let buffer = out(buffer, "buffer", std::ptr::null_mut())?;
-            *buffer = artifact_buffer_t::boxed(handle(builder, "builder")?.builder.serialize()?);
-            Ok(())
+        give_handle(buffer, "buffer", error, || {
+            handle(builder, "builder")?.builder.serialize().map(artifact_buffer_t::of)
         })
     }
 }
@@ -419,12 +408,8 @@ pub unsafe extern "C" fn artifact_serialize_to_file(
             let path = self::path(path)?;
             let defaults = artifact_save_options_t { size: 0, flags: 0 };
             let flags = self::options(options, defaults, "options")?.flags;
-            let sync = match flags {
-                0 => Sync::Yes,
-                ARTIFACT_SAVE_NO_SYNC => Sync::No,
-                _ => return Err(Error::new(Status::Unsupported, format!("options.flags: unknown ones in {flags:#x}"))),
-            };
-            builder.serialize_to_file(path, sync)
+            known_flags(flags, ARTIFACT_SAVE_NO_SYNC)?;
+            builder.serialize_to_file(path, if flags == 0 { Sync::Yes } else { Sync::No })
         })
     }
 }

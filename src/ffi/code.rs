@@ -4,7 +4,9 @@ use std::ffi::{c_char, c_void};
 use std::sync::Arc;
 
 use super::artifact::artifact_t;
-use super::boundary::{c_text, fallible, handle, infallible, options, out, out_optional, slice};
+use super::boundary::{
+    c_text, fallible, free, give_handle, handle, infallible, known_flags, options, out_optional, slice,
+};
 use super::engine::artifact_engine_t;
 use super::error::artifact_error_t;
 use super::library::artifact_status_t;
@@ -61,18 +63,24 @@ const ARTIFACT_LOAD_NO_UNWIND: u64 = 8;
 const ARTIFACT_LOAD_GDB: u64 = 16;
 const ARTIFACT_LOAD_PERF_MAP: u64 = 32;
 const ARTIFACT_LOAD_JITDUMP: u64 = 64;
-const KNOWN: u64 = 127;
+const KNOWN: u64 = ARTIFACT_LOAD_ALLOW_MEMFD
+    | ARTIFACT_LOAD_PROCESS_SYMBOLS
+    | ARTIFACT_LOAD_RUN_CONSTRUCTORS
+    | ARTIFACT_LOAD_NO_UNWIND
+    | ARTIFACT_LOAD_GDB
+    | ARTIFACT_LOAD_PERF_MAP
+    | ARTIFACT_LOAD_JITDUMP;
 
 /// Makes an artifact's modules runnable: maps them into one range of addresses, text straight from the file, binds the symbols
 /// that they use, and tells the process's unwinders about them, so that C++ exceptions pass through. The caller owns the code,
 /// which keeps what it needs of the artifact: both may be freed in any order.
 ///
-/// The engine is needed. If it trusts keys, one of them must have signed the artifact (ARTIFACT_UNTRUSTED), and the code that runs
-/// is what was signed (ARTIFACT_DIGEST_MISMATCH); then it must fit, as artifact_check_compat() says: whatever was checked when the
-/// artifact was opened. Symbols
-/// that modules leave undefined are looked for in the table of the options, then by its callback, then, only with
-/// ARTIFACT_LOAD_PROCESS_SYMBOLS, in the process; modules don't see one another's. What is still missing and not weak is
-/// ARTIFACT_UNRESOLVED, one error with every name (artifact_error_missing()). After a failure nothing stays mapped.
+/// The engine is needed. If it trusts keys, one of them must have signed the artifact (ARTIFACT_UNTRUSTED), and the code that
+/// runs is what was signed (ARTIFACT_DIGEST_MISMATCH); then it must fit, as artifact_check_compat() says: whatever was checked
+/// when the artifact was opened. Symbols that modules leave undefined are looked for in the table of the options, then by its
+/// callback, then, only with ARTIFACT_LOAD_PROCESS_SYMBOLS, in the process; modules don't see one another's. What is still
+/// missing and not weak is ARTIFACT_UNRESOLVED, one error with every name (artifact_error_missing()). After a failure nothing
+/// stays mapped.
 ///
 /// Modules are shared objects for this machine, or those of Wasmtime 0.33. ARTIFACT_UNSUPPORTED: relocatable objects,
 /// thread-local storage, indirect functions (IRELATIVE), COPY relocations, relocations in text, an executable stack.
@@ -94,8 +102,7 @@ pub unsafe extern "C" fn artifact_load(
 ) -> artifact_status_t {
     // SAFETY: the header's rule for pointers.
     unsafe {
-        fallible(error, || {
-            let code = out(code, "code", std::ptr::null_mut())?;
+        give_handle(code, "code", error, || {
             let artifact = Arc::clone(&handle(artifact, "artifact")?.artifact);
             let engine = &handle(engine, "engine")?.engine;
             let given = read_options(options)?;
@@ -117,8 +124,7 @@ pub unsafe extern "C" fn artifact_load(
                     jitdump: flag(ARTIFACT_LOAD_JITDUMP),
                 },
             )?;
-            *code = Box::into_raw(Box::new(artifact_code_t { code: loaded, texts: Texts::default() }));
-            Ok(())
+            Ok(artifact_code_t { code: loaded, texts: Texts::default() })
         })
     }
 }
@@ -134,9 +140,7 @@ unsafe fn read_options(given: *const artifact_load_options_t) -> Result<artifact
     };
     // SAFETY: the header's rule for pointers.
     let given = unsafe { options(given, defaults, "options") }?;
-    if given.flags & !KNOWN != 0 {
-        return Err(Error::new(Status::Unsupported, format!("options.flags: unknown ones in {:#x}", given.flags)));
-    }
+    known_flags(given.flags, KNOWN)?;
     Ok(given)
 }
 
@@ -223,10 +227,6 @@ pub unsafe extern "C" fn artifact_code_symbolize(
 /// exception object that it threw may be alive. NULL is fine.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_code_free(code: *mut artifact_code_t) {
-    infallible((), || {
-        if !code.is_null() {
-            // SAFETY: the header's rule for pointers: one of ours, freed once.
-            drop(unsafe { Box::from_raw(code) });
-        }
-    });
+    // SAFETY: the header's rule for pointers: one of ours, freed once.
+    unsafe { free(code) };
 }

@@ -2,14 +2,15 @@
 
 use std::ffi::c_char;
 
-use super::boundary::{fallible, handle, handle_mut, infallible, out, text, unknown};
+use super::boundary::{fallible, free, give, give_handle, handle, handle_mut, infallible, past_the_end, text, unknown};
 use super::buffer::artifact_buffer_t;
 use super::error::artifact_error_t;
+use super::flags::{self, Slot, artifact_flag_t, feature_slot, flag_map, tunable_slot};
 use super::library::artifact_status_t;
 use super::text::Texts;
-use crate::engine::{Engine, FlagMap, VersionRule, no_flag};
+use crate::engine::{Engine, VersionRule, no_flag};
 use crate::error::{Error, Result, Status};
-use crate::format::flags::{Features, Flag, Tunables};
+use crate::format::flags::Flag;
 
 /// What a host compiles with, or runs: target, flags, tunables, features, producer and version rule. Owned; freed with
 /// artifact_engine_free(). Functions that take it const may run in many threads at once as long as none changes it.
@@ -31,162 +32,14 @@ pub enum artifact_version_rule_t {
     ARTIFACT_VERSION_RULE_NONE = 2,
 }
 
-/// The two maps of compiler flags.
-#[repr(C)]
-pub enum artifact_flag_map_t {
-    /// Flags that every architecture has, such as "opt_level". Compared exactly.
-    ARTIFACT_FLAGS_SHARED = 0,
-    /// Instruction sets, such as "avx2". A boolean only matters where the artifact has it on.
-    ARTIFACT_FLAGS_ISA = 1,
-}
-
-/// What kind of value a flag has.
-#[repr(C)]
-pub enum artifact_flag_kind_t {
-    /// One of several words.
-    ARTIFACT_FLAG_ENUM = 0,
-    /// A number of 0 to 255.
-    ARTIFACT_FLAG_NUM = 1,
-    /// On or off.
-    ARTIFACT_FLAG_BOOL = 2,
-}
-
-/// One flag. Its texts are borrowed: valid until the engine or artifact that they were asked of is freed.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct artifact_flag_t {
-    /// Its name.
-    pub name: *const c_char,
-    /// An artifact_flag_kind_t.
-    pub kind: u32,
-    /// The number, or 1 for on and 0 for off; 0 for a word.
-    pub value: u32,
-    /// The word; NULL for the other kinds.
-    pub text: *const c_char,
-}
-
-impl artifact_flag_t {
-    pub(super) const EMPTY: artifact_flag_t =
-        artifact_flag_t { name: std::ptr::null(), kind: 0, value: 0, text: std::ptr::null() };
-
-    pub(super) fn of(texts: &Texts, name: &str, flag: Flag<&str>) -> Result<artifact_flag_t> {
-        let (kind, value, text) = match flag {
-            Flag::Enum(word) => (artifact_flag_kind_t::ARTIFACT_FLAG_ENUM, 0, texts.get(word.as_bytes())?),
-            Flag::Num(number) => (artifact_flag_kind_t::ARTIFACT_FLAG_NUM, number.into(), std::ptr::null()),
-            Flag::Bool(on) => (artifact_flag_kind_t::ARTIFACT_FLAG_BOOL, on.into(), std::ptr::null()),
-        };
-        Ok(artifact_flag_t { name: texts.get(name.as_bytes())?, kind: kind as u32, value, text })
+impl artifact_engine_t {
+    fn of(engine: Engine) -> artifact_engine_t {
+        artifact_engine_t { engine, texts: Texts::default() }
     }
-}
-
-/// How a compiler lays out linear memories, and what it compiles in. Sizes are in bytes unless said otherwise; the others
-/// are 0 or 1. All but the two that say so are compared.
-#[repr(C)]
-pub enum artifact_tunable_t {
-    /// Memories up to this many Wasm pages are reserved whole.
-    ARTIFACT_TUNABLE_STATIC_MEMORY_BOUND = 0,
-    /// Guard behind such a memory.
-    ARTIFACT_TUNABLE_STATIC_MEMORY_OFFSET_GUARD_SIZE = 1,
-    /// Guard behind a memory that can move.
-    ARTIFACT_TUNABLE_DYNAMIC_MEMORY_OFFSET_GUARD_SIZE = 2,
-    /// How far such a memory can grow in place. Not compared.
-    ARTIFACT_TUNABLE_DYNAMIC_MEMORY_GROWTH_RESERVE = 3,
-    /// DWARF for the machine code.
-    ARTIFACT_TUNABLE_GENERATE_NATIVE_DEBUGINFO = 4,
-    /// The Wasm module's DWARF is used in backtraces.
-    ARTIFACT_TUNABLE_PARSE_WASM_DEBUGINFO = 5,
-    /// Code can be interrupted.
-    ARTIFACT_TUNABLE_INTERRUPTABLE = 6,
-    /// Code counts fuel.
-    ARTIFACT_TUNABLE_CONSUME_FUEL = 7,
-    /// No memory grows beyond the static bound, as a pooling allocator needs it.
-    ARTIFACT_TUNABLE_STATIC_MEMORY_BOUND_IS_MAXIMUM = 8,
-    /// A guard lies before each memory too.
-    ARTIFACT_TUNABLE_GUARD_BEFORE_LINEAR_MEMORY = 9,
-    /// A map from machine code to Wasm code is stored. Not compared.
-    ARTIFACT_TUNABLE_GENERATE_ADDRESS_MAP = 10,
-}
-
-/// Wasm proposals that the compiler accepts.
-#[repr(C)]
-#[allow(missing_docs)]
-pub enum artifact_feature_t {
-    ARTIFACT_FEATURE_REFERENCE_TYPES = 0,
-    ARTIFACT_FEATURE_MULTI_VALUE = 1,
-    ARTIFACT_FEATURE_BULK_MEMORY = 2,
-    ARTIFACT_FEATURE_MODULE_LINKING = 3,
-    ARTIFACT_FEATURE_SIMD = 4,
-    ARTIFACT_FEATURE_THREADS = 5,
-    ARTIFACT_FEATURE_TAIL_CALL = 6,
-    ARTIFACT_FEATURE_DETERMINISTIC_ONLY = 7,
-    ARTIFACT_FEATURE_MULTI_MEMORY = 8,
-    ARTIFACT_FEATURE_EXCEPTIONS = 9,
-    ARTIFACT_FEATURE_MEMORY64 = 10,
-}
-
-pub(super) fn flag_map(map: u32) -> Result<FlagMap> {
-    match map {
-        0 => Ok(FlagMap::Shared),
-        1 => Ok(FlagMap::Isa),
-        found => Err(unknown("map", found, 2)),
-    }
-}
-
-/// A tunable's value behind its key.
-enum Slot<'t> {
-    Number(&'t mut u64),
-    Switch(&'t mut bool),
-}
-
-fn tunable_slot(tunables: &mut Tunables, key: u32) -> Result<Slot<'_>> {
-    Ok(match key {
-        0 => Slot::Number(&mut tunables.static_memory_bound),
-        1 => Slot::Number(&mut tunables.static_memory_offset_guard_size),
-        2 => Slot::Number(&mut tunables.dynamic_memory_offset_guard_size),
-        3 => Slot::Number(&mut tunables.dynamic_memory_growth_reserve),
-        4 => Slot::Switch(&mut tunables.generate_native_debuginfo),
-        5 => Slot::Switch(&mut tunables.parse_wasm_debuginfo),
-        6 => Slot::Switch(&mut tunables.interruptable),
-        7 => Slot::Switch(&mut tunables.consume_fuel),
-        8 => Slot::Switch(&mut tunables.static_memory_bound_is_maximum),
-        9 => Slot::Switch(&mut tunables.guard_before_linear_memory),
-        10 => Slot::Switch(&mut tunables.generate_address_map),
-        found => return Err(unknown("tunable", found, 11)),
-    })
-}
-
-pub(super) fn tunable(mut tunables: Tunables, key: u32) -> Result<u64> {
-    Ok(match tunable_slot(&mut tunables, key)? {
-        Slot::Number(number) => *number,
-        Slot::Switch(on) => u64::from(*on),
-    })
-}
-
-fn feature_slot(features: &mut Features, key: u32) -> Result<&mut bool> {
-    Ok(match key {
-        0 => &mut features.reference_types,
-        1 => &mut features.multi_value,
-        2 => &mut features.bulk_memory,
-        3 => &mut features.module_linking,
-        4 => &mut features.simd,
-        5 => &mut features.threads,
-        6 => &mut features.tail_call,
-        7 => &mut features.deterministic_only,
-        8 => &mut features.multi_memory,
-        9 => &mut features.exceptions,
-        10 => &mut features.memory64,
-        found => return Err(unknown("feature", found, 11)),
-    })
-}
-
-pub(super) fn feature(mut features: Features, key: u32) -> Result<bool> {
-    feature_slot(&mut features, key).map(|on| *on)
 }
 
 fn boxed(engine: impl FnOnce() -> Engine) -> *mut artifact_engine_t {
-    infallible(std::ptr::null_mut(), || {
-        Box::into_raw(Box::new(artifact_engine_t { engine: engine(), texts: Texts::default() }))
-    })
+    infallible(std::ptr::null_mut(), || Box::into_raw(Box::new(artifact_engine_t::of(engine()))))
 }
 
 /// An engine with this host's target triple and no flags: the baseline that a compiler fills in. Producer "artifact",
@@ -227,12 +80,8 @@ pub unsafe extern "C" fn artifact_engine_clone(engine: *const artifact_engine_t)
 /// Frees an engine. NULL is fine.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_engine_free(engine: *mut artifact_engine_t) {
-    infallible((), || {
-        if !engine.is_null() {
-            // SAFETY: the header's rule for pointers: one of ours, freed once.
-            drop(unsafe { Box::from_raw(engine) });
-        }
-    });
+    // SAFETY: the header's rule for pointers: one of ours, freed once.
+    unsafe { free(engine) };
 }
 
 /// Changes the engine in `body`; the shape of every setter.
@@ -258,8 +107,8 @@ pub unsafe extern "C" fn artifact_engine_set_target(
 }
 
 /// Sets who compiles: 1 to 32 of a-z 0-9 . _ -, not containing "-aot", which the file puts behind it; otherwise
-/// ARTIFACT_INVALID_ARGUMENT. Files of
-/// another producer are not opened. Under "wasmtime" Wasmtime 0.33 opens the files that are written.
+/// ARTIFACT_INVALID_ARGUMENT. Files of another producer are not opened. Under "wasmtime" Wasmtime 0.33 opens the files that
+/// are written.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_engine_set_producer(
     engine: *mut artifact_engine_t,
@@ -301,8 +150,7 @@ pub unsafe extern "C" fn artifact_engine_set_version_rule(
 }
 
 /// Sets a flag of a map (an artifact_flag_map_t) to on or off, whatever it was before. Names and words are yours: the library
-/// gives them no meaning but that of the map. ARTIFACT_INVALID_ARGUMENT for an
-/// empty name or an unknown map.
+/// gives them no meaning but that of the map. ARTIFACT_INVALID_ARGUMENT for an empty name or an unknown map.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_engine_set_flag_bool(
     engine: *mut artifact_engine_t,
@@ -464,13 +312,11 @@ pub unsafe extern "C" fn artifact_engine_flag_at(
 ) -> artifact_status_t {
     // SAFETY: the header's rule for pointers.
     unsafe {
-        fallible(error, || {
-            let flag = out(flag, "flag", artifact_flag_t::EMPTY)?;
+        give(flag, "flag", artifact_flag_t::EMPTY, error, || {
             let artifact_engine_t { engine, texts } = handle(engine, "engine")?;
             let flags = engine.flags(flag_map(map)?);
             let (name, value) = flags.iter().nth(index).ok_or_else(|| past_the_end("flag", index, flags.len()))?;
-            *flag = artifact_flag_t::of(texts, name, value.borrowed())?;
-            Ok(())
+            artifact_flag_t::of(texts, name, value.borrowed())
         })
     }
 }
@@ -486,24 +332,13 @@ pub unsafe extern "C" fn artifact_engine_flag(
 ) -> artifact_status_t {
     // SAFETY: the header's rule for pointers.
     unsafe {
-        fallible(error, || {
-            let flag = out(flag, "flag", artifact_flag_t::EMPTY)?;
+        give(flag, "flag", artifact_flag_t::EMPTY, error, || {
             let artifact_engine_t { engine, texts } = handle(engine, "engine")?;
             let name = text(name, "name")?;
             let value = engine.flags(flag_map(map)?).get(name).ok_or_else(|| no_flag(name))?;
-            *flag = artifact_flag_t::of(texts, name, value.borrowed())?;
-            Ok(())
+            artifact_flag_t::of(texts, name, value.borrowed())
         })
     }
-}
-
-/// There are only `count` of them.
-pub(super) fn past_the_end(what: &str, index: usize, count: usize) -> Error {
-    let message = match count {
-        0 => format!("{what} {index}: there are none"),
-        _ => format!("{what} index: expected one below {count}, found {index}"),
-    };
-    Error::new(Status::NotFound, message)
 }
 
 /// The value of a tunable, an artifact_tunable_t; a switch is 0 or 1.
@@ -515,13 +350,7 @@ pub unsafe extern "C" fn artifact_engine_tunable(
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
     // SAFETY: the header's rule for pointers.
-    unsafe {
-        fallible(error, || {
-            let value = out(value, "value", 0)?;
-            *value = self::tunable(handle(engine, "engine")?.engine.tunables, tunable)?;
-            Ok(())
-        })
-    }
+    unsafe { give(value, "value", 0, error, || flags::tunable(handle(engine, "engine")?.engine.tunables, tunable)) }
 }
 
 /// Whether a Wasm feature, an artifact_feature_t, is on.
@@ -533,13 +362,7 @@ pub unsafe extern "C" fn artifact_engine_feature(
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
     // SAFETY: the header's rule for pointers.
-    unsafe {
-        fallible(error, || {
-            let value = out(value, "value", false)?;
-            *value = self::feature(handle(engine, "engine")?.engine.features, feature)?;
-            Ok(())
-        })
-    }
+    unsafe { give(value, "value", false, error, || flags::feature(handle(engine, "engine")?.engine.features, feature)) }
 }
 
 /// Writes 32 bytes over everything that a compatibility check compares: a cache key. Two engines have the same ones
@@ -554,10 +377,8 @@ pub unsafe extern "C" fn artifact_engine_fingerprint(
 ) -> artifact_status_t {
     // SAFETY: the header's rule for pointers: room for 32 bytes, of alignment 1.
     unsafe {
-        fallible(error, || {
-            let fingerprint = out(fingerprint.cast::<[u8; 32]>(), "fingerprint", [0; 32])?;
-            *fingerprint = handle(engine, "engine")?.engine.fingerprint();
-            Ok(())
+        give(fingerprint.cast::<[u8; 32]>(), "fingerprint", [0; 32], error, || {
+            Ok(handle(engine, "engine")?.engine.fingerprint())
         })
     }
 }
@@ -571,11 +392,8 @@ pub unsafe extern "C" fn artifact_engine_to_json(
 ) -> artifact_status_t {
     // SAFETY: the header's rule for pointers.
     unsafe {
-        fallible(error, || {
-            let json = out(json, "json", std::ptr::null_mut())?;
-            let text = handle(engine, "engine")?.engine.to_json()?;
-            *json = artifact_buffer_t::boxed(text.into_bytes());
-            Ok(())
+        give_handle(json, "json", error, || {
+            handle(engine, "engine")?.engine.to_json().map(|text| artifact_buffer_t::of(text.into_bytes()))
         })
     }
 }
@@ -590,11 +408,6 @@ pub unsafe extern "C" fn artifact_engine_from_json(
 ) -> artifact_status_t {
     // SAFETY: the header's rule for pointers.
     unsafe {
-        fallible(error, || {
-            let engine = out(engine, "engine", std::ptr::null_mut())?;
-            let read = Engine::from_json(text(json, "json")?)?;
-            *engine = boxed(|| read);
-            Ok(())
-        })
+        give_handle(engine, "engine", error, || Engine::from_json(text(json, "json")?).map(artifact_engine_t::of))
     }
 }

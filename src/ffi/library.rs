@@ -43,7 +43,7 @@ pub enum artifact_status_t {
     ARTIFACT_UNSUPPORTED = 23,
     /// Not signed by a key that the engine trusts: don't run it.
     ARTIFACT_UNTRUSTED = 30,
-    /// Symbols that nobody defines. This version doesn't return it.
+    /// Symbols that nobody defines; artifact_error_missing() has their names.
     ARTIFACT_UNRESOLVED = 40,
     /// A defect of the library.
     ARTIFACT_INTERNAL = 90,

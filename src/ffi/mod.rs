@@ -15,6 +15,8 @@ pub mod error;
 
 pub mod buffer;
 
+pub mod flags;
+
 pub mod engine;
 
 pub mod types;

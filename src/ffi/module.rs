@@ -3,7 +3,7 @@
 use std::ffi::c_char;
 
 use super::artifact::artifact_t;
-use super::boundary::{fallible, handle, infallible, out, text};
+use super::boundary::{give, handle, infallible, text};
 use super::error::artifact_error_t;
 use super::library::{artifact_slice_t, artifact_status_t};
 use super::text::Texts;
@@ -117,19 +117,11 @@ fn symbol_of(texts: &Texts, symbol: &Symbol<'_>) -> Result<artifact_symbol_t> {
     })
 }
 
-/// Reads an artifact in `body`; the shape of every function here.
-unsafe fn read(
-    artifact: *const artifact_t,
-    error: *mut *mut artifact_error_t,
-    body: impl FnOnce(&Artifact, &Texts) -> Result<()>,
-) -> artifact_status_t {
+/// An artifact, and the texts that it has given out.
+unsafe fn read<'a>(artifact: *const artifact_t) -> Result<(&'a Artifact, &'a Texts)> {
     // SAFETY: the header's rule for pointers.
-    unsafe {
-        fallible(error, || {
-            let artifact = handle(artifact, "artifact")?;
-            body(&artifact.artifact, &artifact.texts)
-        })
-    }
+    let artifact: &'a artifact_t = unsafe { handle(artifact, "artifact") }?;
+    Ok((&artifact.artifact, &artifact.texts))
 }
 
 /// How many modules it has, at least 1; 0 for NULL.
@@ -165,19 +157,18 @@ pub unsafe extern "C" fn artifact_module(
         artifact_module_t { bytes: artifact_slice_t::EMPTY, offset: 0, align: 0, machine: 0, r#type: 0, byte_order: 0 };
     // SAFETY: the header's rule for pointers.
     unsafe {
-        let module = out(module, "module", empty);
-        read(artifact, error, |artifact, _| {
+        give(module, "module", empty, error, || {
+            let (artifact, _) = read(artifact)?;
             let place = artifact.place(index)?;
             let extent = artifact.extent(index)?;
-            *module? = artifact_module_t {
+            Ok(artifact_module_t {
                 bytes: artifact_slice_t::of(artifact.module_bytes(index)?),
                 offset: place.offset,
                 align: artifact.module(index)?.align()?,
                 machine: extent.machine.into(),
                 r#type: extent.kind.into(),
                 byte_order: extent.big_endian.into(),
-            };
-            Ok(())
+            })
         })
     }
 }
@@ -192,10 +183,9 @@ pub unsafe extern "C" fn artifact_section_count(
 ) -> artifact_status_t {
     // SAFETY: the header's rule for pointers.
     unsafe {
-        let count = out(count, "count", 0);
-        read(artifact, error, |artifact, _| {
-            *count? = artifact.module(module)?.section_count();
-            Ok(())
+        give(count, "count", 0, error, || {
+            let (artifact, _) = read(artifact)?;
+            Ok(artifact.module(module)?.section_count())
         })
     }
 }
@@ -212,10 +202,9 @@ pub unsafe extern "C" fn artifact_section_at(
 ) -> artifact_status_t {
     // SAFETY: the header's rule for pointers.
     unsafe {
-        let section = out(section, "section", NO_SECTION);
-        read(artifact, error, |artifact, texts| {
-            *section? = section_of(texts, artifact.section(module, index)?)?;
-            Ok(())
+        give(section, "section", NO_SECTION, error, || {
+            let (artifact, texts) = read(artifact)?;
+            section_of(texts, artifact.section(module, index)?)
         })
     }
 }
@@ -231,10 +220,9 @@ pub unsafe extern "C" fn artifact_section(
 ) -> artifact_status_t {
     // SAFETY: the header's rule for pointers.
     unsafe {
-        let section = out(section, "section", NO_SECTION);
-        read(artifact, error, |artifact, texts| {
-            *section? = section_of(texts, artifact.section_named(module, text(name, "name")?.as_bytes())?)?;
-            Ok(())
+        give(section, "section", NO_SECTION, error, || {
+            let (artifact, texts) = read(artifact)?;
+            section_of(texts, artifact.section_named(module, text(name, "name")?.as_bytes())?)
         })
     }
 }
@@ -249,10 +237,9 @@ pub unsafe extern "C" fn artifact_symbol_count(
 ) -> artifact_status_t {
     // SAFETY: the header's rule for pointers.
     unsafe {
-        let count = out(count, "count", 0);
-        read(artifact, error, |artifact, _| {
-            *count? = artifact.symbols(module)?.count();
-            Ok(())
+        give(count, "count", 0, error, || {
+            let (artifact, _) = read(artifact)?;
+            Ok(artifact.symbols(module)?.count())
         })
     }
 }
@@ -268,11 +255,10 @@ pub unsafe extern "C" fn artifact_symbol_at(
 ) -> artifact_status_t {
     // SAFETY: the header's rule for pointers.
     unsafe {
-        let symbol = out(symbol, "symbol", NO_SYMBOL);
-        read(artifact, error, |artifact, texts| {
+        give(symbol, "symbol", NO_SYMBOL, error, || {
+            let (artifact, texts) = read(artifact)?;
             let found = artifact.symbols(module)?.get(index).map_err(|error| artifact.in_module(module, error))?;
-            *symbol? = symbol_of(texts, &found)?;
-            Ok(())
+            symbol_of(texts, &found)
         })
     }
 }
@@ -289,12 +275,11 @@ pub unsafe extern "C" fn artifact_symbol(
 ) -> artifact_status_t {
     // SAFETY: the header's rule for pointers.
     unsafe {
-        let symbol = out(symbol, "symbol", NO_SYMBOL);
-        read(artifact, error, |artifact, texts| {
+        give(symbol, "symbol", NO_SYMBOL, error, || {
+            let (artifact, texts) = read(artifact)?;
             let name = text(name, "name")?.as_bytes();
             let found = artifact.symbols(module)?.named(name).map_err(|error| artifact.in_module(module, error))?;
-            *symbol? = symbol_of(texts, &found)?;
-            Ok(())
+            symbol_of(texts, &found)
         })
     }
 }

@@ -2,8 +2,7 @@
 
 use std::ffi::c_char;
 
-use super::boundary::{fallible, handle, infallible, out};
-use super::engine::past_the_end;
+use super::boundary::{free, give, handle, infallible, past_the_end};
 use super::error::artifact_error_t;
 use super::library::artifact_status_t;
 use super::text::Texts;
@@ -17,8 +16,8 @@ pub struct artifact_report_t {
 }
 
 impl artifact_report_t {
-    pub(super) fn boxed(report: Report) -> *mut artifact_report_t {
-        Box::into_raw(Box::new(artifact_report_t { report, texts: Texts::default() }))
+    pub(super) fn of(report: Report) -> artifact_report_t {
+        artifact_report_t { report, texts: Texts::default() }
     }
 }
 
@@ -53,7 +52,7 @@ pub enum artifact_report_kind_t {
     ARTIFACT_REPORT_METADATA = 0x100000,
     /// artifact_verify(): bytes that are nothing of ours follow the body.
     ARTIFACT_REPORT_TRAILING_BYTES = 0x200000,
-    /// Verification: a signature that isn't of this artifact, or not of the key that it names.
+    /// artifact_verify(): a signature that isn't of this artifact, or not of the key that it names.
     ARTIFACT_REPORT_SIGNATURE = 0x400000,
 }
 
@@ -115,19 +114,17 @@ pub unsafe extern "C" fn artifact_report_at(
         artifact_report_entry_t { kind: 0, setting: none, artifact_value: none, engine_value: none, sentence: none };
     // SAFETY: the header's rule for pointers.
     unsafe {
-        fallible(error, || {
-            let entry = out(entry, "entry", empty)?;
+        give(entry, "entry", empty, error, || {
             let artifact_report_t { report, texts } = handle(report, "report")?;
             let findings = &report.findings;
             let found = findings.get(index).ok_or_else(|| past_the_end("report", index, findings.len()))?;
-            *entry = artifact_report_entry_t {
+            Ok(artifact_report_entry_t {
                 kind: found.kind as u32,
                 setting: texts.get(found.setting.as_bytes())?,
                 artifact_value: texts.get(found.artifact.as_bytes())?,
                 engine_value: texts.get(found.engine.as_bytes())?,
                 sentence: texts.get(found.sentence.as_bytes())?,
-            };
-            Ok(())
+            })
         })
     }
 }
@@ -135,10 +132,6 @@ pub unsafe extern "C" fn artifact_report_at(
 /// Frees a report. NULL is fine.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_report_free(report: *mut artifact_report_t) {
-    infallible((), || {
-        if !report.is_null() {
-            // SAFETY: the header's rule for pointers: one of ours, freed once.
-            drop(unsafe { Box::from_raw(report) });
-        }
-    });
+    // SAFETY: the header's rule for pointers: one of ours, freed once.
+    unsafe { free(report) };
 }

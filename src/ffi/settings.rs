@@ -3,9 +3,9 @@
 use std::ffi::c_char;
 
 use super::artifact::artifact_t;
-use super::boundary::{fallible, handle, out, out_optional, text};
-use super::engine::{artifact_flag_t, feature, flag_map, past_the_end, tunable};
+use super::boundary::{fallible, give, handle, out, out_optional, past_the_end, text};
 use super::error::artifact_error_t;
+use super::flags::{artifact_flag_t, feature, flag_map, tunable};
 use super::library::artifact_status_t;
 use super::text::Texts;
 use super::types::artifact_entity_t;
@@ -48,19 +48,11 @@ pub struct artifact_upvar_t {
     pub artifact_upvars_len: usize,
 }
 
-/// Reads Metadata in `body`; the shape of every function here.
-unsafe fn read<'a>(
-    artifact: *const artifact_t,
-    error: *mut *mut artifact_error_t,
-    body: impl FnOnce(&'a Metadata<'a>, &'a Texts) -> Result<()>,
-) -> artifact_status_t {
+/// An artifact's Metadata, and the texts that it has given out.
+unsafe fn read<'a>(artifact: *const artifact_t) -> Result<(&'a Metadata<'a>, &'a Texts)> {
     // SAFETY: the header's rule for pointers.
-    unsafe {
-        fallible(error, || {
-            let artifact: &'a artifact_t = handle(artifact, "artifact")?;
-            body(artifact.artifact.metadata()?, &artifact.texts)
-        })
-    }
+    let artifact: &'a artifact_t = unsafe { handle(artifact, "artifact") }?;
+    Ok((artifact.artifact.metadata()?, &artifact.texts))
 }
 
 fn flags<'m>(metadata: &'m Metadata<'m>, map: u32) -> Result<&'m Flags<'m>> {
@@ -80,10 +72,9 @@ pub unsafe extern "C" fn artifact_target(
 ) -> artifact_status_t {
     // SAFETY: the header's rule for pointers.
     unsafe {
-        let target = out(target, "target", std::ptr::null());
-        read(artifact, error, |metadata, texts| {
-            *target? = texts.get(metadata.target.as_bytes())?;
-            Ok(())
+        give(target, "target", std::ptr::null(), error, || {
+            let (metadata, texts) = read(artifact)?;
+            texts.get(metadata.target.as_bytes())
         })
     }
 }
@@ -98,10 +89,9 @@ pub unsafe extern "C" fn artifact_flag_count(
 ) -> artifact_status_t {
     // SAFETY: the header's rule for pointers.
     unsafe {
-        let count = out(count, "count", 0);
-        read(artifact, error, |metadata, _| {
-            *count? = flags(metadata, map)?.sorted().len();
-            Ok(())
+        give(count, "count", 0, error, || {
+            let (metadata, _) = read(artifact)?;
+            Ok(flags(metadata, map)?.sorted().len())
         })
     }
 }
@@ -117,12 +107,11 @@ pub unsafe extern "C" fn artifact_flag_at(
 ) -> artifact_status_t {
     // SAFETY: the header's rule for pointers.
     unsafe {
-        let flag = out(flag, "flag", artifact_flag_t::EMPTY);
-        read(artifact, error, |metadata, texts| {
+        give(flag, "flag", artifact_flag_t::EMPTY, error, || {
+            let (metadata, texts) = read(artifact)?;
             let flags = flags(metadata, map)?.sorted();
             let (name, value) = flags.get(index).ok_or_else(|| past_the_end("flag", index, flags.len()))?;
-            *flag? = artifact_flag_t::of(texts, name, *value)?;
-            Ok(())
+            artifact_flag_t::of(texts, name, *value)
         })
     }
 }
@@ -138,12 +127,11 @@ pub unsafe extern "C" fn artifact_flag(
 ) -> artifact_status_t {
     // SAFETY: the header's rule for pointers.
     unsafe {
-        let flag = out(flag, "flag", artifact_flag_t::EMPTY);
-        read(artifact, error, |metadata, texts| {
+        give(flag, "flag", artifact_flag_t::EMPTY, error, || {
+            let (metadata, texts) = read(artifact)?;
             let name = text(name, "name")?;
             let value = flags(metadata, map)?.get(name).ok_or_else(|| no_flag(name))?;
-            *flag? = artifact_flag_t::of(texts, name, value)?;
-            Ok(())
+            artifact_flag_t::of(texts, name, value)
         })
     }
 }
@@ -158,10 +146,9 @@ pub unsafe extern "C" fn artifact_tunable(
 ) -> artifact_status_t {
     // SAFETY: the header's rule for pointers.
     unsafe {
-        let value = out(value, "value", 0);
-        read(artifact, error, |metadata, _| {
-            *value? = self::tunable(metadata.tunables, tunable)?;
-            Ok(())
+        give(value, "value", 0, error, || {
+            let (metadata, _) = read(artifact)?;
+            self::tunable(metadata.tunables, tunable)
         })
     }
 }
@@ -176,10 +163,9 @@ pub unsafe extern "C" fn artifact_feature(
 ) -> artifact_status_t {
     // SAFETY: the header's rule for pointers.
     unsafe {
-        let value = out(value, "value", false);
-        read(artifact, error, |metadata, _| {
-            *value? = self::feature(metadata.features, feature)?;
-            Ok(())
+        give(value, "value", false, error, || {
+            let (metadata, _) = read(artifact)?;
+            self::feature(metadata.features, feature)
         })
     }
 }
@@ -193,10 +179,9 @@ pub unsafe extern "C" fn artifact_upvar_count(
 ) -> artifact_status_t {
     // SAFETY: the header's rule for pointers.
     unsafe {
-        let count = out(count, "count", 0);
-        read(artifact, error, |metadata, _| {
-            *count? = metadata.upvars.nodes().len();
-            Ok(())
+        give(count, "count", 0, error, || {
+            let (metadata, _) = read(artifact)?;
+            Ok(metadata.upvars.nodes().len())
         })
     }
 }
@@ -213,18 +198,17 @@ pub unsafe extern "C" fn artifact_upvar_at(
         artifact_upvar_t { parent: usize::MAX, module: 0, artifact_upvars: std::ptr::null(), artifact_upvars_len: 0 };
     // SAFETY: the header's rule for pointers.
     unsafe {
-        let upvar = out(upvar, "upvar", empty);
-        read(artifact, error, |metadata, _| {
+        give(upvar, "upvar", empty, error, || {
+            let (metadata, _) = read(artifact)?;
             let nodes = metadata.upvars.nodes();
             let node = nodes.get(index).ok_or_else(|| past_the_end("upvar", index, nodes.len()))?;
             let passed = metadata.upvars.artifact_upvars(node);
-            *upvar? = artifact_upvar_t {
+            Ok(artifact_upvar_t {
                 parent: node.parent.map_or(usize::MAX, |parent| parent as usize),
                 module: node.module,
                 artifact_upvars: passed.as_ptr(),
                 artifact_upvars_len: passed.len(),
-            };
-            Ok(())
+            })
         })
     }
 }
@@ -244,7 +228,8 @@ pub unsafe extern "C" fn artifact_type_counts(
         for count in counts {
             out_optional(count, 0);
         }
-        read(artifact, error, |metadata, _| {
+        fallible(error, || {
+            let (metadata, _) = read(artifact)?;
             let types = &metadata.types;
             let found = [types.wasm_signatures.len(), types.module_signatures.len(), types.instance_signatures.len()];
             for (count, found) in counts.into_iter().zip(found) {
@@ -273,11 +258,11 @@ pub unsafe extern "C" fn artifact_func_type(
     };
     // SAFETY: the header's rule for pointers.
     unsafe {
-        let func_type = out(func_type, "func_type", empty);
-        read(artifact, error, |metadata, _| {
+        give(func_type, "func_type", empty, error, || {
+            let (metadata, _) = read(artifact)?;
             let types = &metadata.types.wasm_signatures;
             let found = types.get(index).ok_or_else(|| past_the_end("function type", index, types.len()))?;
-            *func_type? = artifact_func_type_t {
+            Ok(artifact_func_type_t {
                 // A WasmType is one byte whose value is its artifact_wasm_type_t.
                 params: found.params.as_ptr().cast(),
                 params_len: found.params.len(),
@@ -285,8 +270,7 @@ pub unsafe extern "C" fn artifact_func_type(
                 returns_len: found.returns.len(),
                 externref_params: found.externref_params_count,
                 externref_returns: found.externref_returns_count,
-            };
-            Ok(())
+            })
         })
     }
 }
@@ -304,7 +288,8 @@ pub unsafe extern "C" fn artifact_module_type(
     // SAFETY: the header's rule for pointers.
     unsafe {
         let (imports, exports) = (out(imports, "imports", 0), out(exports, "exports", 0));
-        read(artifact, error, |metadata, _| {
+        fallible(error, || {
+            let (metadata, _) = read(artifact)?;
             let (imports, exports) = (imports?, exports?);
             let types = &metadata.types.module_signatures;
             let found = types.get(index).ok_or_else(|| past_the_end("module type", index, types.len()))?;
@@ -328,7 +313,8 @@ pub unsafe extern "C" fn artifact_module_import(
     // SAFETY: the header's rule for pointers.
     unsafe {
         let outs = (out(name, "name", std::ptr::null()), out(entity, "entity", artifact_entity_t::EMPTY));
-        read(artifact, error, |metadata, texts| {
+        fallible(error, || {
+            let (metadata, texts) = read(artifact)?;
             let types = &metadata.types.module_signatures;
             let found = types.get(module_type).ok_or_else(|| past_the_end("module type", module_type, types.len()))?;
             named(&found.imports, index, "import", texts, (outs.0?, outs.1?))
@@ -346,12 +332,11 @@ pub unsafe extern "C" fn artifact_instance_type(
 ) -> artifact_status_t {
     // SAFETY: the header's rule for pointers.
     unsafe {
-        let exports = out(exports, "exports", 0);
-        read(artifact, error, |metadata, _| {
+        give(exports, "exports", 0, error, || {
+            let (metadata, _) = read(artifact)?;
             let types = &metadata.types.instance_signatures;
             let found = types.get(index).ok_or_else(|| past_the_end("instance type", index, types.len()))?;
-            *exports? = found.exports.0.len();
-            Ok(())
+            Ok(found.exports.0.len())
         })
     }
 }
@@ -369,7 +354,8 @@ pub unsafe extern "C" fn artifact_instance_export(
     // SAFETY: the header's rule for pointers.
     unsafe {
         let outs = (out(name, "name", std::ptr::null()), out(entity, "entity", artifact_entity_t::EMPTY));
-        read(artifact, error, |metadata, texts| {
+        fallible(error, || {
+            let (metadata, texts) = read(artifact)?;
             let types = &metadata.types.instance_signatures;
             let missing = || past_the_end("instance type", instance_type, types.len());
             let found = types.get(instance_type).ok_or_else(missing)?;

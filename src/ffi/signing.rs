@@ -6,15 +6,15 @@ use std::sync::Arc;
 use zerocopy::IntoBytes;
 
 use super::artifact::artifact_t;
-use super::boundary::{fallible, handle, handle_mut, infallible, out, path, slice, text};
+use super::boundary::{
+    fallible, free, give, give_handle, handle, handle_mut, infallible, past_the_end, path, slice, text,
+};
 use super::buffer::artifact_buffer_t;
 use super::builder::artifact_builder_t;
-use super::engine::{artifact_engine_t, past_the_end};
+use super::engine::artifact_engine_t;
 use super::error::artifact_error_t;
 use super::library::artifact_status_t;
 use crate::error::{Error, Result, Status};
-use crate::format::trailer::Root;
-use crate::memory;
 use crate::storage;
 use crate::trust::keys::{PrivateKey, PublicKey};
 
@@ -32,35 +32,25 @@ pub struct artifact_public_key_t {
     pub bytes: [u8; 32],
 }
 
-impl artifact_public_key_t {
-    const EMPTY: artifact_public_key_t = artifact_public_key_t { bytes: [0; 32] };
-
-    fn of(key: &PublicKey) -> artifact_public_key_t {
-        artifact_public_key_t { bytes: key.bytes() }
-    }
+/// Gives C a public key, by its bytes.
+unsafe fn give_public(
+    public_key: *mut artifact_public_key_t,
+    error: *mut *mut artifact_error_t,
+    body: impl FnOnce() -> Result<[u8; 32]>,
+) -> artifact_status_t {
+    let empty = artifact_public_key_t { bytes: [0; 32] };
+    // SAFETY: the header's rule for pointers.
+    unsafe { give(public_key, "public_key", empty, error, || body().map(|bytes| artifact_public_key_t { bytes })) }
 }
 
-/// Gives a key to C in `body`.
-unsafe fn give(
+/// Gives C a private key.
+unsafe fn give_key(
     key: *mut *mut artifact_key_t,
     error: *mut *mut artifact_error_t,
     body: impl FnOnce() -> Result<PrivateKey>,
 ) -> artifact_status_t {
     // SAFETY: the header's rule for pointers.
-    unsafe {
-        fallible(error, || {
-            let out = out(key, "key", std::ptr::null_mut())?;
-            *out = Box::into_raw(Box::new(artifact_key_t { key: Arc::new(body()?) }));
-            Ok(())
-        })
-    }
-}
-
-/// A copy of bytes in a buffer, which appends a NUL.
-fn buffer(bytes: &[u8]) -> Result<*mut artifact_buffer_t> {
-    let mut copy = memory::with_room(bytes.len() + 1, "a buffer")?;
-    copy.extend_from_slice(bytes);
-    Ok(artifact_buffer_t::boxed(copy))
+    unsafe { give_handle(key, "key", error, || body().map(|key| artifact_key_t { key: Arc::new(key) })) }
 }
 
 /// A new key, from the operating system's random numbers. The caller owns it. ARTIFACT_IO if there are none.
@@ -70,7 +60,7 @@ pub unsafe extern "C" fn artifact_key_generate(
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
     // SAFETY: the header's rule for pointers.
-    unsafe { give(key, error, PrivateKey::generate) }
+    unsafe { give_key(key, error, PrivateKey::generate) }
 }
 
 /// The key in a PEM text: unencrypted PKCS#8, as `openssl genpkey -algorithm ed25519` writes it. The caller owns it.
@@ -82,18 +72,14 @@ pub unsafe extern "C" fn artifact_key_from_pem(
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
     // SAFETY: the header's rule for pointers.
-    unsafe { give(key, error, || PrivateKey::from_pem(text(pem, "pem")?)) }
+    unsafe { give_key(key, error, || PrivateKey::from_pem(text(pem, "pem")?)) }
 }
 
 /// Frees a key. NULL is fine.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_key_free(key: *mut artifact_key_t) {
-    infallible((), || {
-        if !key.is_null() {
-            // SAFETY: the header's rule for pointers: one of ours, freed once.
-            drop(unsafe { Box::from_raw(key) });
-        }
-    });
+    // SAFETY: the header's rule for pointers: one of ours, freed once.
+    unsafe { free(key) };
 }
 
 /// The key as a PEM text, PKCS#8, in a buffer that the caller owns and that is wiped when it is freed.
@@ -105,11 +91,9 @@ pub unsafe extern "C" fn artifact_key_to_pem(
 ) -> artifact_status_t {
     // SAFETY: the header's rule for pointers.
     unsafe {
-        fallible(error, || {
-            let pem = out(pem, "pem", std::ptr::null_mut())?;
+        give_handle(pem, "pem", error, || {
             let found = handle(key, "key")?.key.to_pem();
-            *pem = artifact_buffer_t::boxed_secret(found.as_bytes())?;
-            Ok(())
+            artifact_buffer_t::copy(found.as_bytes(), true)
         })
     }
 }
@@ -139,13 +123,7 @@ pub unsafe extern "C" fn artifact_key_public(
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
     // SAFETY: the header's rule for pointers.
-    unsafe {
-        fallible(error, || {
-            let public_key = out(public_key, "public_key", artifact_public_key_t::EMPTY)?;
-            *public_key = artifact_public_key_t::of(&handle(key, "key")?.key.public());
-            Ok(())
-        })
-    }
+    unsafe { give_public(public_key, error, || Ok(handle(key, "key")?.key.public().bytes())) }
 }
 
 /// The public key in a PEM text (SubjectPublicKeyInfo), as `openssl pkey -pubout` writes it. ARTIFACT_INVALID_ARGUMENT if
@@ -157,13 +135,7 @@ pub unsafe extern "C" fn artifact_public_key_from_pem(
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
     // SAFETY: the header's rule for pointers.
-    unsafe {
-        fallible(error, || {
-            let public_key = out(public_key, "public_key", artifact_public_key_t::EMPTY)?;
-            *public_key = artifact_public_key_t::of(&PublicKey::from_pem(text(pem, "pem")?)?);
-            Ok(())
-        })
-    }
+    unsafe { give_public(public_key, error, || Ok(PublicKey::from_pem(text(pem, "pem")?)?.bytes())) }
 }
 
 /// The public key as a PEM text, in a buffer that the caller owns. ARTIFACT_INVALID_ARGUMENT if the bytes are no key.
@@ -175,11 +147,9 @@ pub unsafe extern "C" fn artifact_public_key_to_pem(
 ) -> artifact_status_t {
     // SAFETY: the header's rule for pointers.
     unsafe {
-        fallible(error, || {
-            let pem = out(pem, "pem", std::ptr::null_mut())?;
+        give_handle(pem, "pem", error, || {
             let found = PublicKey::from_bytes(&handle(public_key, "public_key")?.bytes)?.to_pem();
-            *pem = buffer(found.as_bytes())?;
-            Ok(())
+            artifact_buffer_t::copy(found.as_bytes(), false)
         })
     }
 }
@@ -222,12 +192,9 @@ pub unsafe extern "C" fn artifact_engine_trusted_key_at(
 ) -> artifact_status_t {
     // SAFETY: the header's rule for pointers.
     unsafe {
-        fallible(error, || {
-            let public_key = out(public_key, "public_key", artifact_public_key_t::EMPTY)?;
+        give_public(public_key, error, || {
             let keys = handle(engine, "engine")?.engine.trusted_keys();
-            let found = keys.get(index).ok_or_else(|| past_the_end("trusted key", index, keys.len()))?;
-            *public_key = artifact_public_key_t::of(found);
-            Ok(())
+            keys.get(index).map(PublicKey::bytes).ok_or_else(|| past_the_end("trusted key", index, keys.len()))
         })
     }
 }
@@ -255,20 +222,10 @@ pub unsafe extern "C" fn artifact_root_record(
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
     // SAFETY: the header's rule for pointers.
-    unsafe { give_record(record, error, || handle(builder, "builder")?.builder.root_record()) }
-}
-
-unsafe fn give_record(
-    record: *mut *mut artifact_buffer_t,
-    error: *mut *mut artifact_error_t,
-    body: impl FnOnce() -> Result<Root>,
-) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
     unsafe {
-        fallible(error, || {
-            let record = out(record, "record", std::ptr::null_mut())?;
-            *record = buffer(body()?.as_bytes())?;
-            Ok(())
+        give_handle(record, "record", error, || {
+            let root = handle(builder, "builder")?.builder.root_record()?;
+            artifact_buffer_t::copy(root.as_bytes(), false)
         })
     }
 }
@@ -323,14 +280,11 @@ pub unsafe extern "C" fn artifact_signed_by(
 ) -> artifact_status_t {
     // SAFETY: the header's rule for pointers.
     unsafe {
-        fallible(error, || {
-            let public_key = out(public_key, "public_key", artifact_public_key_t::EMPTY)?;
-            let signer = handle(artifact, "artifact")?.artifact.signer().ok_or_else(|| {
+        give_public(public_key, error, || {
+            handle(artifact, "artifact")?.artifact.signer().map(PublicKey::bytes).ok_or_else(|| {
                 let message = "signer: expected an artifact opened with an engine that trusts a key, found another";
                 Error::new(Status::NotFound, message)
-            })?;
-            *public_key = artifact_public_key_t::of(signer);
-            Ok(())
+            })
         })
     }
 }
@@ -354,13 +308,10 @@ pub unsafe extern "C" fn artifact_signature_at(
 ) -> artifact_status_t {
     // SAFETY: the header's rule for pointers.
     unsafe {
-        fallible(error, || {
-            let public_key = out(public_key, "public_key", artifact_public_key_t::EMPTY)?;
+        give_public(public_key, error, || {
             let artifact = &handle(artifact, "artifact")?.artifact;
             let found = artifact.signatures().nth(index);
-            let found = found.ok_or_else(|| past_the_end("signature", index, artifact.signatures().count()))?;
-            public_key.bytes = found.key;
-            Ok(())
+            found.map(|found| found.key).ok_or_else(|| past_the_end("signature", index, artifact.signatures().count()))
         })
     }
 }
@@ -378,11 +329,9 @@ pub unsafe extern "C" fn artifact_sign(
 ) -> artifact_status_t {
     // SAFETY: the header's rule for pointers.
     unsafe {
-        fallible(error, || {
-            let signature = out(signature, "signature", std::ptr::null_mut())?;
+        give_handle(signature, "signature", error, || {
             let root = handle(artifact, "artifact")?.artifact.root_record()?;
-            *signature = buffer(handle(key, "key")?.key.sign(&root).as_bytes())?;
-            Ok(())
+            artifact_buffer_t::copy(handle(key, "key")?.key.sign(&root).as_bytes(), false)
         })
     }
 }
@@ -396,5 +345,10 @@ pub unsafe extern "C" fn artifact_detached_record(
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
     // SAFETY: the header's rule for pointers.
-    unsafe { give_record(record, error, || handle(artifact, "artifact")?.artifact.root_record()) }
+    unsafe {
+        give_handle(record, "record", error, || {
+            let root = handle(artifact, "artifact")?.artifact.root_record()?;
+            artifact_buffer_t::copy(root.as_bytes(), false)
+        })
+    }
 }

@@ -3,8 +3,7 @@
 use std::ffi::c_char;
 
 use super::artifact::artifact_t;
-use super::boundary::{fallible, handle, infallible, out, text};
-use super::engine::past_the_end;
+use super::boundary::{fallible, give, handle, infallible, out, past_the_end, text};
 use super::error::artifact_error_t;
 use super::library::{artifact_slice_t, artifact_status_t};
 use crate::artifact::Integrity;
@@ -47,13 +46,7 @@ pub unsafe extern "C" fn artifact_attribute_count(
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
     // SAFETY: the header's rule for pointers.
-    unsafe {
-        fallible(error, || {
-            let count = out(count, "count", 0)?;
-            *count = handle(artifact, "artifact")?.artifact.attributes()?.len();
-            Ok(())
-        })
-    }
+    unsafe { give(count, "count", 0, error, || Ok(handle(artifact, "artifact")?.artifact.attributes()?.len())) }
 }
 
 /// An attribute by its place in the file. Name and value are borrowed: valid until the artifact is freed.
@@ -91,11 +84,9 @@ pub unsafe extern "C" fn artifact_attribute(
 ) -> artifact_status_t {
     // SAFETY: the header's rule for pointers.
     unsafe {
-        fallible(error, || {
-            let value = out(value, "value", artifact_slice_t::EMPTY)?;
+        give(value, "value", artifact_slice_t::EMPTY, error, || {
             let artifact = &handle(artifact, "artifact")?.artifact;
-            *value = artifact_slice_t::of(artifact.attribute(text(name, "name")?)?);
-            Ok(())
+            Ok(artifact_slice_t::of(artifact.attribute(text(name, "name")?)?))
         })
     }
 }

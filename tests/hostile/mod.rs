@@ -27,8 +27,8 @@ use std::ops::Range;
 use std::ptr::{null, null_mut};
 
 use artifact::ffi::artifact::*;
-use artifact::ffi::engine::artifact_flag_t;
 use artifact::ffi::error::*;
+use artifact::ffi::flags::artifact_flag_t;
 use artifact::ffi::library::*;
 use artifact::ffi::module::*;
 use artifact::ffi::report::*;
@@ -169,7 +169,8 @@ pub unsafe fn read_report(report: *mut artifact_report_t) {
     }
 }
 
-/// Reads everything that an artifact has, one past the end of each list too. At most 40 of a kind, and 12 in each module: thousands of calls would make an input slow, and find the same.
+/// Reads everything that an artifact has, one past the end of each list too. At most 40 of a kind, and 12 in each module:
+/// thousands of calls would make an input slow, and find the same.
 ///
 /// # Safety
 ///
