@@ -2,6 +2,7 @@
  */
 #include "check.h"
 #include "native.h"
+#include "signed.h"
 
 #include <sys/mman.h>
 #include <sys/mount.h>
@@ -265,21 +266,13 @@ TEST(code_survives_a_fork_and_can_be_freed_in_the_child) {
 
 TEST(load_wants_a_signature_whatever_opening_wanted) {
     pack("plain.artifact", "basic", 1);
-    artifact_key_t *key = NULL;
-    CHECK_OK(artifact_key_generate(&key, &error));
+    artifact_key_t *key = new_key();
     artifact_engine_t *engine = artifact_engine_new(), *host = artifact_engine_new_host();
     artifact_builder_t *builder = new_builder(engine);
     for (int i = 0; i < 2; i++) CHECK_OK(artifact_builder_add_module_file(builder, native("basic"), NULL, &error));
     CHECK_OK(artifact_builder_add_key(builder, key, &error));
     CHECK_OK(artifact_serialize_to_file(builder, scratch("signed.artifact"), NULL, &error));
-    artifact_public_key_t public_key;
-    artifact_buffer_t *pem = NULL;
-    CHECK_OK(artifact_key_public(key, &public_key, &error));
-    CHECK_OK(artifact_public_key_to_pem(&public_key, &pem, &error));
-    char text[400];
-    snprintf(text, sizeof text, "%.*s", (int)artifact_buffer_len(pem), (const char *)artifact_buffer_data(pem));
-    artifact_buffer_free(pem);
-    CHECK_OK(artifact_engine_trust_key(host, text, &error));
+    trust(host, key);
 
     artifact_t *plain = open_path(scratch("plain.artifact"), NULL),
                *signed_one = open_path(scratch("signed.artifact"), NULL);

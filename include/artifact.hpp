@@ -1,5 +1,6 @@
 // libartifact for C++17 and newer: artifact.h, which stays the manual, with handles that free themselves, views, ranges
-// and exceptions. Header-only; a call costs what the C call costs, and at most the move of a view to its place.
+// and exceptions. Header-only, and one file, which a program can take along; a call costs what the C call costs, and at
+// most the move of a view to its place.
 //
 //     artifact::engine engine;                                          saving: what your compiler used
 //     engine.set_flag(artifact::flag_map::isa, "avx2", true);

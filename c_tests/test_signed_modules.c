@@ -1,0 +1,119 @@
+/* Modules of signed artifacts: copies that were checked, whatever happens to the file. */
+#include "check.h"
+#include "signed.h"
+
+#include <sys/mman.h>
+
+TEST(signed_modules_are_checked_copies) {
+    artifact_key_t *key = new_key();
+    const artifact_key_t *keys[] = {key};
+    bytes_t bytes = make(keys, 1, false);
+    artifact_engine_t *engine = plain_engine();
+    trust(engine, key);
+    char path[4096];
+    snprintf(path, sizeof path, "%s", scratch("signed"));
+    write_file(path, bytes.data, bytes.len);
+    artifact_t *artifact = open_path(path, engine);
+    artifact_module_t first, second, third;
+    CHECK(bytes.data[4096] == 0x7f);
+    CHECK_OK(artifact_module(artifact, 0, &first, &error));
+    CHECK_OK(artifact_module(artifact, 2, &third, &error));
+    CHECK(third.align == 65536 && (uintptr_t)third.bytes.data % 65536 == 0);
+    CHECK(same_bytes(third.bytes.data, third.bytes.len, bytes.data + third.offset, third.bytes.len));
+
+    /* Somebody writes into the file: what was asked for stays, what comes next is found out. */
+    int fd = open(path, O_RDWR);
+    CHECK(fd >= 0);
+    uint64_t at[] = {first.offset + 100, 4096 + 100}; /* module 1 begins with the second page */
+    for (size_t i = 0; i < 2; i++) {
+        uint8_t byte = bytes.data[at[i]] ^ 1;
+        CHECK(pwrite(fd, &byte, 1, (off_t)at[i]) == 1);
+    }
+    CHECK(first.bytes.data[100] == bytes.data[at[0]]);
+    CHECK_FAILS(artifact_module(artifact, 1, &second, &error), ARTIFACT_DIGEST_MISMATCH, "module 1");
+    CHECK_OK(artifact_module(artifact, 0, &first, &error));
+    CHECK(first.bytes.data[100] == bytes.data[at[0]]);
+    /* Even a truncated file takes nobody down. */
+    CHECK(ftruncate(fd, 100) == 0);
+    CHECK(first.bytes.data[100] == bytes.data[at[0]]);
+    CHECK_FAILS(artifact_module(artifact, 1, &second, &error), ARTIFACT_TRUNCATED, "shorter");
+    close(fd);
+    artifact_free(artifact);
+    artifact_engine_free(engine);
+    artifact_key_free(key);
+    bytes_free(&bytes);
+}
+
+/* Writes over module 0 and freezes the file, as somebody would who hopes that it is asked about too late. */
+static void change_and_freeze(int fd, uint64_t at) {
+    uint8_t byte = 0;
+    CHECK(pread(fd, &byte, 1, (off_t)at) == 1);
+    byte ^= 1;
+    CHECK(pwrite(fd, &byte, 1, (off_t)at) == 1);
+    CHECK(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW) == 0);
+}
+
+TEST(files_that_are_frozen_too_late_count_as_changeable) {
+    artifact_key_t *key = new_key();
+    const artifact_key_t *keys[] = {key};
+    bytes_t bytes = make(keys, 1, false);
+    artifact_engine_t *engine = plain_engine();
+    trust(engine, key);
+    int fd = memfd_create("artifact", MFD_ALLOW_SEALING | MFD_CLOEXEC);
+    if (fd < 0) SKIP("no memfd_create");
+    CHECK(write(fd, bytes.data, bytes.len) == (ssize_t)bytes.len);
+    artifact_t *artifact = NULL;
+    CHECK_OK(artifact_open_fd(fd, engine, NULL, &artifact, &error));
+    artifact_module_t first, second;
+    CHECK_OK(artifact_module(artifact, 0, &first, &error));
+    change_and_freeze(fd, 100);
+    CHECK(first.bytes.data[100] == bytes.data[100]);
+    CHECK_OK(artifact_module(artifact, 0, &first, &error));
+    CHECK(first.bytes.data[100] == bytes.data[100]);
+    CHECK_OK(artifact_module(artifact, 1, &second, &error));
+    artifact_free(artifact);
+    /* Opened now, it is found out. */
+    CHECK_OK(artifact_open_fd(fd, engine, NULL, &artifact, &error));
+    CHECK_FAILS(artifact_module(artifact, 0, &first, &error), ARTIFACT_DIGEST_MISMATCH, "module 0");
+    artifact_free(artifact);
+    close(fd);
+    artifact_engine_free(engine);
+    artifact_key_free(key);
+    bytes_free(&bytes);
+}
+
+TEST(signed_modules_in_borrowed_memory_are_checked_copies_too) {
+    artifact_key_t *key = new_key();
+    const artifact_key_t *keys[] = {key};
+    bytes_t bytes = make(keys, 1, false);
+    artifact_engine_t *engine = plain_engine();
+    trust(engine, key);
+    artifact_t *artifact = NULL;
+    CHECK_OK(artifact_open_borrowed(bytes.data, bytes.len, engine, NULL, &artifact, &error));
+    artifact_module_t module;
+    CHECK_OK(artifact_module(artifact, 0, &module, &error));
+    CHECK(module.bytes.data < bytes.data || module.bytes.data >= bytes.data + bytes.len);
+    artifact_free(artifact);
+    artifact_engine_free(engine);
+    artifact_key_free(key);
+    bytes_free(&bytes);
+}
+
+TEST(unsigned_files_are_not_even_copied) {
+    artifact_key_t *key = new_key();
+    artifact_engine_t *engine = plain_engine();
+    trust(engine, key);
+    char path[4096];
+    snprintf(path, sizeof path, "%s", scratch("huge"));
+    bytes_t bytes = make(NULL, 0, false);
+    write_file(path, bytes.data, bytes.len);
+    CHECK(truncate(path, (off_t)1 << 42) == 0 || errno == EFBIG);
+    artifact_open_options_t options = ARTIFACT_OPEN_OPTIONS_INIT;
+    options.flags = ARTIFACT_OPEN_COPY;
+    artifact_t *artifact = GARBAGE;
+    CHECK_FAILS(artifact_open_file(path, engine, &options, &artifact, &error), ARTIFACT_UNTRUSTED, "signature");
+    CHECK(artifact == NULL);
+    artifact_engine_free(engine);
+    artifact_key_free(key);
+    bytes_free(&bytes);
+}
