@@ -1,0 +1,194 @@
+//! docs/architecture.md draws the house as it is: folders and files, who uses whom, where unsafe code is, which files are long,
+//! which crates there are.
+#![allow(missing_docs)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+type Names = BTreeSet<String>;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The document; none in the crate, which has no docs.
+fn document() -> Option<String> {
+    let found = fs::read_to_string(root().join("docs/architecture.md")).ok();
+    assert!(found.is_some() || !root().join("docs").exists());
+    found
+}
+
+/// Every file below a folder, with its path from there.
+fn files(folder: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for path in fs::read_dir(next).unwrap().map(|entry| entry.unwrap().path()) {
+            match path.is_dir() {
+                true => folders.push(path),
+                false => found.push(path.strip_prefix(folder).unwrap().to_str().unwrap().to_owned()),
+            }
+        }
+    }
+    found
+}
+
+/// The words between backquotes.
+fn quoted(text: &str) -> Names {
+    text.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+/// The rest of a sentence that begins so.
+fn sentence<'d>(document: &'d str, start: &str) -> &'d str {
+    let rest = document.split_once(start).unwrap_or_else(|| panic!("no '{start}'")).1;
+    let end = [". ", ".\n"].iter().filter_map(|end| rest.find(end)).min();
+    &rest[..end.unwrap()]
+}
+
+/// What stands in a block of the document, line by line.
+fn block<'d>(document: &'d str, start: &str) -> impl Iterator<Item = &'d str> {
+    let rest = document.split_once(start).unwrap_or_else(|| panic!("no '{start}'")).1;
+    rest.lines().skip_while(|line| !line.starts_with("    ")).take_while(|line| line.starts_with("    "))
+}
+
+/// The drawing: paths, and what it says of them.
+fn drawing(document: &str) -> BTreeMap<PathBuf, String> {
+    const TEXT: usize = 27;
+    let mut rooms: Vec<(Vec<PathBuf>, String)> = Vec::new();
+    for line in block(document, "## The rooms") {
+        let (names, text) = line.split_at_checked(TEXT).unwrap_or((line, ""));
+        match (names.trim(), rooms.last_mut()) {
+            ("", Some((_, said))) => said.extend(["\n", text]),
+            (names, _) => {
+                let parent = if line.starts_with("      ") { "src" } else { "" };
+                let paths = names.split_whitespace().map(|name| Path::new(parent).join(name)).collect();
+                rooms.push((paths, text.to_owned()));
+            }
+        }
+    }
+    rooms.into_iter().flat_map(|(paths, text)| paths.into_iter().map(move |path| (path, text.clone()))).collect()
+}
+
+#[test]
+fn every_room_is_drawn_and_there() {
+    let Some(document) = document() else { return };
+    let drawing = drawing(&document);
+    for path in drawing.keys() {
+        assert!(root().join(path).exists(), "{} isn't there", path.display());
+    }
+    let hidden = |name: &str| name.starts_with('.') && name != ".ci" || name == "target";
+    for entry in fs::read_dir(root()).unwrap().map(|entry| entry.unwrap()) {
+        let name = entry.file_name().into_string().unwrap();
+        let drawn = drawing.contains_key(Path::new(&name));
+        assert!(drawn || hidden(&name) || entry.path().is_file(), "{name}/ isn't drawn");
+    }
+    for path in files(&root().join("src")) {
+        let (path, name) = (Path::new("src").join(&path), path.rsplit('/').next().unwrap());
+        let folder = path.parent().unwrap();
+        // One file for each C object, and for each command.
+        let by_rule = folder.starts_with("src/ffi") || folder.starts_with("src/bin");
+        if by_rule || ["lib.rs", "mod.rs"].contains(&name) || drawing.contains_key(&path) {
+            continue;
+        }
+        let said = drawing.get(folder).unwrap_or_else(|| panic!("{}/ isn't drawn", folder.display()));
+        assert!(said.contains(name), "{} isn't drawn", path.display());
+    }
+    for (folder, said) in drawing.iter().filter(|(folder, _)| folder.starts_with("src") && root().join(folder).is_dir())
+    {
+        let words = said.split(|c: char| !c.is_alphanumeric() && !"._/".contains(c));
+        for name in words.map(|word| word.trim_end_matches('.')).filter(|word| word.ends_with(".rs")) {
+            assert!(root().join(folder).join(name).exists(), "{}/{name} isn't there", folder.display());
+        }
+    }
+}
+
+/// The room of a path in src, or of what follows `crate::`.
+fn room(path: &str) -> &str {
+    match path.strip_prefix("native/load") {
+        Some(_) => "native/load",
+        None => path.split(['/', '.']).next().unwrap(),
+    }
+}
+
+#[test]
+fn arrows_are_as_drawn() {
+    let Some(document) = document() else { return };
+    let everybodys = ["error", "limits", "memory", "Error", "Result"];
+    let drawn = block(&document, "Who uses whom;").map(|line| {
+        let mut names = line.split_whitespace().map(str::to_owned);
+        (names.next().unwrap(), names.collect::<Names>())
+    });
+    let drawn: BTreeMap<String, Names> = drawn.collect();
+    let mut found = BTreeMap::<String, Names>::new();
+    for path in files(&root().join("src")).iter().filter(|path| path.ends_with(".rs")) {
+        let from = room(path);
+        if ["ffi", "bin", "lib", "error", "limits", "memory"].contains(&from) {
+            continue;
+        }
+        let text = fs::read_to_string(root().join("src").join(path)).unwrap();
+        for used in text.split("crate::").skip(1) {
+            let used: String = used.chars().take_while(|c| c.is_alphanumeric() || "_:".contains(*c)).collect();
+            let used = used.replace("::", "/");
+            let to = room(&used);
+            if to != from && !everybodys.contains(&to) {
+                found.entry(from.to_owned()).or_default().insert(to.to_owned());
+            }
+        }
+    }
+    found.entry("format".to_owned()).or_default();
+    assert_eq!(found, drawn);
+}
+
+#[test]
+fn unsafe_code_is_where_it_is_said() {
+    let Some(document) = document() else { return };
+    let said = quoted(sentence(&document, "Unsafe code is in "));
+    let is_unsafe = |line: &str| {
+        let code = line.split("//").next().unwrap();
+        ["unsafe {", "unsafe fn", "unsafe impl", "unsafe extern"].iter().any(|word| code.contains(word))
+    };
+    let mut found = Names::new();
+    for path in files(&root().join("src")).iter().filter(|path| path.ends_with(".rs")) {
+        if fs::read_to_string(root().join("src").join(path)).unwrap().lines().any(is_unsafe) {
+            let place = said.iter().find(|place| path.starts_with(place.as_str()));
+            found.insert(place.unwrap_or_else(|| panic!("src/{path} has unsafe code")).clone());
+        }
+    }
+    assert_eq!(found, said);
+}
+
+#[test]
+fn long_files_have_a_reason() {
+    let Some(document) = document() else { return };
+    let mut long = Names::new();
+    for folder in ["src", "include", "tests", "c_tests", "benches", "examples", "demo", "fuzz/targets"] {
+        for path in files(&root().join(folder)) {
+            let path = format!("{folder}/{path}");
+            let is_code = [".rs", ".c", ".h", ".cc", ".cpp", ".hpp", ".py"].iter().any(|end| path.ends_with(end));
+            if is_code && fs::read_to_string(root().join(&path)).unwrap().lines().count() > 500 {
+                long.insert(path);
+            }
+        }
+    }
+    assert_eq!(long, quoted(sentence(&document, "Files over 500 lines: ")));
+}
+
+#[test]
+fn every_crate_is_in_the_table() {
+    let Some(document) = document() else { return };
+    let table = document.split_once("## Dependencies").unwrap().1;
+    let rows = table.lines().filter(|line| line.starts_with("| `"));
+    let said: Names = rows.flat_map(|line| quoted(line.split('|').nth(1).unwrap())).collect();
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let mut found = Names::new();
+    let mut inside = false;
+    for line in manifest.lines() {
+        match line.split_once(" = ") {
+            _ if line.starts_with('[') => inside = line.ends_with("dependencies]"),
+            Some((name, _)) if inside => drop(found.insert(name.to_owned())),
+            _ => {}
+        }
+    }
+    assert_eq!(found, said);
+}
