@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static void fail(artifact_error_t *error, const char *what) {
@@ -184,6 +185,7 @@ int main(int argc, char **argv) {
     for (const char *c = text; *c; c++) hash = (hash ^ (unsigned char)*c) * UINT64_C(0x100000001b3);
     char path[4096];
     snprintf(path, sizeof path, "%s/%016" PRIx64 ".artifact", argv[1], hash);
+    mkdir(argv[1], 0777); /* where that fails and no folder is, nothing will be saved */
 
     artifact_engine_t *host = make_engine(artifact_engine_new_host(), version);
     artifact_code_t *code = find(path, host, text);
@@ -193,7 +195,6 @@ int main(int argc, char **argv) {
     memcpy(&f, &address, sizeof f);
     for (int i = 4; i < argc; i++) printf(" %g", f(strtod(argv[i], NULL)));
     putchar('\n');
-    artifact_code_free(code);
-    artifact_engine_free(host);
+    artifact_code_free(code), artifact_engine_free(host);
     return 0;
 }
