@@ -10,6 +10,7 @@ mod json;
 mod keys;
 mod manual;
 mod pack;
+mod readme;
 mod rewrite;
 mod run;
 mod streams;
