@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use artifact::trust::keys::PrivateKey;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
-use crate::support::{Folder, command, fixture, garbled, genuine};
+use crate::support::{Folder, command, fixture, garbled, genuine, module};
 
 /// A terminal, seen from its user's side.
 struct Terminal(File);
@@ -95,6 +95,20 @@ fn nobody_gets_colours_who_declines_them() {
     }
     let seen = shown(command(&["inspect", "--json", &file]));
     assert!(seen.starts_with("{\n") && !seen.contains('\x1b'));
+}
+
+#[test]
+fn no_bytes_go_to_terminals() {
+    let folder = Folder::new();
+    let (file, elf) = (fixture("addfib.cwasm"), folder.file("elf", module()));
+    let key = folder.file("key", PrivateKey::generate().unwrap().to_pem());
+    for args in
+        [&["rewrite", &file, "-o", "-"][..], &["pack", &elf, "-o", "-"], &["sign", &file, "--key", &key, "-o", "-"]]
+    {
+        let seen = shown(command(args));
+        let expected = "\x1b[31martifact:\x1b[0m standard output: expected a file or a pipe, found a terminal\n";
+        assert_eq!(seen, expected, "{args:?}");
+    }
 }
 
 #[test]

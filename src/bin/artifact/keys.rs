@@ -94,6 +94,7 @@ pub fn sign(args: &Sign, console: &mut Console) -> Done {
         return Err(Stop::File(args.output.clone(), wrong(message)));
     }
     if is_standard(&args.output) {
+        console.takes_bytes().map_err(|error| Stop::File(PathBuf::from("standard output"), error))?;
         return Ok(console.write_all(signature.as_bytes())?);
     }
     storage::replace(&args.output, &[signature.as_bytes()], Sync::Yes)

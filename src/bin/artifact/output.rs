@@ -187,11 +187,20 @@ impl Console {
     pub fn save(&mut self, builder: &Builder<'_>, output: &Path) -> Done {
         let _progress = self.working("writing", output)?;
         if is_standard(output) {
-            let written =
-                builder.serialize_to(|piece| self.write_all(piece).map_err(|error| Error::io("writing", &error)));
+            let written = self.takes_bytes().and_then(|()| {
+                builder.serialize_to(|piece| self.write_all(piece).map_err(|error| Error::io("writing", &error)))
+            });
             return written.map_err(|error| Stop::File(PathBuf::from("standard output"), error));
         }
         builder.serialize_to_file(output, Sync::Yes).map_err(|error| Stop::File(output.to_owned(), error))
+    }
+
+    /// Refuses terminals, which bytes that are no text upset.
+    pub fn takes_bytes(&self) -> Result<(), Error> {
+        if self.terminal {
+            return Err(Error::new(Status::InvalidArgument, "expected a file or a pipe, found a terminal"));
+        }
+        Ok(())
     }
 
     /// Prints help where it was asked for, and on stderr what is wrong with the arguments. Here and not by clap, which has other
