@@ -3,7 +3,8 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use artifact::engine::Engine;
+use artifact::engine::{Engine, FlagMap, VersionRule};
+use artifact::format::flags::Flag;
 
 use crate::json::Json;
 use crate::support::{Folder, fixture, run, run_with};
@@ -70,6 +71,31 @@ fn what_is_signed_opens_for_those_who_trust_the_key() {
     run(&["rewrite", &out, "-o", &out, "--sign", &mine, "--no-trailer"]).expect(2);
     let wrong = run(&["rewrite", &plain, "-o", &out, "--sign", &mine_public]).expect(5);
     assert!(wrong.err.contains(&mine_public) && wrong.err.contains("PRIVATE KEY"), "{}", wrong.err);
+}
+
+#[test]
+fn a_signed_file_that_does_not_fit_gets_a_verdict() {
+    let folder = Folder::new();
+    let [mine, mine_public] = keygen(&folder, "mine");
+    let signed = folder.path("signed").to_str().unwrap().to_owned();
+    let stranger = "Module was compiled by 'wasmtime' but 'artifact' is expected for the host";
+    let mut old = Engine::host();
+    old.set_version_rule(VersionRule::Custom("0".into())).unwrap();
+    let mut flags = Engine::host();
+    flags.set_flag(FlagMap::Shared, "opt_level", Flag::Enum("speed".into())).unwrap();
+    for (file, sentence, status) in [
+        (folder.artifact("stranger", &Engine::wasmtime()), stranger, 22),
+        (folder.artifact("old", &old), "Module was compiled with incompatible version '0'", 21),
+        (folder.artifact("flags", &flags), "Module was compiled with setting 'opt_level' but it is", 20),
+    ] {
+        run(&["rewrite", &file, "-o", &signed, "--sign", &mine]).expect(0);
+        let ran = run(&["check", &signed, "--trust", &mine_public]).expect(1);
+        assert!(ran.out().starts_with(&format!("{signed}: {sentence}")) && ran.err.is_empty(), "{}", ran.out());
+        assert_eq!(ran.out(), run(&["check", &signed]).expect(1).out());
+        let line = run(&["check", "--json", &signed, "--trust", &mine_public]).expect(1).json();
+        assert_eq!(line.get("status"), &Json::number(status));
+        assert_eq!(line.get("findings").list().len(), 1);
+    }
 }
 
 #[test]

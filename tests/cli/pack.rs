@@ -425,6 +425,13 @@ fn objects_are_linked_into_the_main_module() {
     let artifact = Artifact::open_bytes(&fs::read(&out).unwrap(), None, &OpenOptions::default()).unwrap();
     assert_eq!(artifact.module_count(), 1);
 
+    // With the settings of another file, too.
+    let parts = folder.path("parts");
+    extract(text(&out), &parts).expect(0);
+    let (metadata, again) = (parts.join("metadata.json"), folder.path("again"));
+    run(&["pack", "-o", text(&again), "--metadata", text(&metadata), "--object", text(&one), text(&two)]).expect(0);
+    assert!(fs::read(&again).unwrap() == fs::read(&out).unwrap());
+
     let both = run(&["pack", "-o", text(&out), text(&folder.path("image.elf")), "--object", text(&one)]);
     assert_eq!(both.expect(5).out(), "", "no such module");
     let bad = compile("bad", "extern __thread int theirs; int get(void) { return theirs; }");

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use artifact::compat;
 use artifact::detect::detect;
 use artifact::engine::Engine;
-use artifact::error::Result;
+use artifact::error::{Result, Status};
 use artifact::report::Report;
 
 use crate::input::{self, Input, Rules, Trust};
@@ -74,14 +74,24 @@ pub fn run(args: &Args, console: &mut Console) -> Done {
 
 fn report(file: &Path, engine: &Engine, rules: &Rules) -> Result<Report> {
     let input = Input::open(file)?;
+    let stranger = || -> Result<Option<Report>> {
+        let found = detect(&input.region()?)?;
+        let finding = found.and_then(|found| compat::origin(engine, &found.producer, &found.version));
+        Ok(finding.map(|finding| Report { findings: vec![finding] }))
+    };
     // Who wrote it comes first, but for who signed it: of a stranger's file nothing further need make sense.
     if !rules.ask_for_signature()
-        && let Some(found) = detect(&input.region()?)?
-        && let Some(finding) = compat::origin(engine, &found.producer, &found.version)
+        && let Some(report) = stranger()?
     {
-        return Ok(Report { findings: vec![finding] });
+        return Ok(report);
     }
-    let artifact = input.artifact(rules)?;
+    let artifact = match input.artifact(rules) {
+        // Opening refuses strangers itself, once their signatures are known: a verdict all the same.
+        Err(error) if matches!(error.status(), Status::WrongProducer | Status::WrongVersion) => {
+            return stranger()?.ok_or(error);
+        }
+        opened => opened?,
+    };
     if rules.ask_for_signature() {
         // Opening has looked at the settings only.
         artifact.verify()?;

@@ -33,7 +33,7 @@ pub struct Args {
     #[arg(required_unless_present = "objects", value_name = "MODULE.elf")]
     modules: Vec<PathBuf>,
     /// Relocatable objects: linked into one shared object, which becomes the last module, the main one. `--` ends them
-    #[arg(long = "object", value_name = "a.o", num_args = 1.., conflicts_with = "metadata")]
+    #[arg(long = "object", value_name = "a.o", num_args = 1..)]
     objects: Vec<PathBuf>,
     /// Where to write; `-` is standard output
     #[arg(short, long, value_name = "OUT")]
