@@ -1,14 +1,12 @@
 //! An engine as JSON: everything that it holds, in the form that `artifact engine` prints and `--engine` reads.
 
-use std::marker::PhantomData;
-
-use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{Engine, FlagMap, FlagTable, VersionRule};
 use crate::error::{Error, Result, Status};
 use crate::format::flags::{Features, Flag, Tunables};
+use crate::format::{Object, object};
 use crate::trust::keys::PublicKey;
 
 #[derive(Serialize, Deserialize)]
@@ -36,29 +34,6 @@ enum Version {
     Library(bool),
     Custom(String),
     None(bool),
-}
-
-/// A struct that is an object in JSON. serde would take a list of its values as well.
-struct Object<T>(T);
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Object<T>, D::Error> {
-        struct Entries<T>(PhantomData<T>);
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for Entries<T> {
-            type Value = T;
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("an object")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> std::result::Result<T, A::Error> {
-                T::deserialize(MapAccessDeserializer::new(map))
-            }
-        }
-        deserializer.deserialize_map(Entries(PhantomData)).map(Object)
-    }
-}
-
-fn object<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<T, D::Error> {
-    Object::deserialize(deserializer).map(|Object(value)| value)
 }
 
 /// A flag map in which no name stands twice.

@@ -13,7 +13,7 @@ pub mod types;
 pub mod upvars;
 mod wire;
 
-pub use wire::Map;
+pub use wire::{Map, Object, object};
 
 /// Copies bytes at an offset of the artifact into a buffer, all of them or an error: how pure code reads a large file.
 pub trait Fetch {

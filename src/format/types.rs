@@ -130,10 +130,10 @@ pub struct Table {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub enum EntityType {
-    Global(Global),
-    Memory(Memory),
-    Tag(Tag),
-    Table(Table),
+    Global(#[serde(deserialize_with = "wire::object")] Global),
+    Memory(#[serde(deserialize_with = "wire::object")] Memory),
+    Tag(#[serde(deserialize_with = "wire::object")] Tag),
+    Table(#[serde(deserialize_with = "wire::object")] Table),
     Function(u32),
     Instance(u32),
     Module(u32),
@@ -162,13 +162,13 @@ pub struct InstanceType<S> {
 #[serde(deny_unknown_fields, bound(deserialize = "S: Deserialize<'de>"))]
 pub struct Types<S> {
     /// Functions.
-    #[serde(deserialize_with = "wire::list")]
+    #[serde(deserialize_with = "wire::objects")]
     pub wasm_signatures: Vec<FuncType>,
     /// Modules.
-    #[serde(deserialize_with = "wire::list")]
+    #[serde(deserialize_with = "wire::objects")]
     pub module_signatures: Vec<ModuleType<S>>,
     /// Instances.
-    #[serde(deserialize_with = "wire::list")]
+    #[serde(deserialize_with = "wire::objects")]
     pub instance_signatures: Vec<InstanceType<S>>,
 }
 
@@ -223,4 +223,29 @@ pub fn check_index(what: &str, index: u32, count: usize) -> Result<()> {
     }
     let message = format!("{what} type: expected an index below {count}, found {index}");
     Err(Error::new(Status::Corrupt, message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_are_no_objects() {
+        let good = r#"{"wasm_signatures": [{"params": ["I32"], "externref_params_count": 0, "returns": [],
+            "externref_returns_count": 0}], "module_signatures": [], "instance_signatures": [{"exports": {"a": {"Tag": {"ty": 0}}}}]}"#;
+        serde_json::from_str::<Types<String>>(good).unwrap();
+        for (object, list) in [
+            (
+                r#"{"params": ["I32"], "externref_params_count": 0, "returns": [],
+            "externref_returns_count": 0}"#,
+                r#"[["I32"], 0, [], 0]"#,
+            ),
+            (r#"{"exports": {"a": {"Tag": {"ty": 0}}}}"#, r#"[{"a": {"Tag": {"ty": 0}}}]"#),
+            (r#"{"ty": 0}"#, "[0]"),
+        ] {
+            assert!(good.contains(object));
+            let error = serde_json::from_str::<Types<String>>(&good.replacen(object, list, 1)).unwrap_err();
+            assert!(error.to_string().contains("expected an object"), "{error}");
+        }
+    }
 }

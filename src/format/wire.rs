@@ -8,6 +8,7 @@ use std::marker::PhantomData;
 
 use bincode::config::{AllowTrailing, FixintEncoding, WithOtherIntEncoding, WithOtherTrailing};
 use bincode::{BincodeRead, DefaultOptions, ErrorKind, Options};
+use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
@@ -168,6 +169,49 @@ pub fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> 
         }
     }
     deserializer.deserialize_seq(Items(PhantomData))
+}
+
+/// A struct that is an object in JSON, where serde would take a list of its values as well.
+pub struct Object<T>(pub T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Object<T>, D::Error> {
+        struct Entries<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Entries<T> {
+            type Value = T;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> std::result::Result<T, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map))
+            }
+        }
+        // On the wire a struct is its fields.
+        let value = match deserializer.is_human_readable() {
+            true => deserializer.deserialize_map(Entries(PhantomData)),
+            false => T::deserialize(deserializer),
+        };
+        value.map(Object)
+    }
+}
+
+/// For `#[serde(deserialize_with)]`: an [`Object`].
+///
+/// # Errors
+///
+/// The deserializer's.
+pub fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> std::result::Result<T, D::Error> {
+    Object::deserialize(deserializer).map(|Object(value)| value)
+}
+
+/// For `#[serde(deserialize_with)]`: a list of [`Object`]s.
+pub fn objects<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> std::result::Result<Vec<T>, D::Error> {
+    if !deserializer.is_human_readable() {
+        return list(deserializer);
+    }
+    Ok(list(deserializer)?.into_iter().map(|Object(value)| value).collect())
 }
 
 /// A map that keeps the order of the file, duplicate keys included.

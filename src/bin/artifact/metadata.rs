@@ -8,10 +8,10 @@ use std::io::{self, Write};
 use artifact::artifact::Artifact;
 use artifact::builder::{Builder, Settings};
 use artifact::error::{Error, Result, Status, quote};
-use artifact::format::Map;
 use artifact::format::flags::{Features, Flag, Tunables};
 use artifact::format::types::Types;
 use artifact::format::upvars::Upvars;
+use artifact::format::{Map, Object, object};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -27,9 +27,12 @@ pub struct Document<S> {
     target: S,
     shared_flags: Map<S, Flag<S>>,
     isa_flags: Map<S, Flag<S>>,
+    #[serde(deserialize_with = "object")]
     tunables: Tunables,
+    #[serde(deserialize_with = "object")]
     features: Features,
     module_upvars: Upvars,
+    #[serde(deserialize_with = "object")]
     types: Types<S>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     attributes: Option<Map<String, Base64>>,
@@ -126,7 +129,7 @@ impl Document<String> {
         let mut deserializer = serde_json::Deserializer::from_str(json);
         // Upvars alone nest, and have a bound of their own, which takes two levels of JSON each.
         deserializer.disable_recursion_limit();
-        let document = Document::deserialize(&mut deserializer).map_err(wrong)?;
+        let Object(document) = Object::deserialize(&mut deserializer).map_err(wrong)?;
         deserializer.end().map_err(wrong)?;
         Ok(document)
     }
