@@ -14,9 +14,6 @@ pub struct Detection {
     pub version: Vec<u8>,
 }
 
-/// The longest HEADER and version.
-const HEAD: u64 = 1 + 32 + 4 + 1 + 255;
-
 /// Tells whether a region is an artifact, and whose; none if it is nothing of ours.
 ///
 /// # Errors
@@ -33,7 +30,7 @@ pub fn detect(region: &Region) -> Result<Option<Detection>> {
             Err(error) => return Err(error),
         },
     };
-    let bytes = window.copy(offset, region.len().saturating_sub(offset).min(HEAD), "HEADER")?;
+    let bytes = window.copy(offset, region.len().saturating_sub(offset).min(Head::MOST), "HEADER")?;
     let head = Head::decode(&bytes).map_err(|error| error.shifted(offset))?;
     Ok(Some(Detection { producer: head.producer.to_owned(), version: head.version.to_vec() }))
 }

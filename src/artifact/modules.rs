@@ -172,7 +172,8 @@ impl Artifact {
     ///
     /// # Errors
     ///
-    /// DIGEST_MISMATCH or CORRUPT if it is damaged, or bytes of no meaning follow Metadata, or a module's section headers are damaged; IO, NO_MEMORY.
+    /// DIGEST_MISMATCH or CORRUPT if it is damaged, or bytes of no meaning follow Metadata, or a module's section headers are
+    /// damaged; IO, NO_MEMORY.
     pub fn root_record(&self) -> Result<Root> {
         // Damage must not get a signature.
         check_whole(self)?;

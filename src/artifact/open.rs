@@ -24,8 +24,8 @@ use crate::storage::{Region, Window};
 use crate::trust::digest;
 use crate::trust::keys::PublicKey;
 
-/// HEADER and version are not Metadata, and have room of their own.
-const HEAD_ROOM: u64 = 1 + 255 + 64;
+/// The terminator, HEADER and version are not Metadata, and have room of their own.
+const HEAD_ROOM: u64 = LINK_SIZE + Head::MOST;
 
 /// What a trailer says about the file, its checksum being right.
 #[derive(Debug)]
@@ -189,8 +189,8 @@ fn sealed_tail(window: &Window<'_>, root: &Root, engine: Option<&Engine>, limit:
     Ok(place_metadata_error(tail, metadata_at))
 }
 
-/// The tail behind the last link, from the terminator on. How long Metadata is only decoding tells, so a large rest of the file is taken in growing
-/// bites.
+/// The tail behind the last link, from the terminator on. How long Metadata is only decoding tells, so a large rest of the
+/// file is taken in growing bites.
 fn found_tail(
     window: &Window<'_>,
     len: u64,

@@ -255,7 +255,8 @@ fn relocations(
         if let Some((offset, symbol)) = table.entries().find(is_bad) {
             let name = quote(table.name);
             let sentence = format!(
-                "module {index}, relocations '{name}': expected offsets below {size} and symbols below {symbols}, found offset {offset} and symbol {symbol}"
+                "module {index}, relocations '{name}': expected offsets below {size} and symbols below {symbols}, \
+                 found offset {offset} and symbol {symbol}"
             );
             report.add(oddity(Kind::Section, name, sentence))?;
         }

@@ -109,6 +109,9 @@ pub struct Head<'a> {
 }
 
 impl<'a> Head<'a> {
+    /// Bytes that both take at most.
+    pub const MOST: u64 = (1 + MAX_PRODUCER + SUFFIX.len() + 1 + MAX_VERSION) as u64;
+
     /// Reads HEADER and the version from the start of what follows the terminator.
     ///
     /// # Errors

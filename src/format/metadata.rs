@@ -6,7 +6,8 @@ use super::flags::{Features, Flag, Flags, Tunables};
 use super::types::Types;
 use super::upvars::Upvars;
 use super::wire::{self, Decoder};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Status};
+use crate::limits::MAX_METADATA;
 
 /// Metadata, borrowed from the bytes that it was decoded from.
 #[derive(Debug)]
@@ -106,10 +107,10 @@ impl<S: Serialize> Fields<'_, S> {
         wire::encode(features, out)?;
         wire::encode(upvars, out)?;
         wire::encode(types, out)?;
-        let (size, limit) = ((out.len() - start) as u64, crate::limits::MAX_METADATA);
-        if size > limit {
-            let message = format!("Metadata: expected at most {limit} bytes, found {size}");
-            return Err(Error::new(crate::error::Status::Limit, message));
+        let size = (out.len() - start) as u64;
+        if size > MAX_METADATA {
+            let message = format!("Metadata: expected at most {MAX_METADATA} bytes, found {size}");
+            return Err(Error::new(Status::Limit, message));
         }
         Ok(())
     }
@@ -126,7 +127,6 @@ impl Serialize for Entries<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Status;
 
     /// Metadata without anything in it.
     fn empty() -> Vec<u8> {

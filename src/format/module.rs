@@ -298,8 +298,8 @@ pub struct Symbol<'a> {
 }
 
 impl Symbol<'_> {
-    /// Whether its value is the place of code or data: of no section or file, no number, and none of the marks that assemblers put
-    /// between code and data on Arm machines.
+    /// Whether its value is the place of code or data: of no section or file, no number, and none of the marks that
+    /// assemblers put between code and data on Arm machines.
     #[must_use]
     pub fn is_place(&self) -> bool {
         let kinds = [elf::STT_NOTYPE.0, elf::STT_OBJECT.0, elf::STT_FUNC.0, elf::STT_GNU_IFUNC.0];

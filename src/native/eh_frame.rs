@@ -18,7 +18,7 @@ pub struct Checked {
     pub len: usize,
     /// Whether a zero word follows, which is where unwinders stop.
     pub terminated: bool,
-    /// Whether it has any record.
+    /// How many functions it has records of.
     pub functions: usize,
 }
 

@@ -13,6 +13,7 @@ use object::elf::{self, FileHeader64, ProgramHeader64};
 use object::pod::{self, Pod};
 
 pub use symbols::Symbols;
+pub(super) use symbols::gnu_hash;
 
 use crate::error::{Error, Result, Status};
 use crate::limits::{MAX_ALIGN, MAX_CODE, MAX_SEGMENTS};

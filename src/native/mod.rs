@@ -1,6 +1,6 @@
 //! Machine code. `link` makes one shared object of compiled objects when an artifact is written. `image` is the checked view of a
 //! shared object that the loader maps, `eh_frame` of its unwind tables; all three are pure. `load` turns images into running
-//! code: the only place besides `ffi` and a mapping with unsafe code.
+//! code.
 
 pub mod eh_frame;
 pub mod image;

@@ -165,7 +165,8 @@ impl<'a> Image<'a> {
     }
 }
 
-fn gnu_hash(name: &[u8]) -> u32 {
+/// The hash function of `.gnu.hash`.
+pub fn gnu_hash(name: &[u8]) -> u32 {
     name.iter().fold(5381, |hash: u32, byte| hash.wrapping_mul(33).wrapping_add((*byte).into()))
 }
 
@@ -175,4 +176,16 @@ fn sysv_hash(name: &[u8]) -> u32 {
         let high = hash & 0xf000_0000;
         (hash ^ high >> 24) & !high
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_hash_as_everywhere() {
+        assert_eq!(gnu_hash(b""), 0x1505);
+        assert_eq!(gnu_hash(b"printf"), 0x156b_2bb8);
+        assert_eq!(gnu_hash(b"syscall"), 0xbac2_12a0);
+    }
 }

@@ -14,6 +14,7 @@ use super::symbols::{Entry, Symbols, Target};
 use crate::error::{Error, Result, Status};
 use crate::limits::MAX_STRINGS;
 use crate::memory;
+use crate::native::image;
 
 /// What doesn't depend on addresses.
 pub(super) struct Tables {
@@ -35,11 +36,6 @@ pub(super) struct Dynamic {
     /// The entry of its symbol, if it has one.
     pub entry: Option<usize>,
     pub addend: i64,
-}
-
-/// The hash function of `.gnu.hash`.
-fn hash(name: &[u8]) -> u32 {
-    name.iter().fold(5381u32, |hash, byte| hash.wrapping_mul(33).wrapping_add(u32::from(*byte)))
 }
 
 /// Appends a name to a table of strings; where it stands.
@@ -89,7 +85,7 @@ impl Tables {
         let first = order.len() + 1;
         let exported = all().filter(|(_, entry)| entry.is_exported());
         let mut exported =
-            memory::collect(exported.map(|(index, entry)| (hash(entry.name), index)), "dynamic symbols")?;
+            memory::collect(exported.map(|(index, entry)| (image::gnu_hash(entry.name), index)), "dynamic symbols")?;
         let buckets = (exported.len() / 2).max(1) as u32;
         memory::sort(&mut exported, "dynamic symbols", |(hash, _)| hash % buckets)?;
         let table = gnu_hash(&exported, first as u32, buckets)?;
@@ -223,16 +219,4 @@ fn gnu_hash(exported: &[(u32, usize)], first: u32, buckets: u32) -> Result<Vec<u
     filter.iter().for_each(|word| bytes.extend(word.to_le_bytes()));
     starts.iter().chain(&chain).for_each(|word| bytes.extend(word.to_le_bytes()));
     Ok(bytes)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_hash_as_everywhere() {
-        assert_eq!(hash(b""), 0x1505);
-        assert_eq!(hash(b"printf"), 0x156b_2bb8);
-        assert_eq!(hash(b"syscall"), 0xbac2_12a0);
-    }
 }

@@ -38,7 +38,7 @@ pub(super) struct Layout<'a> {
     pub file_end: u64,
     /// The section and offset where each input section went.
     placed: Vec<Vec<Option<(usize, u64)>>>,
-    made: [Option<(usize, u64)>; 11],
+    made: [Option<(usize, u64)>; Made::COUNT],
     /// The sections in segments.
     names: HashMap<&'a [u8], usize>,
 }
@@ -130,7 +130,7 @@ impl<'a> Layout<'a> {
             headers: 0,
             file_end: 0,
             placed: Vec::new(),
-            made: [None; 11],
+            made: [None; Made::COUNT],
             names: HashMap::new(),
         };
         layout.place(machine)?;

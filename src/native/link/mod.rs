@@ -3,8 +3,8 @@
 //!
 //! Data walks one way: `input` (a checked view of each object) → `select` (which sections come in) → `symbols` (what each
 //! name means) and `eh_frame` → `scan` (what relocations ask for, and what is refused) → `dynamic` (tables for the loader) →
-//! `sections` and `layout` (addresses) → `apply` (relocations' values) → `image` (bytes). `machine` says what is particular to a machine,
-//! whose files are named after them. The rules are the ELF gABI's and the machines' psABIs'.
+//! `sections` and `layout` (addresses) → `apply` (relocations' values) → `image` (bytes). `machine` says what is particular to
+//! a machine; the machines have a file each. The rules are the ELF gABI's and the machines' psABIs'.
 //!
 //! The order of objects, sections and symbols decides everything: the same objects give the same bytes.
 

@@ -53,6 +53,11 @@ pub(super) enum Made {
     Got,
 }
 
+impl Made {
+    /// How many kinds there are.
+    pub const COUNT: usize = Made::Got as usize + 1;
+}
+
 /// Part of a section of the image.
 #[derive(Clone, Copy)]
 pub(super) enum Content {
