@@ -35,6 +35,25 @@ static inline void must_work(int good, const char *what) {
     exit(1);
 }
 
+/* ---- Files ---- */
+
+typedef struct {
+    const uint8_t *data;
+    size_t len;
+} bytes_t;
+
+/* A file's bytes, mapped. */
+static inline bytes_t map_file(const char *path) {
+    struct stat stat;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    must_work(fd >= 0 && fstat(fd, &stat) == 0, path);
+    void *data = mmap(NULL, (size_t)stat.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    must_work(data != MAP_FAILED && close(fd) == 0, path);
+    return (bytes_t){data, (size_t)stat.st_size};
+}
+
+static inline void unmap(bytes_t bytes) { must_work(munmap((void *)(uintptr_t)bytes.data, bytes.len) == 0, "munmap"); }
+
 /* ---- Measuring ---- */
 
 /* A way to do a thing, and the median of its times in nanoseconds. */

@@ -75,19 +75,15 @@ int main(int argc, char **argv) {
     double worst = 1e9;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         compile(rows[i]);
-        int fd = open("a", O_RDONLY | O_CLOEXEC);
-        off_t len = fd < 0 ? -1 : lseek(fd, 0, SEEK_END);
-        must_work(len > 0, "a");
-        void *bytes = mmap(NULL, (size_t)len, PROT_READ, MAP_PRIVATE, fd, 0);
-        must_work(bytes != MAP_FAILED && close(fd) == 0, "a");
-        ours_t ours = {engine, {"a", bytes, (size_t)len}};
+        bytes_t bytes = map_file("a");
+        ours_t ours = {engine, {"a", bytes.data, bytes.len}};
         system_t systems[] = {{"ld"}, {"mold"}};
         way_t ways[] = {{.run = link_here, .context = &ours},
                         {.run = link_there, .context = &systems[0]},
                         {.run = link_there, .context = &systems[1]}};
         measure(ways, mold ? 3 : 2, arguments.quick ? 11 : 51);
         printf("%9zu  ", rows[i]);
-        print_size((uint64_t)len);
+        print_size(bytes.len);
         for (size_t way = 0; way < (mold ? 3u : 2u); way++) {
             printf(" %9.0f", ways[way].ns / 1e3);
             if (way == 0) continue;
@@ -97,7 +93,7 @@ int main(int argc, char **argv) {
         }
         printf("\n");
         fflush(stdout);
-        must_work(munmap(bytes, (size_t)len) == 0, "a");
+        unmap(bytes);
     }
     int good = at_least("linking, against the faster of them", worst, 1);
     artifact_engine_free(engine);

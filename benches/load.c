@@ -20,11 +20,6 @@ typedef struct {
     artifact_load_options_t options;
 } loading_t;
 
-typedef struct {
-    const uint8_t *data;
-    size_t len;
-} bytes_t;
-
 typedef int (*function_fn)(int n);
 
 static void call(void *symbol) {
@@ -82,40 +77,29 @@ static void remove_many(void) {
 static void make_many(const char *module) {
     must_work(mkdir("many", 0700) == 0, "many");
     atexit(remove_many);
-    FILE *from = fopen(so(module), "rb");
-    must_work(from != NULL, module);
-    static char bytes[1 << 20];
-    size_t len = fread(bytes, 1, sizeof bytes, from);
-    fclose(from);
+    bytes_t bytes = map_file(so(module));
     char path[64];
     for (size_t i = 0; i < MANY; i++) {
         snprintf(path, sizeof path, "many/%zu.so", i);
         FILE *to = fopen(path, "wb");
-        must_work(to && fwrite(bytes, 1, len, to) == len && fclose(to) == 0, path);
+        must_work(to && fwrite(bytes.data, 1, bytes.len, to) == bytes.len && fclose(to) == 0, path);
     }
-}
-
-static bytes_t read_object(const char *module) {
-    static uint8_t bytes[8 << 20];
-    char path[4096];
-    snprintf(path, sizeof path, "%s/%s.o", BENCH_MODULES, module);
-    FILE *file = fopen(path, "rb");
-    must_work(file != NULL, path);
-    bytes_t object = {bytes, fread(bytes, 1, sizeof bytes, file)};
-    fclose(file);
-    return object;
+    unmap(bytes);
 }
 
 static void save(const loading_t *loading) {
     artifact_error_t *error = NULL;
     artifact_builder_t *builder = NULL;
     artifact_engine_t *engine = artifact_engine_new();
-    bytes_t bytes = read_object(loading->module);
+    char path[4096];
+    snprintf(path, sizeof path, "%s/%s.o", BENCH_MODULES, loading->module);
+    bytes_t bytes = map_file(path);
     artifact_object_t object = {loading->module, bytes.data, bytes.len};
     must(artifact_builder_new(engine, &builder, &error), &error);
     for (size_t i = 0; i < loading->modules; i++) {
         must(artifact_builder_add_objects(builder, &object, 1, NULL, NULL, &error), &error);
     }
+    unmap(bytes);
     must(artifact_serialize_to_file(builder, loading->path, NULL, &error), &error);
     artifact_builder_free(builder);
     artifact_engine_free(engine);

@@ -12,14 +12,14 @@ typedef struct {
     size_t modules;
     uint64_t len; /* about */
     artifact_t *artifact;
-    const uint8_t *bytes;
+    bytes_t bytes;
     char path[2];
 } verifying_t;
 
 static void hash_raw(void *context) {
     const verifying_t *verifying = context;
     uint8_t digest[32];
-    raw_blake3(verifying->bytes, artifact_file_len(verifying->artifact), digest);
+    raw_blake3(verifying->bytes.data, verifying->bytes.len, digest);
 }
 
 static void verify_all(void *context) {
@@ -61,11 +61,8 @@ int main(int argc, char **argv) {
         row->path[0] = (char)('a' + i);
         make_artifact(wasmtime, row->path, row->modules, row->len, 1);
         must(artifact_open_file(row->path, wasmtime, NULL, &row->artifact, &error), &error);
-        size_t len = artifact_file_len(row->artifact);
-        int fd = open(row->path, O_RDONLY | O_CLOEXEC);
-        void *bytes = mmap(NULL, len, PROT_READ, MAP_PRIVATE, fd, 0);
-        must_work(fd >= 0 && bytes != MAP_FAILED && close(fd) == 0, row->path);
-        row->bytes = bytes;
+        row->bytes = map_file(row->path);
+        size_t len = row->bytes.len;
         way_t ways[] = {{.run = hash_raw, .context = row},
                         {.run = verify_one, .context = row},
                         {.run = verify_all, .context = row}};
@@ -77,7 +74,7 @@ int main(int argc, char **argv) {
         fflush(stdout);
         if (row->len / row->modules >= 256 << 10 && ways[0].ns / ways[1].ns < worst) worst = ways[0].ns / ways[1].ns;
         artifact_free(row->artifact);
-        must_work(munmap(bytes, len) == 0, row->path);
+        unmap(row->bytes);
     }
     int good = at_least("verifying on one processor, against BLAKE3", worst, least_ratio);
     artifact_engine_free(wasmtime);

@@ -54,6 +54,18 @@ TEST(damage_links_to_something_that_is_no_elf) {
     bytes_free(&body);
 }
 
+/* An artifact of the same module twice; where the second one begins. */
+static bytes_t twice(const bytes_t *elf, size_t *second) {
+    bytes_t body = {0};
+    add_linked(&body, elf, 16);
+    add_linked(&body, elf, 16);
+    *second = body.len - elf->len;
+    add_header(&body, "artifact", "1");
+    add_settings(&body, HOST_TARGET);
+    add_no_types(&body);
+    return body;
+}
+
 /* In the second module, where nobody can say that the file isn't an artifact at all. */
 TEST(damage_elf_headers) {
     static const struct {
@@ -81,13 +93,8 @@ TEST(damage_elf_headers) {
     };
     bytes_t elf = make_elf((shape_t){0});
     for (size_t i = 0; i < COUNT(damage); i++) {
-        bytes_t body = {0};
-        add_linked(&body, &elf, 16);
-        add_linked(&body, &elf, 16);
-        size_t second = body.len - elf.len;
-        add_header(&body, "artifact", "1");
-        add_settings(&body, HOST_TARGET);
-        add_no_types(&body);
+        size_t second;
+        bytes_t body = twice(&elf, &second);
         put_uint(body.data + second + damage[i].field, damage[i].value, damage[i].size, false);
         is_damage(&body, "", UINT64_MAX);
         bytes_free(&body);
@@ -100,13 +107,8 @@ TEST(damage_extended_numbering) {
     static const uint64_t counts[] = {0, 1, 8, 1 << 20, UINT64_C(1) << 40, UINT64_C(1) << 58, UINT64_MAX};
     bytes_t elf = make_elf((shape_t){.extended = true});
     for (size_t i = 0; i < COUNT(counts); i++) {
-        bytes_t body = {0};
-        add_linked(&body, &elf, 16);
-        add_linked(&body, &elf, 16);
-        size_t second = body.len - elf.len;
-        add_header(&body, "artifact", "1");
-        add_settings(&body, HOST_TARGET);
-        add_no_types(&body);
+        size_t second;
+        bytes_t body = twice(&elf, &second);
         uint8_t *count = body.data + section_at(&body, second, NO_SECTION) + offsetof(Elf64_Shdr, sh_size);
         put_uint(count, counts[i], 8, false);
         is_damage(&body, "", UINT64_MAX);
