@@ -23,6 +23,8 @@ use crate::output::{Console, Done};
 This host's engine has its CPU's features and no compiler flags: for files compiled with flags, give an engine that has \
 the same ones with --engine.
 
+What the function prints through C's stdio comes behind its result where standard output is no terminal.
+
 Examples:
   artifact run code.artifact answer
   artifact run --trust key.pub code.artifact fib --returns i64 90
