@@ -247,7 +247,7 @@ impl<'a> Chunk<'a> {
         Ok(Chunk { kind: header.kind.get(), critical: header.flags.get() & CRITICAL != 0, bytes })
     }
 
-    /// Appends a chunk made of two parts.
+    /// Appends a chunk made of these parts, one behind the other.
     ///
     /// # Errors
     ///

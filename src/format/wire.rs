@@ -14,11 +14,12 @@ use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, Status};
-use crate::limits::MAX_RESERVE;
+use crate::limits::{MAX_RESERVE, MAX_UPVAR_DEPTH};
 
 // serde's errors carry nothing but text; these two are told apart by it.
 pub const NO_MEMORY: &str = "out of memory for what Metadata decodes to";
 pub const TOO_DEEP: &str = "upvars are nested deeper than the limit of 100";
+const _: () = assert!(MAX_UPVAR_DEPTH == 100);
 
 type Config = WithOtherTrailing<WithOtherIntEncoding<DefaultOptions, FixintEncoding>, AllowTrailing>;
 
