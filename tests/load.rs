@@ -1,4 +1,5 @@
 //! Loading: images that no linker here makes.
+mod common;
 mod native;
 
 use std::sync::Arc;
@@ -7,6 +8,7 @@ use artifact::artifact::{Artifact, OpenOptions};
 use artifact::builder::Builder;
 use artifact::engine::Engine;
 use artifact::format::module::Module;
+use artifact::native::image::parse;
 use artifact::native::load::{LoadOptions, load};
 use artifact::storage::Sync;
 
@@ -46,4 +48,23 @@ fn relocations_that_stand_among_data_are_applied() {
     let artifact = Arc::new(Artifact::open(&path, None, &OpenOptions::default()).unwrap());
     let code = load(artifact, &engine, LoadOptions::default()).unwrap();
     assert_eq!(code.call(0, b"get", &[]).unwrap(), 5);
+}
+
+/// Of two sections of relocations for its text a Wasmtime module would lose one.
+#[test]
+fn a_second_section_of_relocations_is_damage() {
+    let bytes = &common::artifacts()["target_x64_baseline_libcalls"];
+    let artifact = Artifact::open_bytes(bytes, None, &OpenOptions::default()).unwrap();
+    let mut image = artifact.module_bytes(0).unwrap().to_vec();
+    let module = artifact.module(0).unwrap();
+    let header = |name: &[u8]| {
+        let index = (1..module.section_count()).find(|index| module.section(*index).unwrap().name == name).unwrap();
+        u64::from_le_bytes(*image[40..].first_chunk().unwrap()) as usize + 64 * index
+    };
+    let (one, other) = (header(b".rela.text"), header(b".wasmtime.traps"));
+    assert!(parse(&image, 62, 4096).is_ok());
+    image.copy_within(one..one + 8, other); // name and type
+    image[other + 32..other + 40].fill(0); // size
+    let error = parse(&image, 62, 4096).unwrap_err();
+    assert!(error.message().contains("found a second"), "{error}");
 }

@@ -55,6 +55,9 @@ pub fn parse(bytes: &[u8], page: u64) -> Result<Tables> {
             if section.name != b".rela.text" || section.size % 24 != 0 {
                 return Err(not_linked().within(format!("section '{}'", quote(section.name))));
             }
+            if tables.in_text {
+                return Err(corrupt("section '.rela.text': expected one, found a second"));
+            }
             tables.relocations[0] = within(place(&section, bytes)?);
             tables.in_text = section.size > 0;
         }
