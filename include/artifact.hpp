@@ -358,7 +358,10 @@ class [[gnu::visibility("default")]] error : public std::runtime_error {
   public:
     struct missing_at {
         const artifact_error_t *error;
-        std::string_view operator()(std::size_t index) const noexcept { return artifact_error_missing(error, index); }
+        std::string_view operator()(std::size_t index) const noexcept {
+            const char *name = artifact_error_missing(error, index);
+            return name ? std::string_view(name) : std::string_view();
+        }
     };
 
     /// Takes ownership of an error that the C interface gave.
@@ -378,7 +381,8 @@ class [[gnu::visibility("default")]] error : public std::runtime_error {
     /// The operating system's errno; none, which is false, if it had no part in it.
     std::error_code code() const noexcept { return {artifact_error_errno(raw_.get()), std::generic_category()}; }
 
-    /// The names that nobody defines, of status::unresolved. They live as long as an error that says them.
+    /// The names that nobody defines, of status::unresolved; empty past the last one. They live as long as an error
+    /// that says them.
     range<missing_at> missing() const noexcept ARTIFACT_BORROWS {
         return {{raw_.get()}, artifact_error_missing_count(raw_.get())};
     }
@@ -1219,10 +1223,6 @@ inline artifact_load_options_t raw_options(const load_options &options) noexcept
     raw.symbol_count = options.symbols.size();
     return raw;
 }
-
-} // namespace detail
-
-namespace detail {
 
 /// What artifact_load() calls instead of a user's function, which may throw where C may not.
 template <class Resolve> struct resolver {

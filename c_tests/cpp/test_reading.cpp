@@ -259,6 +259,7 @@ TEST(cpp_unresolved_symbols_are_named) {
     const artifact::file file = native("imports", host);
     const artifact::error error = FAILS(file.load(host));
     CHECK(error.status() == artifact::status::unresolved && error.missing().size() == 3);
+    CHECK(error.missing()[3].empty());
     std::string names;
     for (const std::string_view name : error.missing()) names += std::string(name) + ' ';
     for (const char *name : {"host_first ", "host_second ", "host_value "}) CHECK(names.find(name) != names.npos);
