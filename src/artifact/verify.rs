@@ -6,13 +6,13 @@ use object::elf;
 use super::{Artifact, Trailer, mismatch};
 use crate::engine::target::elf_machine;
 use crate::error::{Error, Result, Status, quote};
-use crate::format::Map;
 use crate::format::body::{self, LINK_SIZE, Place};
 use crate::format::elf::Extent;
 use crate::format::metadata::Metadata;
 use crate::format::module::{Module, Section};
 use crate::format::trailer::{Digest, START};
 use crate::format::types::EntityType;
+use crate::format::{Map, first_nonzero};
 use crate::memory;
 use crate::report::{Finding, Kind, Report};
 use crate::trust::keys::PublicKey;
@@ -27,6 +27,7 @@ pub fn verify(artifact: &Artifact) -> Result<Report> {
     let mut report = Report::default();
     check_whole(artifact)?;
     let metadata = artifact.metadata()?;
+    let expected = elf_machine(metadata.target);
     let mut previous: Option<&Place> = None;
     for (index, place) in artifact.places()?.iter().enumerate() {
         let module = artifact.module(index)?;
@@ -34,7 +35,9 @@ pub fn verify(artifact: &Artifact) -> Result<Report> {
         if let Some(previous) = previous {
             link(&mut report, artifact, index, previous, place, align)?;
         }
-        machine(&mut report, metadata, index, &artifact.extent(index)?)?;
+        if let Some(expected) = expected {
+            machine(&mut report, metadata, expected, index, &artifact.extent(index)?)?;
+        }
         sections(&mut report, artifact, index, &module).map_err(|error| artifact.in_module(index, error))?;
         previous = Some(place);
     }
@@ -84,7 +87,7 @@ pub fn check_digests(artifact: &Artifact, trailer: &Trailer, digests: &[Digest])
     let (tail, end) = (root.tail_offset(), root.body_end.get());
     let gap = artifact.region.copy(end, layout.table.saturating_sub(end), "the trailer's start")?;
     let (zeros, start) = gap.split_at(gap.len().saturating_sub(START.len()));
-    if zeros.iter().any(|byte| *byte != 0) {
+    if first_nonzero(zeros).is_some() {
         let message = "trailer: expected zeros before it, found others";
         return Err(Error::new(Status::Corrupt, message).at(base + end));
     }
@@ -139,7 +142,7 @@ fn link(
     let start = previous.end().saturating_add(LINK_SIZE);
     let gap = place.offset - previous.end();
     let padding = artifact.run(index)?.get(LINK_SIZE as usize..gap as usize).unwrap_or(&[]);
-    if let Some(dirty) = padding.iter().position(|byte| *byte != 0) {
+    if let Some(dirty) = first_nonzero(padding) {
         let sentence =
             format!("padding before module {index}: expected zeros, found another byte at {}", start + dirty as u64);
         report.add(oddity(Kind::Padding, name, sentence))?;
@@ -147,12 +150,18 @@ fn link(
     Ok(())
 }
 
-fn machine(report: &mut Report, metadata: &Metadata<'_>, index: usize, extent: &Extent) -> Result<()> {
-    let Some((machine, big_endian)) = elf_machine(metadata.target) else { return Ok(()) };
+fn machine(
+    report: &mut Report,
+    metadata: &Metadata<'_>,
+    expected: (u16, bool),
+    index: usize,
+    extent: &Extent,
+) -> Result<()> {
     let found = (extent.machine, extent.big_endian);
-    if found == (machine, big_endian) {
+    if found == expected {
         return Ok(());
     }
+    let (machine, big_endian) = expected;
     let order = |big| if big { "big-endian" } else { "little-endian" };
     let sentence = format!(
         "module {index}: expected machine {machine}, {}, as target '{}' has; found machine {}, {}",

@@ -7,7 +7,7 @@
 use zerocopy::byteorder::little_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use super::align_up;
+use super::{align_up, first_nonzero};
 use crate::error::{Error, Result, Status};
 use crate::limits::{MAX_ATTRIBUTES, MAX_SIGNATURES};
 use crate::memory;
@@ -240,7 +240,7 @@ impl<'a> Chunk<'a> {
         let padded = len.checked_next_multiple_of(ALIGN as usize).ok_or_else(cut)?;
         let (whole, next) = after.split_at_checked(padded).ok_or_else(cut)?;
         let (bytes, padding) = whole.split_at(len);
-        if padding.iter().any(|byte| *byte != 0) {
+        if first_nonzero(padding).is_some() {
             return Err(corrupt(format!("trailer: expected zeros behind chunk {}, found others", header.kind)));
         }
         *rest = next;
