@@ -147,6 +147,8 @@ impl Engine {
         &self.target
     }
 
+    /// Sets the target triple.
+    ///
     /// # Errors
     ///
     /// INVALID_ARGUMENT if it is no target triple.
@@ -162,6 +164,8 @@ impl Engine {
         &self.producer
     }
 
+    /// Sets who compiles.
+    ///
     /// # Errors
     ///
     /// INVALID_ARGUMENT for a name that can't be represented.
@@ -177,6 +181,8 @@ impl Engine {
         &self.version
     }
 
+    /// Sets which version is written and accepted.
+    ///
     /// # Errors
     ///
     /// INVALID_ARGUMENT for a custom version that is empty or too long.

@@ -13,6 +13,8 @@ pub fn host() -> String {
     HOST.to_string()
 }
 
+/// Checks that a text is a target triple whose architecture is known.
+///
 /// # Errors
 ///
 /// INVALID_ARGUMENT if it is no target triple.

@@ -144,6 +144,8 @@ pub unsafe extern "C" fn artifact_open_fd(
     }
 }
 
+/// A descriptor of the caller's, for the time of a call.
+///
 /// # Safety
 ///
 /// If `fd` is open, it stays so for `'a`.

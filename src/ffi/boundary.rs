@@ -36,7 +36,7 @@ unsafe fn tell(error: *mut *mut artifact_error_t, failed: Option<Error>) -> arti
     };
     if error.is_null() {
         // SAFETY: just made by `boxed`, or NULL.
-        unsafe { artifact_error_t::drop_raw(handle) };
+        unsafe { free(handle) };
     } else {
         // SAFETY: the caller says that it can be written.
         unsafe { error.write(handle) };
@@ -316,7 +316,10 @@ pub unsafe fn options<T: Copy>(options: *const T, defaults: T, name: &str) -> Re
     // SAFETY: the caller says that `size` bytes are there.
     let tail = unsafe { std::slice::from_raw_parts(options.cast::<u8>().add(known), size - known) };
     if tail.iter().any(|byte| *byte != 0) {
-        let message = format!("{name}: asks for something that a newer version of the library knows");
+        let known = size_of::<T>();
+        let message = format!(
+            "{name}: expected zeros behind the {known} bytes that this version knows, found others of a newer one"
+        );
         return Err(Error::new(Status::Unsupported, message));
     }
     let mut read = defaults;
@@ -340,7 +343,7 @@ mod tests {
         let message = unsafe { handle(error, "error") }.unwrap().message();
         assert_eq!(message.to_str().unwrap(), "internal error: on purpose 1");
         // SAFETY: made above, freed once.
-        unsafe { artifact_error_t::drop_raw(error) };
+        unsafe { free(error) };
         assert_eq!(infallible(7, || panic!("again")), 7);
     }
 

@@ -4,7 +4,7 @@
 use std::ffi::CStr;
 use std::ffi::{CString, c_char, c_int};
 
-use super::boundary::{handle, infallible};
+use super::boundary::{free, handle, infallible};
 use super::library::artifact_status_t;
 use super::text::c_string;
 use crate::error::{Error, Status};
@@ -28,16 +28,6 @@ impl artifact_error_t {
             errno: error.errno(),
             missing: error.missing().iter().filter_map(|name| c_string(name.to_bytes()).ok()).collect(),
         }))
-    }
-
-    /// # Safety
-    ///
-    /// `error` is NULL or was made by [`artifact_error_t::boxed`] and not freed.
-    pub(super) unsafe fn drop_raw(error: *mut artifact_error_t) {
-        if !error.is_null() {
-            // SAFETY: the caller's promise.
-            drop(unsafe { Box::from_raw(error) });
-        }
     }
 
     #[cfg(test)]
@@ -107,5 +97,5 @@ pub unsafe extern "C" fn artifact_error_missing(error: *const artifact_error_t, 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_error_free(error: *mut artifact_error_t) {
     // SAFETY: the header's rule for pointers: one of ours, freed once.
-    infallible((), || unsafe { artifact_error_t::drop_raw(error) });
+    unsafe { free(error) };
 }

@@ -87,6 +87,8 @@ impl<'a> Section<'a> {
         Ok(image.get(start..start.saturating_add(size)).unwrap_or(&[]))
     }
 
+    /// Checks that the image has its bytes.
+    ///
     /// # Errors
     ///
     /// CORRUPT if its bytes lie outside the image.

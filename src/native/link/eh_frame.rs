@@ -38,6 +38,8 @@ pub(super) struct Frames<'a> {
 pub(super) const FUNCTION: usize = 8;
 
 impl<'a> Frames<'a> {
+    /// Reads the records of all objects, and gives places to those about code that is in the image.
+    ///
     /// # Errors
     ///
     /// CORRUPT for records that don't add up, UNSUPPORTED for those of 4 GiB and more.

@@ -59,6 +59,8 @@ const PHDR: u64 = 56;
 const FILE_PAGE: u64 = 4 << 10;
 
 impl<'a> Layout<'a> {
+    /// Gathers the sections of the image, and gives them addresses and offsets.
+    ///
     /// # Errors
     ///
     /// LIMIT for an image that is too large or mostly padding, UNSUPPORTED for sections that don't go together.
