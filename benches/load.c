@@ -7,7 +7,9 @@
 
 #include <dlfcn.h>
 
-static const double least_many = 5;      /* dlopen of 1,000 files by ours of one artifact with as many modules */
+static const double least_many = 5; /* dlopen of 1,000 files by ours of one artifact with as many modules */
+static const double least_imports =
+    0.85; /* our names are hashed when they are looked up, a shared object's when it is linked */
 static const double most_throw_cost = 2; /* a throw with 5,000 modules by a throw with one */
 
 enum { MANY = 1000, THROWING = 5000, IMPORTS = 200 };
@@ -217,7 +219,7 @@ int main(int argc, char **argv) {
     artifact_load_options_t plain = ARTIFACT_LOAD_OPTIONS_INIT, hosted = ARTIFACT_LOAD_OPTIONS_INIT;
     hosted.symbols = imports;
     hosted.symbol_count = IMPORTS;
-    enum { ROWS = 4 };
+    enum { ROWS = 4, HOSTED = 3 };
     loading_t rows[ROWS] = {
         {engine, "1 function", "f1", "call_many", 1, "a", plain},
         {engine, "200 functions", "f200", "call_many", 1, "b", plain},
@@ -251,7 +253,9 @@ int main(int argc, char **argv) {
     printf("a throw and its catch, with %s: %.0f ns with 1 module, %.0f ns with %d\n", unwinder(), one, all, THROWING);
 
     printf("\nBars\n");
-    for (size_t i = 0; i < ROWS; i++) good = at_least(rows[i].what, ratios[i], 1) && good;
+    for (size_t i = 0; i < ROWS; i++) {
+        good = at_least(rows[i].what, ratios[i], i == HOSTED ? least_imports : 1) && good;
+    }
     good = at_least(many.what, ratios[ROWS], least_many) && good;
     if (one > 0) good = at_most("a throw with 5,000 modules, by one with 1", all / one, most_throw_cost, "x") && good;
     good = at_most("Private_Dirty of text", (double)dirty, 0, " KiB") && good;

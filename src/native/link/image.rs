@@ -24,9 +24,6 @@ pub(super) fn write(mut linked: Linked<'_>, tables: Tables) -> Result<Vec<u8>> {
 
     let Left { dynamic, debug } = linked.write_sections(&mut image)?;
     let (relocations, relative) = tables.relocations(dynamic, linked.machine)?;
-    if relocations.len() as u64 != tables.sizes().relocations {
-        return Err(Error::new(Status::Internal, "linker: another number of dynamic relocations than was counted"));
-    }
     for (made, bytes) in [
         (Made::Hash, &tables.hash),
         (Made::Symbols, &tables.symbols(&linked.symbols)?),
@@ -34,6 +31,9 @@ pub(super) fn write(mut linked: Linked<'_>, tables: Tables) -> Result<Vec<u8>> {
         (Made::Relocations, &relocations),
         (Made::Dynamic, &tables.dynamic(layout, relative)),
     ] {
+        if bytes.len() as u64 != layout.made_size(made) {
+            return Err(Error::new(Status::Internal, "linker: a dynamic table of another size than was counted"));
+        }
         if !bytes.is_empty() {
             put(&mut image, layout.made_offset(made), bytes)?;
         }

@@ -11,7 +11,7 @@ use super::eh_frame::Frames;
 use super::input::Input;
 use super::machine::Machine;
 use super::scan::Needs;
-use super::sections::{Class, Content, Gathering, Load, Made, Output, too_large};
+use super::sections::{Class, Content, Gathering, Load, Made, Output, Piece, too_large};
 use super::select::{Fate, Fates};
 use super::symbols::{Definition, Special, Symbols};
 use crate::error::{Error, Result, Status};
@@ -267,6 +267,13 @@ impl<'a> Layout<'a> {
     pub fn made_offset(&self, made: Made) -> usize {
         let found = self.made(made).and_then(|(output, at)| Some(self.outputs.get(output)?.offset + at));
         found.unwrap_or(0) as usize
+    }
+
+    /// How many bytes the same takes; 0 if there is no such thing.
+    pub fn made_size(&self, made: Made) -> u64 {
+        let output = self.made(made).and_then(|(output, _)| self.outputs.get(output));
+        let is_it = |piece: &&Piece| matches!(piece.content, Content::Made(found) if found == made);
+        output.and_then(|output| output.pieces.iter().find(is_it)).map_or(0, |piece| piece.size)
     }
 
     /// The section of that name in a segment.

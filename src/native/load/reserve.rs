@@ -141,6 +141,9 @@ impl Reserved {
 
     /// Takes the right to write from pages that were mapped writable.
     pub fn protect(&self, address: usize, len: usize) -> Result<()> {
+        if len == 0 {
+            return Ok(());
+        }
         // SAFETY: pages of the range, whose bytes stay; who wrote them is done.
         let done = unsafe { mprotect(self.at(address, len), len, MprotectFlags::READ) };
         done.map_err(failed("making relocated data read-only"))
