@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use super::bind::{Place, bind, relative};
@@ -16,9 +17,20 @@ use crate::memory;
 use crate::native::image::{Image, Segment, corrupt};
 use crate::storage::sealed;
 
-/// Finds addresses for all modules in one range, with `room` bytes on pages of their own behind them, and gives where those
-/// begin.
-pub fn place(modules: &mut [Loaded], room: usize, page: u64) -> Result<(Reserved, usize)> {
+/// Addresses for all modules in one range.
+pub struct Placed {
+    pub reserved: Reserved,
+    /// Where the room behind them begins, on pages of its own.
+    pub end: usize,
+    /// Of modules that are mapped already, as they lie in the file: the pages that are writable for now.
+    pub flat: Option<Range<usize>>,
+}
+
+/// Up to so many bytes of modules, taking the right to write from some pages costs more than giving it to all of them.
+const WRITTEN_WHOLE: u64 = 128 << 10;
+
+/// Finds addresses for all modules, with `room` bytes behind them.
+pub fn place(modules: &mut [Loaded], room: usize, page: u64) -> Result<Placed> {
     let mut end = 0u64;
     let align = modules.iter().map(|module| module.tables.align).max().unwrap_or(page);
     for module in modules.iter_mut() {
@@ -38,19 +50,19 @@ pub fn place(modules: &mut [Loaded], room: usize, page: u64) -> Result<(Reserved
     for module in modules {
         module.bias = (base + module.bias).wrapping_sub(module.tables.start);
     }
-    Ok((reserved, (base + end) as usize))
+    Ok(Placed { reserved, end: (base + end) as usize, flat: None })
 }
 
-/// Maps modules that can lie in memory as they do in the file, all of them at once and writable, but for their text; none if some
-/// module can't. Gives where `room` begins, as `place` does. Otherwise each module takes some mappings, and the kernel's work with
-/// those is most of loading.
+/// Maps modules that can lie in memory as they do in the file, all of them at once, and writable where some module is written and
+/// between those places; none if some module can't. Otherwise each module takes some mappings, and the kernel's work with those is
+/// most of loading.
 pub fn place_flat(
     artifact: &Artifact,
     modules: &mut [Loaded],
     room: usize,
     page: u64,
     allow_memfd: bool,
-) -> Option<(Reserved, usize)> {
+) -> Option<Placed> {
     let (file, start) = source(artifact, allow_memfd)?;
     let mut end = 0;
     for (index, module) in modules.iter_mut().enumerate() {
@@ -72,13 +84,25 @@ pub fn place_flat(
     if end > MAX_CODE {
         return None;
     }
+    let written = if end <= WRITTEN_WHOLE { 0..end as usize } else { written(modules, page) };
     let room = room.next_multiple_of(page as usize);
-    let reserved = Reserved::of_file(&Source { file, offset: start }, end as usize, room).ok()?;
-    let base = reserved.start() as u64;
+    let reserved = Reserved::of_file(&Source { file, offset: start }, end as usize, room, &written).ok()?;
+    let base = reserved.start();
     for module in modules {
-        module.bias = module.bias.wrapping_add(base);
+        module.bias = module.bias.wrapping_add(base as u64);
     }
-    Some((reserved, (base + end) as usize))
+    Some(Placed { reserved, end: base + end as usize, flat: Some(base + written.start..base + written.end) })
+}
+
+/// Pages from the first that is written to the last.
+fn written(modules: &[Loaded], page: u64) -> Range<usize> {
+    let pages = |module: &Loaded, segment: &Segment| {
+        let place = |address: u64| module.bias.wrapping_add(address) as usize;
+        place(segment.address / page * page)..place(segment.end().next_multiple_of(page))
+    };
+    let all = modules.iter().flat_map(|module| module.tables.segments.iter().map(move |segment| (module, segment)));
+    let all = all.filter(|(_, segment)| segment.writable).map(|(module, segment)| pages(module, segment));
+    all.reduce(|first, last| first.start..last.end).unwrap_or(0..0)
 }
 
 /// The file that modules can be mapped from, and where the artifact begins in it. What was checked must not change any more: it
@@ -93,10 +117,8 @@ fn source(artifact: &Artifact, allow_memfd: bool) -> Option<(BorrowedFd<'_>, u64
 pub struct Assembly<'a> {
     pub artifact: &'a Artifact,
     pub modules: &'a [Loaded],
-    pub reserved: &'a Reserved,
+    pub placed: &'a Placed,
     pub page: u64,
-    /// Modules were mapped by `place_flat`, up to there.
-    pub flat: Option<usize>,
 }
 
 /// How a module gets into memory.
@@ -115,7 +137,7 @@ enum Way {
 /// Text that is relocated before it is mapped.
 struct Patch<'p> {
     bytes: &'p mut [u8],
-    text: std::ops::Range<u64>,
+    text: Range<u64>,
 }
 
 impl Place for Patch<'_> {
@@ -153,7 +175,7 @@ impl<'a> Assembly<'a> {
     ) -> Result<bool> {
         let region = self.artifact.region();
         let file = source(self.artifact, allow_memfd);
-        let flat = file.zip(self.flat).map(|((file, offset), end)| (Source { file, offset }, end));
+        let flat = self.placed.flat.as_ref().zip(file);
         let mut ways = memory::with_room(self.modules.len(), "modules")?;
         for (index, module) in self.modules.iter().enumerate() {
             ways.push(self.way(index, module, file.is_some())?);
@@ -189,10 +211,13 @@ impl<'a> Assembly<'a> {
                 }
             };
             if flat.is_some() {
-                self.reserved.clear(&module.tables, module.bias);
+                self.placed.reserved.clear(&module.tables, module.bias);
             } else if let Some(source) = source {
                 let fill = copy_from(image);
-                self.reserved.map_image(&module.tables, module.bias, &source, self.page, fill).map_err(located)?;
+                self.placed
+                    .reserved
+                    .map_image(&module.tables, module.bias, &source, self.page, fill)
+                    .map_err(located)?;
             }
             // SAFETY: just mapped at that bias, and protected further down only.
             let memory = unsafe { Memory::new(&module.tables, module.bias) };
@@ -202,12 +227,14 @@ impl<'a> Assembly<'a> {
         names.settle(resolver, process)?;
         self.complete(&pending, &names, &mut patched)?;
         match &flat {
-            Some((source, end)) => self.finish_flat(source, *end)?,
+            Some((written, (file, offset))) => {
+                self.finish_flat((*written).clone(), &Source { file: *file, offset: *offset })?;
+            }
             None => {
                 for module in self.modules {
                     if let Some(relro) = &module.tables.relro {
                         let start = module.bias.wrapping_add(relro.start) as usize;
-                        self.reserved.protect(start, (relro.end - relro.start) as usize)?;
+                        self.placed.reserved.protect(start, (relro.end - relro.start) as usize)?;
                     }
                 }
             }
@@ -216,8 +243,8 @@ impl<'a> Assembly<'a> {
     }
 
     /// Makes read-only what was mapped writable and isn't to stay so, in as few runs as there are, and maps text.
-    fn finish_flat(&self, file: &Source<'_>, end: usize) -> Result<()> {
-        let mut from = self.reserved.start();
+    fn finish_flat(&self, written: Range<usize>, file: &Source<'_>) -> Result<()> {
+        let Range { start: mut from, end } = written;
         for module in self.modules {
             let place = |address: u64| module.bias.wrapping_add(address) as usize;
             for data in module.tables.segments.iter().filter(|segment| segment.writable) {
@@ -226,22 +253,22 @@ impl<'a> Assembly<'a> {
                 let start = match &module.tables.relro {
                     Some(relro) if relro.start == start => relro.end,
                     Some(relro) if (start..stop).contains(&relro.start) => {
-                        self.reserved.protect(place(relro.start), (relro.end - relro.start) as usize)?;
+                        self.placed.reserved.protect(place(relro.start), (relro.end - relro.start) as usize)?;
                         start
                     }
                     _ => start,
                 };
                 if start < stop {
-                    self.reserved.protect(from, place(start) - from)?;
+                    self.placed.reserved.protect(from, place(start) - from)?;
                     from = place(stop);
                 }
             }
         }
-        self.reserved.protect(from, end - from)?;
+        self.placed.reserved.protect(from, end - from)?;
         for (index, module) in self.modules.iter().enumerate() {
             let source = Source { offset: file.offset + self.artifact.place(index)?.offset, ..*file };
             for text in module.tables.segments.iter().filter(|segment| segment.executable) {
-                let mapped = self.reserved.map_text(text, module.bias, &source, self.page);
+                let mapped = self.placed.reserved.map_text(text, module.bias, &source, self.page);
                 mapped.map_err(|error| self.artifact.in_module(index, error))?;
             }
         }
@@ -276,7 +303,8 @@ impl<'a> Assembly<'a> {
             let copy = sealed(&[bytes])?;
             let source = Source { file: copy.as_fd(), offset: 0 };
             let image = module.image(self.artifact, *index)?;
-            let mapped = self.reserved.map_image(&module.tables, module.bias, &source, self.page, copy_from(image));
+            let mapped =
+                self.placed.reserved.map_image(&module.tables, module.bias, &source, self.page, copy_from(image));
             mapped.map_err(|error| self.artifact.in_module(*index, error))?;
         }
         Ok(())

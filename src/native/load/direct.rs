@@ -58,11 +58,11 @@ pub fn prepare(artifact: &Artifact, options: &LoadOptions<'_>, machine: u16, pag
     let data = tables.segments.iter().find(|segment| segment.writable).copied();
 
     let mut modules = vec![Loaded { tables, bias: 0, run: None, own: Vec::new() }];
-    let flat = assemble::place_flat(artifact, &mut modules, 0, page, options.allow_memfd);
-    let is_flat = flat.is_some();
-    let (reserved, end) = flat.or_else(|| assemble::place(&mut modules, 0, page).ok())?;
+    let placed = assemble::place_flat(artifact, &mut modules, 0, page, options.allow_memfd)
+        .or_else(|| assemble::place(&mut modules, 0, page).ok())?;
+    let reserved = &placed.reserved;
     let module = modules.first_mut()?;
-    if !is_flat {
+    if placed.flat.is_none() {
         let fill = |offset: usize, to: &mut [u8]| Head { bytes: &head, region }.fetch(offset as u64, to);
         reserved.map_image(&module.tables, module.bias, &Source { file, offset: start }, page, fill).ok()?;
     }
@@ -86,5 +86,5 @@ pub fn prepare(artifact: &Artifact, options: &LoadOptions<'_>, machine: u16, pag
     if frames.as_ref().is_some_and(|frames| frames.room() > 0) {
         return None;
     }
-    Some(Prepared { modules, frames, reserved, end, flat: is_flat })
+    Some(Prepared { modules, frames, placed })
 }

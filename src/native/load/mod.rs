@@ -34,6 +34,7 @@ use crate::native::image::{self, Bytes, Image, Tables};
 
 pub use resolve::{Import, Resolver};
 
+use assemble::Placed;
 use gdb::Debugged;
 use reserve::Reserved;
 use unwind::{Frames, Registration};
@@ -126,15 +127,14 @@ pub fn load(artifact: Arc<Artifact>, engine: &Engine, options: LoadOptions<'_>) 
     let page = rustix::param::page_size() as u64;
     let prepared = direct::prepare(&artifact, &options, machine, page)
         .map_or_else(|| Prepared::new(&artifact, &options, machine, page), Ok)?;
-    let Prepared { modules, frames, reserved, end, flat } = prepared;
-    let flat = flat.then_some(end);
-    let handles = assemble::Assembly { artifact: &artifact, modules: &modules, reserved: &reserved, page, flat }.run(
+    let Prepared { modules, frames, placed } = prepared;
+    let handles = assemble::Assembly { artifact: &artifact, modules: &modules, placed: &placed, page }.run(
         options.symbols,
         options.resolver,
         options.process_symbols,
         options.allow_memfd,
     )?;
-    let table = frames.map(|frames| frames.put(&artifact, &modules, &reserved, end)).transpose()?;
+    let table = frames.map(|frames| frames.put(&artifact, &modules, &placed.reserved, placed.end)).transpose()?;
     if options.constructors {
         for (index, module) in modules.iter().enumerate() {
             constructors::check(module).map_err(|error| artifact.in_module(index, error))?;
@@ -156,7 +156,7 @@ pub fn load(artifact: Arc<Artifact>, engine: &Engine, options: LoadOptions<'_>) 
         destructors: options.constructors,
         _debugged: debugged,
         _registration: registration,
-        _reserved: reserved,
+        _reserved: placed.reserved,
     };
     if options.constructors {
         code.modules.iter().for_each(constructors::construct);
@@ -169,11 +169,8 @@ struct Prepared {
     modules: Vec<Loaded>,
     /// Their unwind tables, if anybody is to know them.
     frames: Option<Frames>,
-    reserved: Reserved,
-    /// Where there is room behind them for what `frames` wants.
-    end: usize,
-    /// In memory as they are in the file.
-    flat: bool,
+    /// With room behind them for what `frames` wants.
+    placed: Placed,
 }
 
 impl Prepared {
@@ -189,11 +186,8 @@ impl Prepared {
         let frames = if options.no_unwind { None } else { Frames::check(artifact, &modules)? };
         let room = frames.as_ref().map_or(0, Frames::room);
         let flat = assemble::place_flat(artifact, &mut modules, room, page, options.allow_memfd);
-        let (is_flat, (reserved, end)) = match flat {
-            Some(found) => (true, found),
-            None => (false, assemble::place(&mut modules, room, page)?),
-        };
-        Ok(Prepared { modules, frames, reserved, end, flat: is_flat })
+        let placed = flat.map_or_else(|| assemble::place(&mut modules, room, page), Ok)?;
+        Ok(Prepared { modules, frames, placed })
     }
 }
 

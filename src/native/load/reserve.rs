@@ -3,6 +3,7 @@
 
 use std::cell::Cell;
 use std::ffi::c_void;
+use std::ops::Range;
 use std::os::fd::BorrowedFd;
 
 use rustix::io::Errno;
@@ -53,8 +54,9 @@ impl Reserved {
         Ok(Reserved { start: start as usize, len })
     }
 
-    /// A range of a file's bytes, which can be written in private, and zeroed memory behind them.
-    pub fn of_file(source: &Source<'_>, len: usize, room: usize) -> Result<Reserved> {
+    /// A range of a file's bytes, of which `written`, counted from the range's start, can be written in private; and zeroed
+    /// memory behind them.
+    pub fn of_file(source: &Source<'_>, len: usize, room: usize, written: &Range<usize>) -> Result<Reserved> {
         let (protection, flags) = (ProtFlags::READ, MapFlags::PRIVATE | MapFlags::NORESERVE);
         let reserved = if room > 0 {
             let reserved = Reserved::new(len + room)?;
@@ -65,11 +67,14 @@ impl Reserved {
             let start = unsafe { mmap(std::ptr::null_mut(), len, protection, flags, source.file, source.offset) };
             Reserved { start: start.map_err(failed("mapping modules"))? as usize, len }
         };
-        // In a second step: what is mapped writable from an ELF file valgrind takes for its data, which text mustn't overlap.
-        let writable = MprotectFlags::READ | MprotectFlags::WRITE;
-        // SAFETY: pages of the range, which nobody but us knows of yet.
-        let done = unsafe { mprotect(reserved.at(reserved.start, len), len, writable) };
-        done.map_err(failed("mapping modules"))?;
+        if !written.is_empty() {
+            // In a second step: what is mapped writable from an ELF file valgrind takes for its data, which text mustn't overlap.
+            let writable = MprotectFlags::READ | MprotectFlags::WRITE;
+            let place = reserved.at(reserved.start + written.start, written.len());
+            // SAFETY: pages of the range, which nobody but us knows of yet.
+            let done = unsafe { mprotect(place, written.len(), writable) };
+            done.map_err(failed("mapping modules"))?;
+        }
         Ok(reserved)
     }
 
