@@ -154,6 +154,11 @@ TEST(load_works_under_memory_deny_write_execute) {
     unload(&loaded);
 }
 
+static void count_call(void *context, artifact_import_t *missing, size_t count) {
+    (void)missing, (void)count;
+    ++*(int *)context;
+}
+
 TEST(a_mount_without_exec_is_respected) {
     if (is_emulated()) SKIP("the emulator maps nothing executable");
     pack("code.artifact", "basic", 1);
@@ -167,13 +172,28 @@ TEST(a_mount_without_exec_is_respected) {
         SKIP("mounting isn't allowed here");
     }
     write_file(path, bytes.data, bytes.len);
+    char importing[4200];
+    snprintf(importing, sizeof importing, "%s/importing.artifact", folder);
+    pack("importing.artifact", "imports", 1);
+    bytes_t imports = read_file(scratch("importing.artifact"));
+    write_file(importing, imports.data, imports.len);
     artifact_engine_t *engine = artifact_engine_new_host();
     artifact_open_options_t copying = ARTIFACT_OPEN_OPTIONS_INIT;
     copying.flags = ARTIFACT_OPEN_COPY;
     artifact_t *artifacts[2] = {open_path(path, engine), NULL};
     CHECK_OK(artifact_open_file(path, engine, &copying, &artifacts[1], &error));
+    artifact_t *unloadable = open_path(importing, engine);
     CHECK(umount2(folder, MNT_DETACH) == 0 && rmdir(folder) == 0);
     artifact_load_options_t options = ARTIFACT_LOAD_OPTIONS_INIT;
+    /* Nobody is asked for names that wouldn't help. */
+    int calls = 0;
+    artifact_code_t *none = GARBAGE;
+    options.resolve = count_call, options.context = &calls;
+    CHECK_FAILS(artifact_load(unloadable, engine, &options, &none, &error), ARTIFACT_IO, "noexec");
+    CHECK(calls == 0 && none == NULL);
+    artifact_free(unloadable);
+    bytes_free(&imports);
+    options.resolve = NULL, options.context = NULL;
     for (size_t i = 0; i < 2; i++) {
         artifact_code_t *code = GARBAGE;
         artifact_error_t *error = NULL;

@@ -67,9 +67,9 @@ pub struct Module {
     #[serde(rename = "type")]
     pub kind: u16,
     pub sections: Option<Vec<Section>>,
-    /// Where they are asked for.
+    /// Where they are asked for; none inside where they can't be decoded.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub symbols: Option<Vec<Symbol>>,
+    pub symbols: Option<Option<Vec<Symbol>>>,
     #[serde(skip)]
     pub counts: Option<Counts>,
     /// Why something of the above is missing. Opening reads no section headers, so they may be damaged here.
@@ -145,7 +145,7 @@ impl Module {
             endian: if extent.big_endian { "big" } else { "little" },
             kind: extent.kind,
             sections: None,
-            symbols: None,
+            symbols: symbols.then_some(None),
             counts: None,
             damage: None,
         };
@@ -180,7 +180,7 @@ impl Module {
             }
         }
         self.counts = Some(counts);
-        self.symbols = Some(list).filter(|_| symbols);
+        self.symbols = symbols.then_some(Some(list));
         Ok(())
     }
 }

@@ -111,7 +111,7 @@ fn module(out: &mut Console, index: usize, main: bool, module: &Module) -> io::R
         let (name, kind, flags) = (quote(name.as_bytes()), section_kind(*kind), section_flags(*flags));
         out.row(SECTION, [&name, &offset, &size, &align, &kind, &flags])?;
     }
-    let Some(symbols) = &module.symbols else { return Ok(()) };
+    let Some(Some(symbols)) = &module.symbols else { return Ok(()) };
     out.row(SYMBOL, ["value", "size", "type", "binding", "section", "symbol"])?;
     for Symbol { name, value, size, kind, binding, section } in symbols {
         let (value, size) = (format!("{value:016x}"), size.to_string());

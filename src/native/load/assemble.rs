@@ -69,11 +69,14 @@ pub fn place_flat(
         let (place, tables) = (artifact.place(index).ok()?, &module.tables);
         let first = tables.segments.first()?;
         let flat = |segment: &Segment| segment.address.wrapping_sub(segment.offset);
+        // The file goes on there, with debug information: what is zero in memory has to be cleared.
+        let little_bss =
+            |segment: &Segment| segment.end() <= (segment.address + segment.file_len).next_multiple_of(page) + page;
         let from = tables.start.checked_sub(flat(first))?; // in the image
         let fits = (start + place.offset) % page == 0
             && tables.align == page
             && !tables.in_text
-            && tables.segments.iter().all(|segment| flat(segment) == flat(first))
+            && tables.segments.iter().all(|segment| flat(segment) == flat(first) && little_bss(segment))
             && from + tables.len <= place.len.next_multiple_of(page);
         if !fits {
             return None;
@@ -175,7 +178,10 @@ impl<'a> Assembly<'a> {
     ) -> Result<bool> {
         let region = self.artifact.region();
         let file = source(self.artifact, allow_memfd);
-        let flat = self.placed.flat.as_ref().zip(file);
+        let flat = match (&self.placed.flat, file) {
+            (Some(_), None) => return Err(forbidden()), // it was remounted with noexec meanwhile
+            (written, file) => written.as_ref().zip(file),
+        };
         let mut ways = memory::with_room(self.modules.len(), "modules")?;
         for (index, module) in self.modules.iter().enumerate() {
             ways.push(self.way(index, module, file.is_some())?);
@@ -223,6 +229,10 @@ impl<'a> Assembly<'a> {
             let memory = unsafe { Memory::new(&module.tables, module.bias) };
             relative(&image, &memory).map_err(located)?;
             bind(&image, index, module.bias, &memory, &mut names, &mut pending).map_err(located)?;
+        }
+        // Of modules that are mapped already, text comes last: nobody is asked for names if that can't be.
+        if flat.is_some() && names.are_missing() && !allow_memfd && region.noexec() {
+            return Err(forbidden());
         }
         names.settle(resolver, process)?;
         self.complete(&pending, &names, &mut patched)?;

@@ -52,19 +52,28 @@ pub struct Names<'a> {
     /// Indexes of names plus one, by hash; a power of two, at most half full.
     slots: Vec<u32>,
     given: usize,
-    /// Makes collisions a matter of luck.
-    seed: u64,
+    seed: Seed,
+}
+
+/// Where hashing begins and what it multiplies by, an odd number: nobody who doesn't know them can make names collide.
+#[derive(Clone, Copy)]
+struct Seed {
+    start: u64,
+    factor: u64,
+}
+
+impl Seed {
+    fn new() -> Seed {
+        let random = RandomState::new();
+        Seed { start: random.hash_one(0), factor: random.hash_one(1) | 1 }
+    }
 }
 
 impl<'a> Names<'a> {
     /// What the host defines; of several alike the first counts.
     pub fn new(table: &[Import<'a>]) -> Result<Names<'a>> {
-        let mut names = Names {
-            names: memory::with_room(table.len(), "names")?,
-            slots: Vec::new(),
-            given: 0,
-            seed: RandomState::new().hash_one(0),
-        };
+        let mut names =
+            Names { names: memory::with_room(table.len(), "names")?, slots: Vec::new(), given: 0, seed: Seed::new() };
         if !table.is_empty() {
             names.grow(table.len() * 2)?;
         }
@@ -124,6 +133,11 @@ impl<'a> Names<'a> {
             Some(name) => name.address,
             None => 0,
         }
+    }
+
+    /// Whether modules use names that the host's table doesn't have.
+    pub fn are_missing(&self) -> bool {
+        self.names.len() > self.given
     }
 
     /// Whether modules use `__dso_handle` as we define it.
@@ -197,11 +211,13 @@ fn insert(slots: &mut [u32], hash: u64, index: usize) {
     }
 }
 
-/// Eight bytes at a time.
-fn hash(seed: u64, text: &[u8]) -> u64 {
-    const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
-    let mut hash = seed ^ text.len() as u64;
-    let mut mix = |word: u64| hash = (hash ^ word).wrapping_mul(FACTOR).rotate_left(29);
+/// Eight bytes at a time, each time both halves of a product: of one half alone, differences that cancel out are known.
+fn hash(seed: Seed, text: &[u8]) -> u64 {
+    let mut hash = seed.start ^ text.len() as u64;
+    let mut mix = |word: u64| {
+        let product = u128::from(hash ^ word) * u128::from(seed.factor);
+        hash = product as u64 ^ (product >> 64) as u64;
+    };
     for word in text.as_chunks::<8>().0 {
         mix(u64::from_le_bytes(*word));
     }
@@ -210,5 +226,49 @@ fn hash(seed: u64, text: &[u8]) -> u64 {
         Some(last) => u64::from_le_bytes(*last),
         None => text.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)),
     });
-    hash ^ hash >> 32
+    hash
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Flipping the highest bit of a word, and a bit of the next one, cancelled out for every seed when only the low half of
+    /// products counted.
+    #[test]
+    fn names_made_to_collide_do_not() {
+        const PAIRS: usize = 10;
+        for bit in 0..64 {
+            let seed = Seed::new();
+            let mut hashes: Vec<u64> = (0..1u32 << PAIRS)
+                .map(|number| {
+                    let mut name = [b'a'; 16 * PAIRS];
+                    let pairs = name.chunks_exact_mut(16).enumerate();
+                    for (_, words) in pairs.filter(|(pair, _)| number >> pair & 1 != 0) {
+                        words[7] ^= 0x80;
+                        words[8 + bit / 8] ^= 1 << (bit % 8);
+                    }
+                    hash(seed, &name) & 0xffff
+                })
+                .collect();
+            hashes.sort_unstable();
+            hashes.dedup();
+            assert!(hashes.len() > 900, "bit {bit}: {} of 1024", hashes.len());
+        }
+    }
+
+    #[test]
+    fn names_are_found_again_however_many_there_are() {
+        let texts: Vec<std::ffi::CString> =
+            (0..1000).map(|n| std::ffi::CString::new(format!("name{n}")).unwrap()).collect();
+        let table: Vec<Import<'_>> =
+            texts[..100].iter().map(|text| Import { name: text, address: std::ptr::null() }).collect();
+        let mut names = Names::new(&table).unwrap();
+        for _ in 0..2 {
+            for (index, text) in texts.iter().enumerate() {
+                assert_eq!(names.find(text, false).unwrap(), index);
+            }
+        }
+        assert!(names.are_missing());
+    }
 }
