@@ -155,6 +155,21 @@ fn lists_symbols_where_they_are_asked_for() {
 }
 
 #[test]
+fn symbols_that_cannot_be_decoded_are_null() {
+    let mut bytes = genuine("addfib");
+    let word = |bytes: &[u8], at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
+    let sections = word(&bytes, 0x28) as usize;
+    let count = u16::from_le_bytes([bytes[0x3c], bytes[0x3d]]) as usize;
+    let is_symtab = |header: &usize| bytes[*header + 4..*header + 8] == 2u32.to_le_bytes();
+    let symtab = (0..count).map(|index| sections + index * 64).find(is_symtab).unwrap();
+    bytes[symtab + 0x18..symtab + 0x20].copy_from_slice(&(1u64 << 40).to_le_bytes()); // sh_offset
+    let folder = Folder::new();
+    let file = folder.file("damaged", bytes);
+    let shown = run(&["inspect", "--json", "--symbols", &file]).out().to_owned();
+    assert!(shown.contains("\"symbols\": null"), "{shown}");
+}
+
+#[test]
 fn keeps_order_and_duplicates_of_the_file() {
     let folder = Folder::new();
     // Unsorted names, one of them twice.
