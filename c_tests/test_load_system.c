@@ -225,6 +225,21 @@ static size_t resident(void) {
     return pages;
 }
 
+TEST(bss_takes_memory_when_it_is_used) {
+    if (is_emulated() || is_sanitized()) SKIP("the emulator's or sanitizer's own memory counts, too");
+    loaded_t loaded = load_flags("large_bss.o", 0);
+    const size_t len = 2 << 20, page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t before = resident();
+    artifact_code_t *another = NULL;
+    CHECK_OK(artifact_load(loaded.artifact, loaded.engine, NULL, &another, &error));
+    CHECK(resident() < before + len / 2 / page);
+    artifact_code_free(another);
+    char *(*room)(void);
+    SYMBOL(loaded.code, 0, "room", room);
+    for (size_t i = 0; i < len; i++) CHECK(room()[i] == 0);
+    unload(&loaded);
+}
+
 static void cycle(const char *path, const artifact_engine_t *engine, const artifact_load_options_t *options) {
     artifact_t *artifact = open_path(path, engine);
     artifact_code_t *code = NULL;
