@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::os::fd::BorrowedFd;
 
 use rustix::io::Errno;
-use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap, mmap_anonymous, mprotect, munmap};
+use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags, madvise, mmap, mmap_anonymous, mprotect, munmap};
 
 use crate::error::{Error, Result};
 use crate::native::image::{Segment, Tables};
@@ -74,6 +74,11 @@ impl Reserved {
             // SAFETY: pages of the range, which nobody but us knows of yet.
             let done = unsafe { mprotect(place, written.len(), writable) };
             done.map_err(failed("mapping modules"))?;
+            if written.len() < len && written.len() <= MOST_COPIED as usize {
+                // One call for what would be a fault for each page; a kernel before 5.14 refuses, and faults.
+                // SAFETY: as above; their bytes stay as they are.
+                let _ = unsafe { madvise(place, written.len(), Advice::LinuxPopulateWrite) };
+            }
         }
         Ok(reserved)
     }
