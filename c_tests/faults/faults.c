@@ -17,6 +17,7 @@ typedef struct setting_t {
     bool relative;  /* the path is a name in the current folder */
     uint64_t flags; /* ARTIFACT_SAVE_ */
     size_t most;    /* bytes that a write takes */
+    size_t more;    /* that many bytes more in each module: the disk is to begin before all is written */
 } setting_t;
 
 /* One system call of the save: the nth of its name in the process. */
@@ -35,6 +36,7 @@ static const struct {
     {"write", "EIO ENOSPC EDQUOT EINTR", true},
     {"writev", "EIO ENOSPC EDQUOT EINTR", true},
     {"fsync", "EIO ENOSPC EDQUOT EINTR", true},
+    {"sync_file_range", "EIO ENOSPC EINTR", false}, /* fsync tells it too */
     {"fdatasync", "EIO ENOSPC EDQUOT EINTR", true},
     {"fchmod", "EIO EPERM EROFS EINTR", true},
     {"rename", "EIO ENOSPC EROFS", true},
@@ -58,7 +60,7 @@ static char folder[4200], path[4300], link_path[4300], modules[MODULES][4200], t
 static bytes_t old_file, new_file;
 static unsigned runs;
 
-static void make_files(void) {
+static void make_files(size_t more) {
     snprintf(folder, sizeof folder, "%s", scratch("folder"));
     snprintf(path, sizeof path, "%s/saved.artifact", folder);
     snprintf(link_path, sizeof link_path, "%s", scratch("link.artifact"));
@@ -71,7 +73,7 @@ static void make_files(void) {
         char name[32];
         snprintf(name, sizeof name, "module-%zu", i);
         snprintf(modules[i], sizeof modules[i], "%s", scratch(name));
-        elves[i] = make_elf((shape_t){.fill = (uint8_t)(i + 1), .align = UINT64_C(16) << 4 * i});
+        elves[i] = make_elf((shape_t){.fill = (uint8_t)(i + 1), .align = UINT64_C(16) << 4 * i, .trailing = more});
         write_file(modules[i], elves[i].data, elves[i].len);
         CHECK_OK(artifact_builder_add_module(new, elves[i].data, elves[i].len, NULL, &error));
     }
@@ -248,10 +250,12 @@ static void kill_at(const setting_t *setting, const call_t *call) {
 
 static void every_fault(setting_t setting) {
     static call_t calls[MOST_CALLS];
-    make_files();
+    make_files(setting.more);
     size_t count = calls_of_a_save(&setting, calls);
     expect(is_new(&setting, "a save without faults"), "a save without faults", "the old file is still there");
+    bool early = false;
     for (size_t i = 0; i < count; i++) {
+        early = early || strcmp(calls[i].name, "sync_file_range") == 0;
         size_t row = 0;
         while (*faults[row].name && strcmp(faults[row].name, calls[i].name) != 0) row++;
         char list[64];
@@ -261,12 +265,14 @@ static void every_fault(setting_t setting) {
         }
         kill_at(&setting, &calls[i]);
     }
+    CHECK(early == (setting.more > 0));
     printf("%zu system calls, %u runs\n", count, runs);
     bytes_free(&old_file), bytes_free(&new_file);
 }
 
 TEST(faults_replacing) { every_fault((setting_t){.most = WHOLE}); }
 TEST(faults_short_writes) { every_fault((setting_t){.most = 2500}); }
+TEST(faults_large_modules) { every_fault((setting_t){.most = 300 << 10, .more = 400 << 10}); }
 TEST(faults_new_file) { every_fault((setting_t){.most = WHOLE, .fresh = true}); }
 TEST(faults_relative_name) { every_fault((setting_t){.most = WHOLE, .relative = true}); }
 TEST(faults_through_a_link) { every_fault((setting_t){.most = WHOLE, .link = true}); }

@@ -5,6 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Permissions};
 use std::hash::{BuildHasher, Hasher};
 use std::io::{self, IoSlice, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -61,13 +62,15 @@ pub fn replace_with(path: &Path, sync: Sync, fill: &mut dyn FnMut(&mut Sink<'_>)
     };
     let mut temporary =
         fresh(&path, &folder, mode.unwrap_or(PUBLIC_MODE)).map_err(failed("making a temporary file beside"))?;
-    let made = temporary.as_file().metadata().map_err(failed("looking up"))?.permissions().mode() & 0o777;
-    if let Some(mode) = mode.filter(|mode| *mode != made) {
-        // The umask has narrowed what `open` made.
-        let permissions = Permissions::from_mode(mode);
-        temporary.as_file().set_permissions(permissions).map_err(failed("setting the permissions of"))?;
+    if let Some(mode) = mode {
+        let made = temporary.as_file().metadata().map_err(failed("looking up"))?.permissions().mode() & 0o777;
+        if mode != made {
+            // The umask has narrowed what `open` made.
+            let permissions = Permissions::from_mode(mode);
+            temporary.as_file().set_permissions(permissions).map_err(failed("setting the permissions of"))?;
+        }
     }
-    fill(&mut |pieces| write_all(temporary.as_file_mut(), pieces).map_err(failed("writing")))?;
+    fill(&mut |pieces| write_all(temporary.as_file_mut(), pieces, sync).map_err(failed("writing")))?;
     if sync == Sync::Yes {
         temporary.as_file().sync_all().map_err(failed("syncing"))?;
     }
@@ -104,22 +107,27 @@ struct Target {
 
 fn target(path: &Path) -> Result<Target> {
     let failed = |error: io::Error| Error::io(format!("looking up {}", shown(path)), &error);
-    let is_link = match fs::symlink_metadata(path) {
-        Ok(metadata) => metadata.is_symlink(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => false,
-        Err(error) => return Err(failed(error)),
+    // Nothing is no failure.
+    let look_up = |found: io::Result<fs::Metadata>| match found {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        found => found.map(Some).map_err(failed),
     };
+    let there = look_up(fs::symlink_metadata(path))?;
     // Absolute, so that another thread's chdir can't part the temporary file from its target.
-    let path = if is_link { fs::canonicalize(path) } else { std::path::absolute(path) }.map_err(failed)?;
-    let mode = match fs::metadata(&path) {
-        Ok(metadata) if metadata.is_file() => Some(metadata.permissions().mode() & 0o777),
-        Ok(metadata) => {
+    let (path, there) = if there.as_ref().is_some_and(fs::Metadata::is_symlink) {
+        let path = fs::canonicalize(path).map_err(failed)?;
+        let there = look_up(fs::metadata(&path))?;
+        (path, there)
+    } else {
+        (std::path::absolute(path).map_err(failed)?, there)
+    };
+    let mode = match there {
+        Some(metadata) if !metadata.is_file() => {
             let found = kind_of(metadata.file_type());
             let message = format!("{}: expected a regular file or nothing, found {found}", shown(&path));
             return Err(Error::new(Status::InvalidArgument, message));
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => return Err(failed(error)),
+        there => there.map(|metadata| metadata.permissions().mode() & 0o777),
     };
     if path.file_name().is_none() {
         let message = format!("path: expected a file's name, found {}", shown(&path));
@@ -152,11 +160,30 @@ fn fresh(path: &Path, folder: &Path, mode: u32) -> io::Result<NamedTempFile> {
     }
 }
 
+/// Bytes after which a disk may begin with them, while the next ones are hashed and copied: less would be cut into requests
+/// smaller than disks like, and what is hashed last should find the disk at work.
+const STRETCH: usize = 512 << 10;
+
+/// Writes a file's next pieces, a stretch at a time where it is going to be synced.
+fn write_all(file: &mut File, pieces: &[&[u8]], sync: Sync) -> io::Result<()> {
+    let stretch = if sync == Sync::Yes { STRETCH } else { usize::MAX };
+    let mut slices: Vec<IoSlice<'_>> = Vec::new();
+    let mut len = 0;
+    for slice in pieces.iter().flat_map(|piece| piece.chunks(stretch)) {
+        slices.push(IoSlice::new(slice));
+        len += slice.len();
+        if len >= stretch {
+            write_slices(file, &mut slices)?;
+            start_writeback(file);
+            slices.clear();
+            len = 0;
+        }
+    }
+    write_slices(file, &mut slices)
+}
+
 /// `writev` until all is out, interrupted or cut short as it may be.
-fn write_all(file: &mut File, pieces: &[&[u8]]) -> io::Result<()> {
-    let mut slices: Vec<IoSlice<'_>> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
-    let mut rest = slices.as_mut_slice();
-    IoSlice::advance_slices(&mut rest, 0); // drops leading empty ones
+fn write_slices(file: &mut File, mut rest: &mut [IoSlice<'_>]) -> io::Result<()> {
     while !rest.is_empty() {
         match file.write_vectored(rest) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
@@ -166,6 +193,12 @@ fn write_all(file: &mut File, pieces: &[&[u8]]) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Has the disk begin with what was written. It may fail: syncing the file does the rest, and reports what went wrong.
+fn start_writeback(file: &File) {
+    // SAFETY: the descriptor is open; the call changes nothing of this process's.
+    unsafe { libc::sync_file_range(file.as_raw_fd(), 0, 0, libc::SYNC_FILE_RANGE_WRITE) };
 }
 
 fn sync_folder(folder: &File) -> io::Result<()> {
