@@ -74,6 +74,15 @@ pub enum FlagMap {
 /// Flags by name.
 pub type FlagTable = BTreeMap<String, Flag<String>>;
 
+/// These flags. One by one: collecting them would bring a sort of its own, kilobytes for each place that does.
+fn table(flags: &mut dyn Iterator<Item = (&str, Flag<String>)>) -> FlagTable {
+    let mut table = FlagTable::new();
+    for (name, flag) in flags {
+        table.insert(name.to_owned(), flag);
+    }
+    table
+}
+
 /// What a host compiles with.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Engine {
@@ -109,7 +118,7 @@ impl Engine {
     /// The same plus every instruction set of this very CPU, under LLVM's names: what artifacts are checked against.
     #[must_use]
     pub fn host() -> Engine {
-        let isa_flags = cpu::features().iter().map(|name| ((*name).to_owned(), Flag::Bool(true))).collect();
+        let isa_flags = table(&mut cpu::features().iter().map(|name| (*name, Flag::Bool(true))));
         Engine { isa_flags, ..Engine::new() }
     }
 

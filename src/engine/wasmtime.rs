@@ -1,7 +1,7 @@
 //! The Wasmtime 0.33 profile: what that version compiles with by default, under Cranelift's names. `docs/format.md` lists
 //! the same values.
 
-use super::{Engine, FlagTable, VersionRule, WASMTIME, cpu};
+use super::{Engine, VersionRule, WASMTIME, cpu, table};
 use crate::format::flags::{Features, Flag, Tunables};
 
 const ON: [&str; 8] = [
@@ -54,14 +54,12 @@ const S390X: [(&str, &[&str]); 2] =
     [("has_mie2", &["miscellaneous-extensions-2"]), ("has_vxrs_ext2", &["vector-enhancements-2"])];
 
 pub fn engine(target: &str) -> Engine {
-    let named = |name: &str, flag| (name.to_owned(), flag);
-    let shared_flags: FlagTable = ON
-        .iter()
-        .map(|name| named(name, Flag::Bool(true)))
-        .chain(OFF.iter().map(|name| named(name, Flag::Bool(false))))
-        .chain(NUMBERS.iter().map(|(name, number)| named(name, Flag::Num(*number))))
-        .chain(WORDS.iter().map(|(name, word)| named(name, Flag::Enum((*word).to_owned()))))
-        .collect();
+    let mut shared_flags = ON
+        .map(|name| (name, Flag::Bool(true)))
+        .into_iter()
+        .chain(OFF.map(|name| (name, Flag::Bool(false))))
+        .chain(NUMBERS.map(|(name, number)| (name, Flag::Num(number))))
+        .chain(WORDS.map(|(name, word)| (name, Flag::Enum(word.to_owned()))));
     let here = cpu::features();
     let isa: &[(&str, &[&str])] = match target.split('-').next() {
         Some("x86_64") => &X86_64,
@@ -69,16 +67,14 @@ pub fn engine(target: &str) -> Engine {
         Some("s390x") => &S390X,
         _ => &[],
     };
-    let isa_flags = isa
-        .iter()
-        .map(|(name, needs)| named(name, Flag::Bool(needs.iter().all(|feature| here.contains(feature)))))
-        .collect();
+    let has = |needs: &[&str]| needs.iter().all(|feature| here.contains(feature));
+    let mut isa_flags = isa.iter().map(|(name, needs)| (*name, Flag::Bool(has(needs))));
     Engine {
         producer: WASMTIME.to_owned(),
         version: VersionRule::Library,
         target: target.to_owned(),
-        shared_flags,
-        isa_flags,
+        shared_flags: table(&mut shared_flags),
+        isa_flags: table(&mut isa_flags),
         tunables: Tunables {
             static_memory_bound: 65536,
             static_memory_offset_guard_size: 2 << 30,

@@ -19,9 +19,12 @@ use unknown::{detect, level};
 pub fn features() -> &'static [&'static str] {
     static FOUND: OnceLock<Vec<&'static str>> = OnceLock::new();
     FOUND.get_or_init(|| {
-        let mut found: Vec<_> = detect().into_iter().filter(|(_, present)| *present).map(|(name, _)| name).collect();
-        found.sort_unstable();
-        found.dedup();
+        let mut found = Vec::new();
+        for (name, _) in detect().into_iter().filter(|(_, present)| *present) {
+            if let Err(place) = found.binary_search(&name) {
+                found.insert(place, name);
+            }
+        }
         found
     })
 }
