@@ -17,7 +17,7 @@ use crate::error::{Error, Result, Status};
 use crate::format::align_up;
 use crate::format::body::{Head, LINK_SIZE, TERMINATOR, walk};
 use crate::format::metadata::Metadata;
-use crate::format::trailer::{ALIGN, Footer, Layout, ROOT_SIZE, Root, SIGNATURE_SIZE, START, Signature};
+use crate::format::trailer::{ALIGN, Footer, Layout, ROOT_SIZE, ROW_SIZE, Root, SIGNATURE_SIZE, START, Signature};
 use crate::limits::{MAX_METADATA, MAX_MODULES};
 use crate::memory;
 use crate::storage::{Region, Window};
@@ -36,6 +36,8 @@ pub struct Trailer {
     pub layout: Layout,
     /// The signatures that it carries.
     pub signatures: Vec<Signature>,
+    /// The module table's bytes, if they were read with the rest; not looked at yet.
+    pub table: Option<Vec<u8>>,
 }
 
 impl Trailer {
@@ -61,7 +63,9 @@ impl Trailer {
             return Err(Error::new(Status::Limit, message).at(offset));
         }
         let signatures = memory::copy(signed, "the signatures")?;
-        Ok(Some(Trailer { root, layout, signatures }))
+        let table = window.get(layout.table, root.modules.get() as usize * ROW_SIZE as usize); // at most MAX_MODULES
+        let table = table.map(|bytes| memory::copy(bytes, "the module table")).transpose()?;
+        Ok(Some(Trailer { root, layout, signatures, table }))
     }
 }
 

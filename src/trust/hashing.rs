@@ -53,7 +53,7 @@ pub fn modules<'p>(
             let made = made.get_mut(..after.result - job.result).unwrap_or_default();
             let mut at = job;
             for digest in made.iter_mut() {
-                *digest = hash(&key, pieces(at.module), at.block * block, block, len(at.module));
+                *digest = hash(key, pieces(at.module), at.block * block, block, len(at.module));
                 at = at.after(block, len);
             }
             if let Some(room) = lock(&digests).get_mut(job.result..after.result) {
@@ -76,7 +76,7 @@ pub fn modules<'p>(
     let mut first = 0;
     for module in 0..count {
         let end = first + blocks(module);
-        let whole = join(&key, digests.get(first..end).unwrap_or_default());
+        let whole = join(key, digests.get(first..end).unwrap_or_default());
         if let Some(room) = digests.get_mut(module) {
             *room = whole;
         }
@@ -177,7 +177,7 @@ mod tests {
     }
 
     fn in_one(module: &[u8]) -> Digest {
-        Hasher::new_from_context_key(&digest::module_key()).update(module).finalize().into()
+        Hasher::new_from_context_key(digest::module_key()).update(module).finalize().into()
     }
 
     #[test]

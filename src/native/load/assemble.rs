@@ -89,7 +89,12 @@ pub fn place_flat(
     }
     let written = if end <= WRITTEN_WHOLE { 0..end as usize } else { written(modules, page) };
     let room = room.next_multiple_of(page as usize);
-    let reserved = Reserved::of_file(&Source { file, offset: start }, end as usize, room, &written).ok()?;
+    let region = artifact.region();
+    let fill = |offset: usize, to: &mut [u8]| {
+        let there = region.len().saturating_sub(offset as u64).min(to.len() as u64) as usize; // the last page may not be whole
+        region.read_at(offset as u64, to.get_mut(..there).unwrap_or_default())
+    };
+    let reserved = Reserved::of_file(&Source { file, offset: start }, end as usize, room, &written, fill).ok()?;
     let base = reserved.start();
     for module in modules {
         module.bias = module.bias.wrapping_add(base as u64);
@@ -254,6 +259,8 @@ impl<'a> Assembly<'a> {
 
     /// Makes read-only what was mapped writable and isn't to stay so, in as few runs as there are, and maps text.
     fn finish_flat(&self, written: Range<usize>, file: &Source<'_>) -> Result<()> {
+        let reserved = &self.placed.reserved;
+        let whole = written == (reserved.start()..self.placed.end); // and mapped without the right to read
         let Range { start: mut from, end } = written;
         for module in self.modules {
             let place = |address: u64| module.bias.wrapping_add(address) as usize;
@@ -263,22 +270,25 @@ impl<'a> Assembly<'a> {
                 let start = match &module.tables.relro {
                     Some(relro) if relro.start == start => relro.end,
                     Some(relro) if (start..stop).contains(&relro.start) => {
-                        self.placed.reserved.protect(place(relro.start), (relro.end - relro.start) as usize)?;
+                        reserved.protect(place(relro.start), (relro.end - relro.start) as usize)?;
                         start
                     }
                     _ => start,
                 };
                 if start < stop {
-                    self.placed.reserved.protect(from, place(start) - from)?;
+                    reserved.protect(from, place(start) - from)?;
                     from = place(stop);
+                    if whole {
+                        reserved.allow(place(start), (stop - start) as usize)?;
+                    }
                 }
             }
         }
-        self.placed.reserved.protect(from, end - from)?;
+        reserved.protect(from, end - from)?;
         for (index, module) in self.modules.iter().enumerate() {
             let source = Source { offset: file.offset + self.artifact.place(index)?.offset, ..*file };
             for text in module.tables.segments.iter().filter(|segment| segment.executable) {
-                let mapped = self.placed.reserved.map_text(text, module.bias, &source, self.page);
+                let mapped = reserved.map_text(text, module.bias, &source, self.page);
                 mapped.map_err(|error| self.artifact.in_module(index, error))?;
             }
         }

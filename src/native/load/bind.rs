@@ -1,7 +1,7 @@
 //! Relocations of one image: what they ask for is written into its memory. Names that nobody has defined yet are noted.
 
 use object::LittleEndian as Le;
-use object::elf;
+use object::elf::{self, Rela64};
 
 use super::machine;
 use super::reserve::Memory;
@@ -57,15 +57,16 @@ pub fn bind<'a>(
     pending: &mut Vec<Pending>,
 ) -> Result<()> {
     let symbols = image.symbols();
+    let origin = image.tables.origin();
     for table in &image.tables.relocations {
-        for relocation in image.relocations(table) {
+        let mut rest = image.relocations(table);
+        loop {
+            rest = relatives(rest, origin, bias, &mut place)?;
+            let Some((relocation, others)) = rest.split_first() else { break };
+            rest = others;
             let (offset, info) = (relocation.r_offset.get(Le), relocation.r_info.get(Le));
-            let address = offset.wrapping_add(image.tables.origin());
+            let address = offset.wrapping_add(origin);
             let addend = relocation.r_addend.get(Le) as u64;
-            if info as u32 == machine::RELATIVE {
-                place.write(address, bias.wrapping_add(addend)).ok_or_else(|| outside(address))?;
-                continue;
-            }
             let value = match machine::kind(info as u32) {
                 Kind::Nothing => continue,
                 kind @ (Kind::Slot | Kind::Address) => {
@@ -91,6 +92,21 @@ pub fn bind<'a>(
         }
     }
     Ok(())
+}
+
+/// Applies the RELATIVE relocations that a table begins with, and gives the rest. Most are of that kind, and stand together.
+#[inline(never)]
+fn relatives<'a>(table: &'a [Rela64<Le>], origin: u64, bias: u64, place: &mut impl Place) -> Result<&'a [Rela64<Le>]> {
+    let mut rest = table;
+    while let Some((relocation, others)) = rest.split_first()
+        && relocation.r_info.get(Le) as u32 == machine::RELATIVE
+    {
+        let address = relocation.r_offset.get(Le).wrapping_add(origin);
+        let value = bias.wrapping_add(relocation.r_addend.get(Le) as u64);
+        place.write(address, value).ok_or_else(|| outside(address))?;
+        rest = others;
+    }
+    Ok(rest)
 }
 
 /// Applies DT_RELR (gABI, Relative Relocation Table): an address, or a bitmap of the 63 words behind the last one.

@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::os::fd::BorrowedFd;
 
 use rustix::io::Errno;
-use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags, madvise, mmap, mmap_anonymous, mprotect, munmap};
+use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap, mmap_anonymous, mprotect, munmap};
 
 use crate::error::{Error, Result};
 use crate::native::image::{Segment, Tables};
@@ -55,9 +55,18 @@ impl Reserved {
     }
 
     /// A range of a file's bytes, of which `written`, counted from the range's start, can be written in private; and zeroed
-    /// memory behind them.
-    pub fn of_file(source: &Source<'_>, len: usize, room: usize, written: &Range<usize>) -> Result<Reserved> {
-        let (protection, flags) = (ProtFlags::READ, MapFlags::PRIVATE | MapFlags::NORESERVE);
+    /// memory behind them. `fill` gives bytes of the range.
+    pub fn of_file(
+        source: &Source<'_>,
+        len: usize,
+        room: usize,
+        written: &Range<usize>,
+        fill: impl Fn(usize, &mut [u8]) -> Result<()>,
+    ) -> Result<Reserved> {
+        let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
+        // What is mapped readable and writable from an ELF file, valgrind takes for its data, which text mustn't overlap. On all
+        // machines that code is loaded on, what can be written can be read.
+        let protection = if written.len() == len { ProtFlags::WRITE } else { ProtFlags::READ };
         let reserved = if room > 0 {
             let reserved = Reserved::new(len + room)?;
             reserved.map(reserved.start, len as u64, protection, source, 0)?;
@@ -67,18 +76,20 @@ impl Reserved {
             let start = unsafe { mmap(std::ptr::null_mut(), len, protection, flags, source.file, source.offset) };
             Reserved { start: start.map_err(failed("mapping modules"))? as usize, len }
         };
-        if !written.is_empty() {
-            // In a second step: what is mapped writable from an ELF file valgrind takes for its data, which text mustn't overlap.
-            let writable = MprotectFlags::READ | MprotectFlags::WRITE;
-            let place = reserved.at(reserved.start + written.start, written.len());
-            // SAFETY: pages of the range, which nobody but us knows of yet.
-            let done = unsafe { mprotect(place, written.len(), writable) };
+        if written.is_empty() || written.len() == len {
+            return Ok(reserved);
+        }
+        let place = reserved.start + written.start;
+        if written.len() <= MOST_COPIED as usize {
+            // Pages of our own at once, and a copy: less than a fault for each page.
+            let flags = flags | MapFlags::FIXED | MapFlags::POPULATE;
+            let (at, writable) = (reserved.at(place, written.len()), ProtFlags::READ | ProtFlags::WRITE);
+            // SAFETY: replaces pages of the range, which nobody but us knows of yet.
+            let done = unsafe { mmap_anonymous(at, written.len(), writable, flags) };
             done.map_err(failed("mapping modules"))?;
-            if written.len() < len && written.len() <= MOST_COPIED as usize {
-                // One call for what would be a fault for each page; a kernel before 5.14 refuses, and faults.
-                // SAFETY: as above; their bytes stay as they are.
-                let _ = unsafe { madvise(place, written.len(), Advice::LinuxPopulateWrite) };
-            }
+            fill(written.start, reserved.fresh(place, written.len()))?;
+        } else {
+            reserved.allow(place, written.len())?;
         }
         Ok(reserved)
     }
@@ -96,10 +107,7 @@ impl Reserved {
 
     fn map(&self, address: usize, len: u64, protection: ProtFlags, source: &Source<'_>, offset: u64) -> Result<()> {
         let (len, offset) = (len as usize, source.offset + offset);
-        let mut flags = MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::NORESERVE;
-        if protection.contains(ProtFlags::EXEC) && len <= MOST_COPIED as usize {
-            flags |= MapFlags::POPULATE; // it is going to run
-        }
+        let flags = MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::NORESERVE;
         let wrong =
             if protection.contains(ProtFlags::EXEC) { text_failed } else { |errno| failed("mapping a module")(errno) };
         // SAFETY: replaces pages of the range only, which `at` sees to, and which nobody but us knows of yet.
@@ -151,12 +159,17 @@ impl Reserved {
 
     /// Takes the right to write from pages that were mapped writable.
     pub fn protect(&self, address: usize, len: usize) -> Result<()> {
-        if len == 0 {
-            return Ok(());
-        }
+        self.rights(address, len, MprotectFlags::READ).map_err(failed("making relocated data read-only"))
+    }
+
+    /// Gives the rights to read and write to pages that have one of them.
+    pub fn allow(&self, address: usize, len: usize) -> Result<()> {
+        self.rights(address, len, MprotectFlags::READ | MprotectFlags::WRITE).map_err(failed("making data writable"))
+    }
+
+    fn rights(&self, address: usize, len: usize, rights: MprotectFlags) -> rustix::io::Result<()> {
         // SAFETY: pages of the range, whose bytes stay; who wrote them is done.
-        let done = unsafe { mprotect(self.at(address, len), len, MprotectFlags::READ) };
-        done.map_err(failed("making relocated data read-only"))
+        if len == 0 { Ok(()) } else { unsafe { mprotect(self.at(address, len), len, rights) } }
     }
 
     /// Maps an image so that its address 0 is at `bias`. `fill` gives initialized data, by its offset in the image.
