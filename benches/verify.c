@@ -6,7 +6,9 @@
 
 #include <sched.h>
 
-static const double least_ratio = 0.9; /* BLAKE3 by ours on one processor, for modules of 256 KiB and more */
+/* BLAKE3 of the same bytes by ours: as it is called, from 1 MiB on; and on one processor, for modules of 256 KiB and
+ * more. */
+static const double least_ratio = 0.9;
 
 typedef struct {
     size_t modules;
@@ -54,7 +56,7 @@ int main(int argc, char **argv) {
         {.modules = 1, .len = 16 << 20},      {.modules = 1, .len = 256 << 20}, {.modules = 51, .len = 51 << 18},
         {.modules = 1000, .len = 1000 << 15},
     };
-    double worst = 1e9;
+    double worst = 1e9, worst_all = 1e9;
     for (size_t i = 0; i < ROWS; i++) {
         artifact_error_t *error = NULL;
         verifying_t *row = &rows[i];
@@ -73,10 +75,12 @@ int main(int argc, char **argv) {
                ways[2].ns / 1e3, ways[0].ns / ways[2].ns);
         fflush(stdout);
         if (row->len / row->modules >= 256 << 10 && ways[0].ns / ways[1].ns < worst) worst = ways[0].ns / ways[1].ns;
+        if (row->len >= 1 << 20 && ways[0].ns / ways[2].ns < worst_all) worst_all = ways[0].ns / ways[2].ns;
         artifact_free(row->artifact);
         unmap(row->bytes);
     }
-    int good = at_least("verifying on one processor, against BLAKE3", worst, least_ratio);
+    int good = at_least("verifying, against BLAKE3", worst_all, least_ratio);
+    good &= at_least("the same on one processor", worst, least_ratio);
     artifact_engine_free(wasmtime);
     return arguments.strict && !good ? 1 : 0;
 }
