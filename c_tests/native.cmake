@@ -69,7 +69,7 @@ function(native_object name source)
     add_dependencies(native_modules native_${name}_object)
 endfunction()
 
-foreach(name IN ITEMS basic small imports objects_host thread_local ifunc direct large_bss)
+foreach(name IN ITEMS basic small data imports objects_host thread_local ifunc direct large_bss)
     native_object(${name} native/${name}.c OPTIONS ${strict})
 endforeach()
 native_object(many "${generated}" OPTIONS ${strict})

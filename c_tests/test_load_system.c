@@ -4,6 +4,7 @@
 #include "native.h"
 #include "signed.h"
 
+#include <elf.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -69,6 +70,47 @@ TEST(relocated_constants_are_read_only) {
     int (*const *many)(int) = symbol_of(loaded.code, 0, "many");
     CHECK(many[4999](1) == 5002);
     CHECK_STR(page_of((const void *)&many[2500]).rights, "r--p");
+    unload(&loaded);
+}
+
+/* Saves what `pack` saved with the relocated constants of its one module elsewhere: on the last whole page of its data.
+ */
+static void move_constants(const char *file) {
+    artifact_t *artifact = open_path(scratch(file), NULL);
+    artifact_module_t module;
+    CHECK_OK(artifact_module(artifact, 0, &module, &error));
+    bytes_t image = bytes_copy(module.bytes.data, module.bytes.len);
+    artifact_free(artifact);
+    Elf64_Ehdr *header = (void *)image.data;
+    Elf64_Phdr *segments = (void *)(image.data + header->e_phoff), *constants = NULL, *data = NULL;
+    for (size_t i = 0; i < header->e_phnum; i++) {
+        if (segments[i].p_type == PT_GNU_RELRO) constants = &segments[i];
+        if (segments[i].p_type == PT_LOAD && segments[i].p_flags & PF_W) data = &segments[i];
+    }
+    CHECK(constants && data);
+    const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+    constants->p_memsz = page;
+    constants->p_vaddr = (data->p_vaddr + data->p_memsz) / page * page - page;
+    if (constants->p_vaddr < data->p_vaddr + page) SKIP("pages are too large");
+    artifact_engine_t *engine = artifact_engine_new();
+    artifact_builder_t *builder = new_builder(engine);
+    CHECK_OK(artifact_builder_add_module(builder, image.data, image.len, NULL, &error));
+    CHECK_OK(artifact_serialize_to_file(builder, scratch(file), NULL, &error));
+    artifact_builder_free(builder);
+    artifact_engine_free(engine);
+    bytes_free(&image);
+}
+
+TEST(relocated_constants_behind_data_are_read_only) {
+    pack("code.artifact", "data.o", 1);
+    move_constants("code.artifact");
+    loaded_t loaded = open_packed("code.artifact");
+    CHECK_OK(artifact_load(loaded.artifact, loaded.engine, NULL, &loaded.code, &error));
+    char(*bytes)[4 * 4096] = symbol_of(loaded.code, 0, "bytes");
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    CHECK_STR(page_of(bytes).rights, "rw-p");
+    CHECK_STR(page_of((const void *)((uintptr_t)(bytes + 1) / page * page - page)).rights, "r--p");
+    (*bytes)[0]++;
     unload(&loaded);
 }
 

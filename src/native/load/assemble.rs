@@ -266,21 +266,19 @@ impl<'a> Assembly<'a> {
             let place = |address: u64| module.bias.wrapping_add(address) as usize;
             for data in module.tables.segments.iter().filter(|segment| segment.writable) {
                 let stop = data.end().next_multiple_of(self.page);
-                let start = data.address / self.page * self.page;
-                let start = match &module.tables.relro {
-                    Some(relro) if relro.start == start => relro.end,
-                    Some(relro) if (start..stop).contains(&relro.start) => {
-                        reserved.protect(place(relro.start), (relro.end - relro.start) as usize)?;
-                        start
-                    }
-                    _ => start,
-                };
+                let first = data.address / self.page * self.page;
+                let relro = module.tables.relro.as_ref().filter(|relro| (first..stop).contains(&relro.start));
+                let start = relro.filter(|relro| relro.start == first).map_or(first, |relro| relro.end);
                 if start < stop {
                     reserved.protect(from, place(start) - from)?;
                     from = place(stop);
                     if whole {
                         reserved.allow(place(start), (stop - start) as usize)?;
                     }
+                }
+                // Behind data: it has just got the right to be written with that.
+                if let Some(relro) = relro.filter(|relro| relro.start > first) {
+                    reserved.protect(place(relro.start), (relro.end - relro.start) as usize)?;
                 }
             }
         }

@@ -1,0 +1,2 @@
+/* Data over several pages. */
+char bytes[4 * 4096] = {1};
