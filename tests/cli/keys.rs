@@ -18,6 +18,11 @@ fn keygen(folder: &Folder, name: &str) -> [String; 2] {
     [private, public]
 }
 
+/// The public key in a detached signature, in hexadecimal.
+fn public_in(signature: &str) -> String {
+    fs::read(signature).unwrap()[..32].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 #[test]
 fn keygen_writes_a_private_file_and_replaces_none() {
     let folder = Folder::new();
@@ -59,8 +64,9 @@ fn what_is_signed_opens_for_those_who_trust_the_key() {
     let signer = trusted.get("trailer").get("signed_by").clone();
     assert_eq!(told.get("trailer").get("signed_by"), &Json::Null);
     assert_eq!(told.get("trailer").get("signatures").list(), std::slice::from_ref(&signer));
-    assert!(run(&["inspect", &out, "--trust", &mine_public]).expect(0).out().contains("trusted"));
-    assert!(run(&["inspect", &out]).expect(0).out().contains("not checked"));
+    let (trusted, told) = (run(&["inspect", &out, "--trust", &mine_public]), run(&["inspect", &out]));
+    assert!(trusted.out().contains("integrity\tsigned (trailer format 1)\n") && trusted.out().contains(", trusted\n"));
+    assert!(told.out().contains("integrity\tdigests (trailer format 1)\n") && told.out().contains(", not checked\n"));
 
     // A second signature beside the first, and a change that voids both.
     run(&["rewrite", &out, "-o", &out, "--sign", &other]).expect(0);
@@ -107,6 +113,12 @@ fn signatures_stand_beside_files_that_stay_as_they_are() {
         run(&["sign", &file, "--key", &mine, "-o", &signature]).expect(0);
         assert_eq!(fs::read(&signature).unwrap().len(), 96);
         run(&["verify", &file, "--trust", &mine_public, "--signature", &signature]).expect(0);
+        // Whoever asks who has signed is told, with a trailer or without.
+        let beside = ["inspect", &file, "--trust", &mine_public, "--signature", &signature];
+        assert!(run(&beside).expect(0).out().contains("integrity\tsigned"));
+        let told = run(&[&beside[..], &["--json"]].concat()).expect(0).json();
+        let place = if told.get("trailer") == &Json::Null { &told } else { told.get("trailer") };
+        assert_eq!(place.get("signed_by").text(), public_in(&signature));
         let refused = run(&["verify", &file, "--trust", &other_public, "--signature", &signature]).expect(4);
         assert!(refused.err.contains("another's"), "{}", refused.err);
         let both = [run(&["sign", &file, "--key", &other, "-o", "-"]).expect(0).out, fs::read(&signature).unwrap()];

@@ -33,6 +33,9 @@ pub struct Facts<'a> {
     pub module_upvars: Option<&'a Upvars>,
     pub types: Option<&'a Types<&'a str>>,
     pub trailer: Option<Trailer>,
+    /// Whose signature beside a file without a trailer a trusted key has confirmed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signed_by: Option<String>,
 }
 
 /// What lets every byte be checked, and what the embedder added.
@@ -112,6 +115,8 @@ impl<'a> Facts<'a> {
     /// With the symbols of each module, if they are asked for.
     pub fn new(artifact: &'a Artifact, symbols: bool) -> Result<Facts<'a>> {
         let metadata = artifact.metadata().ok();
+        let trailer = Trailer::new(artifact)?;
+        let signed_by = if trailer.is_none() { artifact.signer().map(PublicKey::to_string) } else { None };
         let modules = (0..artifact.module_count()).map(|index| Module::new(artifact, index, symbols));
         Ok(Facts {
             file_len: artifact.len(),
@@ -128,7 +133,8 @@ impl<'a> Facts<'a> {
             features: metadata.map(|metadata| &metadata.features),
             module_upvars: metadata.map(|metadata| &metadata.upvars),
             types: metadata.map(|metadata| &metadata.types),
-            trailer: Trailer::new(artifact)?,
+            trailer,
+            signed_by,
         })
     }
 }

@@ -17,7 +17,8 @@ With --json: {\"file_len\", \"producer\", \"version\", \"target\", \"modules\": 
 \"symbols\": [{\"name\", \"value\", \"size\", \"type\", \"binding\", \"section\"}]}], \"main\", \"header_offset\", \
 \"metadata_offset\", \"shared_flags\", \"isa_flags\", \"tunables\", \"features\", \"module_upvars\", \"types\", \
 \"trailer\": {\"format\", \"attributes\", \"signed_by\", \"signatures\"}}. Maps keep the order of the file, attributes are \
-base64, symbols are there with --symbols, and what couldn't be decoded is null.
+base64, symbols are there with --symbols, and what couldn't be decoded is null. Without a trailer, \"signed_by\" stands \
+outside of it if --signature was given.
 
 Without it, tables have columns on a terminal, and elsewhere a tab between their cells.
 

@@ -6,7 +6,7 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
-use artifact::artifact::Artifact;
+use artifact::artifact::{Artifact, Integrity};
 use artifact::error::quote;
 use artifact::format::Map;
 use artifact::format::flags::{Features, Flag, Tunables};
@@ -34,10 +34,15 @@ pub fn print(out: &mut Console, file: &Path, artifact: &Artifact, facts: &Facts<
         let rest = Bytes(facts.file_len - end);
         out.row(FACT, ["behind it", &format!("at {end}, {rest} that are nothing of ours")])?;
     }
+    let integrity = match artifact.integrity() {
+        Integrity::None => "none",
+        Integrity::Digests => "digests",
+        Integrity::Signed => "signed",
+    };
     match &facts.trailer {
-        None => out.row(FACT, ["integrity", "none"])?,
+        None => out.row(FACT, ["integrity", integrity])?,
         Some(trailer) => {
-            out.row(FACT, ["integrity", &format!("digests (trailer format {})", trailer.format)])?;
+            out.row(FACT, ["integrity", &format!("{integrity} (trailer format {})", trailer.format)])?;
             for (name, value) in &trailer.attributes.0 {
                 out.row(FACT, ["attribute", &attribute(name, &value.0)])?;
             }
