@@ -392,12 +392,12 @@ def same(a, b):
 def signed(key, signature, message):
     key_point, r, s = decoded(key), decoded(signature[:32]), int.from_bytes(signature[32:], "little")
     neutral = (0, 1, 1, 0)
-    if key_point is None or r is None or s >= ORDER or same(times(8, key_point), neutral):
+    if s >= ORDER or any(point is None or same(times(8, point), neutral) for point in (key_point, r)):
         return False
     base_y = 4 * pow(5, P - 2, P) % P
     base = (x_of(base_y, 0), base_y, 1, x_of(base_y, 0) * base_y % P)
     k = int.from_bytes(hashlib.sha512(signature[:32] + key + message).digest(), "little") % ORDER
-    return same(times(s, base), add(r, times(k, key_point)))
+    return same(times(8 * s, base), times(8, add(r, times(k, key_point))))
 
 
 def chunks(data, start, end):

@@ -20,7 +20,7 @@ use artifact::trust::digest;
 use artifact::trust::keys::PrivateKey;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use common::elf::Shape;
-use zerocopy::FromBytes;
+use zerocopy::{FromBytes, IntoBytes};
 
 type Files = BTreeMap<String, Vec<u8>>;
 
@@ -143,23 +143,74 @@ fn what_the_library_writes_is_sound() {
     }
 }
 
+/// A file with these signatures in place of the ones it has, under a footer that fits.
+fn signed_otherwise(bytes: &[u8], signatures: &[Signature]) -> Vec<u8> {
+    let mut changed = bytes.to_vec();
+    let footer_at = changed.len() - 64;
+    let (rest, footer) = changed.split_at_mut(footer_at);
+    let place = footer_at - size_of_val(signatures);
+    rest[place..].copy_from_slice(signatures.as_bytes());
+    let footer = Footer::mut_from_bytes(footer).unwrap();
+    let root = Root::read_from_bytes(&rest[place - 256..place]).unwrap();
+    footer.checksum = digest::footer(&root, signatures, footer);
+    changed
+}
+
 #[test]
 fn a_signature_that_is_not_its_keys_is_odd_to_both() {
     let bytes = written()["1-signed"].clone();
     let place = bytes.len() - 64 - 2 * 96;
     let mut files = Files::new();
-    for at in [place, place + 31, place + 32, place + 64, place + 96 + 95] {
-        let mut wrong = bytes.clone();
+    for at in [0, 31, 32, 64, 96 + 95] {
+        let mut wrong = bytes[place..][..2 * 96].to_vec();
         wrong[at] ^= 1;
-        let footer_at = wrong.len() - 64;
-        let (rest, footer) = wrong.split_at_mut(footer_at);
-        let footer = Footer::mut_from_bytes(footer).unwrap();
-        let root = Root::read_from_bytes(&rest[place - 256..place]).unwrap();
-        footer.checksum = digest::footer(&root, <[Signature]>::ref_from_bytes(&rest[place..]).unwrap(), footer);
+        let wrong = signed_otherwise(&bytes, <[Signature]>::ref_from_bytes(&wrong).unwrap());
         files.insert(format!("signature-{at}"), wrong);
     }
     let counts = agree(&files);
     assert!(counts.is_empty() || counts == BTreeMap::from([("odd", 5)]), "{counts:?}");
+}
+
+/// What only who has the private key can make, and about which RFC 8032 leaves readers a choice.
+#[test]
+fn both_judge_signatures_alike_that_their_signer_made_unusual() {
+    let artifact = Artifact::open_bytes(&common::artifacts()["empty"], None, &OpenOptions::default()).unwrap();
+    let mut builder = Builder::from_artifact(Arc::new(artifact)).unwrap();
+    builder.add_key(&Arc::new(key(1))).unwrap();
+    let bytes = builder.serialize().unwrap();
+    let usual = Signature::read_from_bytes(&bytes[bytes.len() - 64 - 96..][..96]).unwrap();
+    let point = |hex: &str| (0..32).map(|at| u8::from_str_radix(&hex[2 * at..][..2], 16).unwrap()).collect::<Vec<_>>();
+    let cases = [
+        // Its first half has a point of order 8 added: the equation holds times 8.
+        (
+            "torsion",
+            "sound",
+            "244000f8f17993441065e5b9759392905c988f2e99db312f95e9cc10e1354d12",
+            "e241b363727f76d9a684b8d358abcf55c9ee04962bbe61521c93a5043ccc2309",
+        ),
+        // Its first half is of small order: the neutral element, and a point of order 8.
+        (
+            "neutral",
+            "odd",
+            "0100000000000000000000000000000000000000000000000000000000000000",
+            "5472933da6abdc6c58c2c3057e6ab00d133f696f51583e225166da8dee47910a",
+        ),
+        (
+            "small",
+            "odd",
+            "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+            "06dc4f085ebebe1d2291e4711ae1cd09bafbeebe7d47d6f0db93457f0eacfb02",
+        ),
+    ];
+    let mut files = Files::from([("usual".to_owned(), bytes.clone())]);
+    for (name, verdict, first, second) in cases {
+        let halves = [point(first), point(second)].concat();
+        let signature = Signature { bytes: halves.try_into().unwrap(), ..usual };
+        let file = signed_otherwise(&bytes, &[signature]);
+        assert_eq!(verify(&file), verdict, "{name}");
+        files.insert(name.to_owned(), file);
+    }
+    agree(&files);
 }
 
 #[test]

@@ -273,11 +273,36 @@ mod tests {
 
     #[test]
     fn keys_of_small_order_are_refused() {
-        let mut identity = [0; 32];
-        identity[0] = 1;
-        for bytes in [identity, [0; 32]] {
+        // The y of all eight: of order 1 and 2, of order 4, of order 8; the highest bit is that of x.
+        let order_8 = [
+            [
+                0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98, 0xf0, 0xd5,
+                0xdf, 0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53, 0xfc, 0x05,
+            ],
+            [
+                0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10, 0x67, 0x0f, 0x2a,
+                0x20, 0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac, 0x03, 0x7a,
+            ],
+        ];
+        let near = |least: u8, rest: u8| {
+            let mut bytes = [rest; 32];
+            (bytes[0], bytes[31]) = (least, rest & 0x7f);
+            bytes
+        };
+        let [one, minus_one, zero] = [near(1, 0), near(0xec, 0xff), near(0, 0)];
+        let negative = |mut bytes: [u8; 32]| {
+            bytes[31] |= 0x80;
+            bytes
+        };
+        let [a, b] = order_8;
+        for bytes in [one, minus_one, zero, negative(zero), a, negative(a), b, negative(b)] {
             let error = PublicKey::from_bytes(&bytes).unwrap_err();
-            assert!(error.message().contains("small order"), "{error}");
+            assert!(error.message().contains("small order"), "{bytes:?}: {error}");
+        }
+        // The same points in encodings that they don't have: y of p and more, and a sign where x is 0.
+        let [p, p_and_one] = [near(0xed, 0xff), near(0xee, 0xff)];
+        for bytes in [p, negative(p), p_and_one, negative(p_and_one), negative(one), negative(minus_one)] {
+            assert!(PublicKey::from_bytes(&bytes).is_err(), "{bytes:?}");
         }
         assert!(PublicKey::from_bytes(&[2; 32]).is_err(), "no point of the curve");
     }
