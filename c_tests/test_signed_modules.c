@@ -2,6 +2,7 @@
 #include "check.h"
 #include "signed.h"
 
+#include <inttypes.h>
 #include <sys/mman.h>
 
 TEST(signed_modules_are_checked_copies) {
@@ -77,6 +78,47 @@ TEST(files_that_are_frozen_too_late_count_as_changeable) {
     CHECK_FAILS(artifact_module(artifact, 0, &first, &error), ARTIFACT_DIGEST_MISMATCH, "module 0");
     artifact_free(artifact);
     close(fd);
+    artifact_engine_free(engine);
+    artifact_key_free(key);
+    bytes_free(&bytes);
+}
+
+/* Whether this address lies in a mapping of a memfd. */
+static bool is_in_memfd(const uint8_t *address) {
+    FILE *maps = fopen("/proc/self/maps", "r");
+    if (!maps) SKIP("there is no /proc/self/maps");
+    char line[4400];
+    bool found = false;
+    while (!found && fgets(line, sizeof line, maps)) {
+        uintptr_t start, end;
+        if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR, &start, &end) != 2) continue;
+        found = (uintptr_t)address >= start && (uintptr_t)address < end && strstr(line, "/memfd:");
+    }
+    fclose(maps);
+    return found;
+}
+
+TEST(signed_modules_that_nobody_can_change_are_not_copied) {
+    artifact_key_t *key = new_key();
+    const artifact_key_t *keys[] = {key};
+    bytes_t bytes = make(keys, 1, false);
+    artifact_engine_t *engine = plain_engine();
+    trust(engine, key);
+    static const int seals[] = {0, F_SEAL_WRITE, F_SEAL_SHRINK, F_SEAL_WRITE | F_SEAL_SHRINK};
+    for (size_t i = 0; i < COUNT(seals); i++) {
+        int fd = memfd_create("artifact", MFD_ALLOW_SEALING | MFD_CLOEXEC);
+        if (fd < 0) SKIP("no memfd_create");
+        CHECK(write(fd, bytes.data, bytes.len) == (ssize_t)bytes.len);
+        CHECK(fcntl(fd, F_ADD_SEALS, seals[i]) == 0);
+        artifact_t *artifact = NULL;
+        CHECK_OK(artifact_open_fd(fd, engine, NULL, &artifact, &error));
+        artifact_module_t module;
+        CHECK_OK(artifact_module(artifact, 1, &module, &error));
+        CHECK(memcmp(module.bytes.data, bytes.data + module.offset, module.bytes.len) == 0);
+        CHECK(is_in_memfd(module.bytes.data) == (i == 3));
+        artifact_free(artifact);
+        close(fd);
+    }
     artifact_engine_free(engine);
     artifact_key_free(key);
     bytes_free(&bytes);

@@ -1,7 +1,6 @@
 /* A const handle may be used from many threads at once, and what is made on first use is made for all of them. */
 #include "check.h"
-#include "image.h"
-#include "support.h"
+#include "signed.h"
 
 #include <pthread.h>
 
@@ -81,6 +80,59 @@ TEST(threads_read_one_artifact) {
     }
     artifact_engine_free(engine);
     bytes_free(&expected);
+}
+
+/* Modules of a signed artifact, each copied and checked when the first thread asks for it. */
+enum { MODULES = 3 };
+
+typedef struct asker_t {
+    shared_t *shared;
+    const uint8_t *found[MODULES];
+} asker_t;
+
+static void *asker(void *context) {
+    asker_t *asker = context;
+    pthread_barrier_wait(&asker->shared->start);
+    for (size_t i = 0; i < MODULES; i++) {
+        artifact_module_t module;
+        CHECK_OK(artifact_module(asker->shared->artifact, i, &module, &error));
+        CHECK(memcmp(module.bytes.data, asker->shared->expected->data + module.offset, module.bytes.len) == 0);
+        asker->found[i] = module.bytes.data;
+    }
+    CHECK_OK(artifact_check_compat(asker->shared->artifact, asker->shared->engine, &error));
+    artifact_report_t *report = GARBAGE;
+    CHECK_OK(artifact_verify(asker->shared->artifact, &report, &error));
+    artifact_report_free(report);
+    return NULL;
+}
+
+TEST(threads_share_the_copies_of_signed_modules) {
+    artifact_key_t *key = new_key();
+    const artifact_key_t *keys[] = {key};
+    bytes_t bytes = make(keys, 1, false);
+    artifact_engine_t *engine = plain_engine();
+    trust(engine, key);
+    write_file(scratch("signed"), bytes.data, bytes.len);
+    for (int round = 0; round < ROUNDS; round++) {
+        artifact_t *artifact = open_path(scratch("signed"), engine);
+        shared_t shared = {.artifact = artifact, .engine = engine, .expected = &bytes};
+        CHECK(pthread_barrier_init(&shared.start, NULL, THREADS) == 0);
+        pthread_t threads[THREADS];
+        asker_t askers[THREADS];
+        for (size_t i = 0; i < THREADS; i++) {
+            askers[i].shared = &shared;
+            CHECK(pthread_create(&threads[i], NULL, asker, &askers[i]) == 0);
+        }
+        for (size_t i = 0; i < THREADS; i++) {
+            CHECK(pthread_join(threads[i], NULL) == 0);
+            CHECK(memcmp(askers[i].found, askers[0].found, sizeof askers[0].found) == 0);
+        }
+        pthread_barrier_destroy(&shared.start);
+        artifact_free(artifact);
+    }
+    artifact_engine_free(engine);
+    artifact_key_free(key);
+    bytes_free(&bytes);
 }
 
 /* A handle made in one thread can be freed in another. */

@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 
 use artifact::engine::{Engine, FlagMap, VersionRule};
 use artifact::format::flags::Flag;
 
 use crate::json::Json;
-use crate::support::{Folder, fixture, run, run_with};
+use crate::support::{Folder, fixture, module, run, run_with};
 
 /// A folder with a key pair: the private one's path, the public one's.
 fn keygen(folder: &Folder, name: &str) -> [String; 2] {
@@ -188,4 +189,33 @@ fn signatures_that_no_longer_hold_are_named() {
     let damaged = folder.file("damaged", bytes);
     run(&["check", &damaged]).expect(0);
     run(&["check", &damaged, "--trust", &mine_public]).expect(3);
+}
+
+/// strace says of the file, whatever it is, that it is under fs-verity.
+#[test]
+#[cfg(target_endian = "little")]
+fn a_file_under_verity_is_not_copied() {
+    let folder = Folder::new();
+    let [mine, mine_public] = keygen(&folder, "mine");
+    let plain = folder.artifact("plain", &Engine::new());
+    let signed = folder.path("signed").to_str().unwrap().to_owned();
+    run(&["rewrite", &plain, "-o", &signed, "--sign", &mine]).expect(0);
+    let module_len = module().len();
+    let trace = folder.path("trace");
+    // The first bytes of struct statx: what is known, the block size, STATX_ATTR_VERITY.
+    for (says, copies) in [("", 1), ("inject=statx:poke_exit=@arg5=ff0f0000001000000000100000000000", 0)] {
+        let mut strace = Command::new("strace");
+        strace.args(["-f", "-qq", "-e", "trace=pread64,statx", "-o"]).arg(&trace);
+        if !says.is_empty() {
+            strace.args(["-e", says]);
+        }
+        strace.args([env!("CARGO_BIN_EXE_artifact"), "verify", "--trust", &mine_public, &signed]);
+        let Ok(output) = strace.output() else { return eprintln!("skipped: no strace") };
+        if output.stdout != format!("{signed}: sound\n").into_bytes() {
+            return eprintln!("skipped: strace can't do this here: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        let trace = fs::read_to_string(&trace).unwrap();
+        let read = trace.lines().filter(|line| line.ends_with(&format!(", {module_len}, 0) = {module_len}"))).count();
+        assert_eq!(read, copies, "{trace}");
+    }
 }
