@@ -45,6 +45,27 @@ TEST(signed_modules_are_checked_copies) {
     bytes_free(&bytes);
 }
 
+/* With all copies made, verifying has the rest to read: what isn't there any more is an error, and no signal. */
+TEST(signed_files_are_verified_without_their_mapping) {
+    artifact_key_t *key = new_key();
+    const artifact_key_t *keys[] = {key};
+    bytes_t bytes = make(keys, 1, false);
+    artifact_engine_t *engine = plain_engine();
+    trust(engine, key);
+    write_file(scratch("signed"), bytes.data, bytes.len);
+    artifact_t *artifact = open_path(scratch("signed"), engine);
+    artifact_report_t *report = GARBAGE;
+    CHECK_OK(artifact_verify(artifact, &report, &error));
+    artifact_report_free(report);
+    CHECK(truncate(scratch("signed"), 100) == 0);
+    CHECK_FAILS(artifact_verify(artifact, &report, &error), ARTIFACT_TRUNCATED, "shorter");
+    CHECK(report == NULL);
+    artifact_free(artifact);
+    artifact_engine_free(engine);
+    artifact_key_free(key);
+    bytes_free(&bytes);
+}
+
 /* Writes over module 0 and freezes the file, as somebody would who hopes that it is asked about too late. */
 static void change_and_freeze(int fd, uint64_t at) {
     uint8_t byte = 0;

@@ -1,6 +1,8 @@
 //! Full verification: everything that opening leaves alone because it would cost time that grows with the file. Damage is
 //! an error. What a genuine Wasmtime 0.33 accepts although no writer makes it is an oddity, named in the report.
 
+use std::borrow::Cow;
+
 use object::elf;
 
 use super::{Artifact, Trailer, mismatch};
@@ -85,10 +87,7 @@ pub fn check_digests(artifact: &Artifact, trailer: &Trailer, digests: &[Digest])
     let Trailer { layout, root, .. } = trailer;
     let base = artifact.base();
     let (tail, end) = (root.tail_offset(), root.body_end.get());
-    let bytes = artifact.region.bytes()?;
-    // Both fit: opening has compared the layout with the region's length.
-    let between = |from: u64, to: u64| bytes.get(from as usize..to as usize).unwrap_or(&[]);
-    let gap = between(end, layout.table);
+    let gap = between(artifact, end, layout.table)?;
     let (zeros, start) = gap.split_at(gap.len().saturating_sub(START.len()));
     if first_nonzero(zeros).is_some() {
         let message = "trailer: expected zeros before it, found others";
@@ -98,7 +97,7 @@ pub fn check_digests(artifact: &Artifact, trailer: &Trailer, digests: &[Digest])
         let message = "trailer: expected its first bytes, found others";
         return Err(Error::new(Status::Corrupt, message).at(base + layout.start));
     }
-    if digest::tail(between(tail, end)) != root.tail_digest {
+    if digest::tail(&between(artifact, tail, end)?) != root.tail_digest {
         return Err(mismatch("HEADER and Metadata", base + tail));
     }
     artifact.attributes()?;
@@ -121,6 +120,16 @@ pub fn check_digests(artifact: &Artifact, trailer: &Trailer, digests: &[Digest])
         position += run.len() as u64;
     }
     Ok(())
+}
+
+/// The bytes between these offsets, as they are now: from the mapping where modules come from it too, else read, so that a
+/// signed file which somebody truncates takes nobody down.
+fn between(artifact: &Artifact, from: u64, to: u64) -> Result<Cow<'_, [u8]>> {
+    if artifact.signer().is_some() && !artifact.is_frozen() {
+        return artifact.region.copy(from, to.saturating_sub(from), "what modules leave").map(Cow::Owned);
+    }
+    // Both fit: opening has compared the layout with the region's length.
+    Ok(Cow::Borrowed(artifact.bytes()?.get(from as usize..to as usize).unwrap_or(&[])))
 }
 
 fn oddity(kind: Kind, setting: impl Into<String>, sentence: String) -> Finding {
