@@ -31,6 +31,11 @@ const COMPLAINTS: [(&str, &str); 1] = [(
 
 /// What every image promises, as readelf sees it; and what eu-elflint has to say.
 fn check_image(image: &Path, what: &str) {
+    for (program, argument) in [("readelf", "--all"), ("nm", "--dynamic")] {
+        let output = native::try_run(Command::new(program).arg(argument).arg(image));
+        let complaints = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && complaints.is_empty(), "{what}: {program}: {complaints}");
+    }
     let text = run(Command::new("readelf").args(["--wide", "--dynamic", "--segments", "--relocs"]).arg(image));
     assert!(!text.contains("TEXTREL") && !text.contains("RWE"), "{what}: {text}");
     for line in text.lines().filter(|line| line.contains(" R_")) {
@@ -49,9 +54,10 @@ fn check_image(image: &Path, what: &str) {
 }
 
 /// Every way of compiling that has to link.
-const MODELS: [&[&str]; 8] = [
+const MODELS: [&[&str]; 9] = [
     &["-fPIC"],
     &["-fpic"],
+    &["-fPIE"],
     &["-fPIC", "-ffunction-sections", "-fdata-sections"],
     &["-fPIC", "-fno-plt"],
     &["-fPIC", "-g3"],
@@ -83,16 +89,20 @@ fn c_by_clang_runs_as_linked_by_ld() {
     if have("clang") {
         c_with(&X86_64, "clang", &MODELS, &["-O1", "-O2", "-O3"]);
         // Without optimization, its large model has absolute addresses in code in spite of -fPIC.
-        c_with(&X86_64, "clang", MODELS.split_at(7).0, &["-O0"]);
+        c_with(&X86_64, "clang", MODELS.split_at(8).0, &["-O0"]);
     }
 }
 
 #[test]
 fn c_for_aarch64_runs_as_linked_by_ld() {
     if AARCH64.is_here() {
-        let small = MODELS.split_at(6).0;
+        let small = MODELS.split_at(7).0;
         c_with(&AARCH64, AARCH64.cc, small, &["-O0", "-O2"]);
-        c_with(&AARCH64, AARCH64.cc, &[&["-fPIC", "-mno-outline-atomics"]], &["-O3"]);
+        c_with(&AARCH64, AARCH64.cc, &[&["-fPIC", "-mno-outline-atomics"]], &["-O1", "-O3"]);
+        if have("clang") {
+            let target = "--target=aarch64-linux-gnu";
+            c_with(&AARCH64, "clang", &[&["-fPIC", target], &["-fPIC", "-g", target]], &["-O0", "-O2"]);
+        }
     }
 }
 
@@ -135,12 +145,18 @@ fn cxx_by_gcc_runs_as_linked_by_gcc() {
         &[&["-fPIC"], &["-fPIC", "-g", "-fno-plt"], &["-fPIC", "-mcmodel=large"]],
         &["-O0", "-O2"],
     );
+    cxx_with(&X86_64, "c++", &[&["-fPIC", "-mcmodel=medium", "-ffunction-sections"]], &["-O1", "-O3"]);
+    // -fPIE takes the C++ library's data, such as its types that are caught, for the program's own.
+    let (folder, flags) = (folder("cxx-pie"), ["-O2", "-w", "-std=c++17", "-fPIE"]);
+    let error = try_link(&[&compile("c++", &flags, "classes.cc", &folder.join("classes.o"))]).unwrap_err();
+    assert!(error.message().contains("symbol '_ZTI") && error.message().contains("with -fPIC"), "{error}");
 }
 
 #[test]
 fn cxx_by_clang_runs_as_linked_by_gcc() {
     if have("clang++") {
         cxx_with(&X86_64, "clang++", &[&["-fPIC"], &["-fPIC", "-g", "-ffunction-sections"]], &["-O0", "-O2"]);
+        cxx_with(&X86_64, "clang++", &[&["-fPIE", "-fno-plt"], &["-fPIC", "-mcmodel=medium"]], &["-O1", "-O3"]);
     }
 }
 
@@ -153,13 +169,15 @@ fn cxx_for_aarch64_runs_as_linked_by_gcc() {
 
 #[test]
 fn what_an_assembler_can_say() {
-    for (machine, sum) in [(X86_64, 2098), (AARCH64, 1105)] {
+    for (machine, sum) in [(X86_64, 2250), (AARCH64, 265_326)] {
         if machine.is_here() {
             let folder = folder(&format!("as-{}", machine.name));
             let driver = machine.driver(&folder);
             let object = compile(machine.cc, &[], &format!("gnu_{}.s", machine.name), &folder.join("gnu.o"));
+            let numbers = ".globl fixed, wide_number\n.set fixed, 1000\n.set wide_number, 0x0001000200030004\n";
+            let numbers = compile_text(machine.cc, &[], "s", numbers, &folder.join("numbers.o"));
             let image = folder.join("image.so");
-            link_to(&[&object], &image);
+            link_to(&[&object, &numbers], &image);
             check_image(&image, machine.name);
             // ld for x86-64 doesn't link relocations against numbers, although they are known.
             assert_eq!(machine.open(&driver, &[&image]), format!("returned {sum}\nclosed\n"), "{}", machine.name);

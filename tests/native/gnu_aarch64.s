@@ -1,4 +1,4 @@
-// What compilers seldom write.
+// What compilers seldom write; `fixed` and `wide_number` are numbers that another object defines.
     .text
     .globl run
     .type run, %function
@@ -23,7 +23,44 @@ run:
     add w19, w19, w1
     movz x1, #:abs_g0:fixed             // + 1000
     add w19, w19, w1
-    adrp x1, halves
+    movz x1, #:abs_g1:fixed             // + 0
+    add w19, w19, w1
+    movz x1, #:abs_g2:fixed             // + 0
+    add w19, w19, w1
+    movz x1, #:abs_g3:wide_number       // 0x0001000200030004
+    movk x1, #:abs_g2_nc:wide_number
+    movk x1, #:abs_g1_nc:wide_number
+    movk x1, #:abs_g0_nc:wide_number
+    add w19, w19, w1                    // + 4 and 3 << 16
+    lsr x1, x1, #32
+    add w19, w19, w1                    // + 2 and 1 << 16
+    ldr x0, :got:host_number
+    ldr w0, [x0]                        // + 12
+    add w19, w19, w0
+    adrp x0, _GLOBAL_OFFSET_TABLE_
+    add x0, x0, :lo12:_GLOBAL_OFFSET_TABLE_
+    ldr x0, [x0, :gotoff_lo15:host_number]
+    ldr w0, [x0]                        // + 12
+    add w19, w19, w0
+    adrp x0, _GLOBAL_OFFSET_TABLE_
+    ldr x0, [x0, :gotpage_lo15:host_number]
+    ldr w0, [x0]                        // + 12
+    add w19, w19, w0
+    adrp x1, numbers
+    ldr w2, [x1, :lo12:numbers]         // + 1000
+    add w19, w19, w2
+    add x1, x1, :lo12:numbers
+    ldrh w2, [x1, #4]                   // + 1000
+    add w19, w19, w2
+    ldr x2, [x1, #8]
+    add x2, x2, x1
+    ldr w2, [x2, #8]                    // + 5
+    add w19, w19, w2
+    adr x1, nearby
+    ldrsh x2, [x1]
+    add x1, x1, x2
+    blr x1                              // + 30
+    adrp x1, :pg_hi21_nc:halves
     ldrh w2, [x1, :lo12:halves+2]       // + 2
     add w19, w19, w2
     ldrb w2, [x1, :lo12:halves+4]       // + 3
@@ -32,9 +69,8 @@ run:
     ldr q0, [x1, :lo12:wide]
     fmov x2, d0                         // + 4
     add w19, w19, w2
-    tbz w19, #31, 1f
-    b away
-1:  cbz w19, away
+    tbnz w19, #31, away
+    cbz w19, away
     adr x1, distances
     ldrsw x2, [x1, #4]
     add x1, x1, x2
@@ -46,15 +82,12 @@ run:
     ret
     .cfi_endproc
     .size run, . - run
-literal:
-    .word 7
-    .align 3
-word:
-    .quad 5
 distances:
     .word first - distances, second - distances
 first:
     ret
+    .globl second
+    .hidden second
 second:
     add w19, w19, #30
     ret
@@ -63,9 +96,20 @@ second:
     .hidden away
 away:
     brk #1
-    .set fixed, 1000
-    .globl fixed
+literal:
+    .word 7
+    .align 3
+word:
+    .quad 5
+nearby:
+    .hword second - .
     .section .rodata
+    .align 3
+numbers:
+    .word fixed
+    .hword fixed
+    .align 3
+    .quad word - .
     .align 4
 wide:
     .quad 4, 0

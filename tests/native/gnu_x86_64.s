@@ -1,4 +1,4 @@
-# What compilers seldom write: relocations of every width that can be known, tables of distances, a constructor by hand.
+# What compilers seldom write: `fixed`, a number that another object defines; relocations of every width that can be known, tables of distances, a constructor by hand.
     .text
     .globl run
     .type run, @function
@@ -20,6 +20,20 @@ run:
     addl %eax, %ebx
     movzwl narrow(%rip), %eax           # + 1000
     addl %eax, %ebx
+    movzbl narrow+2(%rip), %eax         # + 100
+    addl %eax, %ebx
+    leaq nearby(%rip), %rdx
+    movswq (%rdx), %rcx
+    addq %rcx, %rdx
+    call *%rdx                          # + 7
+    leaq nearby+2(%rip), %rdx
+    movsbq (%rdx), %rcx
+    addq %rcx, %rdx
+    call *%rdx                          # + 7
+    leaq slot(%rip), %rdx
+    addq (%rdx), %rdx
+    movq (%rdx), %rdx
+    addl (%rdx), %ebx                   # + 12
     movl $_GLOBAL_OFFSET_TABLE_ - ., %eax
     movabsq $word@GOTOFF, %rax
     leaq _GLOBAL_OFFSET_TABLE_(%rip), %rdx
@@ -27,10 +41,18 @@ run:
     movabsq $word@GOT, %rax
     movq (%rdx,%rax), %rax
     addl (%rax), %ebx                   # + 5
+    movabsq $word@GOTPLT, %rax
+    movq (%rdx,%rax), %rax
+    addl (%rax), %ebx                   # + 5
+    movslq slot+8(%rip), %rax
+    movq (%rdx,%rax), %rax
+    addl (%rax), %ebx                   # + 5
     movabsq $third@PLTOFF, %rax
     addq %rdx, %rax
     call *%rax                          # + 3
-    movl $word_size@SIZE, %eax
+    movl $word@SIZE, %eax
+    addl %eax, %ebx                     # + 8
+    addl size(%rip), %ebx               # + 8
     addl constructed(%rip), %ebx        # + 1
     addl nowhere(%rip), %ebx            # + 0
     movl %ebx, %eax
@@ -51,9 +73,16 @@ third:
     .section .text.far, "ax"
 fourth:
     ret
+    .globl fifth
+    .hidden fifth
+fifth:
+    addl $7, %ebx
+    ret
+    .section .text.far.too, "ax"
+nearby:
+    .short fifth - .
+    .byte fifth - .
 
-    .set fixed, 1000
-    .globl fixed
     .section .rodata
     .align 4
 distances:
@@ -61,6 +90,13 @@ distances:
 narrow:
     .short fixed
     .byte fixed - 900
+    .align 8
+slot:
+    .quad host_number@GOTPCREL
+    .long word@GOT
+    .align 8
+size:
+    .quad word@SIZE
     .data
     .globl word
     .type word, @object
@@ -72,8 +108,6 @@ nowhere:
     .quad 0
 constructed:
     .quad 0
-    .globl word_size
-    .set word_size, word
     .section .init_array.00500, "aw", @init_array
     .quad construct
     .text

@@ -6,6 +6,12 @@
 
 extern int host_number;
 int host_twice(int number);
+#ifdef __PIE__
+/* With -fPIE it would be referred to directly. */
+#define number_of_host() (*pointer_to_host)
+#else
+#define number_of_host() host_number
+#endif
 
 extern int table[4];
 extern const char *const words[];
@@ -68,7 +74,7 @@ int run(void) {
     qsort(numbers, 4, sizeof *numbers, compare);
     printf("%d %d %d %d\n", numbers[0], numbers[1], numbers[2], numbers[3]);
     for (int i = -1; i < 9; i++) printf("dispatch %d: %d\n", i, dispatch(i));
-    printf("host %d %d %d\n", host_number, *pointer_to_host, host_twice(21));
+    printf("host %d %d %d\n", number_of_host(), *pointer_to_host, host_twice(21));
     printf("inside %d, %s %s\n", *pointer_inside, words[0], words[2]);
     printf("weak %d, overridden %d, protected %d\n", nobody_has_this ? nobody_has_this() : -5, overridden(),
            protected_number());
