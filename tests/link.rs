@@ -185,6 +185,75 @@ fn what_an_assembler_can_say() {
     }
 }
 
+/// The image's relocations that no assembler here has a word for; each of section `.rela.new` gets another type.
+#[test]
+fn what_no_assembler_here_can_say() {
+    const X86_64_CODE: &str = "
+        .globl run
+        run: call new
+        movq %rax, %rdi
+        jmp host_twice@PLT
+        .section .new, \"ax\"
+        new: movq host_number@GOTPCREL(%rip), %rax
+        movl (%rax), %eax
+        ret";
+    const AARCH64_CODE: &str = "
+        .globl run
+        run: stp x29, x30, [sp, #-32]!
+        str x19, [sp, #16]
+        adrp x19, new
+        add x19, x19, :lo12:new
+        mov w0, #21
+        ldrsw x1, [x19]
+        add x1, x1, x19
+        blr x1                          // 42
+        ldrsw x1, [x19, #4]
+        add x1, x1, x19
+        ldr x1, [x1, #4]
+        ldr w1, [x1]                    // + 12
+        add w0, w0, w1
+        adrp x2, _GLOBAL_OFFSET_TABLE_
+        add x2, x2, :lo12:_GLOBAL_OFFSET_TABLE_
+        ldr x1, [x19, #8]
+        ldr w1, [x1, x2]                // + 5
+        add w0, w0, w1
+        ldrsw x1, [x19, #16]
+        ldr w1, [x1, x2]                // + 7
+        add w0, w0, w1
+        ldr x19, [sp, #16]
+        ldp x29, x30, [sp], #32
+        ret
+        .data
+        .word 5, 7
+        .section .new, \"a\"
+        .balign 8
+        new: .word host_twice - .       // R_AARCH64_PLT32
+        .word host_number - .           // R_AARCH64_GOTPCREL32
+        .quad .data - .                 // R_AARCH64_GOTREL64
+        .word .data + 4 - .             // R_AARCH64_GOTREL32";
+    // R_X86_64_CODE_4_GOTPCRELX is what APX has in the place of a REX prefix; the instruction doesn't matter.
+    for (machine, text, kinds, returned) in
+        [(X86_64, X86_64_CODE, &[43][..], 24), (AARCH64, AARCH64_CODE, &[314, 315, 307, 308], 66)]
+    {
+        if machine.is_here() {
+            let folder = folder(&format!("new-{}", machine.name));
+            let object = compile_text(machine.cc, &[], "s", text, &folder.join("new.o"));
+            let mut bytes = std::fs::read(&object).unwrap();
+            let table = Module::parse(&bytes).unwrap().section_named(b".rela.new").unwrap();
+            let (start, size) = (table.offset as usize, table.size as usize);
+            assert_eq!(size, 24 * kinds.len());
+            for (at, kind) in kinds.iter().enumerate() {
+                let kind_at = start + 24 * at + 8;
+                bytes[kind_at..kind_at + 4].copy_from_slice(&u32::to_le_bytes(*kind));
+            }
+            std::fs::write(&object, bytes).unwrap();
+            link_to(&[&object], &folder.join("new.so"));
+            let said = machine.open(&machine.driver(&folder), &[&folder.join("new.so")]);
+            assert_eq!(said, format!("returned {returned}\nclosed\n"), "{}", machine.name);
+        }
+    }
+}
+
 #[test]
 fn an_artifact_is_a_shared_object() {
     let folder = folder("artifact");
@@ -224,7 +293,7 @@ fn an_artifact_is_a_shared_object() {
 fn refused(name: &str, flags: &[&str], text: &str, status: Status, words: &[&str]) {
     let folder = folder(&format!("refused-{name}"));
     let object = compile_text("cc", flags, "c", text, &folder.join("bad.o"));
-    let error = try_link(&[&object]).expect_err(name);
+    let error = try_link(&[&object]).map(drop).expect_err(name);
     assert_eq!(error.status(), status, "{error}");
     for word in ["bad.o"].iter().chain(words) {
         assert!(error.message().contains(word), "{name}: no '{word}' in: {error}");
@@ -255,6 +324,94 @@ fn what_cannot_be_linked_is_refused_by_name() {
     refused("version", &["-fPIC"], version, Unsupported, &["old@V1", "version"]);
     let get = "int get(void) { return 1; }";
     refused("packed", &["-g3", "-gz=zlib", "-fPIC"], get, Unsupported, &["is compressed", "-gz=none"]);
+}
+
+#[test]
+fn sections_that_cannot_be_linked_are_refused_by_name() {
+    let refused = |name: &str, text: &str, words: &[&str]| {
+        refused(name, &["-fPIC"], &format!("asm({text:?});"), Status::Unsupported, words);
+    };
+    refused("rights", ".section both,\"awx\"\n.byte 0\n", &["section 'both'", "writable and executable"]);
+    refused("hollow", ".section hollow,\"ax\",@nobits\n.zero 8\n", &["section 'hollow'", "code without bytes"]);
+    let constructor = "__attribute__((constructor))";
+    for (section, words) in [
+        (".init,\"ax\"", ["section '.init'", constructor]),
+        (".fini,\"ax\"", ["section '.fini'", constructor]),
+        (".preinit_array,\"aw\"", ["section '.preinit_array'", constructor]),
+        (".ctors,\"aw\"", ["section '.ctors'", "-fuse-init-array"]),
+        (".dtors,\"aw\"", ["section '.dtors'", "-fuse-init-array"]),
+        (".dynamic,\"aw\"", ["section '.dynamic'", "another name"]),
+        ("odd,\"a\",@0x60000000", ["section 'odd'", "a type that can be linked, found 0x60000000"]),
+    ] {
+        refused("section", &format!(".section {section}\n.quad 0\n"), &words);
+    }
+    let frame = "frame: .cfi_startproc\n.cfi_personality 0, puts\nret\n.cfi_endproc\n";
+    refused("frame", frame, &["section '.eh_frame'", "symbol 'puts'", "R_X86_64_64", "unwind tables"]);
+    let unknown = ".reloc ., R_X86_64_COPY, puts\n.quad 0\n";
+    refused("unknown", unknown, &["symbol 'puts'", "relocation R_X86_64_COPY", "relocation that can be linked"]);
+    let fixed = ".set fixed, 9\n.globl fixed\nlea 0(%rip), %rax\n.reloc .-4, R_X86_64_PC32, fixed\n";
+    refused("fixed", fixed, &["R_X86_64_PC32", "a distance to a fixed address"]);
+    let weak = ".weak nobody\n.hidden nobody\nlea nobody(%rip), %rax\n";
+    refused("weak", weak, &["symbol 'nobody'", "a distance to a weak symbol"]);
+}
+
+#[test]
+fn what_is_too_far_or_too_large_is_refused() {
+    let folder = folder("far");
+    let link = |cc: &str, text: &str| {
+        try_link(&[&compile_text(cc, &[], "s", text, &folder.join("far.o"))]).unwrap_err().to_string()
+    };
+    let bss = ".section .one,\"aw\",@nobits\n.zero 0x60000000\n.section .two,\"aw\",@nobits\n.zero 0x60000000\n";
+    assert!(link("cc", bss).contains("at most 2147483648 bytes of memory"));
+    let padded: String =
+        (0..50).map(|at| format!(".section s{at},\"aw\"\n.balign 0x200000\n.byte 1\n.balign 8\n")).collect();
+    assert!(link("cc", &padded).contains("padding"), "{}", link("cc", &padded));
+    if have(AARCH64.cc) {
+        let branch = ".globl far\ntbz x0, #1, far\n.zero 0x8000\nfar: ret\n";
+        let error = link(AARCH64.cc, branch);
+        for word in ["object 'far.o'", "section '.text'", "symbol 'far'", "R_AARCH64_TSTBR14", "0x8004"] {
+            assert!(error.contains(word), "{error}");
+        }
+    }
+}
+
+#[test]
+fn names_mean_what_they_mean_to_ld() {
+    let one = "
+        #include <stdio.h>
+        int common_or_strong, common_twice[2]; __attribute__((weak)) int weak_or_common = 1, weak_or_strong = 2;
+        __attribute__((weak)) int pick(void) { return 1; }
+        extern __attribute__((weak)) int nobody; int two(void);
+        extern char _etext[], _edata[], __bss_start[], _end[]; extern const char __ehdr_start[];
+        static int data = 5, bss[7];
+        int strict = 9; __attribute__((visibility(\"protected\"))) int guarded = 10;
+        int run(void) {
+            printf(\"%d %d %d %d %d\\n\", common_or_strong, weak_or_common, weak_or_strong, pick(), &nobody == 0);
+            printf(\"%d %d\\n\", common_twice[1], strict + guarded);
+            printf(\"%d %d\\n\", (char *)run < _etext, (char *)&data < _edata && _edata <= __bss_start);
+            printf(\"%d %.3s\\n\", __bss_start <= (char *)bss && (char *)(bss + 7) <= _end, __ehdr_start + 1);
+            return two();
+        }";
+    let two = "int common_or_strong = 7, weak_or_common, weak_or_strong = 8, common_twice[5];
+        int pick(void) { return 3; }
+        extern __attribute__((visibility(\"hidden\"))) int strict, guarded;
+        int two(void) { return common_twice[4] + strict + guarded; }";
+    let flags = ["-O1", "-fPIC", "-fcommon", "-w"];
+    for machine in [X86_64, AARCH64].into_iter().filter(Machine::is_here) {
+        let folder = folder(&format!("meaning-{}", machine.name));
+        let driver = machine.driver(&folder);
+        let one = compile_text(machine.cc, &flags, "c", one, &folder.join("one.o"));
+        let two = compile_text(machine.cc, &flags, "c", two, &folder.join("two.o"));
+        compare(&machine, &driver, &[&one, &two], machine.name);
+        let names = run(Command::new("nm").arg("-D").arg(folder.join("ours.so")));
+        assert!(names.contains(" common_twice\n") && names.contains(" T pick\n"), "{names}");
+        assert!(!names.contains("strict") && !names.contains("guarded"), "hidden by the other object: {names}");
+        // ld refuses a hidden name that nobody defines.
+        let text =
+            "__attribute__((visibility(\"hidden\"))) int host_twice(int); int run(void) { return host_twice(4); }";
+        link_to(&[&compile_text(machine.cc, &flags, "c", text, &folder.join("hidden.o"))], &folder.join("hidden.so"));
+        assert_eq!(machine.open(&driver, &[&folder.join("hidden.so")]), "returned 8\nclosed\n");
+    }
 }
 
 #[test]
