@@ -102,11 +102,18 @@ TEST(exceptions_pass_through_any_of_many_that_we_link) { throw_in_many_modules("
 
 static void construct_if_asked(const char *module) {
     need_cxx();
-    int (*constructed)(void);
+    int (*constructed)(void), (*local_static)(void);
+    int destroyed = 0, by_dlclose = 0;
+    side_t theirs = {.handle = dlopen(native("exceptions"), RTLD_NOW)};
+    CHECK(theirs.handle);
+    SIDE(&theirs, "constructed", constructed), SIDE(&theirs, "local_static", local_static);
+    CHECK(constructed() == 57 && local_static() == 57);
+    *(int **)side_symbol(&theirs, "destroyed") = &by_dlclose;
+    CHECK(dlclose(theirs.handle) == 0);
+
     loaded_t loaded = load_flags(module, ARTIFACT_LOAD_PROCESS_SYMBOLS);
     SYMBOL(loaded.code, 0, "constructed", constructed);
     CHECK(constructed() == 0);
-    int destroyed = 0;
     *(int **)symbol_of(loaded.code, 0, "destroyed") = &destroyed;
     unload(&loaded);
     CHECK(destroyed == 0);
@@ -114,13 +121,44 @@ static void construct_if_asked(const char *module) {
     loaded = load_flags(module, CXX);
     SYMBOL(loaded.code, 0, "constructed", constructed);
     CHECK(constructed() == 57);
-    int (*local_static)(void);
     SYMBOL(loaded.code, 0, "local_static", local_static);
     CHECK(local_static() == 57);
     *(int **)symbol_of(loaded.code, 0, "destroyed") = &destroyed;
     unload(&loaded);
-    CHECK(destroyed == 2); /* now, and not when the process ends */
+    CHECK(destroyed == 2 && by_dlclose == 2); /* now, and not when the process ends */
 }
 
 TEST(constructors_run_only_if_asked) { construct_if_asked("exceptions"); }
 TEST(constructors_that_we_link_run_only_if_asked) { construct_if_asked("exceptions.o"); }
+
+/* ---- unwinders ---- */
+
+/* That an unwinder finds the functions of one module, where its table is, and of several; until they are freed. */
+static void unwinder_finds_functions(const char *library) {
+    void *handle = dlopen(library, RTLD_NOW | RTLD_GLOBAL);
+    if (!handle) SKIP("the library isn't here");
+    void *(*enclosing)(void *);
+    set_function(&enclosing, dlsym(handle, "_Unwind_FindEnclosingFunction"));
+    CHECK(address_of(&enclosing));
+    for (size_t count = 1; count < 5; count += 3) {
+        pack("code.artifact", count == 1 ? "small" : "small.o", count);
+        loaded_t loaded = open_packed("code.artifact");
+        artifact_load_options_t options = ARTIFACT_LOAD_OPTIONS_INIT;
+        for (int told = 1; told >= 0; told--) {
+            options.flags = told ? 0 : ARTIFACT_LOAD_NO_UNWIND;
+            CHECK_OK(artifact_load(loaded.artifact, loaded.engine, &options, &loaded.code, &error));
+            char *functions[8];
+            for (size_t i = 0; i < 2 * count; i++) {
+                functions[i] = symbol_of(loaded.code, i / 2, i % 2 ? "add" : "answer");
+                CHECK(enclosing(functions[i] + 1) == (told ? functions[i] : NULL));
+            }
+            artifact_code_free(loaded.code);
+            loaded.code = NULL;
+            for (size_t i = 0; i < 2 * count; i++) CHECK(!enclosing(functions[i] + 1));
+        }
+        unload(&loaded);
+    }
+}
+
+TEST(libgcc_unwinds_until_code_is_freed) { unwinder_finds_functions("libgcc_s.so.1"); }
+TEST(libunwind_of_llvm_unwinds_until_code_is_freed) { unwinder_finds_functions("libunwind.so.1"); }

@@ -40,6 +40,25 @@ TEST(load_refuses_indirect_functions) {
     bytes_free(&image);
 }
 
+TEST(load_refuses_the_first_module_that_it_cannot_load) {
+    need_machine();
+    static const char *const modules[] = {"small", "thread_local", "ifunc", "small"};
+    artifact_engine_t *engine = artifact_engine_new(), *host = artifact_engine_new_host();
+    artifact_builder_t *builder = new_builder(engine);
+    for (size_t i = 0; i < COUNT(modules); i++) {
+        CHECK_OK(artifact_builder_add_module_file(builder, native(modules[i]), NULL, &error));
+    }
+    bytes_t bytes = serialize(builder);
+    artifact_t *artifact = open_bytes(&bytes, host);
+    artifact_code_t *code = GARBAGE;
+    CHECK_FAILS(artifact_load(artifact, host, NULL, &code, &error), ARTIFACT_UNSUPPORTED, "module 1|TLS");
+    CHECK(code == NULL);
+    artifact_free(artifact);
+    artifact_builder_free(builder);
+    artifact_engine_free(engine), artifact_engine_free(host);
+    bytes_free(&bytes);
+}
+
 TEST(load_refuses_relocatable_objects) {
 #if defined(__x86_64__)
     bytes_t image = make_elf((shape_t){.machine = EM_X86_64});
@@ -135,6 +154,9 @@ TEST(load_refuses_damaged_tables) {
     DAMAGED(dynamic_of(&image, DT_RELAENT)->d_un.d_val = 8, ARTIFACT_CORRUPT, "DT_RELAENT");
     DAMAGED(dynamic_of(&image, DT_SYMENT)->d_un.d_val = 1, ARTIFACT_CORRUPT, "DT_SYMENT");
     DAMAGED(dynamic_of(&image, DT_RELACOUNT)->d_tag = DT_TEXTREL, ARTIFACT_UNSUPPORTED, "text|TEXTREL");
+    DAMAGED(*dynamic_of(&image, DT_RELACOUNT) = ((Elf64_Dyn){.d_tag = DT_FLAGS, .d_un = {.d_val = DF_TEXTREL}}),
+            ARTIFACT_UNSUPPORTED, "text|DF_TEXTREL");
+    DAMAGED(dynamic_of(&image, DT_RELACOUNT)->d_tag = DT_REL, ARTIFACT_UNSUPPORTED, "DT_REL");
     bytes_free(&original);
 }
 

@@ -306,6 +306,8 @@ fn what_cannot_be_linked_is_refused_by_name() {
     let data = "extern int far; int get(void) { return far; }";
     let words = ["section '.text'", "offset 0x", "symbol 'far'", "relocation R_X86_64_PC32", "compile with -fPIC"];
     refused("pie", &["-O2", "-fPIE", "-mcmodel=small"], data, Unsupported, &words);
+    let hidden = "extern int far __attribute__((visibility(\"hidden\"))); int get(void) { return far; }";
+    refused("hidden", &["-O2", "-fPIC"], hidden, Unsupported, &["symbol 'far'", "add the object that defines it"]);
     let address = "static int near[9]; int *get(void) { return near; }";
     refused("absolute", &["-O2", "-fno-pic"], address, Unsupported, &["R_X86_64_32", "symbol '.bss'", "-fPIC"]);
     let thread = "__thread int mine; int get(void) { return mine; }";

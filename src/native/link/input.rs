@@ -81,6 +81,8 @@ pub(super) struct Site<'a> {
     pub machine: &'static Machine,
     /// The symbol's name; of a section's symbol the section's.
     pub symbol: &'a [u8],
+    /// Whether the object says that it is in the image, whoever defines it.
+    pub hidden: bool,
 }
 
 impl Section<'_> {
@@ -339,7 +341,8 @@ impl<'a> Input<'a> {
             Some(symbol) => symbol.name,
             None => &[],
         };
-        Site { object: self.name, section, rela, machine: self.machine, symbol: name }
+        let hidden = symbol.is_some_and(|symbol| symbol.other & 3 != elf::STV_DEFAULT.0);
+        Site { object: self.name, section, rela, machine: self.machine, symbol: name, hidden }
     }
 }
 

@@ -197,7 +197,9 @@ impl Needs {
             () => Ok(need),
         };
         let host = || {
-            Err(site.refuse(format_args!("refers directly to data of the host, which may be out of its reach; {PIC}")))
+            let instead = if site.hidden { "it is hidden: add the object that defines it" } else { PIC };
+            Err(site
+                .refuse(format_args!("refers directly to data of the host, which may be out of its reach; {instead}")))
         };
         if how.value == Value::ThreadLocal {
             return Err(site.refuse("thread-local storage can't be linked; keep it in the host and pass a pointer"));

@@ -17,6 +17,19 @@ extern "C" fn umodti3(a: u128, b: u128) -> u128 {
     a.checked_rem(b).unwrap_or(0)
 }
 
+/// What gcc makes of a division with a remainder.
+///
+/// # Safety
+///
+/// As in C: `rest` is NULL, or there is room.
+unsafe extern "C" fn udivmodti4(a: u128, b: u128, rest: *mut u128) -> u128 {
+    if !rest.is_null() {
+        // SAFETY: the caller's promise.
+        unsafe { rest.write(umodti3(a, b)) };
+    }
+    udivti3(a, b)
+}
+
 extern "C" fn divti3(a: i128, b: i128) -> i128 {
     if b == 0 { 0 } else { a.wrapping_div(b) }
 }
@@ -70,6 +83,7 @@ pub fn find(name: &[u8]) -> Option<*const c_void> {
     let found = match name {
         b"__udivti3" => udivti3 as *const c_void,
         b"__umodti3" => umodti3 as *const c_void,
+        b"__udivmodti4" => udivmodti4 as *const c_void,
         b"__divti3" => divti3 as *const c_void,
         b"__modti3" => modti3 as *const c_void,
         b"__multi3" => multi3 as *const c_void,
@@ -96,7 +110,7 @@ pub fn hint(name: &[u8]) -> Option<&'static str> {
             Some("atexit belongs to the object that calls it: link with cc -shared, or give a definition")
         }
         b"__cpu_model" | b"__cpu_features2" | b"__cpu_indicator_init" => {
-            Some("__builtin_cpu_supports needs data of libgcc.a: link with cc -shared, or give __cpu_model")
+            Some("__builtin_cpu_supports needs data of libgcc.a: add its cpuinfo.o to the objects, or give __cpu_model")
         }
         b"__tls_get_addr" => Some("thread-local storage can't be loaded"),
         _ if name.starts_with(b"__aarch64_") => Some("an outline atomic: compile with -mno-outline-atomics"),

@@ -1,0 +1,8 @@
+/* Names that nobody exports and that can't be defined for others. */
+int atexit(void (*function)(void));
+extern int __cpu_model[4];
+int use(void);
+
+static void nothing(void) {}
+
+int use(void) { return atexit(nothing) + __cpu_model[0]; }

@@ -1,0 +1,88 @@
+/* Who defines a name that a module leaves open: the order of those who may, and what compilers take for granted. */
+#include "check.h"
+#include "native.h"
+
+enum { MOST = 512 };
+
+static size_t run_granted(const side_t *side, uint64_t seed, uint64_t *out) {
+    size_t (*arithmetic)(uint64_t, uint64_t *), (*atomics)(uint64_t, uint64_t *);
+    SIDE(side, "arithmetic", arithmetic), SIDE(side, "atomics", atomics);
+    size_t count = arithmetic(seed, out);
+    return count + atomics(seed, out + count);
+}
+
+TEST(names_that_compilers_take_for_granted_are_defined) {
+    loaded_t loaded = load_flags("granted.o", 0); /* whatever the process has */
+    side_t ours = {.code = loaded.code}, theirs = {.handle = dlopen(native("granted"), RTLD_NOW)};
+    CHECK(theirs.handle);
+    uint64_t seed = 0x0123456789abcdef;
+    for (int i = 0; i < 1000; i++) {
+        uint64_t found[MOST], expected[MOST];
+        size_t count = run_granted(&ours, seed, found);
+        CHECK(count > 150 && count <= MOST && run_granted(&theirs, seed, expected) == count);
+        CHECK(memcmp(found, expected, count * sizeof *found) == 0);
+        seed = (seed ^ seed >> 29) * 0xbf58476d1ce4e5b9 + 1;
+    }
+    dlclose(theirs.handle);
+    unload(&loaded);
+}
+
+TEST(names_that_nobody_exports_are_explained) {
+    pack("code.artifact", "not_granted.o", 1);
+    loaded_t loaded = open_packed("code.artifact");
+    artifact_load_options_t options = ARTIFACT_LOAD_OPTIONS_INIT;
+    options.flags = ARTIFACT_LOAD_PROCESS_SYMBOLS;
+    CHECK_FAILS(artifact_load(loaded.artifact, loaded.engine, &options, &loaded.code, &error), ARTIFACT_UNRESOLVED,
+                "'atexit'|'__cpu_model'|atexit belongs to|cpuinfo.o");
+    CHECK(loaded.code == NULL);
+    unload(&loaded);
+}
+
+static size_t lengths;
+
+static size_t own_strlen(const char *text) {
+    lengths++;
+    size_t len = 0;
+    while (text[len]) len++;
+    return len;
+}
+
+static void answer_strlen(void *context, artifact_import_t *missing, size_t count) {
+    *(size_t *)context += 1;
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(missing[i].name, "strlen") == 0) {
+            missing[i].address = address_of(&(size_t(*[1])(const char *)){own_strlen});
+        }
+    }
+}
+
+/* The process has a strlen, too, and all the other functions that the module calls. */
+TEST(names_are_the_callback_s_before_they_are_the_process_s) {
+    size_t calls = 0, (*libc)(const char *, char *, size_t);
+    artifact_load_options_t options = ARTIFACT_LOAD_OPTIONS_INIT;
+    options.flags = ARTIFACT_LOAD_PROCESS_SYMBOLS;
+    options.resolve = answer_strlen;
+    options.context = &calls;
+    loaded_t loaded = load_with("basic", &options);
+    CHECK(calls == 1);
+    char text[64];
+    SYMBOL(loaded.code, 0, "libc", libc);
+    CHECK(libc("four", text, sizeof text) == 12 && lengths == 1);
+    CHECK_STR(text, "four-42-1.50");
+    unload(&loaded);
+}
+
+static uint64_t own_division(void) { return 7; }
+
+/* No definition of ours stands in the way of the host's. */
+TEST(names_are_the_host_s_before_they_are_taken_for_granted) {
+    void *division = address_of(&(uint64_t(*[1])(void)){own_division});
+    artifact_import_t table[] = {{"__udivti3", division}, {"__udivmodti4", division}};
+    artifact_load_options_t options = ARTIFACT_LOAD_OPTIONS_INIT;
+    options.symbols = table;
+    options.symbol_count = COUNT(table);
+    loaded_t loaded = load_with("granted.o", &options);
+    uint64_t out[MOST];
+    CHECK(run_granted(&(side_t){.code = loaded.code}, 1, out) > 150 && out[0] == 7);
+    unload(&loaded);
+}
