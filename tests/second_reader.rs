@@ -12,6 +12,7 @@ use std::sync::Arc;
 use artifact::artifact::{Artifact, OpenOptions};
 use artifact::builder::Builder;
 use artifact::engine::{Engine, FlagMap, VersionRule};
+use artifact::error::Status;
 use artifact::format::flags::Flag;
 use artifact::format::trailer::{Footer, Root, Signature};
 use artifact::format::types::{EntityType, Memory, WasmType};
@@ -165,6 +166,16 @@ fn a_signature_that_is_not_its_keys_is_odd_to_both() {
         let mut wrong = bytes[place..][..2 * 96].to_vec();
         wrong[at] ^= 1;
         let wrong = signed_otherwise(&bytes, <[Signature]>::ref_from_bytes(&wrong).unwrap());
+        // Who trusts that key alone doesn't open it; who trusts the other one does.
+        for seed in [1, 2] {
+            let mut engine = Engine::new();
+            engine.set_producer("another").unwrap(); // which comes later
+            engine.trust(key(seed).public());
+            let opened = Artifact::open_bytes(&wrong, Some(&engine), &OpenOptions::default());
+            let is_wrong = (at < 96) == (seed == 1);
+            let expected = if is_wrong { Status::Untrusted } else { Status::WrongProducer };
+            assert_eq!(opened.unwrap_err().status(), expected, "{at}, key {seed}");
+        }
         files.insert(format!("signature-{at}"), wrong);
     }
     let counts = agree(&files);
