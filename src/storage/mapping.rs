@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 /// Bytes of a file, mapped.
 ///
 /// They are the file's as long as nobody truncates or writes it in place; the C header says so. What is read from a
-/// mapping is therefore checked where it is used, and Metadata is not read from one at all.
+/// mapping is therefore checked where it is used, and Metadata is never decoded from one: verifying only hashes it there.
 #[derive(Debug)]
 pub struct Mapping(Option<memmap2::Mmap>);
 
