@@ -110,6 +110,34 @@ static inline void *symbol_of(const artifact_code_t *code, size_t module, const 
     return found;
 }
 
+typedef struct page_t {
+    char rights[8], path[256];
+    unsigned long start, end;
+    long dirty; /* KiB of Private_Dirty */
+} page_t;
+
+/* What is mapped at an address; CHECKs on the way that nothing in the process is writable and executable. */
+static inline page_t page_of(const void *address) {
+    FILE *maps = fopen(is_emulated() ? "/proc/self/maps" : "/proc/self/smaps", "r");
+    if (!maps) SKIP("there is no /proc/self/smaps");
+    char line[4096];
+    page_t found = {.dirty = -1}, page = found;
+    while (fgets(line, sizeof line, maps)) {
+        unsigned long start, end;
+        char rights[8], path[256] = "";
+        if (sscanf(line, "%lx-%lx %7s %*s %*s %*s %255s", &start, &end, rights, path) >= 3 && strchr(rights, 'p')) {
+            CHECK(!(rights[1] == 'w' && rights[2] == 'x') || is_valgrind());
+            page = (page_t){.start = start, .end = end, .dirty = -1};
+            memcpy(page.rights, rights, sizeof rights);
+            memcpy(page.path, path, sizeof path);
+        }
+        sscanf(line, "Private_Dirty: %ld kB", &page.dirty);
+        if (page.start <= (uintptr_t)address && (uintptr_t)address < page.end) found = page;
+    }
+    fclose(maps);
+    return found;
+}
+
 /* Where symbols come from: ours, or dlopen's. */
 typedef struct side_t {
     const artifact_code_t *code;

@@ -16,32 +16,16 @@
 #define PR_MDWE_REFUSE_EXEC_GAIN 1
 #endif
 
-typedef struct page_t {
-    char rights[8], path[256];
-    unsigned long start, end;
-    long dirty; /* KiB of Private_Dirty */
-} page_t;
-
-/* What is mapped at an address; CHECKs on the way that nothing in the process is writable and executable. */
-static page_t page_of(const void *address) {
-    FILE *maps = fopen(is_emulated() ? "/proc/self/maps" : "/proc/self/smaps", "r");
-    if (!maps) SKIP("there is no /proc/self/smaps");
-    char line[4096];
-    page_t found = {.dirty = -1}, page = found;
-    while (fgets(line, sizeof line, maps)) {
-        unsigned long start, end;
-        char rights[8], path[256] = "";
-        if (sscanf(line, "%lx-%lx %7s %*s %*s %*s %255s", &start, &end, rights, path) >= 3 && strchr(rights, 'p')) {
-            CHECK(!(rights[1] == 'w' && rights[2] == 'x') || is_valgrind());
-            page = (page_t){.start = start, .end = end, .dirty = -1};
-            memcpy(page.rights, rights, sizeof rights);
-            memcpy(page.path, path, sizeof path);
-        }
-        sscanf(line, "Private_Dirty: %ld kB", &page.dirty);
-        if (page.start <= (uintptr_t)address && (uintptr_t)address < page.end) found = page;
-    }
-    fclose(maps);
-    return found;
+/* Whoever has the right to open what is mapped there can't change it. */
+static void check_sealed(const page_t *page) {
+    char path[128];
+    snprintf(path, sizeof path, "/proc/self/map_files/%lx-%lx", page->start, page->end);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    if (fd < 0) return; /* only root may, and not under emulators */
+    int all = F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL;
+    CHECK(fcntl(fd, F_GET_SEALS) == all);
+    CHECK(pwrite(fd, "", 1, 0) < 0 && errno == EPERM);
+    close(fd);
 }
 
 static size_t count_lines(const char *path) {
@@ -133,6 +117,7 @@ TEST(code_in_no_file_is_mapped_from_a_sealed_copy) {
             page_t text = page_of(address_of(&count));
             CHECK_STR(text.rights, "r-xp");
             CHECK(strstr(text.path, "memfd:artifact") != NULL);
+            check_sealed(&text);
         }
         artifact_code_free(code);
         artifact_free(artifacts[i]);

@@ -52,6 +52,10 @@ TEST(load_wasmtime_in_place) {
     set_function(&add, artifact_code_symbol(loaded.code, 0, "_wasm_function_0", &size));
     CHECK(address_of(&add) && size == 17);
     CHECK(add(NULL, NULL, 40, 2) == 42);
+    page_t text = page_of(address_of(&add));
+    CHECK_STR(text.rights, "r-xp");
+    CHECK(strstr(text.path, "addfib.cwasm") != NULL);
+    if (text.dirty >= 0) CHECK(text.dirty == 0);
     const char *name = NULL;
     CHECK_STATUS(artifact_code_symbolize(loaded.code, (char *)address_of(&add) + 16, &module, &name, &offset),
                  ARTIFACT_OK);
@@ -83,6 +87,9 @@ TEST(load_wasmtime_with_runtime_helpers) {
     float (*function)(void *, void *, float);
     SYMBOL(loaded.code, 0, "_wasm_function_0", function);
     CHECK((int)function(NULL, NULL, 1.5f) == 77);
+    page_t text = page_of(address_of(&function));
+    CHECK_STR(text.rights, "r-xp");
+    CHECK(strstr(text.path, "memfd:artifact") != NULL);
     unload(&loaded);
 }
 
