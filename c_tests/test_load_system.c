@@ -363,6 +363,13 @@ TEST(load_wants_a_signature_whatever_opening_wanted) {
         CHECK_FAILS(artifact_load(late[i], host, &options, &code, &error), ARTIFACT_DIGEST_MISMATCH, "module 0");
         artifact_free(late[i]);
     }
+    /* A file that was truncated: where checked copies are there already it loads, else that is an error and no signal.
+     */
+    CHECK(truncate(scratch("signed.artifact"), 100) == 0);
+    CHECK_OK(artifact_load(trusted, host, &options, &code, &error));
+    artifact_code_free(code);
+    CHECK_FAILS(artifact_load(signed_one, host, &options, &code, &error), ARTIFACT_TRUNCATED, "");
+    CHECK(code == NULL);
     bytes_free(&bytes);
     artifact_free(plain), artifact_free(signed_one), artifact_free(trusted);
     artifact_builder_free(builder);
