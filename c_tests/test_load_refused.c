@@ -40,6 +40,33 @@ TEST(load_refuses_indirect_functions) {
     bytes_free(&image);
 }
 
+/* Small ones are read, large ones mapped, and several mapped together. */
+TEST(load_refuses_a_file_that_was_cut_since_it_was_opened) {
+    static const struct {
+        const char *module;
+        size_t count;
+    } files[] = {{"small", 1}, {"small", 3}, {"large_bss.o", 1}};
+    for (size_t i = 0; i < COUNT(files); i++) {
+        pack("code.artifact", files[i].module, files[i].count);
+        loaded_t loaded = open_packed("code.artifact");
+        struct stat stat_;
+        CHECK(stat(scratch("code.artifact"), &stat_) == 0);
+        const off_t lengths[] = {stat_.st_size / 2, 100, 0};
+        for (size_t j = 0; j < COUNT(lengths); j++) {
+            CHECK(truncate(scratch("code.artifact"), lengths[j]) == 0);
+            loaded.code = GARBAGE;
+            CHECK_FAILS(artifact_load(loaded.artifact, loaded.engine, NULL, &loaded.code, &error), ARTIFACT_TRUNCATED,
+                        "expected|bytes|found|shorter");
+            CHECK(loaded.code == NULL);
+        }
+        artifact_report_t *report = GARBAGE;
+        CHECK_FAILS(artifact_verify(loaded.artifact, &report, &error), ARTIFACT_TRUNCATED,
+                    "expected|bytes|found|shorter");
+        CHECK(report == NULL);
+        unload(&loaded);
+    }
+}
+
 TEST(load_refuses_the_first_module_that_it_cannot_load) {
     need_machine();
     static const char *const modules[] = {"small", "thread_local", "ifunc", "small"};

@@ -296,11 +296,27 @@ impl Region {
         PrivateCopy::new(len, lead, align, |copy| self.read_at(offset, copy))
     }
 
+    /// Compares its length with its file's, which is to be mapped: whoever looks at pages that a file no longer has gets a
+    /// SIGBUS. That can still happen to a file that is cut later.
+    ///
+    /// # Errors
+    ///
+    /// TRUNCATED if the file has become shorter; IO.
+    pub fn is_all_there(&self) -> Result<()> {
+        let Backing::File(file, _) = &self.backing else { return Ok(()) };
+        let (expected, found) = (self.start + self.len, regular_len(file)?);
+        if found >= expected {
+            return Ok(());
+        }
+        let message = format!("expected a file of {expected} bytes as when it was opened, found a shorter one of {found}");
+        Err(Error::new(Status::Truncated, message))
+    }
+
     /// All its bytes; a file is mapped when this is first called.
     ///
     /// # Errors
     ///
-    /// IO or NO_MEMORY if it can't be mapped.
+    /// IO or NO_MEMORY if it can't be mapped; TRUNCATED if it has become shorter before.
     pub fn bytes(&self) -> Result<&[u8]> {
         match &self.backing {
             Backing::Owned(bytes) => Ok(bytes),
@@ -309,6 +325,7 @@ impl Region {
                 if let Some(mapping) = mapping.get() {
                     return Ok(mapping.bytes());
                 }
+                self.is_all_there()?;
                 // Of two threads that come here at once, one maps in vain.
                 let fresh = Mapping::new(file.as_fd(), self.start, self.len)?;
                 Ok(mapping.get_or_init(|| fresh).bytes())

@@ -50,6 +50,9 @@ pub fn prepare(artifact: &Artifact, options: &LoadOptions<'_>, machine: u16, pag
     if extent(&mut Head { bytes: &head, region }, 0, len).ok()?.len != len {
         return None;
     }
+    if size < len {
+        region.is_all_there().ok()?; // what was read as a whole was
+    }
     let tables = segments_of(&head, len, machine, page)?;
     let first = *tables.segments.first().filter(|first| !first.writable && first.offset == 0)?;
     let delta = first.address;
