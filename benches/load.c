@@ -151,13 +151,14 @@ static void throw_costs(const artifact_engine_t *engine, size_t rounds, double *
     *one = *all = 0;
     if (access(so("throw"), R_OK) != 0 || !dlopen("libstdc++.so.6", RTLD_NOW | RTLD_GLOBAL)) return;
     void *function = NULL;
-    for (int turn = 0; turn < 5; turn++) {
+    const int turns = 11;
+    for (int turn = 0; turn < turns; turn++) {
         /* One after the other, since what is loaded counts for all; the best of some turns, against the machine's
          * moods. */
         for (int many = 0; many < 2; many++) {
             artifact_code_t *code = load_throwing(engine, many ? THROWING : 1, &function);
             way_t way = {throw_one, function, 0};
-            measure(&way, 1, rounds / 5 + 1);
+            measure(&way, 1, rounds / (size_t)turns + 1);
             double *cost = many ? all : one;
             if (*cost == 0 || way.ns < *cost) *cost = way.ns;
             artifact_code_free(code);

@@ -308,7 +308,8 @@ impl Region {
         if found >= expected {
             return Ok(());
         }
-        let message = format!("expected a file of {expected} bytes as when it was opened, found a shorter one of {found}");
+        let message =
+            format!("expected a file of {expected} bytes as when it was opened, found a shorter one of {found}");
         Err(Error::new(Status::Truncated, message))
     }
 

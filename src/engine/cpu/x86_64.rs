@@ -4,13 +4,11 @@
 use std::arch::is_x86_feature_detected;
 use std::arch::x86_64::{__cpuid, __cpuid_count, CpuidResult};
 
-/// LLVM's name for a feature, and the standard library's where it differs.
+/// Features under LLVM's names, with the standard library's where it differs, and whether they are there.
 macro_rules! known {
-    ($found:ident: $($llvm:tt $(= $std:tt)?),* $(,)?) => { $( known!(@one $found $llvm $($std)?); )* };
-    (@one $found:ident $llvm:tt) => { known!(@one $found $llvm $llvm) };
-    (@one $found:ident $llvm:tt $std:tt) => {
-        $found.push(($llvm, is_x86_feature_detected!($std)));
-    };
+    ($($llvm:tt $(= $std:tt)?),* $(,)?) => { [ $( ($llvm, known!(@detected $llvm $($std)?)) ),* ] };
+    (@detected $llvm:tt) => { is_x86_feature_detected!($llvm) };
+    (@detected $llvm:tt $std:tt) => { is_x86_feature_detected!($std) };
 }
 
 /// What each level of the x86-64 psABI (section "Micro-Architecture Levels") has beyond the level before it.
@@ -30,7 +28,7 @@ pub fn level(name: &str) -> Option<Vec<&'static str>> {
 /// Every feature that we can find, and whether it is there.
 pub fn detect() -> Vec<(&'static str, bool)> {
     let mut found = vec![("64bit", true)];
-    known!(found:
+    found.extend(known! {
         "adx", "aes", "avx", "avx2", "avx512bf16", "avx512bitalg", "avx512bw", "avx512cd", "avx512dq", "avx512f",
         "avx512fp16", "avx512ifma", "avx512vbmi", "avx512vbmi2", "avx512vl", "avx512vnni", "avx512vp2intersect",
         "avx512vpopcntdq", "avxifma", "avxneconvert", "avxvnni", "avxvnniint16", "avxvnniint8", "bmi" = "bmi1", "bmi2",
@@ -38,7 +36,7 @@ pub fn detect() -> Vec<(&'static str, bool)> {
         "pclmul" = "pclmulqdq", "popcnt", "rdrnd" = "rdrand", "rdseed", "rtm", "sha", "sha512",
         "sm3", "sm4", "sse", "sse2", "sse3", "sse4.1", "sse4.2", "crc32" = "sse4.2", "sse4a", "ssse3", "tbm", "vaes",
         "vpclmulqdq", "widekl", "xsave", "xsavec", "xsaveopt", "xsaves",
-    );
+    });
     let avx = is_x86_feature_detected!("avx");
     found.extend(from_cpuid(avx));
     found
