@@ -101,6 +101,7 @@ TEST(exceptions_pass_through_any_of_many_modules) { throw_in_many_modules("excep
 TEST(exceptions_pass_through_any_of_many_that_we_link) { throw_in_many_modules("exceptions.o"); }
 
 static void construct_if_asked(const char *module) {
+    need_machine();
     need_cxx();
     int (*constructed)(void), (*local_static)(void);
     int destroyed = 0, by_dlclose = 0;

@@ -170,7 +170,7 @@ TEST(unsigned_files_are_not_even_copied) {
     snprintf(path, sizeof path, "%s", scratch("huge"));
     bytes_t bytes = make(NULL, 0, false);
     write_file(path, bytes.data, bytes.len);
-    CHECK(truncate(path, (off_t)1 << 42) == 0 || errno == EFBIG);
+    CHECK(truncate(path, (off_t)1 << (sizeof(off_t) > 4 ? 42 : 30)) == 0 || errno == EFBIG);
     artifact_open_options_t options = ARTIFACT_OPEN_OPTIONS_INIT;
     options.flags = ARTIFACT_OPEN_COPY;
     artifact_t *artifact = GARBAGE;

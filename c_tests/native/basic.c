@@ -18,8 +18,10 @@ size_t libc(const char *text, char *out, size_t len);
 int large_frame(int n);
 const char *name_of(int at);
 int call_back(int (*host)(int), int value);
+#ifdef __SIZEOF_INT128__
 __extension__ typedef unsigned __int128 wide_t;
 uint64_t divide_wide(uint64_t high, uint64_t low, uint64_t by);
+#endif
 
 /* A jump table. */
 int switch_table(int n) {
@@ -96,4 +98,6 @@ const char *name_of(int at) { return names[at]; }
 
 int call_back(int (*host)(int), int value) { return host(value) + 1; }
 
+#ifdef __SIZEOF_INT128__
 uint64_t divide_wide(uint64_t high, uint64_t low, uint64_t by) { return (uint64_t)((((wide_t)high << 64) | low) / by); }
+#endif

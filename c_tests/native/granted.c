@@ -5,6 +5,7 @@
 size_t arithmetic(uint64_t seed, uint64_t *out);
 size_t atomics(uint64_t seed, uint64_t *out);
 
+#ifdef __SIZEOF_INT128__ /* not where words have 32 bits: code isn't loaded there */
 __extension__ typedef __int128 wide_t;
 __extension__ typedef unsigned __int128 unsigned_t;
 
@@ -63,3 +64,4 @@ size_t atomics(uint64_t seed, uint64_t *out) {
     ORDERS(uint64_t);
     return at;
 }
+#endif
