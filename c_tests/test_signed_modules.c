@@ -6,11 +6,8 @@
 #include <sys/mman.h>
 
 TEST(signed_modules_are_checked_copies) {
-    artifact_key_t *key = new_key();
-    const artifact_key_t *keys[] = {key};
-    bytes_t bytes = make(keys, 1, false);
     artifact_engine_t *engine = plain_engine();
-    trust(engine, key);
+    bytes_t bytes = make_trusted(engine);
     char path[4096];
     snprintf(path, sizeof path, "%s", scratch("signed"));
     write_file(path, bytes.data, bytes.len);
@@ -41,17 +38,13 @@ TEST(signed_modules_are_checked_copies) {
     close(fd);
     artifact_free(artifact);
     artifact_engine_free(engine);
-    artifact_key_free(key);
     bytes_free(&bytes);
 }
 
 /* With all copies made, verifying has the rest to read: what isn't there any more is an error, and no signal. */
 TEST(signed_files_are_verified_without_their_mapping) {
-    artifact_key_t *key = new_key();
-    const artifact_key_t *keys[] = {key};
-    bytes_t bytes = make(keys, 1, false);
     artifact_engine_t *engine = plain_engine();
-    trust(engine, key);
+    bytes_t bytes = make_trusted(engine);
     write_file(scratch("signed"), bytes.data, bytes.len);
     artifact_t *artifact = open_path(scratch("signed"), engine);
     artifact_report_t *report = GARBAGE;
@@ -62,7 +55,6 @@ TEST(signed_files_are_verified_without_their_mapping) {
     CHECK(report == NULL);
     artifact_free(artifact);
     artifact_engine_free(engine);
-    artifact_key_free(key);
     bytes_free(&bytes);
 }
 
@@ -76,11 +68,8 @@ static void change_and_freeze(int fd, uint64_t at) {
 }
 
 TEST(files_that_are_frozen_too_late_count_as_changeable) {
-    artifact_key_t *key = new_key();
-    const artifact_key_t *keys[] = {key};
-    bytes_t bytes = make(keys, 1, false);
     artifact_engine_t *engine = plain_engine();
-    trust(engine, key);
+    bytes_t bytes = make_trusted(engine);
     int fd = memfd_create("artifact", MFD_ALLOW_SEALING | MFD_CLOEXEC);
     if (fd < 0) SKIP("no memfd_create");
     CHECK(write(fd, bytes.data, bytes.len) == (ssize_t)bytes.len);
@@ -100,7 +89,6 @@ TEST(files_that_are_frozen_too_late_count_as_changeable) {
     artifact_free(artifact);
     close(fd);
     artifact_engine_free(engine);
-    artifact_key_free(key);
     bytes_free(&bytes);
 }
 
@@ -120,11 +108,8 @@ static bool is_in_memfd(const uint8_t *address) {
 }
 
 TEST(signed_modules_that_nobody_can_change_are_not_copied) {
-    artifact_key_t *key = new_key();
-    const artifact_key_t *keys[] = {key};
-    bytes_t bytes = make(keys, 1, false);
     artifact_engine_t *engine = plain_engine();
-    trust(engine, key);
+    bytes_t bytes = make_trusted(engine);
     static const int seals[] = {0, F_SEAL_WRITE, F_SEAL_SHRINK, F_SEAL_WRITE | F_SEAL_SHRINK};
     for (size_t i = 0; i < COUNT(seals); i++) {
         int fd = memfd_create("artifact", MFD_ALLOW_SEALING | MFD_CLOEXEC);
@@ -141,16 +126,12 @@ TEST(signed_modules_that_nobody_can_change_are_not_copied) {
         close(fd);
     }
     artifact_engine_free(engine);
-    artifact_key_free(key);
     bytes_free(&bytes);
 }
 
 TEST(signed_modules_in_borrowed_memory_are_checked_copies_too) {
-    artifact_key_t *key = new_key();
-    const artifact_key_t *keys[] = {key};
-    bytes_t bytes = make(keys, 1, false);
     artifact_engine_t *engine = plain_engine();
-    trust(engine, key);
+    bytes_t bytes = make_trusted(engine);
     artifact_t *artifact = NULL;
     CHECK_OK(artifact_open_borrowed(bytes.data, bytes.len, engine, NULL, &artifact, &error));
     artifact_module_t module;
@@ -158,7 +139,6 @@ TEST(signed_modules_in_borrowed_memory_are_checked_copies_too) {
     CHECK(module.bytes.data < bytes.data || module.bytes.data >= bytes.data + bytes.len);
     artifact_free(artifact);
     artifact_engine_free(engine);
-    artifact_key_free(key);
     bytes_free(&bytes);
 }
 
