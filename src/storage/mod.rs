@@ -302,7 +302,7 @@ impl Region {
     /// # Errors
     ///
     /// TRUNCATED if the file has become shorter; IO.
-    pub fn is_all_there(&self) -> Result<()> {
+    pub fn check_length(&self) -> Result<()> {
         let Backing::File(file, _) = &self.backing else { return Ok(()) };
         let (expected, found) = (self.start + self.len, regular_len(file)?);
         if found >= expected {
@@ -326,7 +326,7 @@ impl Region {
                 if let Some(mapping) = mapping.get() {
                     return Ok(mapping.bytes());
                 }
-                self.is_all_there()?;
+                self.check_length()?;
                 // Of two threads that come here at once, one maps in vain.
                 let fresh = Mapping::new(file.as_fd(), self.start, self.len)?;
                 Ok(mapping.get_or_init(|| fresh).bytes())

@@ -8,7 +8,7 @@ use zerocopy::IntoBytes;
 
 use crate::format::trailer::{Digest, Footer, Root, Signature};
 
-/// What one kind of thing is keyed with. Made once: for the small things that opening looks at, that takes as long as the rest.
+/// What one kind of thing is keyed with. Made once, since that takes as long as the digest of a small module table.
 struct Context {
     name: &'static str,
     key: OnceLock<ContextKey>,

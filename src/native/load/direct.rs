@@ -51,7 +51,7 @@ pub fn prepare(artifact: &Artifact, options: &LoadOptions<'_>, machine: u16, pag
         return None;
     }
     if size < len {
-        region.is_all_there().ok()?; // what was read as a whole was
+        region.check_length().ok()?; // reading it as a whole would have told
     }
     let tables = segments_of(&head, len, machine, page)?;
     let first = *tables.segments.first().filter(|first| !first.writable && first.offset == 0)?;
