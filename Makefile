@@ -1,5 +1,5 @@
 # What there is to do here. CMakeLists.txt builds and installs the library; this only calls it.
-.PHONY: help demo test tsan bench docs deb matrix machines fuzz format
+.PHONY: help demo test header tsan bench docs deb matrix machines fuzz format
 
 help: ## What can be made
 	@sed -n 's/^\([a-z]*\): ##/  make \1	/p' Makefile
@@ -11,6 +11,9 @@ demo: ## Pack compiled code into a file; open it in another process, check that 
 test: ## Every test: Rust, C against both libraries, valgrind, sanitizers, programs that use the installed copy
 	@scripts/setup test
 	@scripts/test
+
+header: ## include/artifact.h, from the doc comments in src/
+	@ARTIFACT_UPDATE_HEADER=1 cargo test --quiet --features header --test header
 
 tsan: ## Threads under ThreadSanitizer; needs a nightly toolchain
 	@scripts/tsan
@@ -42,5 +45,5 @@ fuzz: ## Hostile files and sequences of calls, each kind for SECONDS_PER_TARGET 
 	@scripts/fuzz
 
 format: ## Rust and C sources as CI wants them
-	@cargo fmt
+	@cargo fmt --all
 	@clang-format -i $$(git ls-files '*.c' '*.cc' '*.cpp' '*.hpp' 'c_tests/*.h')

@@ -1,10 +1,11 @@
-//! Names the shared library, and keeps include/artifact.h in step with src/ffi.
+//! Names the shared library. With feature `header`, generates artifact.h from the doc comments in src/ into OUT_DIR;
+//! tests/header.rs compares it with the committed one.
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rustc-cdylib-link-arg=-Wl,-soname,libartifact.so.{}", env!("CARGO_PKG_VERSION_MAJOR"));
     #[cfg(feature = "header")]
-    header::update();
+    header::generate();
 }
 
 #[cfg(feature = "header")]
@@ -13,51 +14,34 @@ mod header {
     use std::path::Path;
     use std::{env, fs};
 
-    const FFI: &str = "src/ffi";
+    const SOURCE: &str = "src";
     const TEMPLATE: &str = "include/artifact.h.in";
-    const HEADER: &str = "include/artifact.h";
-    const CHECK: &str = "ARTIFACT_HEADER_CHECK";
 
-    pub fn update() {
-        for path in [FFI, TEMPLATE, HEADER, "cbindgen.toml"] {
+    pub fn generate() {
+        for path in [SOURCE, TEMPLATE, "cbindgen.toml"] {
             println!("cargo::rerun-if-changed={path}");
         }
-        println!("cargo::rerun-if-env-changed={CHECK}");
-
-        let header = generate();
-        fs::write(Path::new(&env::var("OUT_DIR").unwrap()).join("artifact.h"), &header).unwrap();
-        if fs::read_to_string(HEADER).is_ok_and(|committed| committed == header) {
-            return;
-        }
-        if env::var_os(CHECK).is_some_and(|value| value != "0") {
-            fail(&format!("{HEADER} is stale: `cargo build` writes it anew, commit the result"));
-        }
-        // Cargo puts this file into packages: what was published is not ours to change.
-        if !Path::new("Cargo.toml.orig").exists() && fs::write(HEADER, &header).is_err() {
-            println!("cargo::warning={HEADER} is stale and can't be written");
-        }
+        fs::write(Path::new(&env::var("OUT_DIR").unwrap()).join("artifact.h"), header()).unwrap();
     }
 
-    /// Fills the template: `@engine.rs@` is what src/ffi/engine.rs gives to C, `@handles@` every opaque type, `@tour@` the
-    /// opening text.
-    fn generate() -> String {
+    /// Fills the template: `@engine.rs@` is what src/engine.rs gives to C, `@handles@` every opaque type.
+    fn header() -> String {
         let template = read(TEMPLATE);
         let mut header = template.clone();
         let mut handles = Vec::new();
-        let mut files = ffi_files();
+        let mut files = source_files();
         for line in template.lines() {
             let Some(file) = line.strip_prefix('@').and_then(|line| line.strip_suffix('@')) else { continue };
             if files.remove(file) {
-                header = header.replace(line, &items(&format!("{FFI}/{file}"), &mut handles));
+                header = header.replace(line, &items(&format!("{SOURCE}/{file}"), &mut handles));
             }
         }
         for file in files {
-            if !items(&format!("{FFI}/{file}"), &mut handles).is_empty() {
+            if !items(&format!("{SOURCE}/{file}"), &mut handles).is_empty() {
                 fail(&format!("{TEMPLATE} has no line @{file}@"));
             }
         }
         for (place, text) in [
-            ("@tour@", fs::read_to_string(format!("{FFI}/tour.h")).unwrap_or_default().trim()),
             ("@handles@", handles.join("\n\n").as_str()),
             ("@VERSION@", env!("CARGO_PKG_VERSION")),
             ("@MAJOR@", env!("CARGO_PKG_VERSION_MAJOR")),
@@ -67,7 +51,7 @@ mod header {
             header = header.replace(place, text);
         }
         if let Some(line) = header.lines().find(|line| line.starts_with('@') && line.ends_with('@')) {
-            println!("cargo::warning={TEMPLATE} asks for {line}, which {FFI} doesn't have");
+            fail(&format!("{TEMPLATE} asks for {line}, which {SOURCE} doesn't have"));
         }
         header
     }
@@ -76,9 +60,9 @@ mod header {
         fs::read_to_string(path).unwrap_or_else(|error| fail(&format!("{path}: {error}")))
     }
 
-    fn ffi_files() -> BTreeSet<String> {
-        let names = fs::read_dir(FFI).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        names.filter(|name| name.ends_with(".rs") && name != "mod.rs").collect()
+    fn source_files() -> BTreeSet<String> {
+        let names = fs::read_dir(SOURCE).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.ends_with(".rs") && name != "lib.rs").collect()
     }
 
     /// What one file gives to C, types first, then functions as they stand in it. Opaque types go to `handles`, since

@@ -32,27 +32,6 @@ if(ARTIFACT_RUST_TARGET)
     list(APPEND cargo_flags --target ${ARTIFACT_RUST_TARGET})
 endif()
 
-# Relative relocations that take a bit each instead of 24 bytes: the shared library stays under 1 MiB. The dynamic linker of
-# glibc 2.36 was the first to read them.
-set(rustc_flags "")
-include(CheckCSourceCompiles)
-check_c_source_compiles("
-    #include <features.h>
-    #if !defined __GLIBC__ || !__GLIBC_PREREQ(2, 36)
-    #error older
-    #endif
-    int main(void) { return 0; }" ARTIFACT_GLIBC_READS_RELR)
-if(ARTIFACT_GLIBC_READS_RELR)
-    set(relr -C link-arg=-Wl,-z,pack-relative-relocs)
-    execute_process(
-        COMMAND ${ARTIFACT_RUSTC} --target ${rust_target} -C linker=${CMAKE_C_COMPILER} -C panic=abort ${relr}
-            --crate-type cdylib -o relr.so empty.rs
-        WORKING_DIRECTORY "${PROJECT_BINARY_DIR}" OUTPUT_QUIET ERROR_QUIET RESULT_VARIABLE failed)
-    if(NOT failed)
-        set(rustc_flags ${relr})
-    endif()
-endif()
-
 execute_process(COMMAND ${CMAKE_LINKER} --help OUTPUT_VARIABLE linker_help ERROR_QUIET)
 set(prelink ${ARTIFACT_PRELINK})
 if(prelink AND NOT linker_help MATCHES "--force-group-allocation")

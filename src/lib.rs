@@ -1,16 +1,57 @@
-//! libartifact: compiled code saved once, shipped, known to fit this host, and opened again in microseconds.
-pub mod artifact;
-pub mod builder;
-pub mod compat;
-pub mod detect;
-pub mod engine;
+//! The C interface: one file per C object, no logic. Each function checks its arguments, catches panics, converts, and
+//! calls the core. `include/artifact.h` is generated from the doc comments here, in the order of the modules below, and is
+//! what C programmers read: so these comments speak to them.
+//!
+//! Every function is `unsafe` for the same reason, which the header states once: pointers must be NULL or point at what
+//! their types say, and a handle must not be used after it was freed.
+#![allow(non_camel_case_types, clippy::missing_safety_doc)]
+
+mod boundary;
+mod text;
+
+pub mod library;
+
 pub mod error;
-pub mod ffi;
-pub mod format;
-pub mod limits;
-pub mod memory;
-pub mod native;
+
+pub mod buffer;
+
+pub mod flags;
+
+pub mod engine;
+
+pub mod types;
+
+pub mod builder;
+
+pub mod artifact;
+
+pub mod settings;
+
+pub mod trailer;
+
+pub mod signing;
+
+pub mod module;
+
+pub mod code;
+
 pub mod report;
-pub mod storage;
-mod threads;
-pub mod trust;
+
+pub mod detect;
+
+#[cfg(test)]
+mod tests {
+    /// What the header promises of const handles.
+    #[test]
+    fn handles_can_be_shared_and_sent() {
+        fn shared<T: Send + Sync>() {}
+        shared::<super::engine::artifact_engine_t>();
+        shared::<super::builder::artifact_builder_t>();
+        shared::<super::artifact::artifact_t>();
+        shared::<super::signing::artifact_key_t>();
+        shared::<super::code::artifact_code_t>();
+        shared::<super::report::artifact_report_t>();
+        shared::<super::buffer::artifact_buffer_t>();
+        shared::<super::error::artifact_error_t>();
+    }
+}

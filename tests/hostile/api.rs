@@ -5,16 +5,16 @@ use std::ffi::{CString, c_char, c_int, c_void};
 use std::ptr::{null, null_mut};
 use std::sync::OnceLock;
 
+use super::capi::artifact::*;
+use super::capi::buffer::*;
+use super::capi::builder::*;
+use super::capi::engine::*;
+use super::capi::library::*;
+use super::capi::signing::*;
+use super::capi::trailer::artifact_integrity;
+use super::capi::types::artifact_entity_t;
 use super::elf::Shape;
 use super::told;
-use artifact::ffi::artifact::*;
-use artifact::ffi::buffer::*;
-use artifact::ffi::builder::*;
-use artifact::ffi::engine::*;
-use artifact::ffi::library::*;
-use artifact::ffi::signing::*;
-use artifact::ffi::trailer::artifact_integrity;
-use artifact::ffi::types::artifact_entity_t;
 
 /// Images that outlive every builder.
 fn images() -> &'static [Vec<u8>] {

@@ -12,6 +12,9 @@ macro_rules! call {
 }
 
 pub mod api;
+// The C interface itself: the C library has no form that Rust programs link.
+#[path = "../../src/lib.rs"]
+pub mod capi;
 #[path = "../common/elf.rs"]
 pub mod elf;
 pub mod link;
@@ -26,14 +29,14 @@ use std::mem::zeroed;
 use std::ops::Range;
 use std::ptr::{null, null_mut};
 
-use artifact::ffi::artifact::*;
-use artifact::ffi::error::*;
-use artifact::ffi::flags::artifact_flag_t;
-use artifact::ffi::library::*;
-use artifact::ffi::module::*;
-use artifact::ffi::report::*;
-use artifact::ffi::settings::*;
-use artifact::ffi::trailer::*;
+use capi::artifact::*;
+use capi::error::*;
+use capi::flags::artifact_flag_t;
+use capi::library::*;
+use capi::module::*;
+use capi::report::*;
+use capi::settings::*;
+use capi::trailer::*;
 
 /// First and last bytes of a trailer.
 pub const START: &[u8] = b"\x93AFT\r\n\x1a\n";

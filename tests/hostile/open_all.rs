@@ -3,10 +3,10 @@
 use std::ptr::{null, null_mut};
 use std::sync::OnceLock;
 
+use super::capi::artifact::*;
+use super::capi::detect::*;
+use super::capi::engine::*;
 use super::told;
-use artifact::ffi::artifact::*;
-use artifact::ffi::detect::*;
-use artifact::ffi::engine::*;
 
 struct Engine(*mut artifact_engine_t);
 // SAFETY: it is only read.

@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::ffi::{CString, c_char};
 use std::sync::Mutex;
 
-use crate::error::{Error, Result, Status};
-use crate::memory;
+use artifact::error::{Error, Result, Status};
+use artifact::memory;
 
 /// The texts that a handle has given out.
 #[derive(Debug, Default)]

@@ -8,9 +8,9 @@ use super::error::artifact_error_t;
 use super::flags::{self, Slot, artifact_flag_t, feature_slot, flag_map, tunable_slot};
 use super::library::artifact_status_t;
 use super::text::Texts;
-use crate::engine::{Engine, VersionRule, no_flag};
-use crate::error::{Error, Result, Status};
-use crate::format::flags::Flag;
+use artifact::engine::{Engine, VersionRule, no_flag};
+use artifact::error::{Error, Result, Status};
+use artifact::format::flags::Flag;
 
 /// What a host compiles with, or runs: target, flags, tunables, features, producer and version rule. Owned; freed with
 /// artifact_engine_free(). Functions that take it const may run in many threads at once as long as none changes it.

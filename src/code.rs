@@ -11,9 +11,9 @@ use super::engine::artifact_engine_t;
 use super::error::artifact_error_t;
 use super::library::artifact_status_t;
 use super::text::Texts;
-use crate::error::{Error, Result, Status};
-use crate::memory;
-use crate::native::load::{Code, Import, LoadOptions, load};
+use artifact::error::{Error, Result, Status};
+use artifact::memory;
+use artifact::native::load::{Code, Import, LoadOptions, load};
 
 /// An artifact's modules, mapped and bound. Owned; freed with artifact_code_free(). All functions that read it may run in
 /// many threads at once.

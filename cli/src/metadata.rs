@@ -169,7 +169,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn json(fixture: &str) -> String {
-        let path = format!("{}/tests/fixtures/{fixture}.cwasm", env!("CARGO_MANIFEST_DIR"));
+        let path = format!("{}/../tests/fixtures/{fixture}.cwasm", env!("CARGO_MANIFEST_DIR"));
         let artifact = Artifact::open(path.as_ref(), None, &OpenOptions::default()).unwrap();
         String::from_utf8(Document::of(&artifact).unwrap().to_json().unwrap()).unwrap()
     }

@@ -1,8 +1,8 @@
 //! Types: what module graphs are described with.
 
 use super::boundary::unknown;
-use crate::error::{Error, Result, Status};
-use crate::format::types::{EntityType, Global, GlobalInit, Memory, Table, Tag, V128, WasmType};
+use artifact::error::{Error, Result, Status};
+use artifact::format::types::{EntityType, Global, GlobalInit, Memory, Table, Tag, V128, WasmType};
 
 /// A Wasm value type.
 #[repr(C)]

@@ -10,11 +10,11 @@ use super::error::artifact_error_t;
 use super::library::{artifact_slice_t, artifact_status_t};
 use super::report::artifact_report_t;
 use super::text::Texts;
-use crate::artifact::{Artifact, OpenOptions};
-use crate::engine::Engine;
-use crate::error::{Error, Result, Status};
-use crate::limits::MAX_METADATA;
-use crate::storage::{Part, shown};
+use artifact::artifact::{Artifact, OpenOptions};
+use artifact::engine::Engine;
+use artifact::error::{Error, Result, Status};
+use artifact::limits::MAX_METADATA;
+use artifact::storage::{Part, shown};
 
 /// An opened artifact. Owned; freed with artifact_free(). All functions that read it may run in many threads at once.
 pub struct artifact_t {

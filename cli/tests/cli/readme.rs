@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::support::{COMMANDS, Folder, Ran, run};
 
-const README: &str = include_str!("../../README.md");
+const README: &str = include_str!("../../../README.md");
 
 /// The text between two marks.
 fn between<'a>(text: &'a str, start: &str, end: &str) -> &'a str {

@@ -6,7 +6,7 @@ use super::artifact::artifact_t;
 use super::boundary::{fallible, give, handle, infallible, out, past_the_end, text};
 use super::error::artifact_error_t;
 use super::library::{artifact_slice_t, artifact_status_t};
-use crate::artifact::Integrity;
+use artifact::artifact::Integrity;
 
 /// What vouches for an artifact's bytes.
 #[repr(C)]

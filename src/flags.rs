@@ -4,9 +4,9 @@ use std::ffi::c_char;
 
 use super::boundary::unknown;
 use super::text::Texts;
-use crate::engine::FlagMap;
-use crate::error::Result;
-use crate::format::flags::{Features, Flag, Tunables};
+use artifact::engine::FlagMap;
+use artifact::error::Result;
+use artifact::format::flags::{Features, Flag, Tunables};
 
 /// The two maps of compiler flags.
 #[repr(C)]

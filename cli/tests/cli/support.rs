@@ -69,7 +69,7 @@ pub fn run_with(args: &[impl AsRef<OsStr>], input: &[u8]) -> Ran {
 }
 
 pub fn fixture(file: &str) -> String {
-    format!("{}/tests/fixtures/{file}", env!("CARGO_MANIFEST_DIR"))
+    format!("{}/../tests/fixtures/{file}", env!("CARGO_MANIFEST_DIR"))
 }
 
 /// The names of all genuine artifacts.

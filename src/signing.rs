@@ -14,9 +14,9 @@ use super::builder::artifact_builder_t;
 use super::engine::artifact_engine_t;
 use super::error::artifact_error_t;
 use super::library::artifact_status_t;
-use crate::error::{Error, Result, Status};
-use crate::storage;
-use crate::trust::keys::{PrivateKey, PublicKey};
+use artifact::error::{Error, Result, Status};
+use artifact::storage;
+use artifact::trust::keys::{PrivateKey, PublicKey};
 
 /// A private key: Ed25519 (RFC 8032). Owned; freed with artifact_key_free(). It is wiped from memory when it and every builder
 /// that signs with it are freed; a text that it was read from is yours to wipe. May be used from many threads at once.

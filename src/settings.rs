@@ -9,12 +9,12 @@ use super::flags::{artifact_flag_t, feature, flag_map, tunable};
 use super::library::artifact_status_t;
 use super::text::Texts;
 use super::types::artifact_entity_t;
-use crate::engine::{FlagMap, no_flag};
-use crate::error::Result;
-use crate::format::Map;
-use crate::format::flags::Flags;
-use crate::format::metadata::Metadata;
-use crate::format::types::EntityType;
+use artifact::engine::{FlagMap, no_flag};
+use artifact::error::Result;
+use artifact::format::Map;
+use artifact::format::flags::Flags;
+use artifact::format::metadata::Metadata;
+use artifact::format::types::EntityType;
 
 /// A function type. Its arrays, of artifact_wasm_type_t, are borrowed: valid until the artifact is freed.
 #[repr(C)]

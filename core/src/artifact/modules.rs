@@ -12,7 +12,7 @@ use super::{Artifact, Trailer, mismatch};
 use crate::error::{Error, Result, Status};
 use crate::format::body::{Head, LINK_SIZE, Place};
 use crate::format::elf::{Extent, extent_of};
-use crate::format::module::{Module, Section, Symbols};
+use crate::format::module::{Module, Section, Symbol, Symbols};
 use crate::format::trailer::{Digest, ROW_SIZE, Root, Row};
 use crate::limits::MAX_ALIGN;
 use crate::memory;
@@ -309,6 +309,24 @@ impl Artifact {
     /// As [`Artifact::module`], and CORRUPT if the table or its names lie outside the module.
     pub fn symbols(&self, module: usize) -> Result<Symbols<'_>> {
         self.module(module)?.symbols().map_err(|error| self.in_module(module, error))
+    }
+
+    /// One of a module's symbols by its index; 0 is the null symbol.
+    ///
+    /// # Errors
+    ///
+    /// As [`Artifact::symbols`], and NOT_FOUND past the last one.
+    pub fn symbol(&self, module: usize, index: usize) -> Result<Symbol<'_>> {
+        self.symbols(module)?.get(index).map_err(|error| self.in_module(module, error))
+    }
+
+    /// The symbol of a module with that name, as [`Symbols::named`] finds it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Artifact::symbols`], and NOT_FOUND if none has that name.
+    pub fn symbol_named(&self, module: usize, name: &[u8]) -> Result<Symbol<'_>> {
+        self.symbols(module)?.named(name).map_err(|error| self.in_module(module, error))
     }
 
     /// A checked view of a module's ELF.

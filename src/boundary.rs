@@ -10,7 +10,7 @@ use std::path::Path;
 
 use super::error::artifact_error_t;
 use super::library::artifact_status_t;
-use crate::error::{Error, Result, Status};
+use artifact::error::{Error, Result, Status};
 
 /// Runs a call that can fail. `error` is NULL or takes the error.
 ///
@@ -139,9 +139,10 @@ fn panic_message(payload: &(dyn Any + Send)) -> &str {
     text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("a panic without a message")
 }
 
-/// In the C libraries the standard library, and with it the panic hook, is private to us: a caught panic prints nothing.
+/// A caught panic prints nothing. The standard library, and with it the panic hook, is private to the C library; only the tests
+/// that compile this in want to read what panics say.
 fn silence() {
-    #[cfg(feature = "capi")]
+    #[cfg(not(any(test, fuzzing)))]
     {
         static ONCE: std::sync::Once = std::sync::Once::new();
         ONCE.call_once(|| std::panic::set_hook(Box::new(|_| ())));

@@ -13,11 +13,11 @@ use super::engine::artifact_engine_t;
 use super::error::artifact_error_t;
 use super::library::artifact_status_t;
 use super::types::{artifact_entity_t, wasm_type};
-use crate::builder::Builder;
-use crate::error::{Error, Result, Status};
-use crate::format::types::WasmType;
-use crate::native::link::{Object, Options};
-use crate::storage::Sync;
+use artifact::builder::Builder;
+use artifact::error::{Error, Result, Status};
+use artifact::format::types::WasmType;
+use artifact::native::link::{Object, Options};
+use artifact::storage::Sync;
 
 /// An artifact being made. Owned; freed with artifact_builder_free(). One thread at a time may change it; functions that
 /// take it const may run in many threads at once.

@@ -3,8 +3,8 @@
 use zeroize::Zeroize;
 
 use super::boundary::{free, handle, infallible};
-use crate::error::Result;
-use crate::memory;
+use artifact::error::Result;
+use artifact::memory;
 
 /// Bytes that the caller owns and frees with artifact_buffer_free(). One NUL, which doesn't count, stands behind the last
 /// byte, so that text in a buffer can be used as it is. May be read from many threads at once.

@@ -1,9 +1,8 @@
 //! The command line as programs meet it: the built binary on genuine artifacts, its output and its exit status. One module
 //! per command.
-#![cfg(feature = "cli")]
 
 mod check;
-#[path = "../common/elf.rs"]
+#[path = "../../../tests/common/elf.rs"]
 mod elf;
 mod inspect;
 mod json;

@@ -7,9 +7,9 @@ use super::boundary::{give, handle, infallible, text};
 use super::error::artifact_error_t;
 use super::library::{artifact_slice_t, artifact_status_t};
 use super::text::Texts;
-use crate::artifact::Artifact;
-use crate::error::Result;
-use crate::format::module::{Section, Symbol};
+use artifact::artifact::Artifact;
+use artifact::error::Result;
+use artifact::format::module::{Section, Symbol};
 
 /// The byte order of a module.
 #[repr(C)]
@@ -257,8 +257,7 @@ pub unsafe extern "C" fn artifact_symbol_at(
     unsafe {
         give(symbol, "symbol", NO_SYMBOL, error, || {
             let (artifact, texts) = read(artifact)?;
-            let found = artifact.symbols(module)?.get(index).map_err(|error| artifact.in_module(module, error))?;
-            symbol_of(texts, &found)
+            symbol_of(texts, &artifact.symbol(module, index)?)
         })
     }
 }
@@ -278,8 +277,7 @@ pub unsafe extern "C" fn artifact_symbol(
         give(symbol, "symbol", NO_SYMBOL, error, || {
             let (artifact, texts) = read(artifact)?;
             let name = text(name, "name")?.as_bytes();
-            let found = artifact.symbols(module)?.named(name).map_err(|error| artifact.in_module(module, error))?;
-            symbol_of(texts, &found)
+            symbol_of(texts, &artifact.symbol_named(module, name)?)
         })
     }
 }

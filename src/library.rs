@@ -3,7 +3,7 @@
 use std::ffi::c_char;
 
 use super::boundary::infallible;
-use crate::error::Status;
+use artifact::error::Status;
 
 /// What a call came to. The numbers never change meaning and are never reused; new ones may come, so keep a default in
 /// a switch. By the number alone: 10 is not ours, or too little to tell (an artifact cut to under 4 bytes, or right
