@@ -3,8 +3,8 @@
 use zeroize::Zeroize;
 
 use super::boundary::{free, handle, infallible};
+use artifact::alloc;
 use artifact::error::Result;
-use artifact::memory;
 
 /// Bytes that the caller owns and frees with artifact_buffer_free(). One NUL, which doesn't count, stands behind the last
 /// byte, so that text in a buffer can be used as it is. May be read from many threads at once.
@@ -31,7 +31,7 @@ impl artifact_buffer_t {
 
     /// A copy of bytes; if they are secret, it is wiped when it is freed.
     pub(super) fn copy(bytes: &[u8], secret: bool) -> Result<artifact_buffer_t> {
-        let mut copy = memory::with_room(bytes.len() + 1, "a buffer")?;
+        let mut copy = alloc::with_capacity(bytes.len() + 1, "a buffer")?;
         copy.extend_from_slice(bytes);
         copy.push(0);
         Ok(artifact_buffer_t { bytes: copy, secret })

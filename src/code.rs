@@ -11,8 +11,8 @@ use super::engine::artifact_engine_t;
 use super::error::artifact_error_t;
 use super::library::artifact_status_t;
 use super::text::Texts;
+use artifact::alloc;
 use artifact::error::{Error, Result, Status};
-use artifact::memory;
 use artifact::native::load::{Code, Import, LoadOptions, load};
 
 /// An artifact's modules, mapped and bound. Owned; freed with artifact_code_free(). All functions that read it may run in
@@ -147,7 +147,7 @@ unsafe fn read_options(given: *const artifact_load_options_t) -> Result<artifact
 unsafe fn imports<'a>(given: &artifact_load_options_t) -> Result<Vec<Import<'a>>> {
     // SAFETY: the header's rule for pointers.
     let symbols = unsafe { slice(given.symbols, given.symbol_count, "options.symbols") }?;
-    let mut imports = memory::with_room(symbols.len(), "symbols")?;
+    let mut imports = alloc::with_capacity(symbols.len(), "symbols")?;
     for symbol in symbols {
         // SAFETY: the header's rule for pointers.
         let name = unsafe { c_text(symbol.name, "options.symbols[].name") }?;
@@ -160,7 +160,7 @@ unsafe fn imports<'a>(given: &artifact_load_options_t) -> Result<Vec<Import<'a>>
 fn ask(given: &artifact_load_options_t, missing: &mut [Import<'_>]) {
     let Some(resolve) = given.resolve else { return };
     let import = |import: &Import<'_>| artifact_import_t { name: import.name.as_ptr(), address: std::ptr::null_mut() };
-    let Ok(mut asked) = memory::collect(missing.iter().map(import), "missing symbols") else { return };
+    let Ok(mut asked) = alloc::collect(missing.iter().map(import), "missing symbols") else { return };
     // SAFETY: the caller's function and context, as the header describes them.
     unsafe { resolve(given.context, asked.as_mut_ptr(), asked.len()) };
     for (import, answer) in missing.iter_mut().zip(&asked) {

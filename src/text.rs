@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::ffi::{CString, c_char};
 use std::sync::Mutex;
 
+use artifact::alloc;
 use artifact::error::{Error, Result, Status};
-use artifact::memory;
 
 /// The texts that a handle has given out.
 #[derive(Debug, Default)]
@@ -33,7 +33,7 @@ pub fn c_string(text: &[u8]) -> Result<CString> {
     // What replaces one byte is three long.
     let bad = |text: &[u8]| text.utf8_chunks().map(|chunk| chunk.invalid().len()).sum::<usize>();
     let room = text.len() + 2 * (bad(text) + text.iter().filter(|byte| **byte == 0).count()) + 1;
-    let mut bytes = memory::with_room(room, "a text")?;
+    let mut bytes = alloc::with_capacity(room, "a text")?;
     for chunk in text.utf8_chunks() {
         for (at, part) in chunk.valid().split('\0').enumerate() {
             if at > 0 {

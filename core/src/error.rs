@@ -71,6 +71,12 @@ impl Error {
         Error(Box::new(Inner { status, message: message.into(), offset: None, errno: 0, missing: Vec::new() }))
     }
 
+    /// Damage: the file contradicts the format or itself.
+    #[cold]
+    pub fn corrupt(message: impl Into<String>) -> Error {
+        Error::new(Status::Corrupt, message)
+    }
+
     /// The operating system's refusal; `what` says what was tried, on what.
     #[cold]
     pub fn io(what: impl fmt::Display, cause: &io::Error) -> Error {

@@ -1,4 +1,5 @@
 //! libartifact: compiled code saved once, shipped, known to fit this host, and opened again in microseconds.
+pub mod alloc;
 pub mod artifact;
 pub mod builder;
 pub mod compat;
@@ -7,7 +8,6 @@ pub mod engine;
 pub mod error;
 pub mod format;
 pub mod limits;
-pub mod memory;
 pub mod native;
 pub mod report;
 pub mod storage;

@@ -9,13 +9,13 @@ use zerocopy::FromBytes;
 
 use super::verify::check_whole;
 use super::{Artifact, Trailer, mismatch};
+use crate::alloc;
 use crate::error::{Error, Result, Status};
 use crate::format::body::{Head, LINK_SIZE, Place};
 use crate::format::elf::{Extent, extent_of};
 use crate::format::module::{Module, Section, Symbol, Symbols};
 use crate::format::trailer::{Digest, ROW_SIZE, Root, Row};
 use crate::limits::MAX_ALIGN;
-use crate::memory;
 use crate::storage::{PrivateCopy, Region};
 use crate::trust::seal::{self, Body};
 use crate::trust::{digest, hashing};
@@ -40,7 +40,7 @@ impl Table {
     /// Of a file whose root record vouches for these rows.
     pub(super) fn vouched(places: Vec<Place>, rows: Vec<Row>, signed: bool) -> Result<Table> {
         let count = if signed { rows.len() } else { 0 };
-        let copies = memory::collect((0..count).map(|_| OnceLock::new()), "the list of modules")?;
+        let copies = alloc::collect((0..count).map(|_| OnceLock::new()), "the list of modules")?;
         Ok(Table { places, rows, copies })
     }
 
@@ -56,12 +56,12 @@ impl Table {
         }
         let rows = <[Row]>::ref_from_bytes(&bytes).unwrap_or(&[]);
         let tail = trailer.root.tail_offset();
-        let mut places = memory::with_room(rows.len(), "the list of modules")?;
+        let mut places = alloc::with_capacity(rows.len(), "the list of modules")?;
         let mut earliest = 0;
         for (index, row) in rows.iter().enumerate() {
             let wrong = |message: String| {
                 let message = format!("module table: expected module {index} {message}");
-                Err(Error::new(Status::Corrupt, message).at(at + index as u64 * ROW_SIZE))
+                Err(Error::corrupt(message).at(at + index as u64 * ROW_SIZE))
             };
             let place = Place { offset: row.offset.get(), len: row.len.get() };
             let first_is_first = index > 0 || place.offset == 0;
@@ -78,9 +78,9 @@ impl Table {
         if earliest != tail + LINK_SIZE {
             let message =
                 format!("module table: expected the last module to end at {tail}, found {}", earliest - LINK_SIZE);
-            return Err(Error::new(Status::Corrupt, message).at(at));
+            return Err(Error::corrupt(message).at(at));
         }
-        Table::vouched(places, memory::copy(rows, "the module table")?, signed)
+        Table::vouched(places, alloc::copy(rows, "the module table")?, signed)
     }
 }
 
@@ -108,13 +108,13 @@ fn rows_of(bytes: &[u8], places: &[Place]) -> Result<Vec<Row>> {
         let start = std::mem::replace(&mut end, place.end());
         bytes.get(start as usize..end as usize).unwrap_or(&[])
     });
-    let runs = memory::collect(runs, "the list of modules")?;
+    let runs = alloc::collect(runs, "the list of modules")?;
     rows_with(bytes, places, &hashing::runs(&runs)?)
 }
 
 /// The module table that a trailer would have, given the modules' digests.
 fn rows_with(bytes: &[u8], places: &[Place], digests: &[Digest]) -> Result<Vec<Row>> {
-    let mut rows = memory::with_room(places.len(), "the module table")?;
+    let mut rows = alloc::with_capacity(places.len(), "the module table")?;
     for (index, (place, digest)) in places.iter().zip(digests).enumerate() {
         let module = bytes.get(place.offset as usize..place.end() as usize).unwrap_or(&[]);
         let align = Module::parse(module).and_then(|module| module.align());
@@ -186,7 +186,7 @@ impl Artifact {
         if self.body_end() != self.len() {
             let (end, len) = (self.body_end(), self.len());
             let message = format!("signature: expected a file that ends with Metadata, at {end}, found {len} bytes");
-            return Err(Error::new(Status::Corrupt, message).at(self.base() + end));
+            return Err(Error::corrupt(message).at(self.base() + end));
         }
         let made = unsealed(&self.region, self.places()?, self.header_offset);
         made.map(|(root, _)| root).map_err(|error| error.shifted(self.base()))
@@ -264,7 +264,7 @@ impl Artifact {
             return Ok(extent);
         }
         let message = format!("expected {} bytes, as the trailer says, found an ELF of {}", bytes.len(), extent.len);
-        Err(located(Error::new(Status::Corrupt, message)))
+        Err(located(Error::corrupt(message)))
     }
 
     /// The trailer's table must say what the links say, which is what other readers follow.
@@ -277,7 +277,7 @@ impl Artifact {
         }
         let found = found.map_or("none".to_owned(), |found| found.to_string());
         let message = format!("module {index}: expected a link to {to}, as the trailer says, found {found}");
-        Err(Error::new(Status::Corrupt, message).at(self.base() + from))
+        Err(Error::corrupt(message).at(self.base() + from))
     }
 
     /// A section by its index.

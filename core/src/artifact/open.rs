@@ -11,6 +11,7 @@ use zerocopy::FromBytes;
 use super::modules::{Table, unsealed};
 use super::trust::{Detached, signer, unsigned};
 use super::{Artifact, Decoded, OpenOptions, Tail, header_offset};
+use crate::alloc;
 use crate::compat;
 use crate::engine::{Engine, library_version};
 use crate::error::{Error, Result, Status};
@@ -19,7 +20,6 @@ use crate::format::body::{Head, LINK_SIZE, TERMINATOR, walk};
 use crate::format::metadata::Metadata;
 use crate::format::trailer::{ALIGN, Footer, Layout, ROOT_SIZE, ROW_SIZE, Root, SIGNATURE_SIZE, START, Signature};
 use crate::limits::{MAX_METADATA, MAX_MODULES};
-use crate::memory;
 use crate::storage::{Region, Window};
 use crate::trust::digest;
 use crate::trust::keys::PublicKey;
@@ -51,7 +51,7 @@ impl Trailer {
         let offset = footer.root_offset.get();
         let signatures = u64::from(footer.signatures.get()) * SIGNATURE_SIZE;
         let bytes = window.copy(offset, ROOT_SIZE + signatures, "the root record")?;
-        let cut = || Error::new(Status::Corrupt, "trailer: root record is cut short").at(offset);
+        let cut = || Error::corrupt("trailer: root record is cut short").at(offset);
         let (root, signed) = Root::read_from_prefix(&bytes).map_err(|_| cut())?;
         let signed = <[Signature]>::ref_from_bytes(signed).map_err(|_| cut())?;
         if digest::footer(&root, signed, &footer) != footer.checksum {
@@ -62,9 +62,9 @@ impl Trailer {
             let message = format!("number of modules: expected at most {MAX_MODULES}, found {}", root.modules);
             return Err(Error::new(Status::Limit, message).at(offset));
         }
-        let signatures = memory::copy(signed, "the signatures")?;
+        let signatures = alloc::copy(signed, "the signatures")?;
         let table = window.get(layout.table, root.modules.get() as usize * ROW_SIZE as usize); // at most MAX_MODULES
-        let table = table.map(|bytes| memory::copy(bytes, "the module table")).transpose()?;
+        let table = table.map(|bytes| alloc::copy(bytes, "the module table")).transpose()?;
         Ok(Some(Trailer { root, layout, signatures, table }))
     }
 }
@@ -175,7 +175,7 @@ fn sealed_tail(window: &Window<'_>, root: &Root, engine: Option<&Engine>, limit:
     }
     let disagrees = |what: &str, at| {
         let message = format!("expected {what} where the root record says, found another place");
-        Error::new(Status::Corrupt, message).at(at)
+        Error::corrupt(message).at(at)
     };
     if buffer.first_chunk() != Some(&TERMINATOR.to_le_bytes()) {
         return Err(disagrees("the terminator", start));

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use zerocopy::{FromBytes, IntoBytes};
 
 use super::{Artifact, OpenOptions, mismatch};
+use crate::alloc;
 use crate::engine::Engine;
 use crate::error::{Error, Result, Status};
 use crate::format::trailer::{Root, SIGNATURE_SIZE, Signature};
 use crate::limits::MAX_SIGNATURES;
-use crate::memory;
 use crate::trust::keys::{self, PublicKey};
 
 /// Signatures that came beside the file.
@@ -31,7 +31,7 @@ impl Detached {
             );
             Error::new(Status::Untrusted, message)
         })?;
-        Ok(Detached { signatures: memory::copy(found, "the signatures")?, root: None })
+        Ok(Detached { signatures: alloc::copy(found, "the signatures")?, root: None })
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -6,8 +6,9 @@ use std::borrow::Cow;
 use object::elf;
 
 use super::{Artifact, Trailer, mismatch};
+use crate::alloc;
 use crate::engine::target::elf_machine;
-use crate::error::{Error, Result, Status, quote};
+use crate::error::{Error, Result, quote};
 use crate::format::body::{self, LINK_SIZE, Place};
 use crate::format::elf::Extent;
 use crate::format::metadata::Metadata;
@@ -15,7 +16,6 @@ use crate::format::module::{Module, Section};
 use crate::format::trailer::{Digest, START};
 use crate::format::types::EntityType;
 use crate::format::{Map, first_nonzero};
-use crate::memory;
 use crate::report::{Finding, Kind, Report};
 use crate::trust::keys::PublicKey;
 use crate::trust::{digest, hashing};
@@ -72,7 +72,7 @@ fn digests(artifact: &Artifact) -> Result<Vec<Digest>> {
     runs.truncate(artifact.module_count());
     if artifact.signer().is_some() {
         // They were right, or there would be no bytes.
-        return memory::collect(artifact.rows()?.iter().map(|row| row.digest), "the digests of all modules");
+        return alloc::collect(artifact.rows()?.iter().map(|row| row.digest), "the digests of all modules");
     }
     hashing::runs(&runs)
 }
@@ -91,11 +91,11 @@ pub fn check_digests(artifact: &Artifact, trailer: &Trailer, digests: &[Digest])
     let (zeros, start) = gap.split_at(gap.len().saturating_sub(START.len()));
     if first_nonzero(zeros).is_some() {
         let message = "trailer: expected zeros before it, found others";
-        return Err(Error::new(Status::Corrupt, message).at(base + end));
+        return Err(Error::corrupt(message).at(base + end));
     }
     if start != START {
         let message = "trailer: expected its first bytes, found others";
-        return Err(Error::new(Status::Corrupt, message).at(base + layout.start));
+        return Err(Error::corrupt(message).at(base + layout.start));
     }
     if digest::tail(&between(artifact, tail, end)?) != root.tail_digest {
         return Err(mismatch("HEADER and Metadata", base + tail));
@@ -115,7 +115,7 @@ pub fn check_digests(artifact: &Artifact, trailer: &Trailer, digests: &[Digest])
         if linked != Some(row.offset.get()) || align != row.align.get() {
             let message =
                 format!("module {index}: expected link and alignment as the module table has them, found others");
-            return Err(Error::new(Status::Corrupt, message).at(base + position));
+            return Err(Error::corrupt(message).at(base + position));
         }
         position += run.len() as u64;
     }
@@ -187,7 +187,7 @@ fn machine(
 
 fn sections(report: &mut Report, artifact: &Artifact, index: usize, module: &Module<'_>) -> Result<()> {
     let bytes = artifact.module_bytes(index)?;
-    let mut found = memory::with_room(module.section_count(), "the list of sections")?;
+    let mut found = alloc::with_capacity(module.section_count(), "the list of sections")?;
     for number in 0..module.section_count() {
         let section = module.section(number)?;
         section.check_inside(bytes)?;
@@ -230,8 +230,8 @@ fn overlaps(report: &mut Report, index: usize, sections: &[Section<'_>]) -> Resu
         .iter()
         .filter(|section| section.has_bytes() && section.size > 0)
         .map(|section| (section.offset, section.offset.saturating_add(section.size), section.name));
-    let mut spans = memory::collect(spans, "the list of sections")?;
-    memory::sort(&mut spans, "the list of sections", |span| *span)?;
+    let mut spans = alloc::collect(spans, "the list of sections")?;
+    alloc::sort(&mut spans, "the list of sections", |span| *span)?;
     for pair in spans.windows(2) {
         if let [(_, end, name), (start, _, next)] = pair
             && start < end
@@ -260,7 +260,7 @@ fn relocations(
         if total > len {
             let message =
                 format!("relocations: expected at most the module's {len} bytes of them, found tables that overlap");
-            return Err(Error::new(Status::Corrupt, message));
+            return Err(Error::corrupt(message));
         }
         let Some(target) = sections.get(table.target) else {
             let name = quote(table.name);
@@ -319,8 +319,8 @@ fn tidy(report: &mut Report, metadata: &Metadata<'_>) -> Result<()> {
 }
 
 fn duplicate<'a>(map: &Map<&'a str, EntityType>) -> Result<Option<&'a str>> {
-    let mut names = memory::collect(map.0.iter().map(|(name, _)| *name), "the list of names")?;
-    memory::sort(&mut names, "the list of names", |name| *name)?;
+    let mut names = alloc::collect(map.0.iter().map(|(name, _)| *name), "the list of names")?;
+    alloc::sort(&mut names, "the list of names", |name| *name)?;
     Ok(names.windows(2).find_map(|pair| match pair {
         [a, b] if a == b => Some(*a),
         _ => None,

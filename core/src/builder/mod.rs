@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::alloc;
 use crate::artifact::Artifact;
 use crate::engine::Engine;
 use crate::error::{Error, Result, Status, quote};
@@ -19,7 +20,6 @@ use crate::format::trailer::attribute_size;
 use crate::format::types::{EntityType, FuncType, InstanceType, ModuleType, Types, WasmType, check_index};
 use crate::format::upvars::Upvars;
 use crate::limits::{MAX_ATTRIBUTES, MAX_CHUNKS, MAX_MODULES};
-use crate::memory;
 use crate::storage::{Mapping, Sync, replace_with, shown};
 
 pub use settings::Settings;
@@ -181,7 +181,7 @@ impl<'m> Builder<'m> {
             );
             return Err(Error::new(Status::Limit, message));
         }
-        let owned = memory::copy(value, "an attribute")?;
+        let owned = alloc::copy(value, "an attribute")?;
         self.attributes.insert(name.to_owned(), owned);
         self.attributes_size = size;
         Ok(())
@@ -258,7 +258,7 @@ impl<'m> Builder<'m> {
             return Err(Error::new(Status::Limit, message));
         }
         let image = Image::new(bytes.all()).map_err(|error| error.within("module"))?;
-        memory::push(&mut parts.modules, Stored { bytes, image }, "the list of modules")?;
+        alloc::push(&mut parts.modules, Stored { bytes, image }, "the list of modules")?;
         Ok(index)
     }
 

@@ -2,9 +2,9 @@
 
 use super::elf;
 use super::{Fetch, align_up};
+use crate::alloc;
 use crate::error::{Error, Result, Status, quote};
 use crate::limits::{MAX_MODULES, MAX_PRODUCER, MAX_VERSION};
-use crate::memory;
 
 /// The link word that says that no ELF follows.
 pub const TERMINATOR: u64 = u64::MAX;
@@ -65,7 +65,7 @@ pub fn walk(fetch: &mut impl Fetch, len: u64) -> Result<Vec<Place>> {
             return Err(Error::new(Status::Limit, message).at(offset));
         }
         let place = Place { offset, len: extent.len };
-        memory::push(&mut places, place, "the list of modules")?;
+        alloc::push(&mut places, place, "the list of modules")?;
         let position = place.end();
         if position == len && places.len() == 1 {
             let message = "expected an artifact, found an ELF file with nothing behind its section headers";

@@ -10,9 +10,9 @@ use object::read::elf::{FileHeader as _, SectionHeader as _};
 
 use super::module::Module;
 use super::{Fetch, align_up};
+use crate::alloc;
 use crate::error::{Error, Result, Status};
 use crate::limits::MAX_SECTIONS;
-use crate::memory;
 
 /// Size of an ELF64 file header, and of a section header too.
 pub const HEADER_SIZE: usize = size_of::<FileHeader64<Endianness>>();
@@ -46,10 +46,6 @@ fn not_elf64(bytes: &[u8]) -> Option<Error> {
     })
 }
 
-fn corrupt(message: impl Into<String>) -> Error {
-    Error::new(Status::Corrupt, message)
-}
-
 struct Header {
     raw: FileHeader64<Endianness>,
     order: Endianness,
@@ -60,16 +56,18 @@ impl Header {
         if let Some(error) = not_elf64(bytes) {
             return Err(error.at(0));
         }
-        let (raw, _) =
-            pod::from_bytes::<FileHeader64<Endianness>>(bytes).map_err(|()| corrupt("ELF header is cut short"))?;
+        let (raw, _) = pod::from_bytes::<FileHeader64<Endianness>>(bytes)
+            .map_err(|()| Error::corrupt("ELF header is cut short"))?;
         // `endian` takes every byte but 2 for little-endian.
         for (at, name, known) in [(5, "byte order", &[1u8, 2][..]), (6, "version", &[1])] {
             let found = bytes.get(at).copied().unwrap_or(0);
             if !known.contains(&found) {
-                return Err(corrupt(format!("ELF {name}: expected one of {known:?}, found {found}")).at(at as u64));
+                return Err(
+                    Error::corrupt(format!("ELF {name}: expected one of {known:?}, found {found}")).at(at as u64)
+                );
             }
         }
-        let order = raw.endian().map_err(|error| corrupt(format!("ELF byte order: {error}")))?;
+        let order = raw.endian().map_err(|error| Error::corrupt(format!("ELF byte order: {error}")))?;
         Ok(Header { raw: *raw, order })
     }
 
@@ -84,11 +82,11 @@ impl Header {
             .at(40));
         }
         if offset < HEADER_SIZE as u64 {
-            return Err(corrupt(format!("e_shoff: expected at least {HEADER_SIZE}, found {offset}")).at(40));
+            return Err(Error::corrupt(format!("e_shoff: expected at least {HEADER_SIZE}, found {offset}")).at(40));
         }
         let entry = u64::from(self.raw.e_shentsize(self.order));
         if entry != SECTION_SIZE {
-            return Err(corrupt(format!("e_shentsize: expected {SECTION_SIZE}, found {entry}")).at(58));
+            return Err(Error::corrupt(format!("e_shentsize: expected {SECTION_SIZE}, found {entry}")).at(58));
         }
         let outside = |end: Option<u64>| {
             let found = end.map_or("an end beyond 2^64".to_owned(), |end| format!("an end at {end}"));
@@ -107,11 +105,11 @@ impl Header {
             let mut first = [0; SECTION_SIZE as usize];
             fetch.fetch(base.saturating_add(offset), &mut first).map_err(|error| error.relative_to(base))?;
             let (first, _) = pod::from_bytes::<SectionHeader64<Endianness>>(&first)
-                .map_err(|()| corrupt("section header 0 is cut short"))?;
+                .map_err(|()| Error::corrupt("section header 0 is cut short"))?;
             count = first.sh_size(self.order);
         }
         if count < 2 {
-            return Err(corrupt(format!("number of sections: expected at least 2, found {count}")).at(60));
+            return Err(Error::corrupt(format!("number of sections: expected at least 2, found {count}")).at(60));
         }
         let end = count.checked_mul(SECTION_SIZE).and_then(|size| offset.checked_add(size));
         match end {
@@ -199,7 +197,7 @@ impl Image {
         // The same refusals, with the same words, as for an image in a file.
         let extent = extent_of(bytes).map_err(|error| match error.status() {
             // For a module on its own there is no question whether it is ours.
-            Status::NotAnArtifact => corrupt(error.message().to_owned()).at(40),
+            Status::NotAnArtifact => Error::corrupt(error.message().to_owned()).at(40),
             _ => error,
         })?;
         let module = Module::parse(bytes)?;
@@ -210,14 +208,14 @@ impl Image {
         if extent.len == available {
             return Ok(Image { head: Vec::new(), tail: Vec::new(), align });
         }
-        let overflow = || corrupt("image is too large to move its section header table");
+        let overflow = || Error::corrupt("image is too large to move its section header table");
         let moved = align_up(available, 8).ok_or_else(overflow)?;
         let (mut raw, order) = module.header();
         let start = usize::try_from(raw.e_shoff(order)).map_err(|_| overflow())?;
         let table = bytes.get(start..extent.len as usize).ok_or_else(overflow)?;
         raw.e_shoff.set(order, moved);
         let padding = (moved - available) as usize;
-        let mut tail = memory::with_room(padding + table.len(), "a section header table")?;
+        let mut tail = alloc::with_capacity(padding + table.len(), "a section header table")?;
         tail.resize(padding, 0);
         tail.extend_from_slice(table);
         Ok(Image { head: pod::bytes_of(&raw).to_vec(), tail, align })

@@ -6,8 +6,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::wire::Map;
+use crate::alloc;
 use crate::error::Result;
-use crate::memory;
 
 /// The value of one compiler flag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,10 +64,10 @@ impl<'a> Flags<'a> {
         let what = "a flag map whose names are out of order";
         let name_at = |at: usize| wire.0.get(at).map(|(name, _)| *name);
         let name = |at: &u32| name_at(*at as usize);
-        let order = memory::order(wire.0.len(), what, &|a, b| name_at(a).cmp(&name_at(b)))?;
+        let order = alloc::order(wire.0.len(), what, &|a, b| name_at(a).cmp(&name_at(b)))?;
         // Of equal names the last in the file stands last.
         let last_of_a_name = || order.chunk_by(|a, b| name(a) == name(b)).filter_map(|same| same.last());
-        let mut tidy = memory::with_room(last_of_a_name().count(), what)?;
+        let mut tidy = alloc::with_capacity(last_of_a_name().count(), what)?;
         tidy.extend(last_of_a_name().filter_map(|at| wire.0.get(*at as usize)));
         Ok(Flags { tidy: Some(tidy), wire })
     }

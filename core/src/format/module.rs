@@ -13,17 +13,13 @@ use crate::limits::{MAX_ALIGN, MAX_NAME, SEGMENT_ALIGN};
 
 type Header = FileHeader64<Endianness>;
 
-fn corrupt(message: impl Into<String>) -> Error {
-    Error::new(Status::Corrupt, message)
-}
-
 fn malformed(what: &'static str) -> impl Fn(object::read::Error) -> Error {
-    move |error| corrupt(format!("{what}: {error}"))
+    move |error| Error::corrupt(format!("{what}: {error}"))
 }
 
 /// The text at an offset of a string table. Looks no further than the longest name goes: names may overlap.
 pub(crate) fn name_at<'a>(strings: &'a [u8], offset: u32, what: &str, index: usize) -> Result<&'a [u8]> {
-    let outside = || corrupt(format!("name of {what} {index}: expected to lie within the string table"));
+    let outside = || Error::corrupt(format!("name of {what} {index}: expected to lie within the string table"));
     let rest = strings.get(offset as usize..).ok_or_else(outside)?;
     let window = rest.get(..=MAX_NAME).unwrap_or(rest);
     match CStr::from_bytes_until_nul(window).ok() {
@@ -97,7 +93,7 @@ impl<'a> Section<'a> {
         match offset.checked_add(size) {
             _ if !self.has_bytes() => Ok(()),
             Some(end) if end <= image.len() as u64 => Ok(()),
-            _ => Err(corrupt(format!(
+            _ => Err(Error::corrupt(format!(
                 "section '{}': expected to lie within the module's {} bytes, found offset {offset} and size {size}",
                 quote(self.name),
                 image.len(),
@@ -203,7 +199,7 @@ impl<'a> Module<'a> {
         let mut largest = 1;
         for (align, most) in sections.chain(segments) {
             if align > 1 && !align.is_power_of_two() {
-                return Err(corrupt(format!("alignment: expected a power of two, found {align}")));
+                return Err(Error::corrupt(format!("alignment: expected a power of two, found {align}")));
             }
             largest = largest.max(align.min(most));
         }

@@ -8,9 +8,9 @@ use zerocopy::byteorder::little_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::{align_up, first_nonzero};
+use crate::alloc;
 use crate::error::{Error, Result, Status};
 use crate::limits::{MAX_ATTRIBUTES, MAX_SIGNATURES};
-use crate::memory;
 
 /// The first bytes of a trailer: no text, and mangled by any transfer that takes them for text.
 pub const START: [u8; 8] = *b"\x93AFT\r\n\x1a\n";
@@ -119,10 +119,6 @@ pub const FOOTER_SIZE: u64 = size_of::<Footer>() as u64;
 pub const ATTRIBUTE: u32 = 1;
 const CRITICAL: u32 = 1;
 
-fn corrupt(message: String) -> Error {
-    Error::new(Status::Corrupt, message)
-}
-
 /// Where a trailer's parts begin in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
@@ -167,7 +163,7 @@ impl Footer {
         }
         if footer.signatures.get() > MAX_SIGNATURES {
             let message = format!("trailer: expected at most {MAX_SIGNATURES} signatures, found {}", footer.signatures);
-            return Err(corrupt(message).at(at));
+            return Err(Error::corrupt(message).at(at));
         }
         let signatures = u64::from(footer.signatures.get()) * SIGNATURE_SIZE;
         let expected = at.checked_sub(signatures).and_then(|end| end.checked_sub(ROOT_SIZE));
@@ -176,7 +172,7 @@ impl Footer {
                 "trailer: expected the root record before {} signatures and the footer, found it at {}",
                 footer.signatures, footer.root_offset
             );
-            return Err(corrupt(message).at(at));
+            return Err(Error::corrupt(message).at(at));
         }
         Ok(Some(footer))
     }
@@ -194,7 +190,7 @@ impl Root {
             return Err(Error::new(Status::Unsupported, message).at(offset));
         }
         let wrong =
-            || corrupt("trailer: expected offsets in the order of the file, found others".to_owned()).at(offset);
+            || Error::corrupt("trailer: expected offsets in the order of the file, found others".to_owned()).at(offset);
         let Root { body_end, header_offset, metadata_offset, modules, chunks_len, .. } = *self;
         let layout = Layout::new(body_end.get(), modules.get(), chunks_len.get()).ok_or_else(wrong)?;
         let ordered = header_offset.get() >= 8
@@ -231,17 +227,20 @@ impl<'a> Chunk<'a> {
     ///
     /// CORRUPT if it ends behind `rest` or has a flag that nobody knows.
     pub fn take(rest: &mut &'a [u8]) -> Result<Chunk<'a>> {
-        let cut = || corrupt(format!("trailer: expected a whole chunk, found {} bytes", rest.len()));
+        let cut = || Error::corrupt(format!("trailer: expected a whole chunk, found {} bytes", rest.len()));
         let (header, after) = ChunkHeader::read_from_prefix(rest).map_err(|_| cut())?;
         if header.flags.get() & !CRITICAL != 0 {
-            return Err(corrupt(format!("trailer: chunk {} has unknown flags {:#x}", header.kind, header.flags)));
+            return Err(Error::corrupt(format!(
+                "trailer: chunk {} has unknown flags {:#x}",
+                header.kind, header.flags
+            )));
         }
         let len = usize::try_from(header.len.get()).map_err(|_| cut())?;
         let padded = len.checked_next_multiple_of(ALIGN as usize).ok_or_else(cut)?;
         let (whole, next) = after.split_at_checked(padded).ok_or_else(cut)?;
         let (bytes, padding) = whole.split_at(len);
         if first_nonzero(padding).is_some() {
-            return Err(corrupt(format!("trailer: expected zeros behind chunk {}, found others", header.kind)));
+            return Err(Error::corrupt(format!("trailer: expected zeros behind chunk {}, found others", header.kind)));
         }
         *rest = next;
         Ok(Chunk { kind: header.kind.get(), critical: header.flags.get() & CRITICAL != 0, bytes })
@@ -294,12 +293,13 @@ pub fn attributes(chunks: &[u8], critical: u32) -> Result<Vec<Attribute<'_>>> {
             }
             continue;
         }
-        let bad = || corrupt("trailer: expected an attribute's name in UTF-8 and its value, found others".to_owned());
+        let bad =
+            || Error::corrupt("trailer: expected an attribute's name in UTF-8 and its value, found others".to_owned());
         let (len, after) = U32::read_from_prefix(chunk.bytes).map_err(|_| bad())?;
         let (name, value) = after.split_at_checked(len.get() as usize).ok_or_else(bad)?;
         let name = std::str::from_utf8(name).map_err(|_| bad())?;
         if found.last().is_some_and(|last: &Attribute<'_>| last.name >= name) {
-            return Err(corrupt(
+            return Err(Error::corrupt(
                 "trailer: expected attributes in the order of their names, each once, found others".to_owned(),
             ));
         }
@@ -307,10 +307,10 @@ pub fn attributes(chunks: &[u8], critical: u32) -> Result<Vec<Attribute<'_>>> {
             let message = format!("trailer: expected at most {MAX_ATTRIBUTES} attributes, found more");
             return Err(Error::new(Status::Limit, message));
         }
-        memory::push(&mut found, Attribute { name, value }, "the list of attributes")?;
+        alloc::push(&mut found, Attribute { name, value }, "the list of attributes")?;
     }
     if seen != critical {
-        return Err(corrupt(format!("trailer: expected {critical} critical chunks, found {seen}")));
+        return Err(Error::corrupt(format!("trailer: expected {critical} critical chunks, found {seen}")));
     }
     Ok(found)
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::wire::{self, Map};
-use crate::error::{Error, Result, Status};
+use crate::error::{Error, Result};
 
 /// A Wasm value type.
 #[repr(u8)]
@@ -222,7 +222,7 @@ pub fn check_index(what: &str, index: u32, count: usize) -> Result<()> {
         return Ok(());
     }
     let message = format!("{what} type: expected an index below {count}, found {index}");
-    Err(Error::new(Status::Corrupt, message))
+    Err(Error::corrupt(message))
 }
 
 #[cfg(test)]

@@ -7,9 +7,9 @@ use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error as _, MapAcces
 use serde::ser::{Serialize, SerializeSeq, SerializeStruct, Serializer};
 
 use super::wire;
+use crate::alloc;
 use crate::error::{Error, Result, Status};
 use crate::limits::MAX_UPVAR_DEPTH;
-use crate::memory;
 
 /// One upvar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +79,7 @@ impl Upvars {
             return Err(Error::new(Status::Limit, wire::TOO_DEEP));
         }
         let index = narrow(self.nodes.len())?;
-        memory::push(&mut self.nodes, Upvar { parent, module: 0, first: 0, count: 0, depth }, "upvars")?;
+        alloc::push(&mut self.nodes, Upvar { parent, module: 0, first: 0, count: 0, depth }, "upvars")?;
         Ok(index)
     }
 
@@ -105,7 +105,7 @@ impl Upvars {
             None => Ok(()),
             Some(found) => {
                 let message = format!("upvar: expected a module index below {modules}, found {found}");
-                Err(Error::new(Status::Corrupt, message))
+                Err(Error::corrupt(message))
             }
         }
     }

@@ -4,9 +4,8 @@
 
 use std::ops::Range;
 
-use super::image::corrupt;
-use crate::error::Result;
-use crate::memory;
+use crate::alloc;
+use crate::error::{Error, Result};
 
 /// A record's length and identity.
 const HEAD: usize = 8;
@@ -53,7 +52,7 @@ pub fn check(bytes: &[u8], address: u64, code: &Range<u64>, mut pointer: impl Fn
                 at += len;
             }
         }
-        let wrong = |what: &str| corrupt(format!(".eh_frame: {what}")).at(at as u64);
+        let wrong = |what: &str| Error::corrupt(format!(".eh_frame: {what}")).at(at as u64);
         let len = match word(bytes, at) {
             Some(0) => return Ok(Checked { len: at, terminated: true, functions }),
             Some(len) => len as usize,
@@ -67,7 +66,7 @@ pub fn check(bytes: &[u8], address: u64, code: &Range<u64>, mut pointer: impl Fn
         let identity = word(record, 4).unwrap_or(0) as usize;
         if identity == 0 {
             let cie = cie(record, at, &mut pointer).ok_or_else(|| wrong("expected a CIE that unwinders know"))?;
-            memory::push(&mut cies, cie, "unwind tables")?;
+            alloc::push(&mut cies, cie, "unwind tables")?;
             current = Some(cie);
         } else {
             let of = (at + 4).wrapping_sub(identity);
@@ -214,12 +213,12 @@ pub fn move_by(copy: &mut [u8], address: u64, code: &Range<u64>, moved: u64) -> 
     let mut full = Ok(());
     check(copy, address, code, |at, size| {
         if full.is_ok() {
-            full = memory::push(&mut pointers, (at, size), "unwind tables");
+            full = alloc::push(&mut pointers, (at, size), "unwind tables");
         }
     })?;
     full?;
     for (at, size) in pointers {
-        let too_far = || corrupt(".eh_frame: expected a pointer within 2 GiB, found one beyond").at(at as u64);
+        let too_far = || Error::corrupt(".eh_frame: expected a pointer within 2 GiB, found one beyond").at(at as u64);
         let value = number(copy, at, size).ok_or_else(too_far)?.wrapping_sub(moved);
         let place = copy.get_mut(at..at + size).ok_or_else(too_far)?;
         let short = i32::try_from(value as i64).map(i32::to_le_bytes);

@@ -15,13 +15,9 @@ use object::pod::{self, Pod};
 pub use symbols::Symbols;
 pub(super) use symbols::gnu_hash;
 
+use crate::alloc;
 use crate::error::{Error, Result, Status};
 use crate::limits::{MAX_ALIGN, MAX_CODE, MAX_SEGMENTS};
-use crate::memory;
-
-pub(super) fn corrupt(message: impl Into<String>) -> Error {
-    Error::new(Status::Corrupt, message)
-}
 
 fn unsupported(message: impl Into<String>) -> Error {
     Error::new(Status::Unsupported, message)
@@ -220,7 +216,7 @@ pub fn segments_of(head: &[u8], len: u64, machine: u16, page: u64) -> Option<Tab
 
 fn header<'a>(bytes: &Bytes<'a>) -> Result<&'a FileHeader64<Le>> {
     let found = slice_at::<FileHeader64<Le>>(bytes, 0, 1).and_then(<[_]>::first);
-    found.ok_or_else(|| corrupt("ELF header is cut short"))
+    found.ok_or_else(|| Error::corrupt("ELF header is cut short"))
 }
 
 fn kind(bytes: &Bytes<'_>, machine: u16) -> Result<elf::FileType> {
@@ -239,17 +235,17 @@ fn program_headers<'a>(bytes: &Bytes<'a>) -> Result<&'a [ProgramHeader64<Le>]> {
     let header = header(bytes)?;
     let (count, size) = (u64::from(header.e_phnum.get(Le)), usize::from(header.e_phentsize.get(Le)));
     if size != size_of::<ProgramHeader64<Le>>() {
-        return Err(corrupt(format!("e_phentsize: expected 56, found {size}")).at(54));
+        return Err(Error::corrupt(format!("e_phentsize: expected 56, found {size}")).at(54));
     }
     let headers = slice_at(bytes, header.e_phoff.get(Le), count);
-    headers.ok_or_else(|| corrupt("program headers: expected them within the image").at(32))
+    headers.ok_or_else(|| Error::corrupt("program headers: expected them within the image").at(32))
 }
 
 fn segments(bytes: &Bytes<'_>, len: u64, page: u64) -> Result<Tables> {
     let headers = program_headers(bytes)?;
     let segments = loads(len, headers, page)?;
     if segments.is_empty() {
-        return Err(corrupt("expected a segment to load, found none"));
+        return Err(Error::corrupt("expected a segment to load, found none"));
     }
     let mut tables = Tables::new(segments, len, page)?;
     tables.align = alignment(headers)?.max(page);
@@ -268,8 +264,8 @@ fn not_kept(what: &str) -> Error {
 }
 
 fn loads(image: u64, headers: &[ProgramHeader64<Le>], page: u64) -> Result<Vec<Segment>> {
-    let wrong = |index: usize, what: &str| corrupt(format!("program header {index}: {what}"));
-    let mut segments: Vec<Segment> = memory::with_room(4, "segments")?;
+    let wrong = |index: usize, what: &str| Error::corrupt(format!("program header {index}: {what}"));
+    let mut segments: Vec<Segment> = alloc::with_capacity(4, "segments")?;
     for (index, header) in headers.iter().enumerate() {
         if header.p_type.get(Le) != elf::PT_LOAD || header.p_memsz.get(Le) == 0 {
             continue;
@@ -306,7 +302,7 @@ fn loads(image: u64, headers: &[ProgramHeader64<Le>], page: u64) -> Result<Vec<S
             let message = format!("number of segments: expected at most {MAX_SEGMENTS}, found more");
             return Err(Error::new(Status::Limit, message));
         }
-        memory::push(&mut segments, Segment { address, offset, file_len, len, writable, executable }, "segments")?;
+        alloc::push(&mut segments, Segment { address, offset, file_len, len, writable, executable }, "segments")?;
     }
     Ok(segments)
 }
@@ -316,7 +312,7 @@ fn alignment(headers: &[ProgramHeader64<Le>]) -> Result<u64> {
     for header in headers.iter().filter(|header| header.p_type.get(Le) == elf::PT_LOAD) {
         let align = header.p_align.get(Le);
         if align > 1 && !align.is_power_of_two() {
-            return Err(corrupt(format!("p_align: expected a power of two, found {align}")));
+            return Err(Error::corrupt(format!("p_align: expected a power of two, found {align}")));
         }
         largest = largest.max(align);
     }
@@ -387,7 +383,7 @@ impl Tables {
                 }
                 elf::PT_GNU_RELRO => {
                     let inside = self.segments.iter().any(|segment| segment.writable && segment.has(address, len));
-                    let outside = || corrupt("PT_GNU_RELRO: expected it within a writable segment");
+                    let outside = || Error::corrupt("PT_GNU_RELRO: expected it within a writable segment");
                     let end = address.checked_add(len).filter(|_| inside).ok_or_else(outside)?;
                     self.relro = Some(address / page * page..end / page * page).filter(|range| !range.is_empty());
                 }
@@ -407,7 +403,8 @@ impl Tables {
             let file = Segment { len: segment.file_len, ..**segment };
             file.has(address, len)
         };
-        let outside = || corrupt(format!("{what}: expected {len} bytes at address {address:#x} within a segment"));
+        let outside =
+            || Error::corrupt(format!("{what}: expected {len} bytes at address {address:#x} within a segment"));
         let segment = self.segments.iter().find(inside).ok_or_else(outside)?;
         // All of it lies within the image.
         let start = (segment.offset + (address - segment.address)) as usize;
@@ -423,7 +420,7 @@ impl Tables {
     fn find_eh_frame(&mut self, bytes: &Bytes<'_>, address: u64, page: u64) -> Result<()> {
         const PCREL_SDATA4: u8 = 0x1b;
         const OMIT: u8 = 0xff;
-        let wrong = |what: &str| corrupt(format!(".eh_frame_hdr: {what}"));
+        let wrong = |what: &str| Error::corrupt(format!(".eh_frame_hdr: {what}"));
         let (_, header) = self.place(address, 8, ".eh_frame_hdr")?;
         let found = bytes.get(header).unwrap_or(&[]);
         let &[version, encoding, _, _, a, b, c, d] = found else { return Err(wrong("expected 8 bytes")) };

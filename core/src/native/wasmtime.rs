@@ -7,10 +7,10 @@ use std::ops::Range;
 
 use object::elf;
 
-use super::image::{Segment, Tables, corrupt};
+use super::image::{Segment, Tables};
+use crate::alloc;
 use crate::error::{Error, Result, Status, quote};
 use crate::format::module::{Module, Section};
-use crate::memory;
 
 /// Checks where everything is in such a module.
 ///
@@ -28,7 +28,7 @@ pub fn parse(bytes: &[u8], page: u64) -> Result<Tables> {
         let len = end - start;
         Segment { address: start, offset: start, file_len: len, len, writable: false, executable }
     };
-    let mut segments = memory::with_room(2, "segments")?;
+    let mut segments = alloc::with_capacity(2, "segments")?;
     if !text.is_empty() {
         segments.push(segment(text.clone(), true));
     }
@@ -37,7 +37,7 @@ pub fn parse(bytes: &[u8], page: u64) -> Result<Tables> {
     let eh_frame = eh_frame.map(|section| place(&section, bytes)).transpose()?;
     if let Some(eh_frame) = &eh_frame {
         if eh_frame.start < behind {
-            return Err(corrupt(".eh_frame: expected it behind .text"));
+            return Err(Error::corrupt(".eh_frame: expected it behind .text"));
         }
         segments.push(segment(behind..eh_frame.end, false));
     }
@@ -56,7 +56,7 @@ pub fn parse(bytes: &[u8], page: u64) -> Result<Tables> {
                 return Err(not_linked().within(format!("section '{}'", quote(section.name))));
             }
             if tables.in_text {
-                return Err(corrupt("section '.rela.text': expected one, found a second"));
+                return Err(Error::corrupt("section '.rela.text': expected one, found a second"));
             }
             tables.relocations[0] = within(place(&section, bytes)?);
             tables.in_text = section.size > 0;
@@ -69,7 +69,10 @@ pub fn parse(bytes: &[u8], page: u64) -> Result<Tables> {
 fn place(section: &Section<'_>, bytes: &[u8]) -> Result<Range<u64>> {
     section.check_inside(bytes)?;
     if !section.has_bytes() {
-        return Err(corrupt(format!("section '{}': expected bytes in the image, found none", quote(section.name))));
+        return Err(Error::corrupt(format!(
+            "section '{}': expected bytes in the image, found none",
+            quote(section.name)
+        )));
     }
     Ok(section.offset..section.offset + section.size)
 }

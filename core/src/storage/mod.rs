@@ -19,9 +19,9 @@ pub use mapping::{Mapping, PrivateCopy};
 pub use save::{PRIVATE_MODE, PUBLIC_MODE, Sink, Sync, create, replace, replace_with};
 pub use snapshot::sealed;
 
+use crate::alloc;
 use crate::error::{Error, Result, Status, quote};
 use crate::format::Fetch;
-use crate::memory;
 
 /// A run of bytes that an artifact lies in: a file or a part of one, or memory.
 #[derive(Debug)]
@@ -159,7 +159,7 @@ impl Region {
         let (base, len) = part.of(bytes.len() as u64)?;
         // Both fit: they lie within a slice.
         let bytes = bytes.get(base as usize..(base + len) as usize).unwrap_or(&[]);
-        let mut owned = memory::with_room(bytes.len(), "a copy of the artifact")?;
+        let mut owned = alloc::with_capacity(bytes.len(), "a copy of the artifact")?;
         owned.extend_from_slice(bytes);
         Ok(Region { backing: Backing::Owned(owned), base, start: 0, len, noexec: false })
     }
@@ -186,7 +186,7 @@ impl Region {
                 let copy = file.try_clone().map_err(|error| Error::io("duplicating the descriptor", &error))?;
                 Backing::File(copy, OnceLock::new())
             }
-            Backing::Owned(bytes) => Backing::Owned(memory::copy(bytes, "a copy of the artifact")?),
+            Backing::Owned(bytes) => Backing::Owned(alloc::copy(bytes, "a copy of the artifact")?),
             Backing::Borrowed(bytes) => Backing::Borrowed(bytes),
         };
         Ok(Region { backing, ..*self })
@@ -270,10 +270,10 @@ impl Region {
     pub fn copy(&self, offset: u64, len: u64, what: &str) -> Result<Vec<u8>> {
         let len = usize::try_from(len).map_err(|_| Error::no_memory(what))?;
         let (file, at) = match self.piece(offset, len)? {
-            Piece::Memory(found) => return memory::copy(found, what),
+            Piece::Memory(found) => return alloc::copy(found, what),
             Piece::File(file, at) => (file, at),
         };
-        let mut copy = memory::with_room(len, what)?;
+        let mut copy = alloc::with_capacity(len, what)?;
         while copy.len() < len {
             let next = at + copy.len() as u64;
             let error = match pread(file, spare_capacity(&mut copy), next) {
@@ -395,7 +395,7 @@ impl<'r> Window<'r> {
     pub fn copy(&self, offset: u64, len: u64, what: &str) -> Result<Vec<u8>> {
         let at_hand = usize::try_from(len).ok().and_then(|len| self.get(offset, len));
         let Some(bytes) = at_hand else { return self.region.copy(offset, len, what) };
-        memory::copy(bytes, what)
+        alloc::copy(bytes, what)
     }
 }
 

@@ -11,8 +11,8 @@ use rustix::fs::{
 };
 
 use super::{Backing, Region};
+use crate::alloc;
 use crate::error::{Error, Result};
-use crate::memory;
 
 /// Bytes copied at once.
 const BITE: u64 = 1 << 20;
@@ -29,7 +29,7 @@ impl Region {
             return Ok(self);
         }
         let mut copy = fresh()?;
-        let mut buffer = memory::zeroed(self.len.min(BITE) as usize, "a private copy")?;
+        let mut buffer = alloc::zeroed(self.len.min(BITE) as usize, "a private copy")?;
         let mut offset = 0;
         while offset < self.len {
             let bite = buffer.get_mut(..(self.len - offset).min(BITE) as usize).unwrap_or_default();

@@ -7,9 +7,9 @@ use blake3::Hasher;
 use blake3::hazmat::{ContextKey, HasherExt, Mode, merge_subtrees_non_root, merge_subtrees_root};
 
 use super::digest;
+use crate::alloc;
 use crate::error::Result;
 use crate::format::trailer::Digest;
-use crate::memory;
 use crate::threads::with_helpers;
 
 /// From so many bytes on, other threads help. One thread hashes that much in a little over a millisecond, and another one that
@@ -42,7 +42,7 @@ pub fn modules<'p>(
     let blocks = |module: usize| len(module).div_ceil(block).max(1) as usize;
 
     let results = (0..count).map(blocks).sum();
-    let mut digests = memory::with_room(results, "the digests of all modules")?;
+    let mut digests = alloc::with_capacity(results, "the digests of all modules")?;
     digests.resize(results, [0; 32]);
     let digests = Mutex::new(digests);
     let next = Mutex::new(Job::default());

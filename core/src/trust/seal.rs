@@ -3,10 +3,10 @@
 use zerocopy::IntoBytes;
 
 use super::digest;
+use crate::alloc;
 use crate::error::{Error, Result, Status};
 use crate::format::body::Place;
 use crate::format::trailer::{ALIGN, Digest, END, FOOTER_SIZE, FORMAT, Footer, Layout, Root, Row, START, Signature};
-use crate::memory;
 
 /// What a writer knows of the body.
 #[derive(Clone, Copy, Debug)]
@@ -72,7 +72,7 @@ pub fn trailer(body: &Body<'_>, chunks: &[u8], root: &Root, signatures: &[Signat
 
     let padding = (layout.start - body.end) as usize;
     let rows = body.rows.as_bytes();
-    let mut out = memory::with_room(padding + START.len() + rows.len() + chunks.len() + fixed, "a trailer")?;
+    let mut out = alloc::with_capacity(padding + START.len() + rows.len() + chunks.len() + fixed, "a trailer")?;
     out.extend_from_slice([0; ALIGN as usize].get(..padding).unwrap_or(&[]));
     for part in [&START[..], rows, chunks, root_bytes, signed, footer.as_bytes()] {
         out.extend_from_slice(part);

@@ -5,8 +5,8 @@ use std::ops::Range;
 use object::LittleEndian as Le;
 use object::elf::{self, Dyn64, Rela64, Sym64};
 
-use super::{Bytes, Hash, Tables, corrupt, not_kept, refused, slice_at, word};
-use crate::error::Result;
+use super::{Bytes, Hash, Tables, not_kept, refused, slice_at, word};
+use crate::error::{Error, Result};
 
 impl Tables {
     pub(super) fn read_dynamic(&mut self, bytes: &Bytes<'_>, address: u64, len: u64) -> Result<()> {
@@ -53,7 +53,7 @@ impl Tables {
     fn take(&mut self, bytes: &Bytes<'_>, found: &Dynamic) -> Result<()> {
         let table = |(address, len): (u64, u64), entry: u64, what: &str| {
             if len % entry != 0 {
-                return Err(corrupt(format!("{what}: expected a multiple of {entry} bytes, found {len}")));
+                return Err(Error::corrupt(format!("{what}: expected a multiple of {entry} bytes, found {len}")));
             }
             if len == 0 { Ok(0..0) } else { self.kept(bytes, address, len, what) }
         };
@@ -67,7 +67,7 @@ impl Tables {
         }
         for (what, entry) in [("DT_INIT", self.init), ("DT_FINI", self.fini)] {
             if entry.is_some_and(|address| !self.is_code(address)) {
-                return Err(corrupt(format!("{what}: expected an address in an executable segment")));
+                return Err(Error::corrupt(format!("{what}: expected an address in an executable segment")));
             }
         }
         if let Some(address) = found.symbols {
@@ -99,7 +99,7 @@ impl Tables {
         let (_, place) = self.place(address, 16, "DT_GNU_HASH")?;
         let [buckets, _, bloom, _] = [0, 4, 8, 12].map(|at| u64::from(word(bytes, place.start + at).unwrap_or(0)));
         if buckets == 0 || !bloom.is_power_of_two() {
-            return Err(corrupt(format!(
+            return Err(Error::corrupt(format!(
                 "DT_GNU_HASH: expected buckets, and a power of two of words, found {buckets} and {bloom}"
             )));
         }
@@ -110,7 +110,7 @@ impl Tables {
         let (_, place) = self.place(address, 8, "DT_HASH")?;
         let [buckets, chains] = [0, 4].map(|at| u64::from(word(bytes, place.start + at).unwrap_or(0)));
         if buckets == 0 {
-            return Err(corrupt("DT_HASH: expected buckets, found none"));
+            return Err(Error::corrupt("DT_HASH: expected buckets, found none"));
         }
         self.kept(bytes, address, 8 + (buckets + chains) * 4, "DT_HASH").map(|place| place.start as u64)
     }
@@ -128,5 +128,9 @@ struct Dynamic {
 }
 
 fn expect(what: &str, expected: usize, found: u64) -> Result<()> {
-    if found == expected as u64 { Ok(()) } else { Err(corrupt(format!("{what}: expected {expected}, found {found}"))) }
+    if found == expected as u64 {
+        Ok(())
+    } else {
+        Err(Error::corrupt(format!("{what}: expected {expected}, found {found}")))
+    }
 }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use object::LittleEndian as Le;
 use object::elf::{self, Rela64, Sym64};
 
-use super::{Hash, Image, Symbol, corrupt, slice_at, word};
+use super::{Hash, Image, Symbol, slice_at, word};
 use crate::error::{Error, Result, Status, quote};
 use crate::limits::MAX_NAME;
 
@@ -27,7 +27,7 @@ impl<'a> Symbols<'a> {
     /// CORRUPT if there is none.
     pub fn get(&self, index: u32) -> Result<Symbol> {
         let Some(raw) = self.table.get(index as usize) else {
-            return Err(corrupt(format!("symbol {index}: expected it within the symbol table")));
+            return Err(Error::corrupt(format!("symbol {index}: expected it within the symbol table")));
         };
         let section = raw.st_shndx.get(Le);
         let (defined, absolute) = (section != elf::SHN_UNDEF, section == elf::SHN_ABS);
@@ -53,7 +53,7 @@ impl<'a> Symbols<'a> {
         let window = rest.get(..=MAX_NAME).unwrap_or(rest);
         CStr::from_bytes_until_nul(window).map_err(|_| match window.len() < rest.len() {
             true => Error::new(Status::Limit, format!("symbol name: expected at most {MAX_NAME} bytes, found more")),
-            false => corrupt("symbol name: expected it to end within the string table"),
+            false => Error::corrupt("symbol name: expected it to end within the string table"),
         })
     }
 
@@ -98,7 +98,8 @@ impl<'a> Image<'a> {
             let symbol = symbols.get(index)?;
             Ok::<_, Error>((symbol.defined && symbols.is_named(&symbol, name)).then_some(symbol))
         };
-        let cut = || corrupt(format!("symbol '{}': expected its chain to end within the hash table", quote(name)));
+        let cut =
+            || Error::corrupt(format!("symbol '{}': expected its chain to end within the hash table", quote(name)));
         match self.tables.hash {
             Hash::Gnu(at) => {
                 let hash = gnu_hash(name);

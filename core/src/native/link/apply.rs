@@ -9,8 +9,8 @@ use super::scan::{Need, Needs};
 use super::sections::{Class, Content, Made};
 use super::select::{Fate, Fates};
 use super::symbols::{Definition, Entry, Symbols, Target};
+use crate::alloc;
 use crate::error::{Error, Result, Status};
-use crate::memory;
 
 /// Everything that is known when addresses are.
 pub(super) struct Linked<'a> {
@@ -77,7 +77,7 @@ impl Writing<'_> {
     }
 
     fn leave(&mut self, relocation: Dynamic) -> Result<()> {
-        memory::push(&mut self.left.dynamic, relocation, "dynamic relocations")
+        alloc::push(&mut self.left.dynamic, relocation, "dynamic relocations")
     }
 }
 
@@ -250,7 +250,7 @@ impl<'a> Linked<'a> {
         {
             // A debug section's own address is 0.
             let left = DebugAddress { section: index, offset: place.address, target, address: value as u64 };
-            memory::push(&mut writing.left.debug, left, "relocations of debug sections")?;
+            alloc::push(&mut writing.left.debug, left, "relocations of debug sections")?;
         }
         Ok(())
     }
@@ -316,7 +316,7 @@ impl<'a> Linked<'a> {
         }
         let address = self.layout.made_address(Made::Frames);
         let whole = Place { offset: self.layout.made_offset(Made::Frames), address };
-        let mut functions = memory::with_room(self.frames.functions, "unwind tables")?;
+        let mut functions = alloc::with_capacity(self.frames.functions, "unwind tables")?;
         for record in self.frames.kept() {
             let input = self.inputs.get(record.object).ok_or_else(defect)?;
             let section = input.sections.get(record.section).ok_or_else(defect)?;

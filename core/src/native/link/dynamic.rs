@@ -11,9 +11,9 @@ use super::machine::Machine;
 use super::scan::Needs;
 use super::sections::Made;
 use super::symbols::{Entry, Symbols, Target};
+use crate::alloc;
 use crate::error::{Error, Result, Status};
 use crate::limits::MAX_STRINGS;
-use crate::memory;
 use crate::native::image;
 
 /// What doesn't depend on addresses.
@@ -81,20 +81,20 @@ impl Tables {
     pub fn new(symbols: &Symbols<'_>, needs: &Needs) -> Result<Tables> {
         let all = || symbols.entries.iter().enumerate();
         let imported = all().filter(|(_, entry)| entry.imported);
-        let mut order = memory::collect(imported.map(|(index, _)| index), "dynamic symbols")?;
+        let mut order = alloc::collect(imported.map(|(index, _)| index), "dynamic symbols")?;
         let first = order.len() + 1;
         let exported = all().filter(|(_, entry)| entry.is_exported());
         let mut exported =
-            memory::collect(exported.map(|(index, entry)| (image::gnu_hash(entry.name), index)), "dynamic symbols")?;
+            alloc::collect(exported.map(|(index, entry)| (image::gnu_hash(entry.name), index)), "dynamic symbols")?;
         let buckets = (exported.len() / 2).max(1) as u32;
-        memory::sort(&mut exported, "dynamic symbols", |(hash, _)| hash % buckets)?;
+        alloc::sort(&mut exported, "dynamic symbols", |(hash, _)| hash % buckets)?;
         let table = gnu_hash(&exported, first as u32, buckets)?;
         order.try_reserve(exported.len()).map_err(|_| Error::no_memory("dynamic symbols"))?;
         order.extend(exported.iter().map(|(_, index)| index));
 
         let mut tables = Tables {
-            index: memory::zeroed(symbols.entries.len(), "dynamic symbols")?,
-            names: memory::with_room(order.len(), "dynamic symbols")?,
+            index: alloc::zeroed(symbols.entries.len(), "dynamic symbols")?,
+            names: alloc::with_capacity(order.len(), "dynamic symbols")?,
             strings: Vec::new(),
             hash: table,
             relocations: needs.words,
@@ -127,7 +127,7 @@ impl Tables {
 
     /// `.dynsym`.
     pub fn symbols(&self, symbols: &Symbols<'_>) -> Result<Vec<u8>> {
-        let mut bytes = memory::with_room(self.sizes().symbols as usize, ".dynsym")?;
+        let mut bytes = alloc::with_capacity(self.sizes().symbols as usize, ".dynsym")?;
         bytes.resize(size_of::<Sym64<LittleEndian>>(), 0);
         for (entry, name) in self.order.iter().zip(&self.names) {
             if let Some(entry) = symbols.entries.get(*entry) {
@@ -141,11 +141,11 @@ impl Tables {
     pub fn relocations(&self, mut found: Vec<Dynamic>, machine: &Machine) -> Result<(Vec<u8>, u64)> {
         let index =
             |relocation: &Dynamic| relocation.entry.and_then(|entry| self.index.get(entry)).copied().unwrap_or(0);
-        memory::sort(&mut found, ".rela.dyn", |relocation| {
+        alloc::sort(&mut found, ".rela.dyn", |relocation| {
             (relocation.kind != machine.relative, index(relocation), relocation.place)
         })?;
         let relative = found.iter().filter(|relocation| relocation.kind == machine.relative).count();
-        let mut bytes = memory::with_room(found.len() * size_of::<Rela>(), ".rela.dyn")?;
+        let mut bytes = alloc::with_capacity(found.len() * size_of::<Rela>(), ".rela.dyn")?;
         for relocation in &found {
             let stored = Rela {
                 r_offset: U64::new(ORDER, relocation.place),
@@ -198,9 +198,9 @@ fn gnu_hash(exported: &[(u32, usize)], first: u32, buckets: u32) -> Result<Vec<u
     const SHIFT: u32 = 26;
     // Twelve bits of the filter for each name, two of them set.
     let words = (exported.len() * 12 / 64).max(1).next_power_of_two();
-    let mut filter = memory::zeroed::<u64>(words, ".gnu.hash")?;
-    let mut starts = memory::zeroed::<u32>(buckets as usize, ".gnu.hash")?;
-    let mut chain = memory::with_room(exported.len(), ".gnu.hash")?;
+    let mut filter = alloc::zeroed::<u64>(words, ".gnu.hash")?;
+    let mut starts = alloc::zeroed::<u32>(buckets as usize, ".gnu.hash")?;
+    let mut chain = alloc::with_capacity(exported.len(), ".gnu.hash")?;
     for (position, (hash, _)) in exported.iter().enumerate() {
         if let Some(word) = filter.get_mut(*hash as usize / 64 % words) {
             *word |= 1 << (hash % 64) | 1 << ((hash >> SHIFT) % 64);
@@ -212,7 +212,7 @@ fn gnu_hash(exported: &[(u32, usize)], first: u32, buckets: u32) -> Result<Vec<u
         let last = exported.get(position + 1).is_none_or(|(next, _)| next % buckets != bucket);
         chain.push(hash & !1 | u32::from(last));
     }
-    let mut bytes = memory::with_room(16 + 8 * words + 4 * (starts.len() + chain.len()), ".gnu.hash")?;
+    let mut bytes = alloc::with_capacity(16 + 8 * words + 4 * (starts.len() + chain.len()), ".gnu.hash")?;
     for word in [buckets, first, words as u32, SHIFT] {
         bytes.extend(word.to_le_bytes());
     }

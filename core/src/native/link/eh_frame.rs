@@ -4,8 +4,8 @@
 
 use super::input::{Input, ORDER, Place, Rela, failure};
 use super::select::{Fate, Fates};
+use crate::alloc;
 use crate::error::{Error, Result, Status};
-use crate::memory;
 
 /// A record of an object: a CIE, or an FDE of a function that is in the image.
 pub(super) struct Record {
@@ -92,11 +92,11 @@ impl<'a> Frames<'a> {
         let first = self.records.len();
         let mut next = self.relocations.len();
         for rela in section.relocations {
-            memory::push(&mut self.relocations, rela, "relocations")?;
+            alloc::push(&mut self.relocations, rela, "relocations")?;
         }
         let offset = |rela: &&Rela| rela.r_offset.get(ORDER);
         if let Some(new) = self.relocations.get_mut(next..) {
-            memory::sort(new, "relocations", offset)?;
+            alloc::sort(new, "relocations", offset)?;
         }
         let word = |at: usize| {
             let bytes = at.checked_add(4).and_then(|end| section.data.get(at..end)?.try_into().ok());
@@ -152,7 +152,7 @@ impl<'a> Frames<'a> {
                     _ => true,
                 };
             }
-            memory::push(&mut self.records, record, "records")?;
+            alloc::push(&mut self.records, record, "records")?;
             start = end;
         }
         Ok(())
@@ -181,8 +181,8 @@ const HEADER: u64 = 12;
 pub(super) fn header(address: u64, frames: u64, functions: &mut [(u64, u64)]) -> Result<Vec<u8>> {
     let far = || Error::new(Status::Unsupported, "unwind tables: expected code within 2 GiB of them, found more");
     let relative = |to: u64, from: u64| i32::try_from(to.wrapping_sub(from).cast_signed()).map_err(|_| far());
-    memory::sort(functions, ".eh_frame_hdr", |function| *function)?;
-    let mut bytes = memory::with_room(HEADER as usize + 8 * functions.len(), ".eh_frame_hdr")?;
+    alloc::sort(functions, ".eh_frame_hdr", |function| *function)?;
+    let mut bytes = alloc::with_capacity(HEADER as usize + 8 * functions.len(), ".eh_frame_hdr")?;
     bytes.extend([
         1,                   // version
         pointer(0x10, 0x0b), // where .eh_frame is: relative to this very field, four bytes

@@ -10,8 +10,8 @@ use super::dynamic::{Tables, add_name, symbol};
 use super::input::{ORDER, Rela};
 use super::sections::{Class, Load, Made, Output, too_many_sections};
 use super::symbols::{Definition, Entry, Target};
+use crate::alloc;
 use crate::error::{Error, Result, Status};
-use crate::memory;
 
 type Header = SectionHeader64<LittleEndian>;
 
@@ -20,7 +20,7 @@ pub(super) fn write(mut linked: Linked<'_>, tables: Tables) -> Result<Vec<u8>> {
     linked.give_addresses();
     let layout = &linked.layout;
     let end = usize::try_from(layout.file_end).map_err(|_| Error::no_memory("a linked image"))?;
-    let mut image = memory::zeroed(end, "a linked image")?;
+    let mut image = alloc::zeroed(end, "a linked image")?;
 
     let Left { dynamic, debug } = linked.write_sections(&mut image)?;
     let (relocations, relative) = tables.relocations(dynamic, linked.machine)?;
@@ -106,7 +106,7 @@ fn finish(linked: &Linked<'_>, debug: &[DebugAddress], image: &mut Vec<u8>) -> R
     let (symbols, strings, locals) = symbol_table(linked, !debug.is_empty())?;
     let outputs = layout.outputs.len() as u32;
     let mut names = vec![0];
-    let mut headers = memory::with_room(layout.outputs.len() + 4, "section headers")?;
+    let mut headers = alloc::with_capacity(layout.outputs.len() + 4, "section headers")?;
     headers.push(header(&Fields::default()));
     // Section 0 is the null section.
     let index = |made| layout.made(made).map_or(0, |(output, _)| output as u32 + 1);
@@ -163,11 +163,11 @@ fn finish(linked: &Linked<'_>, debug: &[DebugAddress], image: &mut Vec<u8>) -> R
             entry: size_of::<Rela>() as u64,
             ..Fields::default()
         };
-        memory::push(&mut headers, header(&fields), "section headers")?;
+        alloc::push(&mut headers, header(&fields), "section headers")?;
     }
     let name = add_name(&mut names, &[b".shstrtab"])?;
     let offset = append(image, &names, 1)?;
-    memory::push(&mut headers, header(&Fields { name, offset, size: names.len() as u64, ..text }), "section headers")?;
+    alloc::push(&mut headers, header(&Fields { name, offset, size: names.len() as u64, ..text }), "section headers")?;
     if headers.len() >= usize::from(elf::SHN_LORESERVE) {
         return Err(too_many_sections());
     }
@@ -202,7 +202,7 @@ fn finish(linked: &Linked<'_>, debug: &[DebugAddress], image: &mut Vec<u8>) -> R
 
 /// Relocations about the symbols of sections, which come first in the symbol table, as `ld --emit-relocs` keeps them.
 fn debug_relocations(linked: &Linked<'_>, addresses: &[DebugAddress]) -> Result<Vec<u8>> {
-    let mut bytes = memory::with_room(addresses.len() * size_of::<Rela>(), "relocations of debug sections")?;
+    let mut bytes = alloc::with_capacity(addresses.len() * size_of::<Rela>(), "relocations of debug sections")?;
     for address in addresses {
         let start = linked.layout.outputs.get(address.target).map_or(0, |output| output.address);
         let stored = Rela {

@@ -8,11 +8,11 @@ use object::{SectionIndex, SymbolIndex};
 
 use super::Object;
 use super::machine::Machine;
+use crate::alloc;
 use crate::error::{Error, Result, Status, quote};
 use crate::format::elf::extent_of;
 use crate::format::module::name_at;
 use crate::limits::{MAX_ALIGN, MAX_STRINGS};
-use crate::memory;
 
 type Header = FileHeader64<LittleEndian>;
 pub(super) type Rela = elf::Rela64<LittleEndian>;
@@ -166,7 +166,7 @@ impl<'a> Input<'a> {
     }
 
     fn read_sections(&mut self, table: &SectionTable<'a, Header>, names: &'a [u8], bytes: &'a [u8]) -> Result<()> {
-        self.sections = memory::with_room(table.len(), "sections")?;
+        self.sections = alloc::with_capacity(table.len(), "sections")?;
         let (mut stored, mut named) = (0u64, 0);
         for (index, header) in table.enumerate() {
             let index = index.0;
@@ -175,7 +175,7 @@ impl<'a> Input<'a> {
                 offset => name_at(names, offset, "section", index)?,
             };
             check_names(&mut named, name)?;
-            let wrong = |what: String| Error::new(Status::Corrupt, format!("section '{}': {what}", quote(name)));
+            let wrong = |what: String| Error::corrupt(format!("section '{}': {what}", quote(name)));
             let (kind, size) = (header.sh_type.get(ORDER), header.sh_size.get(ORDER));
             let data = match index {
                 // Its size says how many sections there are, if they are many.
@@ -214,7 +214,7 @@ impl<'a> Input<'a> {
     }
 
     fn read_symbols(&mut self, table: &SymbolTable<'a, Header>, strings: &'a [u8]) -> Result<()> {
-        self.symbols = memory::with_room(table.len(), "symbols")?;
+        self.symbols = alloc::with_capacity(table.len(), "symbols")?;
         let mut named = 0;
         for (index, raw) in table.enumerate() {
             let name = match raw.st_name.get(ORDER) {
@@ -243,7 +243,7 @@ impl<'a> Input<'a> {
     ) -> Result<Place> {
         /// x86-64's SHN_COMMON for what may be far away.
         const LARGE_COMMON: u16 = 0xff02;
-        let wrong = |what: String| Error::new(Status::Corrupt, format!("symbol '{}': {what}", quote(name)));
+        let wrong = |what: String| Error::corrupt(format!("symbol '{}': {what}", quote(name)));
         let value = raw.st_value.get(ORDER);
         let section = raw.st_shndx.get(ORDER);
         let large = section.0 == LARGE_COMMON && self.machine.number == elf::EM_X86_64;
@@ -281,7 +281,7 @@ impl<'a> Input<'a> {
     ) -> Result<()> {
         for (index, header) in table.enumerate() {
             let name = self.sections.get(index.0).map_or(&[][..], |section| section.name);
-            let wrong = |what: String| Error::new(Status::Corrupt, format!("section '{}': {what}", quote(name)));
+            let wrong = |what: String| Error::corrupt(format!("section '{}': {what}", quote(name)));
             let refused = |what: &str| Error::new(Status::Unsupported, format!("section '{}': {what}", quote(name)));
             let invalid = |error: object::read::Error| wrong(error.to_string());
             match header.sh_type.get(ORDER) {
@@ -319,11 +319,11 @@ impl<'a> Input<'a> {
                         continue;
                     }
                     let members = members.iter().map(|member| member.get(ORDER) as usize);
-                    let members = memory::collect(members, "a group")?;
+                    let members = alloc::collect(members, "a group")?;
                     if let Some(member) = members.iter().find(|member| **member >= self.sections.len()) {
                         return Err(wrong(format!("expected sections below {}, found {member}", self.sections.len())));
                     }
-                    memory::push(&mut self.groups, Group { signature, members }, "groups")?;
+                    alloc::push(&mut self.groups, Group { signature, members }, "groups")?;
                 }
                 _ => {}
             }
@@ -363,7 +363,7 @@ fn data<'a>(table: &SectionTable<'a, Header>, index: SectionIndex, bytes: &'a [u
 /// That it is an ELF64 object for a machine that we know, in its byte order.
 pub(super) fn check_kind(bytes: &[u8]) -> Result<&'static Machine> {
     let extent = extent_of(bytes).map_err(|error| match error.status() {
-        Status::NotAnArtifact => Error::new(Status::Corrupt, error.message().to_owned()),
+        Status::NotAnArtifact => Error::corrupt(error.message().to_owned()),
         _ => error,
     })?;
     if extent.kind != elf::ET_REL.0 {

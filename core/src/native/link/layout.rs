@@ -14,10 +14,10 @@ use super::scan::Needs;
 use super::sections::{Class, Content, Gathering, Load, Made, Output, Piece, too_large};
 use super::select::{Fate, Fates};
 use super::symbols::{Definition, Special, Symbols};
+use crate::alloc;
 use crate::error::{Error, Result, Status};
 use crate::format::align_up;
 use crate::limits::{MAX_CODE, MAX_PADDING};
-use crate::memory;
 
 /// A PT_LOAD.
 pub(super) struct Segment {
@@ -125,7 +125,7 @@ impl<'a> Layout<'a> {
                 output.flags |= elf::SHF_WRITE.0;
             }
         }
-        memory::sort(&mut outputs, "sections", |output| output.class)?;
+        alloc::sort(&mut outputs, "sections", |output| output.class)?;
         let mut layout = Layout {
             outputs,
             segments: Vec::new(),
@@ -214,9 +214,9 @@ impl<'a> Layout<'a> {
     }
 
     fn remember(&mut self, inputs: &[Input<'_>]) -> Result<()> {
-        self.placed = memory::with_room(inputs.len(), "sections")?;
+        self.placed = alloc::with_capacity(inputs.len(), "sections")?;
         for input in inputs {
-            self.placed.push(memory::collect(input.sections.iter().map(|_| None), "sections")?);
+            self.placed.push(alloc::collect(input.sections.iter().map(|_| None), "sections")?);
         }
         for (index, output) in self.outputs.iter().enumerate() {
             if output.class != Class::Debug {

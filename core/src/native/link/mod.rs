@@ -22,8 +22,8 @@ mod select;
 mod symbols;
 mod x86_64;
 
+use crate::alloc;
 use crate::error::{Error, Result, Status, quote};
-use crate::memory;
 
 /// A relocatable object: what `cc -c` makes.
 #[derive(Clone, Copy, Debug)]
@@ -52,7 +52,7 @@ pub struct Options {
 /// what can't be position-independent or linked, naming object, section, offset, symbol and relocation, and what to do;
 /// TRUNCATED or CORRUPT for a damaged object; LIMIT; NO_MEMORY.
 pub fn link(objects: &[Object<'_>], options: &Options) -> Result<Vec<u8>> {
-    let mut inputs = memory::with_room(objects.len(), "objects")?;
+    let mut inputs = alloc::with_capacity(objects.len(), "objects")?;
     for object in objects {
         inputs.push(input::Input::parse(object)?);
     }

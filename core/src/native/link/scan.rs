@@ -8,8 +8,8 @@ use super::input::{Input, ORDER, Rela, Section, Site, kind};
 use super::machine::{How, Value};
 use super::select::{Fate, Fates};
 use super::symbols::{Definition, Special, Symbols, Target};
+use crate::alloc;
 use crate::error::Result;
-use crate::memory;
 
 /// What one relocation asks for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -66,7 +66,7 @@ impl Needs {
         let total = sizes.chain(commons.map(|entry| entry.size)).fold(0u64, u64::saturating_add);
         let mut needs = Needs { near: total < NEAR, ..Needs::default() };
         for (object, (input, of)) in inputs.iter().zip(fates).enumerate() {
-            let mut relocated = memory::with_room(of.len(), "sections")?;
+            let mut relocated = alloc::with_capacity(of.len(), "sections")?;
             for (section, fate) in input.sections.iter().zip(of) {
                 let before = needs.words;
                 for rela in section.relocations.iter().filter(|_| *fate == Fate::Loaded) {
@@ -140,7 +140,7 @@ impl Needs {
                 let count = self.stubs.len();
                 if let Some(entry) = symbols.entries.get_mut(index).filter(|entry| entry.stub.is_none()) {
                     entry.stub = Some(count);
-                    memory::push(&mut self.stubs, index, "stubs")?;
+                    alloc::push(&mut self.stubs, index, "stubs")?;
                 }
             }
             Need::Got => self.got = true,
@@ -161,7 +161,7 @@ impl Needs {
         let Some(entry) = symbols.entries.get_mut(index).filter(|entry| entry.slot.is_none()) else { return Ok(()) };
         entry.slot = Some(self.slots.len());
         entry.imported |= entry.target() == Target::Outside;
-        memory::push(&mut self.slots, index, "slots of the GOT")
+        alloc::push(&mut self.slots, index, "slots of the GOT")
     }
 
     /// What a relocation asks for, given where its symbol is. The same question has the same answer when it is applied.

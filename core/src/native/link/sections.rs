@@ -6,10 +6,10 @@ use object::elf::{self, SectionFlags, SectionType};
 
 use super::input::{Input, Section, failure};
 use super::select::Fate;
+use crate::alloc;
 use crate::error::{Error, Result, Status, quote};
 use crate::format::align_up;
 use crate::limits::MAX_CODE;
-use crate::memory;
 
 /// Sections of the image in this order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -189,7 +189,7 @@ impl<'a> Gathering<'a> {
                 pieces: Vec::new(),
                 empty: true,
             };
-            memory::push(&mut self.outputs, output, "sections")?;
+            alloc::push(&mut self.outputs, output, "sections")?;
         }
         self.outputs.get_mut(index).ok_or_else(too_large)
     }
@@ -282,13 +282,13 @@ impl<'a> Gathering<'a> {
 impl Output<'_> {
     pub fn push(&mut self, content: Content, size: u64, align: u64, bits: bool, priority: u32) -> Result<()> {
         self.align = self.align.max(align);
-        memory::push(&mut self.pieces, Piece { content, size, align, at: 0, bits, priority }, "pieces of sections")
+        alloc::push(&mut self.pieces, Piece { content, size, align, at: 0, bits, priority }, "pieces of sections")
     }
 
     /// Puts the pieces one behind the other; the bytes between them.
     pub fn arrange(&mut self) -> Result<u64> {
         if [elf::SHT_INIT_ARRAY, elf::SHT_FINI_ARRAY].contains(&self.kind) {
-            memory::sort(&mut self.pieces, "pieces of sections", |piece| piece.priority)?;
+            alloc::sort(&mut self.pieces, "pieces of sections", |piece| piece.priority)?;
         }
         let (mut end, mut padding) = (0u64, 0u64);
         for piece in &mut self.pieces {

@@ -6,8 +6,8 @@ use object::elf;
 
 use super::Options;
 use super::input::{Input, Section, failure};
+use crate::alloc;
 use crate::error::{Error, Result, Status, quote};
-use crate::memory;
 
 /// What becomes of an input section.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -28,10 +28,10 @@ pub(super) enum Fate {
 pub(super) type Fates = Vec<Vec<Fate>>;
 
 pub(super) fn select(inputs: &[Input<'_>], options: &Options) -> Result<Fates> {
-    let mut fates = memory::with_room(inputs.len(), "sections")?;
+    let mut fates = alloc::with_capacity(inputs.len(), "sections")?;
     for input in inputs {
         let of = input.sections.iter().map(|section| fate(section, options));
-        fates.push(memory::collect(of, "sections")?);
+        fates.push(alloc::collect(of, "sections")?);
     }
     drop_groups(inputs, &mut fates)?;
     for (input, fates) in inputs.iter().zip(&mut fates) {

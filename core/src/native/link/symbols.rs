@@ -6,8 +6,8 @@ use object::elf::{self, SymbolBind, SymbolType};
 
 use super::input::{Input, Place, Rela, Site, Symbol, failure};
 use super::select::{Fate, Fates};
+use crate::alloc;
 use crate::error::{Error, Result, Status, quote};
-use crate::memory;
 
 /// The entry of symbol 0: no symbol, the address 0.
 const NONE: usize = 0;
@@ -133,13 +133,13 @@ impl<'a> Symbols<'a> {
     pub fn resolve(inputs: &[Input<'a>], fates: &Fates) -> Result<Symbols<'a>> {
         let mut symbols = Symbols { entries: Vec::new(), of: Vec::new(), globals: HashMap::new(), finalize: None };
         let count = inputs.iter().map(|input| input.symbols.len()).sum::<usize>();
-        symbols.entries = memory::with_room(count + 1, "symbols")?;
+        symbols.entries = alloc::with_capacity(count + 1, "symbols")?;
         let mut none = Entry::new(0, &[], elf::STB_LOCAL);
         none.definition = Definition::Absolute(0);
         symbols.entries.push(none);
         for (object, (input, fates)) in inputs.iter().zip(fates).enumerate() {
             symbols.globals.try_reserve(input.symbols.len()).map_err(|_| Error::no_memory("symbols"))?;
-            let mut of = memory::with_room(input.symbols.len(), "symbols")?;
+            let mut of = alloc::with_capacity(input.symbols.len(), "symbols")?;
             for (index, symbol) in input.symbols.iter().enumerate() {
                 of.push(if index == 0 { NONE } else { symbols.add(inputs, object, symbol, fates)? });
             }
@@ -177,7 +177,7 @@ impl<'a> Symbols<'a> {
             );
         }
         if symbol.binding == elf::STB_LOCAL {
-            memory::push(&mut self.entries, entry, "symbols")?;
+            alloc::push(&mut self.entries, entry, "symbols")?;
             return Ok(self.entries.len() - 1);
         }
         if ![elf::STB_GLOBAL, elf::STB_WEAK, elf::STB_GNU_UNIQUE].contains(&symbol.binding) {
@@ -201,7 +201,7 @@ impl<'a> Symbols<'a> {
             return Ok(known);
         }
         self.globals.insert(symbol.name, self.entries.len());
-        memory::push(&mut self.entries, entry, "symbols")?;
+        alloc::push(&mut self.entries, entry, "symbols")?;
         Ok(self.entries.len() - 1)
     }
 
@@ -243,7 +243,7 @@ impl<'a> Symbols<'a> {
             let entry = match self.globals.get(&b"__cxa_finalize"[..]) {
                 Some(&known) => known,
                 None => {
-                    memory::push(&mut self.entries, Entry::new(0, b"__cxa_finalize", elf::STB_WEAK), "symbols")?;
+                    alloc::push(&mut self.entries, Entry::new(0, b"__cxa_finalize", elf::STB_WEAK), "symbols")?;
                     self.entries.len() - 1
                 }
             };

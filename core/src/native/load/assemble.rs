@@ -10,11 +10,11 @@ use super::bind::{Place, bind, relative};
 use super::reserve::{Memory, Reserved, Source};
 use super::resolve::{Import, Names, Pending, Resolver};
 use super::{Loaded, NOEXEC};
+use crate::alloc;
 use crate::artifact::Artifact;
 use crate::error::{Error, Result, Status};
 use crate::limits::MAX_CODE;
-use crate::memory;
-use crate::native::image::{Image, Segment, corrupt};
+use crate::native::image::{Image, Segment};
 use crate::storage::sealed;
 
 /// Addresses for all modules in one range.
@@ -187,7 +187,7 @@ impl<'a> Assembly<'a> {
             (Some(_), None) => return Err(forbidden()), // it was remounted with noexec meanwhile
             (written, file) => written.as_ref().zip(file),
         };
-        let mut ways = memory::with_room(self.modules.len(), "modules")?;
+        let mut ways = alloc::with_capacity(self.modules.len(), "modules")?;
         for (index, module) in self.modules.iter().enumerate() {
             ways.push(self.way(index, module, file.is_some())?);
         }
@@ -214,10 +214,10 @@ impl<'a> Assembly<'a> {
                 }
                 (Way::Mapped, ..) => None,
                 _ => {
-                    let mut bytes = memory::copy(self.artifact.module_bytes(index)?, "a copy of a module")?;
+                    let mut bytes = alloc::copy(self.artifact.module_bytes(index)?, "a copy of a module")?;
                     let patch = patch(module, &mut bytes);
                     bind(&image, index, module.bias, patch, &mut names, &mut pending).map_err(located)?;
-                    memory::push(&mut patched, (index, bytes), "modules")?;
+                    alloc::push(&mut patched, (index, bytes), "modules")?;
                     continue;
                 }
             };
@@ -312,7 +312,8 @@ impl<'a> Assembly<'a> {
                     Some((at, bytes)) if *at == index => patch(module, bytes).write(one.address, value),
                     _ => memory.write(one.address, value),
                 };
-                let outside = || corrupt(format!("relocation: no writable segment has address {:#x}", one.address));
+                let outside =
+                    || Error::corrupt(format!("relocation: no writable segment has address {:#x}", one.address));
                 done.ok_or_else(|| self.artifact.in_module(index, outside()))?;
             }
         }
@@ -334,9 +335,9 @@ impl<'a> Assembly<'a> {
         if count == 0 {
             return Ok(None);
         }
-        let zeros: Vec<u8> = memory::zeroed(self.page as usize, "a page")?;
-        let mut pieces: Vec<&[u8]> = memory::with_room(2 * count, "modules")?;
-        let mut offsets = memory::with_room(count, "modules")?;
+        let zeros: Vec<u8> = alloc::zeroed(self.page as usize, "a page")?;
+        let mut pieces: Vec<&[u8]> = alloc::with_capacity(2 * count, "modules")?;
+        let mut offsets = alloc::with_capacity(count, "modules")?;
         let mut end = 0u64;
         for (index, _) in ways.iter().enumerate().filter(|(_, way)| **way == Way::Copied) {
             let bytes = self.artifact.module_bytes(index)?;
@@ -354,7 +355,7 @@ impl<'a> Assembly<'a> {
 fn copy_from(image: Image<'_>) -> impl Fn(usize, &mut [u8]) -> Result<()> + '_ {
     move |offset, to| {
         let found = image.bytes.get(offset..offset + to.len());
-        to.copy_from_slice(found.ok_or_else(|| corrupt("expected a segment within the image"))?);
+        to.copy_from_slice(found.ok_or_else(|| Error::corrupt("expected a segment within the image"))?);
         Ok(())
     }
 }

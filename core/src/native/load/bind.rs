@@ -6,9 +6,9 @@ use object::elf::{self, Rela64};
 use super::machine;
 use super::reserve::Memory;
 use super::resolve::{Names, Pending};
+use crate::alloc;
 use crate::error::{Error, Result, Status, quote};
-use crate::memory;
-use crate::native::image::{Image, Symbols, corrupt};
+use crate::native::image::{Image, Symbols};
 
 /// What a relocation asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub enum Kind {
 
 #[cold]
 fn outside(address: u64) -> Error {
-    corrupt(format!("relocation: expected a place in a writable segment, found address {address:#x}"))
+    Error::corrupt(format!("relocation: expected a place in a writable segment, found address {address:#x}"))
 }
 
 /// Where relocations are written: memory, or bytes that are going to be mapped.
@@ -74,7 +74,7 @@ pub fn bind<'a>(
                     match symbol(&symbols, (info >> 32) as u32, bias, names)? {
                         Found::Address(found) => found.wrapping_add(addend),
                         Found::Missing(name) => {
-                            memory::push(pending, Pending { module, address, addend, name }, "missing symbols")?;
+                            alloc::push(pending, Pending { module, address, addend, name }, "missing symbols")?;
                             continue;
                         }
                     }
@@ -85,7 +85,7 @@ pub fn bind<'a>(
                 }
                 Kind::Unknown => {
                     let message = format!("relocation: expected a type that this machine has, found {}", info as u32);
-                    return Err(corrupt(message));
+                    return Err(Error::corrupt(message));
                 }
             };
             place.write(address, value).ok_or_else(|| outside(address))?;

@@ -4,8 +4,7 @@ use std::ffi::{c_char, c_int, c_void};
 
 use super::Loaded;
 use super::builtin::__cxa_finalize;
-use crate::error::Result;
-use crate::native::image::corrupt;
+use crate::error::{Error, Result};
 
 type Function = extern "C" fn(c_int, *const *const c_char, *const *const c_char);
 
@@ -27,7 +26,7 @@ pub fn check(module: &Loaded) -> Result<()> {
     for array in [module.tables.init_array, module.tables.fini_array] {
         for function in functions(module, array) {
             if !module.tables.is_code(function.wrapping_sub(module.bias)) {
-                return Err(corrupt(
+                return Err(Error::corrupt(
                     "DT_INIT_ARRAY or DT_FINI_ARRAY: expected functions of the module, found another address",
                 ));
             }

@@ -13,9 +13,9 @@ use object::elf::{self, FileHeader64, SectionHeader64, Sym64};
 use object::pod;
 
 use super::Loaded;
+use crate::alloc;
 use crate::artifact::Artifact;
 use crate::error::Result;
-use crate::memory;
 
 #[repr(C)]
 struct Entry {
@@ -69,7 +69,7 @@ unsafe impl Sync for Debugged {}
 impl Debugged {
     /// Shows all modules to GDB.
     pub fn new(artifact: &Artifact, modules: &[Loaded]) -> Result<Debugged> {
-        let mut shown = Debugged(memory::with_room(modules.len(), "what a debugger is shown")?);
+        let mut shown = Debugged(alloc::with_capacity(modules.len(), "what a debugger is shown")?);
         for (index, module) in modules.iter().enumerate() {
             let image = view(artifact.module_bytes(index)?, module.bias)?;
             shown.0.push(Shown::new(image));
@@ -135,7 +135,7 @@ unsafe fn announce(entry: *mut Entry, action: u32) {
 /// A copy of an image as a relocatable object whose sections have the addresses at which they are. What doesn't make sense in
 /// it stays as it is: GDB complains, and shows less.
 fn view(bytes: &[u8], bias: u64) -> Result<Vec<u8>> {
-    let mut copy: Vec<u8> = memory::copy(bytes, "what a debugger is shown")?;
+    let mut copy: Vec<u8> = alloc::copy(bytes, "what a debugger is shown")?;
     let Ok((header, _)) = pod::from_bytes_mut::<FileHeader64<Le>>(&mut copy) else { return Ok(copy) };
     let relocatable = header.e_type.get(Le) == elf::ET_REL;
     header.e_type.set(Le, elf::ET_REL);
@@ -146,7 +146,7 @@ fn view(bytes: &[u8], bias: u64) -> Result<Vec<u8>> {
     let Some((mut body, table)) = copy.split_at_mut_checked(at) else { return Ok(copy) };
     let Ok((sections, _)) = pod::slice_from_bytes_mut::<SectionHeader64<Le>>(table, count) else { return Ok(copy) };
     let allocated = |section: &SectionHeader64<Le>| section.sh_flags.get(Le).0 & elf::SHF_ALLOC.0 != 0;
-    let before: Vec<(bool, u64)> = memory::collect(
+    let before: Vec<(bool, u64)> = alloc::collect(
         sections.iter().map(|section| (allocated(section), section.sh_addr.get(Le))),
         "what a debugger is shown",
     )?;

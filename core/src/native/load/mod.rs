@@ -25,11 +25,11 @@ mod unwind;
 
 use std::sync::Arc;
 
+use crate::alloc;
 use crate::artifact::{Artifact, trusted_by};
 use crate::engine::Engine;
 use crate::error::{Error, Result, Status};
 use crate::format::module::Symbol as FileSymbol;
-use crate::memory;
 use crate::native::image::{self, Bytes, Image, Tables};
 
 pub use resolve::{Import, Resolver};
@@ -176,7 +176,7 @@ struct Prepared {
 impl Prepared {
     fn new(artifact: &Artifact, options: &LoadOptions<'_>, machine: u16, page: u64) -> Result<Prepared> {
         let count = artifact.module_count();
-        let mut modules: Vec<Loaded> = memory::with_room(count, "modules")?;
+        let mut modules: Vec<Loaded> = alloc::with_capacity(count, "modules")?;
         for index in 0..count {
             artifact.extent(index)?;
             let tables = image::parse(artifact.module_bytes(index)?, machine, page);

@@ -12,9 +12,9 @@ use rustix::process::geteuid;
 use rustix::time::{ClockId, clock_gettime};
 
 use super::Loaded;
+use crate::alloc;
 use crate::artifact::Artifact;
 use crate::error::{Error, Result, quote};
-use crate::memory;
 use crate::native::image::Tables;
 
 /// A function: where it is, its bytes, its name.
@@ -37,7 +37,7 @@ fn functions<'a>(artifact: &'a Artifact, modules: &[Loaded]) -> Result<Vec<Funct
             }
             let Some(code) = code_of(&module.tables, bytes, start, symbol.size) else { continue };
             let function = Function { address: module.bias.wrapping_add(start), code, name: symbol.name };
-            memory::push(&mut found, function, "what a profiler is told")?;
+            alloc::push(&mut found, function, "what a profiler is told")?;
         }
     }
     Ok(found)
@@ -72,7 +72,7 @@ pub fn map(artifact: &Artifact, modules: &[Loaded]) -> Result<()> {
     let mut text = Vec::new();
     for function in functions(artifact, modules)? {
         let line = format!("{:x} {:x} {}\n", function.address, function.code.len(), quote(function.name));
-        memory::extend(&mut text, line.as_bytes(), "a perf map")?;
+        alloc::extend(&mut text, line.as_bytes(), "a perf map")?;
     }
     let written = own_file(&format!("perf-{}.map", std::process::id()))?.write_all(&text);
     written.map_err(|error| Error::io("writing the perf map", &error))
@@ -132,7 +132,7 @@ pub fn dump(artifact: &Artifact, modules: &[Loaded], machine: u16) -> Result<()>
     let mut records = Vec::new();
     for function in functions(artifact, modules)? {
         let size = RECORD_SIZE + function.name.len() + 1 + function.code.len();
-        let mut record: Vec<u8> = memory::with_room(size, "a jitdump record")?;
+        let mut record: Vec<u8> = alloc::with_capacity(size, "a jitdump record")?;
         record.extend(CODE_LOAD.to_ne_bytes());
         record.extend((size as u32).to_ne_bytes());
         record.extend(nanoseconds().to_ne_bytes());
@@ -145,7 +145,7 @@ pub fn dump(artifact: &Artifact, modules: &[Loaded], machine: u16) -> Result<()>
         record.push(0);
         record.extend_from_slice(function.code);
         dump.count += 1;
-        memory::extend(&mut records, &record, "jitdump records")?;
+        alloc::extend(&mut records, &record, "jitdump records")?;
     }
     dump.file.write_all(&records).map_err(|error| Error::io("writing the jitdump file", &error))
 }

@@ -5,8 +5,8 @@ use std::ffi::{CStr, c_void};
 use std::hash::{BuildHasher, RandomState};
 
 use super::builtin;
+use crate::alloc;
 use crate::error::{Error, Result, Status, quote};
-use crate::memory;
 
 /// A symbol that the host defines, or is asked for.
 #[derive(Clone, Copy, Debug)]
@@ -72,8 +72,12 @@ impl Seed {
 impl<'a> Names<'a> {
     /// What the host defines; of several alike the first counts.
     pub fn new(table: &[Import<'a>]) -> Result<Names<'a>> {
-        let mut names =
-            Names { names: memory::with_room(table.len(), "names")?, slots: Vec::new(), given: 0, seed: Seed::new() };
+        let mut names = Names {
+            names: alloc::with_capacity(table.len(), "names")?,
+            slots: Vec::new(),
+            given: 0,
+            seed: Seed::new(),
+        };
         if !table.is_empty() {
             names.grow(table.len() * 2)?;
         }
@@ -89,7 +93,7 @@ impl<'a> Names<'a> {
 
     fn grow(&mut self, least: usize) -> Result<()> {
         let size = least.max(16).next_power_of_two();
-        self.slots = memory::zeroed(size, "names")?;
+        self.slots = alloc::zeroed(size, "names")?;
         for (index, name) in self.names.iter().enumerate() {
             insert(&mut self.slots, name.hash, index);
         }
@@ -113,7 +117,7 @@ impl<'a> Names<'a> {
         if index >= u32::MAX as usize {
             return Err(Error::no_memory("names"));
         }
-        memory::push(&mut self.names, Name { text, hash, address: 0, found: Origin::Nobody, needed: !weak }, "names")?;
+        alloc::push(&mut self.names, Name { text, hash, address: 0, found: Origin::Nobody, needed: !weak }, "names")?;
         match self.slots.get_mut(at) {
             Some(slot) if index * 2 < mask => *slot = index as u32 + 1,
             _ => self.grow(index * 4)?,
@@ -157,7 +161,7 @@ impl<'a> Names<'a> {
         }
         if let Some(resolver) = resolver {
             let import = |name: &Name<'a>| Import { name: name.text, address: std::ptr::null() };
-            let mut imports = memory::collect(asked.iter().map(import), "missing symbols")?;
+            let mut imports = alloc::collect(asked.iter().map(import), "missing symbols")?;
             resolver(&mut imports);
             for (name, import) in asked.iter_mut().zip(&imports) {
                 if !import.address.is_null() {
@@ -175,7 +179,7 @@ impl<'a> Names<'a> {
             }
         }
         let missing = asked.iter().filter(|name| name.needed && name.found == Origin::Nobody);
-        let missing: Vec<&CStr> = memory::collect(missing.map(|name| name.text), "missing symbols")?;
+        let missing: Vec<&CStr> = alloc::collect(missing.map(|name| name.text), "missing symbols")?;
         if missing.is_empty() { Ok(()) } else { Err(unresolved(&missing)) }
     }
 }

@@ -7,9 +7,9 @@ use std::sync::OnceLock;
 
 use super::Loaded;
 use super::reserve::Reserved;
+use crate::alloc;
 use crate::artifact::Artifact;
 use crate::error::{Error, Result, Status};
-use crate::memory;
 use crate::native::eh_frame;
 
 /// The unwind tables of an artifact's modules, checked.
@@ -34,7 +34,7 @@ fn code_of(module: &Loaded) -> Range<u64> {
 impl Frames {
     /// Checks every module's table; none if there is no function in any.
     pub fn check(artifact: &Artifact, modules: &[Loaded]) -> Result<Option<Frames>> {
-        let mut frames = Frames { parts: memory::with_room(modules.len(), "unwind tables")?, in_place: true };
+        let mut frames = Frames { parts: alloc::with_capacity(modules.len(), "unwind tables")?, in_place: true };
         for (index, module) in modules.iter().enumerate() {
             let Some((address, bytes)) = table_of(artifact, index, module)? else { continue };
             let found = eh_frame::check(bytes, address, &code_of(module), |_, _| ());
@@ -61,7 +61,7 @@ impl Frames {
             let module = module(*index)?;
             return Ok(module.tables.eh_frame.map_or(0, |(address, _)| module.bias.wrapping_add(address)) as usize);
         }
-        let mut copy = memory::with_room(self.room(), "unwind tables")?;
+        let mut copy = alloc::with_capacity(self.room(), "unwind tables")?;
         for (index, len) in &self.parts {
             let module = module(*index)?;
             let Some((address, bytes)) = table_of(artifact, *index, module)? else { continue };

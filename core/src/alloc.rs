@@ -14,7 +14,7 @@ use crate::error::{Error, Result, Status};
 /// NO_MEMORY.
 pub fn collect<T>(items: impl Iterator<Item = T>, what: &str) -> Result<Vec<T>> {
     let (least, most) = items.size_hint();
-    let mut collected = with_room(most.unwrap_or(least), what)?;
+    let mut collected = with_capacity(most.unwrap_or(least), what)?;
     for item in items {
         push(&mut collected, item, what)?;
     }
@@ -38,7 +38,7 @@ pub fn push<T>(items: &mut Vec<T>, item: T, what: &str) -> Result<()> {
 ///
 /// NO_MEMORY.
 pub fn copy<T: Copy>(items: &[T], what: &str) -> Result<Vec<T>> {
-    let mut copied = with_room(items.len(), what)?;
+    let mut copied = with_capacity(items.len(), what)?;
     copied.extend_from_slice(items);
     Ok(copied)
 }
@@ -68,7 +68,7 @@ pub fn extend(bytes: &mut Vec<u8>, more: &[u8], what: &str) -> Result<()> {
 /// # Errors
 ///
 /// NO_MEMORY.
-pub fn with_room<T>(count: usize, what: &str) -> Result<Vec<T>> {
+pub fn with_capacity<T>(count: usize, what: &str) -> Result<Vec<T>> {
     let mut items = Vec::new();
     items.try_reserve_exact(count).map_err(|_| Error::no_memory(what))?;
     Ok(items)
