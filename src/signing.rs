@@ -92,7 +92,7 @@ pub unsafe extern "C" fn artifact_key_to_pem(
     // SAFETY: the header's rule for pointers.
     unsafe {
         give_handle(pem, "pem", error, || {
-            let found = handle(key, "key")?.key.to_pem();
+            let found = handle(key, "key")?.key.to_pem()?;
             artifact_buffer_t::copy(found.as_bytes(), true)
         })
     }
@@ -109,7 +109,7 @@ pub unsafe extern "C" fn artifact_key_save(
     // SAFETY: the header's rule for pointers.
     unsafe {
         fallible(error, || {
-            let pem = handle(key, "key")?.key.to_pem();
+            let pem = handle(key, "key")?.key.to_pem()?;
             storage::create(self::path(path)?, pem.as_bytes(), storage::PRIVATE_MODE)
         })
     }
@@ -148,7 +148,7 @@ pub unsafe extern "C" fn artifact_public_key_to_pem(
     // SAFETY: the header's rule for pointers.
     unsafe {
         give_handle(pem, "pem", error, || {
-            let found = PublicKey::from_bytes(&handle(public_key, "public_key")?.bytes)?.to_pem();
+            let found = PublicKey::from_bytes(&handle(public_key, "public_key")?.bytes)?.to_pem()?;
             artifact_buffer_t::copy(found.as_bytes(), false)
         })
     }

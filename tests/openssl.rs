@@ -11,10 +11,11 @@ use std::sync::Arc;
 use artifact::artifact::{Artifact, OpenOptions};
 use artifact::builder::Builder;
 use artifact::engine::Engine;
+use artifact::format::trailer::{Root, Signature};
 use artifact::trust::keys::{CONTEXT, PrivateKey, PublicKey};
 use common::elf::Shape;
 use tempfile::TempDir;
-use zerocopy::IntoBytes;
+use zerocopy::{FromZeros, IntoBytes};
 
 /// Runs openssl in a folder; nothing where there is none.
 fn openssl(folder: &Path, arguments: &[&str]) -> Option<bool> {
@@ -63,8 +64,8 @@ fn openssl_verifies_our_signatures_and_reads_our_keys() {
     let mut wrong = signature;
     wrong[40] ^= 1;
     let folder = folder(&[
-        ("private.pem", key.to_pem().as_bytes()),
-        ("public.pem", key.public().to_pem().as_bytes()),
+        ("private.pem", key.to_pem().unwrap().as_bytes()),
+        ("public.pem", key.public().to_pem().unwrap().as_bytes()),
         ("message", &message(&builder)),
         ("good", &signature),
         ("wrong", &wrong),
@@ -79,7 +80,7 @@ fn openssl_verifies_our_signatures_and_reads_our_keys() {
     assert_eq!(verify("wrong"), Some(false));
     let arguments = ["pkey", "-in", "private.pem", "-pubout", "-out", "derived.pem"];
     assert_eq!(openssl(folder.path(), &arguments), Some(true));
-    assert_eq!(fs::read(folder.path().join("derived.pem")).unwrap(), key.public().to_pem().into_bytes());
+    assert_eq!(fs::read(folder.path().join("derived.pem")).unwrap(), key.public().to_pem().unwrap().into_bytes());
 }
 
 #[test]
@@ -106,6 +107,79 @@ fn signatures_and_keys_of_openssl_are_as_good_as_ours() {
     assert_eq!(artifact.signer(), Some(&public));
     // Ed25519 is deterministic: the same key here makes the same signature.
     assert_eq!(private.sign(&builder.root_record().unwrap()).bytes, signature);
+}
+
+/// Signatures of a zeroed root record that only the key's owner can make, and not with a usual signer. RFC 8032 leaves verifiers
+/// a choice about some of them; whatever the library accepts openssl accepts.
+#[test]
+fn openssl_accepts_every_signature_that_we_accept() {
+    const KEY: &str = "8a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c";
+    // The same key with a point of order 8 added.
+    const MIXED: &str = "9ea3f11f5bd34f0cd7147fd0a436c088f624c6100c1df6a53c0a29e05d60cea0";
+    let cases = [
+        // A nonce of the signer's own choice.
+        (
+            "nonce",
+            KEY,
+            [true, true],
+            "7e81b95fff342ee3ab6eb59ad22f580cfa8fdb5eb5829b702a2c132671aa16241cb33903da2955453d8095831cbe74d38351065949a4671ec9e5e86c7d60be0d",
+        ),
+        // A point of order 8 added to the first half.
+        (
+            "torsion",
+            KEY,
+            [false, false],
+            "832f133dc62ed584a6609a64ba9c1bbb7d8387db5bde9fd2f812134e0c38b89a9d2a8df2b23dd1761b857cca2408b6e189c17693582b957fbaae174cd8df0206",
+        ),
+        // A first half of small order, which openssl lets pass.
+        (
+            "neutral",
+            KEY,
+            [false, true],
+            "0100000000000000000000000000000000000000000000000000000000000000ed84249235384f75147bb121710f8df57bf5df1b5beb2bbd9b7f013d245fbc0d",
+        ),
+        // Under the mixed key the equation holds if the hash is a multiple of 8.
+        (
+            "mixed",
+            MIXED,
+            [true, true],
+            "41280c36a7f1b959763867a2e1e14c1a207940e3d02d4ed44fa556050a92495997fadabcdbd2a480946e45b5d5e174b1b60e08cced1342394f2c9fad9862e80a",
+        ),
+        (
+            "unlucky",
+            MIXED,
+            [false, false],
+            "7e81b95fff342ee3ab6eb59ad22f580cfa8fdb5eb5829b702a2c132671aa162405f5a339a0c0e6bfbe767aa93110be51339e8b48a3213f251ff6a1bab50bc103",
+        ),
+    ];
+    let root = Root::new_zeroed();
+    let message = [&CONTEXT[..], root.as_bytes()].concat();
+    for (name, key, [ours, theirs], signature) in cases {
+        let key: PublicKey = key.parse().unwrap();
+        let bytes: Vec<u8> = (0..64).map(|at| u8::from_str_radix(&signature[2 * at..][..2], 16).unwrap()).collect();
+        let signature = Signature { key: key.bytes(), bytes: bytes.try_into().unwrap() };
+        assert_eq!(key.verifies(&root, &signature), ours, "{name}");
+        let folder = folder(&[
+            ("public.pem", key.to_pem().unwrap().as_bytes()),
+            ("message", &message),
+            ("signature", &signature.bytes),
+        ]);
+        let arguments = [
+            "pkeyutl",
+            "-verify",
+            "-pubin",
+            "-inkey",
+            "public.pem",
+            "-rawin",
+            "-in",
+            "message",
+            "-sigfile",
+            "signature",
+        ];
+        let Some(accepted) = openssl(folder.path(), &arguments) else { return };
+        assert_eq!(accepted, theirs, "{name}");
+        assert!(accepted || !ours);
+    }
 }
 
 #[test]

@@ -397,7 +397,7 @@ def signed(key, signature, message):
     base_y = 4 * pow(5, P - 2, P) % P
     base = (x_of(base_y, 0), base_y, 1, x_of(base_y, 0) * base_y % P)
     k = int.from_bytes(hashlib.sha512(signature[:32] + key + message).digest(), "little") % ORDER
-    return same(times(8 * s, base), times(8, add(r, times(k, key_point))))
+    return same(times(s, base), add(r, times(k, key_point)))
 
 
 def chunks(data, start, end):

@@ -67,10 +67,9 @@ pub fn generate(args: &Keygen, console: &mut Console) -> Done {
     if is_standard(&args.output) || public_at.is_some_and(|path| input::same_file(path, &args.output)) {
         return about(&args.output, Err(wrong("expected a file of its own for the private key")));
     }
-    let key = PrivateKey::generate().map_err(|error| Stop::File(args.output.clone(), error))?;
-    let made = storage::create(&args.output, key.to_pem().as_bytes(), storage::PRIVATE_MODE);
-    about(&args.output, made)?;
-    let public = key.public().to_pem();
+    let pair = PrivateKey::generate().and_then(|key| Ok((key.to_pem()?, key.public().to_pem()?)));
+    let (private, public) = pair.map_err(|error| Stop::File(args.output.clone(), error))?;
+    about(&args.output, storage::create(&args.output, private.as_bytes(), storage::PRIVATE_MODE))?;
     match public_at {
         Some(path) => about(path, storage::replace(path, &[public.as_bytes()], Sync::Yes)),
         None => Ok(console.write_all(public.as_bytes())?),

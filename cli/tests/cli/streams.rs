@@ -120,7 +120,7 @@ fn help_is_plain_wherever_it_does_not_go_to_a_terminal() {
 /// What each command that opens an artifact is called with, but for the artifact.
 fn openings(folder: &Folder) -> Vec<Vec<String>> {
     let at = |name: &str| folder.path(name).to_str().unwrap().to_owned();
-    let key = folder.file("key", PrivateKey::generate().unwrap().to_pem());
+    let key = folder.file("key", PrivateKey::generate().unwrap().to_pem().unwrap());
     let openings = [
         vec!["inspect"],
         vec!["check"],
@@ -204,7 +204,7 @@ fn devices_and_pipes_are_not_replaced() {
     rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::RUSR).unwrap();
     let file = folder.artifact("good", &Engine::host());
     let elf = folder.file("m.elf", module());
-    let key = folder.file("key", PrivateKey::generate().unwrap().to_pem());
+    let key = folder.file("key", PrivateKey::generate().unwrap().to_pem().unwrap());
     let fifo = fifo.to_str().unwrap();
     for args in [
         &["rewrite", &file, "-o", fifo][..],
@@ -246,7 +246,7 @@ fn a_reader_that_leaves_is_no_error() {
 fn output_that_is_lost_is_an_error() {
     let folder = Folder::new();
     let (good, elf) = (folder.artifact("good", &Engine::host()), folder.file("m.elf", module()));
-    let key = folder.file("key", PrivateKey::generate().unwrap().to_pem());
+    let key = folder.file("key", PrivateKey::generate().unwrap().to_pem().unwrap());
     let fresh = folder.path("fresh").to_str().unwrap().to_owned();
     for args in [
         &["inspect", &good][..],

@@ -101,7 +101,7 @@ fn nobody_gets_colours_who_declines_them() {
 fn no_bytes_go_to_terminals() {
     let folder = Folder::new();
     let (file, elf) = (fixture("addfib.cwasm"), folder.file("elf", module()));
-    let key = folder.file("key", PrivateKey::generate().unwrap().to_pem());
+    let key = folder.file("key", PrivateKey::generate().unwrap().to_pem().unwrap());
     for args in
         [&["rewrite", &file, "-o", "-"][..], &["pack", &elf, "-o", "-"], &["sign", &file, "--key", &key, "-o", "-"]]
     {
@@ -137,7 +137,7 @@ fn progress_comes_after_a_second_and_goes() {
 fn whatever_takes_long_has_progress() {
     let folder = Folder::new();
     let at = |name: &str| folder.path(name).to_str().unwrap().to_owned();
-    let key = folder.file("key", PrivateKey::generate().unwrap().to_pem());
+    let key = folder.file("key", PrivateKey::generate().unwrap().to_pem().unwrap());
     let (out, parts, signature) = (at("out"), at("parts"), at("signature"));
     let commands = [
         (&["inspect", "-"][..], "reading -".to_owned()),

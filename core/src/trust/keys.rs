@@ -1,13 +1,17 @@
 //! Ed25519 keys and signatures (RFC 8032) over root records. Keys are read and written as openssl does: PEM around PKCS#8 and
 //! SubjectPublicKeyInfo (RFC 8410).
 //!
-//! Verification is strict: nobody but the signer can give a signature another form, and keys of small order, under which a
-//! signature of one thing may be one of another, are refused.
+//! Verification is strict. Encodings are canonical, neither the key nor the signature's first half has small order, and the
+//! equation is the one without the cofactor, so that everything accepted here OpenSSL accepts too.
 
 use std::fmt;
 use std::str::FromStr;
 
-use ed25519_compact::{Error as KeyError, KeyPair, PublicKey as Verifying, Seed, Signature as Bytes};
+use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
+use ed25519_dalek::pkcs8::{
+    DecodePrivateKey as _, DecodePublicKey as _, EncodePrivateKey as _, EncodePublicKey as _, KeypairBytes,
+};
+use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
 use zerocopy::IntoBytes;
 use zeroize::Zeroizing;
 
@@ -25,6 +29,12 @@ fn wrong(what: &str, why: impl fmt::Display) -> Error {
     Error::new(Status::InvalidArgument, format!("{what}: {why}"))
 }
 
+const NO_POINT: &str = "expected the 32 bytes of an Ed25519 key, found bytes that encode no point";
+
+fn unencodable(what: &str, why: impl fmt::Display) -> Error {
+    Error::new(Status::Internal, format!("{what}: {why}"))
+}
+
 /// What a signature is over.
 fn message(root: &Root) -> [u8; CONTEXT.len() + ROOT_SIZE as usize] {
     let mut message = [0; CONTEXT.len() + ROOT_SIZE as usize];
@@ -35,7 +45,7 @@ fn message(root: &Root) -> [u8; CONTEXT.len() + ROOT_SIZE as usize] {
 }
 
 /// A key that signs. Wiped from memory when it is dropped.
-pub struct PrivateKey(KeyPair);
+pub struct PrivateKey(SigningKey);
 
 impl fmt::Debug for PrivateKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -58,12 +68,7 @@ impl PrivateKey {
                 error.raw_os_error().map_or(std::io::ErrorKind::Other.into(), std::io::Error::from_raw_os_error);
             Error::io("asking for random numbers", &cause)
         })?;
-        PrivateKey::from_seed(&seed)
-    }
-
-    fn from_seed(seed: &[u8; 32]) -> Result<PrivateKey> {
-        let key = KeyPair::try_from_seed(Seed::new(*seed));
-        key.map(PrivateKey).map_err(|error| wrong(PrivateKey::WHAT, error))
+        Ok(PrivateKey(SigningKey::from_bytes(&seed)))
     }
 
     /// The key in PKCS#8 PEM, as `openssl genpkey -algorithm ed25519` writes it.
@@ -76,32 +81,36 @@ impl PrivateKey {
         if pem.len() > MAX_PEM {
             return Err(wrong(PrivateKey::WHAT, format_args!("{EXPECTED}, found {} bytes", pem.len())));
         }
-        let key = KeyPair::from_pem(pem);
+        let key = SigningKey::from_pkcs8_pem(pem);
         key.map(PrivateKey).map_err(|error| wrong(PrivateKey::WHAT, format_args!("{EXPECTED}: {error}")))
     }
 
-    /// The key in PKCS#8 PEM; wiped when it is dropped.
-    #[must_use]
-    pub fn to_pem(&self) -> Zeroizing<String> {
-        Zeroizing::new(self.0.sk.to_pem())
+    /// Returns the key as PKCS#8 PEM, in the form without the public key that openssl writes. The text is wiped when dropped.
+    ///
+    /// # Errors
+    ///
+    /// INTERNAL: a key of this fixed form can be encoded.
+    pub fn to_pem(&self) -> Result<Zeroizing<String>> {
+        let key = KeypairBytes { secret_key: self.0.to_bytes(), public_key: None };
+        key.to_pkcs8_pem(LineEnding::LF).map_err(|error| unencodable(PrivateKey::WHAT, error))
     }
 
     /// The key that verifies what this one signs.
     #[must_use]
     pub fn public(&self) -> PublicKey {
-        PublicKey(self.0.pk)
+        PublicKey(self.0.verifying_key())
     }
 
     /// Its signature of a root record. The same each time.
     #[must_use]
     pub fn sign(&self, root: &Root) -> Signature {
-        Signature { key: self.public().bytes(), bytes: *self.0.sk.sign(message(root), None) }
+        Signature { key: self.public().bytes(), bytes: self.0.sign(&message(root)).to_bytes() }
     }
 }
 
 /// A key that verifies.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PublicKey(Verifying);
+pub struct PublicKey(VerifyingKey);
 
 impl PublicKey {
     const WHAT: &'static str = "public key";
@@ -110,9 +119,10 @@ impl PublicKey {
     ///
     /// # Errors
     ///
-    /// INVALID_ARGUMENT if they are no point of the curve, or one of small order.
+    /// INVALID_ARGUMENT unless they are the canonical encoding of a point of the curve that isn't of small order.
     pub fn from_bytes(bytes: &[u8; 32]) -> Result<PublicKey> {
-        PublicKey::strong(Verifying::new(*bytes))
+        let key = VerifyingKey::from_bytes(bytes);
+        key.map_err(|_| wrong(PublicKey::WHAT, NO_POINT)).and_then(PublicKey::strong)
     }
 
     /// The key in PEM, as `openssl pkey -pubout` writes it.
@@ -125,36 +135,40 @@ impl PublicKey {
         if pem.len() > MAX_PEM {
             return Err(wrong(PublicKey::WHAT, format_args!("{EXPECTED}, found {} bytes", pem.len())));
         }
-        let key = Verifying::from_pem(pem);
+        let key = VerifyingKey::from_public_key_pem(pem);
         key.map_err(|error| wrong(PublicKey::WHAT, format_args!("{EXPECTED}: {error}"))).and_then(PublicKey::strong)
     }
 
-    fn strong(key: Verifying) -> Result<PublicKey> {
-        match key.validate() {
-            Ok(()) => Ok(PublicKey(key)),
-            Err(KeyError::WeakPublicKey) => {
-                Err(wrong(PublicKey::WHAT, "expected a key of full order, found one of small order"))
-            }
-            Err(_) => Err(wrong(PublicKey::WHAT, "expected 32 bytes of an Ed25519 key, found others")),
+    /// Refuses keys whose signatures prove nothing, and second encodings of a point.
+    fn strong(key: VerifyingKey) -> Result<PublicKey> {
+        if key.is_weak() {
+            return Err(wrong(PublicKey::WHAT, "expected a key of full order, found one of small order"));
         }
+        if key.to_edwards().compress().as_bytes() != key.as_bytes() {
+            return Err(wrong(PublicKey::WHAT, NO_POINT));
+        }
+        Ok(PublicKey(key))
     }
 
-    /// The key in PEM.
-    #[must_use]
-    pub fn to_pem(&self) -> String {
-        self.0.to_pem()
+    /// Returns the key as PEM.
+    ///
+    /// # Errors
+    ///
+    /// INTERNAL: a key of this fixed form can be encoded.
+    pub fn to_pem(&self) -> Result<String> {
+        self.0.to_public_key_pem(LineEnding::LF).map_err(|error| unencodable(PublicKey::WHAT, error))
     }
 
     /// Its 32 bytes.
     #[must_use]
     pub fn bytes(&self) -> [u8; 32] {
-        *self.0
+        self.0.to_bytes()
     }
 
     /// Whether a signature is this key's, of this root record.
     #[must_use]
     pub fn verifies(&self, root: &Root, signature: &Signature) -> bool {
-        self.0.verify(message(root), &Bytes::new(signature.bytes)).is_ok()
+        self.0.verify_strict(&message(root), &signature.bytes.into()).is_ok()
     }
 }
 
@@ -196,7 +210,7 @@ pub fn signer<'k, 's>(
     for signature in signatures {
         count += 1;
         let mut keys = trusted.clone().into_iter();
-        let Some(key) = keys.find(|key| *key.0 == signature.key) else { continue };
+        let Some(key) = keys.find(|key| *key.0.as_bytes() == signature.key) else { continue };
         if key.verifies(root, signature) {
             return Ok(key);
         }
@@ -218,7 +232,7 @@ mod tests {
     use super::*;
 
     fn key(seed: u8) -> PrivateKey {
-        PrivateKey::from_seed(&[seed; 32]).unwrap()
+        PrivateKey(SigningKey::from_bytes(&[seed; 32]))
     }
 
     #[test]
@@ -311,16 +325,18 @@ mod tests {
     fn pem_there_and_back() {
         let key = PrivateKey::generate().unwrap();
         assert_ne!(key.public(), PrivateKey::generate().unwrap().public());
-        let again = PrivateKey::from_pem(&key.to_pem()).unwrap();
+        let again = PrivateKey::from_pem(&key.to_pem().unwrap()).unwrap();
         assert_eq!(again.public(), key.public());
-        assert_eq!(PublicKey::from_pem(&key.public().to_pem()).unwrap(), key.public());
+        assert_eq!(PublicKey::from_pem(&key.public().to_pem().unwrap()).unwrap(), key.public());
         assert_eq!(PublicKey::from_bytes(&key.public().bytes()).unwrap(), key.public());
         let long = "-".repeat(MAX_PEM + 1);
-        for pem in ["", "-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----\n", &key.public().to_pem(), &long] {
+        for pem in
+            ["", "-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----\n", &key.public().to_pem().unwrap(), &long]
+        {
             assert_eq!(PrivateKey::from_pem(pem).unwrap_err().status(), Status::InvalidArgument);
         }
-        assert_eq!(PublicKey::from_pem(&key.to_pem()).unwrap_err().status(), Status::InvalidArgument);
-        assert!(!format!("{key:?}").contains(&*key.to_pem()));
+        assert_eq!(PublicKey::from_pem(&key.to_pem().unwrap()).unwrap_err().status(), Status::InvalidArgument);
+        assert!(!format!("{key:?}").contains(&*key.to_pem().unwrap()));
     }
 
     /// RFC 8032, 7.1, test 1, with the seed as RFC 8410 wraps it.
@@ -329,6 +345,6 @@ mod tests {
         let pem = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g\n-----END PRIVATE KEY-----\n";
         let key = PrivateKey::from_pem(pem).unwrap();
         assert_eq!(key.public().to_string(), "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a");
-        assert_eq!(&*key.to_pem(), pem);
+        assert_eq!(&*key.to_pem().unwrap(), pem);
     }
 }
