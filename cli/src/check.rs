@@ -1,29 +1,30 @@
-//! `artifact check`: does it fit?
+//! `artifact check`: checks whether artifacts are compatible with an engine.
 
 use std::path::{Path, PathBuf};
 
+use artifact::artifact::Artifact;
 use artifact::compat;
 use artifact::detect::detect;
 use artifact::engine::Engine;
-use artifact::error::{Result, Status};
+use artifact::error::Status;
 use artifact::report::Report;
 
-use crate::input::{self, Input, Rules, Trust};
-use crate::output::{Console, Done, Outcome};
-use crate::verdict::{self, Style};
+use crate::failure::Failure;
+use crate::input::{self, Input, OpenRules, TrustArgs};
+use crate::output::{CommandResult, Console, Outcome};
+use crate::verdict::{self, Format};
 
-/// Says whether artifacts fit this host, an engine, or Wasmtime 0.33
+/// Check whether artifacts are compatible with this host, an engine, or Wasmtime 0.33
 ///
-/// Prints `FILE: compatible`, or why not: the first reason, or with --all each reason on a line of its own.
+/// Prints `FILE: compatible`, or `FILE: REASON` for the first mismatch; with --all, one line for each mismatch.
 #[derive(clap::Args)]
 #[command(after_help = "\
-This host's engine has its CPU's features and no compiler flags: for files compiled with flags, give an engine that has \
-the same ones with --engine.
+The default engine has this host's target and CPU features, and no compiler flags. For code that was compiled with flags, \
+give an engine that has the same flags with --engine.
 
-Exits with 1 for what doesn't fit, 3 for what is damaged, 4 for what isn't trusted; `artifact --help` has all of them.
-
-With --json each file is one line: {\"file\", \"status\", \"sentence\", \"offset\", \"findings\": [{\"kind\", \"setting\", \
-\"artifact\", \"engine\", \"sentence\"}]}, where status is the C interface's, and findings are all there are.
+With --json, prints one line for each file: {\"file\", \"status\", \"sentence\", \"offset\", \"findings\": [{\"kind\", \
+\"setting\", \"artifact\", \"engine\", \"sentence\"}]}. \"status\" is the artifact_status_t of the C interface; \"findings\" \
+are all mismatches.
 
 Examples:
   artifact check module.cwasm
@@ -31,70 +32,76 @@ Examples:
   artifact engine > here.json; artifact check --engine here.json module.cwasm
   artifact check --json *.cwasm | jq -r 'select(.status != 0).file'")]
 pub struct Args {
-    /// Artifacts; `-` is standard input
+    /// Artifacts to check; `-` is standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Check against this engine, as `artifact engine` prints it
-    #[arg(long, value_name = "E.json", conflicts_with = "wasmtime")]
+    /// Check against this engine; a JSON file, as printed by `artifact engine`
+    #[arg(long, value_name = "ENGINE", conflicts_with = "wasmtime")]
     engine: Option<PathBuf>,
-    /// Check against what Wasmtime 0.33 compiles with on this host by default
+    /// Check against the default engine of Wasmtime 0.33 on this host
     #[arg(long)]
     wasmtime: bool,
-    /// Print every mismatch, one per line
+    /// Print every mismatch instead of the first
     #[arg(long)]
     all: bool,
-    /// Print one JSON object per file
+    /// Print one JSON object for each file
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    trust: Trust,
+    trust: TrustArgs,
 }
 
 impl Args {
     pub fn inputs(&self) -> Vec<&Path> {
-        self.files.iter().chain(&self.engine).map(PathBuf::as_path).chain(self.trust.inputs()).collect()
+        self.trust.inputs(self.files.iter().chain(&self.engine))
     }
 }
 
-pub fn run(args: &Args, console: &mut Console) -> Done {
+pub fn run(args: &Args, console: &mut Console) -> CommandResult {
     let engine = match &args.engine {
         Some(path) => input::engine(path)?,
         None if args.wasmtime => Engine::wasmtime(),
         None => Engine::host(),
     };
     let rules = args.trust.rules(Some(engine.clone()))?;
-    let style = Style { json: args.json, all: args.all, fine: "compatible", oddity: Outcome::Incompatible };
+    let format = Format { json: args.json, all: args.all, success: "compatible", finding: Outcome::Incompatible };
     args.files.iter().try_for_each(|file| {
-        let progress = console.working("checking", file)?;
-        let report = report(file, &engine, &rules);
+        let progress = console.progress("checking", file)?;
+        let report = check(file, &engine, &rules);
         drop(progress);
-        verdict::show(console, file, &report, &style)
+        verdict::print(console, file, &report, &format)
     })
 }
 
-fn report(file: &Path, engine: &Engine, rules: &Rules) -> Result<Report> {
+fn check(file: &Path, engine: &Engine, rules: &OpenRules) -> Result<Report, Failure> {
     let input = Input::open(file)?;
-    let stranger = || -> Result<Option<Report>> {
-        let found = detect(&input.region()?)?;
-        let finding = found.and_then(|found| compat::origin(engine, &found.producer, &found.version));
-        Ok(finding.map(|finding| Report { findings: vec![finding] }))
-    };
-    // Who wrote it comes first, but for who signed it: of a stranger's file nothing further need make sense.
-    if !rules.ask_for_signature()
-        && let Some(report) = stranger()?
+    // If another producer or version wrote the file, nothing after its version needs to make sense: this comes before
+    // everything but the signature.
+    if !rules.require_signature()
+        && let Some(report) = check_origin(file, &input, engine)?
     {
         return Ok(report);
     }
     let artifact = match input.artifact(rules) {
-        // Opening refuses strangers itself, once their signatures are known: a verdict all the same.
-        Err(error) if matches!(error.status(), Status::WrongProducer | Status::WrongVersion) => {
-            return stranger()?.ok_or(error);
+        // With a valid signature, opening reports the producer and the version as errors. Here they are mismatches.
+        Err(failure) if matches!(failure.status(), Status::WrongProducer | Status::WrongVersion) => {
+            return check_origin(file, &input, engine)?.ok_or(failure);
         }
         opened => opened?,
     };
-    if rules.ask_for_signature() {
-        // Opening has looked at the settings only.
-        artifact.verify()?;
-    }
-    artifact.report(engine)
+    let report = |artifact: &Artifact| {
+        if rules.require_signature() {
+            // Opening has verified only the settings.
+            artifact.verify()?;
+        }
+        artifact.report(engine)
+    };
+    report(&artifact).map_err(|error| Failure::in_file(file, error))
+}
+
+/// Returns a report if another producer or version than the engine's wrote the file.
+fn check_origin(file: &Path, input: &Input<'_>, engine: &Engine) -> Result<Option<Report>, Failure> {
+    let found = detect(&input.region()?).map_err(|error| Failure::in_file(file, error))?;
+    let finding = found.and_then(|found| compat::origin(engine, &found.producer, &found.version));
+    Ok(finding.map(|finding| Report { findings: vec![finding] }))
 }

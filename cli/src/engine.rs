@@ -1,15 +1,16 @@
-//! `artifact engine`: what this host compiles with, or would.
+//! `artifact engine`: prints the engine of this host.
 
 use std::io::Write;
 use std::path::Path;
 
 use artifact::engine::Engine;
 
-use crate::output::{Console, Done, Stop};
+use crate::failure::Failure;
+use crate::output::{CommandResult, Console};
 
-/// Prints this host's engine as JSON, for --engine to read
+/// Print this host's engine as JSON, for --engine
 ///
-/// It holds the host's target triple and every instruction set of this very CPU, under LLVM's names.
+/// The engine has this host's target triple and every instruction set that this CPU supports, under LLVM's names.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -17,16 +18,16 @@ Examples:
   artifact engine --wasmtime | jq .isa_flags
   ssh server artifact engine | artifact check --engine - module.cwasm")]
 pub struct Args {
-    /// What Wasmtime 0.33 compiles with on this host by default, under Cranelift's names
+    /// Print the default engine of Wasmtime 0.33 on this host, with Cranelift's names of instruction sets
     #[arg(long)]
     wasmtime: bool,
-    /// Accepted for scripts that always pass it: the output is JSON anyway
+    /// Accepted for uniformity: the output is always JSON
     #[arg(long)]
     json: bool,
 }
 
-pub fn run(args: &Args, console: &mut Console) -> Done {
+pub fn run(args: &Args, console: &mut Console) -> CommandResult {
     let engine = if args.wasmtime { Engine::wasmtime() } else { Engine::host() };
-    let json = engine.to_json().map_err(|error| Stop::File(Path::new("engine").to_owned(), error))?;
+    let json = engine.to_json().map_err(|error| Failure::cannot("write", Path::new("-"), error))?;
     Ok(writeln!(console, "{json}")?)
 }

@@ -1,107 +1,108 @@
-//! `artifact extract`: an artifact taken apart, in files that `pack` puts together again.
+//! `artifact extract`: takes an artifact apart, into files from which `pack` can build it again.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use artifact::artifact::Artifact;
-use artifact::error::{Error, Result, Status};
+use artifact::error::{Error, Result as LibraryResult, Status};
 use artifact::storage::{Sync, replace};
 
-use crate::input::{Input, Opening};
+use crate::failure::Failure;
+use crate::input::OpenArgs;
 use crate::metadata::Document;
-use crate::output::{Console, Done, Stop};
+use crate::output::{CommandResult, Console};
 
-/// Writes an artifact's modules as ELF files, and everything else as metadata.json
+/// Extract the modules of an artifact as ELF files, and everything else as metadata.json
 ///
-/// DIR is made if it isn't there, and has to be empty. The modules are module-0.elf and so on, with as many digits as the last
-/// one needs. An artifact with digests is verified first. Where `pack` couldn't make the same body again, that
-/// is said.
+/// DIR is created if it does not exist, and must be empty otherwise. The modules are named module-0.elf, module-1.elf and so
+/// on, zero-padded to the same length. An artifact with digests is verified first. A warning tells if `artifact pack` cannot
+/// reproduce the body from the extracted files.
 #[derive(clap::Args)]
 #[command(after_help = "\
-metadata.json has the keys of `inspect --json`: producer, version, target, shared_flags, isa_flags, tunables, features, \
-module_upvars and types, and attributes in base64 where there are any. Maps keep the order of the file. A name that \
-stands there twice stands twice in metadata.json, which many programs can't read without loss.
+metadata.json has these keys of `artifact inspect --json`: producer, version, target, shared_flags, isa_flags, tunables, \
+features, module_upvars and types. If the artifact has attributes, it also has the key attributes, with values in base64. \
+Maps keep the order of the file and its duplicate names, which many JSON parsers drop.
 
 Examples:
   artifact extract module.cwasm -d parts
   objdump -d parts/module-0.elf
   artifact pack -o again.cwasm --metadata parts/metadata.json --no-trailer parts/module-*.elf")]
 pub struct Args {
-    /// The artifact; `-` is standard input
+    /// Artifact to extract; `-` is standard input
     file: PathBuf,
-    /// Where to write
+    /// Directory to write the files to
     #[arg(short, long, value_name = "DIR")]
     directory: PathBuf,
     #[command(flatten)]
-    opening: Opening,
+    open: OpenArgs,
 }
 
 impl Args {
     pub fn inputs(&self) -> Vec<&Path> {
-        std::iter::once(self.file.as_path()).chain(self.opening.inputs()).collect()
+        self.open.inputs([&self.file])
     }
 }
 
-pub fn run(args: &Args, console: &mut Console) -> Done {
-    let progress = console.working("extracting", &args.file)?;
-    let same = extract(args)?;
+pub fn run(args: &Args, console: &mut Console) -> CommandResult {
+    let progress = console.progress("extracting", &args.file)?;
+    let reproducible = extract(args)?;
     drop(progress);
-    if let Err(error) = same {
-        console.note(&args.file, &error.within("pack can't make the same body of this"))?;
+    if let Err(error) = reproducible {
+        console.warn(&args.file, error.within("`artifact pack` cannot reproduce the body"))?;
     }
     Ok(())
 }
 
-/// Writes the files; then says whether the same body can be made of them.
-fn extract(args: &Args) -> std::result::Result<Result<()>, Stop> {
-    let rules = args.opening.rules()?;
-    let Args { file, directory, .. } = args;
-    let about_file = |error| Stop::File(file.clone(), error);
-    let artifact = Input::open(file).and_then(|input| input.artifact(&rules)).map_err(about_file)?;
-    check_digests(&artifact).map_err(about_file)?;
-    make_empty(directory).map_err(|error| Stop::File(directory.clone(), error))?;
+/// Writes the files. The inner result says whether `pack` can reproduce the body from them.
+fn extract(args: &Args) -> Result<LibraryResult<()>, Failure> {
+    let Args { file, directory, open } = args;
+    let in_file = |error| Failure::in_file(file, error);
+    let artifact = open.artifact(file)?;
+    check_digests(&artifact).map_err(in_file)?;
+    create_empty(directory)?;
 
-    let last = artifact.main_module();
-    let digits = last.to_string().len();
-    for index in 0..=last {
-        let bytes = artifact.module_bytes(index).map_err(about_file)?;
+    let main = artifact.main_module();
+    let digits = main.to_string().len();
+    for index in 0..=main {
+        let bytes = artifact.module_bytes(index).map_err(in_file)?;
         write(&directory.join(format!("module-{index:0digits$}.elf")), bytes)?;
     }
-    // Last, so that a folder without it is seen to be unfinished.
-    let json = Document::of(&artifact).and_then(|document| document.to_json()).map_err(about_file)?;
+    // Written last: a directory without it is incomplete.
+    let json = Document::from_artifact(&artifact).and_then(|document| document.to_json()).map_err(in_file)?;
     write(&directory.join("metadata.json"), &json)?;
-    Ok(pack_again(&artifact, &json))
+    Ok(compare_with_packed(&artifact, &json))
 }
 
-/// Damage must not be packed again under digests of its own.
-fn check_digests(artifact: &Artifact) -> Result<()> {
+/// Fails if the artifact is damaged: packing damaged modules would give them valid digests.
+fn check_digests(artifact: &Artifact) -> LibraryResult<()> {
     if artifact.trailer().is_none() {
         return Ok(());
     }
     match artifact.verify() {
-        // Metadata of an unknown layout is no damage, and every digest has been looked at by then.
+        // WRONG_VERSION means settings of an unknown layout, which is no damage; the digests have been checked before.
         Err(error) if error.status() != Status::WrongVersion => Err(error),
         _ => Ok(()),
     }
 }
 
-fn make_empty(directory: &Path) -> Result<()> {
-    fs::create_dir_all(directory).map_err(|error| Error::io("making the folder", &error))?;
-    let mut entries = fs::read_dir(directory).map_err(|error| Error::io("reading the folder", &error))?;
-    if entries.next().is_none() {
+fn create_empty(directory: &Path) -> Result<(), Failure> {
+    let cannot = |action| move |error: io::Error| Failure::io(action, directory, &error);
+    fs::create_dir_all(directory).map_err(cannot("create"))?;
+    if fs::read_dir(directory).map_err(cannot("read"))?.next().is_none() {
         return Ok(());
     }
-    Err(Error::new(Status::InvalidArgument, "expected an empty folder or none, found one with something in it"))
+    Err(Failure::in_file(directory, Error::new(Status::InvalidArgument, "the directory is not empty")))
 }
 
-fn write(path: &Path, bytes: &[u8]) -> Done {
-    replace(path, &[bytes], Sync::No).map_err(|error| Stop::File(path.to_owned(), error))
+fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    replace(path, &[bytes], Sync::No).map_err(|error| Failure::cannot("write", path, error))
 }
 
-/// Does what `pack` will do, and compares the body.
-fn pack_again(artifact: &Artifact, json: &[u8]) -> Result<()> {
+/// Builds the body as `pack` would, and compares it with the artifact's.
+fn compare_with_packed(artifact: &Artifact, json: &[u8]) -> LibraryResult<()> {
     let text = std::str::from_utf8(json).unwrap_or_default();
-    let (mut builder, upvars) = Document::from_json(text)?.start()?;
+    let (mut builder, upvars) = Document::from_json(text)?.into_builder()?;
     for index in 0..artifact.module_count() {
         builder.add_module(artifact.module_bytes(index)?)?;
     }
@@ -109,22 +110,24 @@ fn pack_again(artifact: &Artifact, json: &[u8]) -> Result<()> {
     builder.clear_attributes();
     builder.set_trailer(false)?;
     let body = artifact.body()?;
-    let mut theirs = body.iter().copied().flatten();
-    let mut at = 0;
+    let mut expected = body.iter().copied().flatten();
+    let mut offset = 0;
     builder.serialize_to(|piece| {
-        let same = piece.iter().take_while(|ours| theirs.next() == Some(ours)).count();
-        at += same as u64;
-        if same == piece.len() { Ok(()) } else { Err(differs(artifact, at)) }
+        let equal = piece.iter().take_while(|byte| expected.next() == Some(byte)).count();
+        offset += equal as u64;
+        if equal == piece.len() { Ok(()) } else { Err(difference(artifact, offset)) }
     })?;
-    if theirs.next().is_none() { Ok(()) } else { Err(differs(artifact, at)) }
+    if expected.next().is_none() { Ok(()) } else { Err(difference(artifact, offset)) }
 }
 
-fn differs(artifact: &Artifact, offset: u64) -> Error {
+/// The error for the first byte that differs.
+fn difference(artifact: &Artifact, offset: u64) -> Error {
     let modules = artifact.places().unwrap_or(&[]);
-    let place = match modules.iter().position(|place| offset < place.end()) {
-        Some(index) if modules.get(index).is_some_and(|place| place.offset <= offset) => format!("module {index}"),
+    let place = match modules.iter().position(|module| offset < module.end()) {
+        Some(index) if modules.get(index).is_some_and(|module| module.offset <= offset) => format!("module {index}"),
         Some(index) => format!("link word or padding before module {index}"),
         None => "HEADER and Metadata".to_owned(),
     };
-    Error::new(Status::Unsupported, format!("{place}: expected what pack writes, found other bytes")).at(offset)
+    let message = format!("{place}: expected the bytes that `artifact pack` writes, found different ones");
+    Error::new(Status::Unsupported, message).at(offset)
 }

@@ -1,5 +1,5 @@
-//! What `inspect` shows of an artifact: one object, which `--json` prints as it is. Its keys are an interface: programs are
-//! written against them. What doesn't decode is null.
+//! What `inspect` shows: one object, which `--json` prints as it is. Programs rely on its keys. Values that cannot be decoded
+//! are null.
 
 use artifact::artifact::Artifact;
 use artifact::error::{Error, Result};
@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::metadata::{Base64, attributes};
 
-/// Flags in the order of the file, as often as they stand there.
+/// Flags in the order of the file, duplicates included.
 type FileFlags<'a> = Map<&'a str, Flag<&'a str>>;
 
 #[derive(Serialize)]
@@ -33,20 +33,19 @@ pub struct Facts<'a> {
     pub module_upvars: Option<&'a Upvars>,
     pub types: Option<&'a Types<&'a str>>,
     pub trailer: Option<Trailer>,
-    /// Whose signature beside a file without a trailer a trusted key has confirmed.
+    /// The trusted key that made the detached signature of an artifact without a trailer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signed_by: Option<String>,
 }
 
-/// What lets every byte be checked, and what the embedder added.
+/// The trailer: digests, attributes and signatures.
 #[derive(Serialize)]
 pub struct Trailer {
     pub format: u32,
-    /// The embedder's values.
     pub attributes: Map<String, Base64>,
-    /// Whose signature a trusted key has confirmed.
+    /// The trusted key that signed the artifact.
     pub signed_by: Option<String>,
-    /// Whose signatures it carries, as they claim.
+    /// The keys that the signatures in the trailer name. The signatures may be invalid.
     pub signatures: Vec<String>,
 }
 
@@ -70,12 +69,12 @@ pub struct Module {
     #[serde(rename = "type")]
     pub kind: u16,
     pub sections: Option<Vec<Section>>,
-    /// Where they are asked for; none inside where they can't be decoded.
+    /// Present only if requested; the inner value is `None` if the symbols cannot be decoded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub symbols: Option<Option<Vec<Symbol>>>,
     #[serde(skip)]
     pub counts: Option<Counts>,
-    /// Why something of the above is missing. Opening reads no section headers, so they may be damaged here.
+    /// Why a value above is missing: opening an artifact does not read section headers, which may be damaged.
     #[serde(skip)]
     pub damage: Option<Error>,
 }
@@ -83,7 +82,7 @@ pub struct Module {
 #[derive(Serialize)]
 pub struct Section {
     pub name: String,
-    /// From the start of the module.
+    /// Offset from the start of the module.
     pub offset: u64,
     pub size: u64,
     pub align: u64,
@@ -100,11 +99,11 @@ pub struct Symbol {
     #[serde(rename = "type")]
     pub kind: u8,
     pub binding: u8,
-    /// Its index; 0: undefined.
+    /// Index of the section; 0 if the symbol is undefined.
     pub section: u32,
 }
 
-/// How many symbols there are.
+/// The number of symbols.
 #[derive(Default)]
 pub struct Counts {
     pub defined: usize,
@@ -112,7 +111,7 @@ pub struct Counts {
 }
 
 impl<'a> Facts<'a> {
-    /// With the symbols of each module, if they are asked for.
+    /// Collects the facts, with the symbols of each module if `symbols` is set.
     pub fn new(artifact: &'a Artifact, symbols: bool) -> Result<Facts<'a>> {
         let metadata = artifact.metadata().ok();
         let trailer = Trailer::new(artifact)?;
@@ -141,11 +140,11 @@ impl<'a> Facts<'a> {
 
 impl Module {
     fn new(artifact: &Artifact, index: usize, symbols: bool) -> Result<Module> {
-        let place = artifact.place(index)?;
+        let range = artifact.place(index)?;
         let extent = artifact.extent(index)?;
         let mut module = Module {
-            offset: place.offset,
-            len: place.len,
+            offset: range.offset,
+            len: range.len,
             align: None,
             machine: extent.machine,
             endian: if extent.big_endian { "big" } else { "little" },
@@ -155,27 +154,27 @@ impl Module {
             counts: None,
             damage: None,
         };
-        let filled = artifact.module(index).and_then(|view| {
-            let about = |error: Error| error.within(format!("module {index}")).at(0).shifted(place.offset);
-            module.fill(&view, symbols).map_err(about)
+        let decoded = artifact.module(index).and_then(|view| {
+            let in_module = |error: Error| error.within(format!("module {index}")).at(0).shifted(range.offset);
+            module.decode(&view, symbols).map_err(in_module)
         });
-        module.damage = filled.err();
+        module.damage = decoded.err();
         Ok(module)
     }
 
-    /// What takes reading the section headers, as far as that goes.
-    fn fill(&mut self, view: &elf::Module<'_>, symbols: bool) -> Result<()> {
-        let section = |number| {
-            let elf::Section { name, offset, size, align, kind, flags, .. } = view.section(number)?;
+    /// Fills in what the section headers describe, up to the first error.
+    fn decode(&mut self, view: &elf::Module<'_>, symbols: bool) -> Result<()> {
+        let section = |index| {
+            let elf::Section { name, offset, size, align, kind, flags, .. } = view.section(index)?;
             Ok(Section { name: String::from_utf8_lossy(name).into_owned(), offset, size, align, kind, flags })
         };
         self.sections = Some((0..view.section_count()).map(section).collect::<Result<_>>()?);
         self.align = Some(view.align()?);
         let (mut counts, mut list) = (Counts::default(), Vec::new());
         let table = view.symbols()?;
-        // The first is the null symbol.
-        for number in 1..table.count() {
-            let elf::Symbol { name, value, size, section, kind, binding } = table.get(number)?;
+        // Symbol 0 is the null symbol.
+        for index in 1..table.count() {
+            let elf::Symbol { name, value, size, section, kind, binding } = table.get(index)?;
             match section {
                 0 => counts.undefined += 1,
                 _ => counts.defined += 1,
@@ -191,7 +190,7 @@ impl Module {
     }
 }
 
-/// Bytes in hexadecimal.
+/// Formats bytes in hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

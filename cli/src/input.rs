@@ -1,4 +1,4 @@
-//! Where artifacts and engines come from: files by name, and `-` for standard input.
+//! Reading: artifacts, modules, engines, keys and signatures, from named files or, for `-`, from standard input.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -8,193 +8,186 @@ use std::path::{Path, PathBuf};
 
 use artifact::artifact::{Artifact, OpenOptions};
 use artifact::engine::Engine;
-use artifact::error::{Error, Result, Status};
+use artifact::error::{Error, Result as LibraryResult, Status};
 use artifact::storage::{Mapping, Part, Region};
 use artifact::trust::keys::PublicKey;
 use zeroize::Zeroizing;
 
-use crate::output::Stop;
+use crate::failure::Failure;
 
-/// How every command opens what it reads.
+/// The options of every command that opens artifacts.
 #[derive(clap::Args)]
-pub struct Opening {
-    /// Open under the rules of this engine: refuse other producers and versions
-    #[arg(long, value_name = "E.json")]
+pub struct OpenArgs {
+    /// Reject artifacts of another producer or version than this engine's; a JSON file, as printed by `artifact engine`
+    #[arg(long, value_name = "ENGINE")]
     engine: Option<PathBuf>,
     #[command(flatten)]
-    trust: Trust,
+    trust: TrustArgs,
 }
 
-/// Whose signatures a command asks for.
+/// The options that require a signature.
 #[derive(clap::Args)]
-pub struct Trust {
-    /// Refuse what this key hasn't signed: a public key in PEM. Given several times, one of them is enough
+pub struct TrustArgs {
+    /// Reject artifacts that are not signed by this public key, a PEM file. If repeated, one of the keys is enough
     #[arg(long = "trust", value_name = "KEY")]
     trusted: Vec<PathBuf>,
-    /// Signatures beside the file, as `artifact sign` makes them
+    /// Read detached signatures from this file, as written by `artifact sign`
     #[arg(long, value_name = "SIG")]
     signature: Option<PathBuf>,
 }
 
-/// What files are opened under.
+/// The engine, keys and signatures with which artifacts are opened.
 #[derive(Default)]
-pub struct Rules {
+pub struct OpenRules {
     pub engine: Option<Engine>,
     trusted: Vec<PublicKey>,
     signature: Vec<u8>,
 }
 
-impl Opening {
-    pub fn inputs(&self) -> impl Iterator<Item = &Path> {
-        self.engine.as_deref().into_iter().chain(self.trust.inputs())
+impl OpenArgs {
+    /// The files that a command reads which opens `files`.
+    pub fn inputs<'a>(&'a self, files: impl IntoIterator<Item = &'a PathBuf>) -> Vec<&'a Path> {
+        self.trust.inputs(files.into_iter().chain(&self.engine))
     }
 
-    pub fn rules(&self) -> std::result::Result<Rules, Stop> {
+    pub fn rules(&self) -> Result<OpenRules, Failure> {
         self.trust.rules(self.engine.as_deref().map(engine).transpose()?)
     }
+
+    /// Opens one artifact.
+    pub fn artifact(&self, file: &Path) -> Result<Artifact, Failure> {
+        let rules = self.rules()?;
+        Input::open(file)?.artifact(&rules)
+    }
 }
 
-impl Trust {
-    pub fn inputs(&self) -> impl Iterator<Item = &Path> {
-        self.trusted.iter().chain(&self.signature).map(PathBuf::as_path)
+impl TrustArgs {
+    /// The files that a command reads which opens `files`.
+    pub fn inputs<'a>(&'a self, files: impl IntoIterator<Item = &'a PathBuf>) -> Vec<&'a Path> {
+        files.into_iter().chain(&self.trusted).chain(&self.signature).map(PathBuf::as_path).collect()
     }
 
-    pub fn rules(&self, engine: Option<Engine>) -> std::result::Result<Rules, Stop> {
-        let trusted = self
-            .trusted
-            .iter()
-            .map(|path| text(path, "public key", PublicKey::from_pem))
-            .collect::<std::result::Result<_, _>>()?;
+    pub fn rules(&self, engine: Option<Engine>) -> Result<OpenRules, Failure> {
+        let public_key = |path: &PathBuf| parse(path, "public key", PublicKey::from_pem);
+        let trusted = self.trusted.iter().map(public_key).collect::<Result<_, _>>()?;
         let signature = match &self.signature {
-            Some(path) => whole(path, "signature").map_err(|error| Stop::File(path.clone(), error))?,
+            Some(path) => read(path, "signature")?.to_vec(),
             None => Vec::new(),
         };
-        Ok(Rules { engine, trusted, signature })
+        Ok(OpenRules { engine, trusted, signature })
     }
 }
 
-impl Rules {
-    /// Whether a signature is asked for.
-    pub fn ask_for_signature(&self) -> bool {
+impl OpenRules {
+    pub fn require_signature(&self) -> bool {
         !self.trusted.is_empty() || self.engine.as_ref().is_some_and(|engine| !engine.trusted_keys().is_empty())
     }
 }
 
-/// Whether a name means standard input.
+/// Whether a name means standard input or output.
 pub fn is_standard(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
-/// A file that may be an artifact.
-pub enum Input {
+/// An artifact, module or object file to read.
+pub struct Input<'p> {
+    path: &'p Path,
+    source: Source,
+}
+
+enum Source {
     File(File),
-    /// Standard input, read to its end. It stays until the process ends, so that no second copy is needed.
+    /// All of standard input. It is leaked, so that the library can borrow it without a second copy.
     Memory(&'static [u8]),
 }
 
-impl Input {
-    pub fn open(path: &Path) -> Result<Input> {
-        if is_standard(path) {
+impl<'p> Input<'p> {
+    pub fn open(path: &'p Path) -> Result<Input<'p>, Failure> {
+        let source = if is_standard(path) {
             let mut bytes = Vec::new();
-            io::stdin().lock().read_to_end(&mut bytes).map_err(|error| Error::io("reading standard input", &error))?;
-            return Ok(Input::Memory(bytes.leak()));
-        }
-        Ok(Input::File(open(path)?))
+            let read = io::stdin().lock().read_to_end(&mut bytes);
+            read.map_err(|error| Failure::io("read", path, &error))?;
+            Source::Memory(bytes.leak())
+        } else {
+            // Opened here rather than by the library, whose messages would name the file a second time. Without
+            // O_NONBLOCK, opening a FIFO would wait for another process.
+            let options = File::options().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path);
+            Source::File(options.map_err(|error| Failure::io("open", path, &error))?)
+        };
+        Ok(Input { path, source })
     }
 
-    pub fn artifact(&self, rules: &Rules) -> Result<Artifact> {
-        let Rules { engine, trusted, signature } = rules;
+    pub fn artifact(&self, rules: &OpenRules) -> Result<Artifact, Failure> {
+        let OpenRules { engine, trusted, signature } = rules;
         let (engine, options) = (engine.as_ref(), OpenOptions { trusted, signature, ..OpenOptions::default() });
-        match self {
-            Input::File(file) => Artifact::open_fd(file.as_fd(), engine, &options),
-            Input::Memory(bytes) => Artifact::open_borrowed(bytes, engine, &options),
-        }
+        let opened = match &self.source {
+            Source::File(file) => Artifact::open_fd(file.as_fd(), engine, &options),
+            Source::Memory(bytes) => Artifact::open_borrowed(bytes, engine, &options),
+        };
+        opened.map_err(|error| Failure::in_file(self.path, error))
     }
 
-    /// All of it; no file stays open for that.
-    pub fn bytes(&self) -> Result<Box<dyn AsRef<[u8]>>> {
-        Ok(match self {
-            Input::File(file) => Box::new(Mapping::open_fd(file.as_fd())?),
-            Input::Memory(bytes) => Box::new(*bytes),
+    /// The whole contents. The mapping of a file stays valid after the file is closed.
+    pub fn bytes(&self) -> Result<Box<dyn AsRef<[u8]>>, Failure> {
+        Ok(match &self.source {
+            Source::File(file) => {
+                Box::new(Mapping::open_fd(file.as_fd()).map_err(|error| Failure::in_file(self.path, error))?)
+            }
+            Source::Memory(bytes) => Box::new(*bytes),
         })
     }
 
-    pub fn region(&self) -> Result<Region> {
-        match self {
-            Input::File(file) => Region::open_fd(file.as_fd(), Part::default()),
-            Input::Memory(bytes) => Region::borrowed(bytes, Part::default()),
-        }
-    }
-}
-
-/// Whether two names are of one file.
-pub fn same_file(one: &Path, other: &Path) -> bool {
-    match (std::fs::metadata(one), std::fs::metadata(other)) {
-        (Ok(one), Ok(other)) => (one.dev(), one.ino()) == (other.dev(), other.ino()),
-        _ => one == other,
-    }
-}
-
-/// Opens here and not in the library, whose errors name the file again; never waits for another process.
-fn open(path: &Path) -> Result<File> {
-    File::options()
-        .read(true)
-        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
-        .open(path)
-        .map_err(|error| Error::io("opening the file", &error))
-}
-
-/// An attribute as it is given on the command line.
-pub fn attribute(text: &str) -> std::result::Result<(String, String), &'static str> {
-    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
-    Ok((name.to_owned(), value.to_owned()))
-}
-
-/// The engine in a JSON file.
-pub fn engine(path: &Path) -> std::result::Result<Engine, Stop> {
-    text(path, "engine in JSON", Engine::from_json)
-}
-
-/// What is in a file of text. Pipes are fine: it is read once.
-pub fn text<T>(path: &Path, what: &str, parse: impl FnOnce(&str) -> Result<T>) -> std::result::Result<T, Stop> {
-    let read = || {
-        let text = String::from_utf8(whole(path, what)?).map_err(|error| {
-            let at = error.utf8_error().valid_up_to() as u64;
-            Error::new(Status::InvalidArgument, format!("{what}: expected UTF-8, found other bytes")).at(at)
-        })?;
-        parse(&text)
-    };
-    read().map_err(|error| Stop::File(path.to_owned(), error))
-}
-
-/// As [`text`], of what must not stay in memory.
-pub fn secret<T>(path: &Path, what: &str, parse: impl FnOnce(&str) -> Result<T>) -> std::result::Result<T, Stop> {
-    let read =
-        || {
-            let bytes = Zeroizing::new(whole(path, what)?);
-            let text = std::str::from_utf8(&bytes);
-            parse(text.map_err(|_| {
-                Error::new(Status::InvalidArgument, format!("{what}: expected UTF-8, found other bytes"))
-            })?)
+    pub fn region(&self) -> Result<Region, Failure> {
+        let region = match &self.source {
+            Source::File(file) => Region::open_fd(file.as_fd(), Part::default()),
+            Source::Memory(bytes) => Region::borrowed(bytes, Part::default()),
         };
-    read().map_err(|error| Stop::File(path.to_owned(), error))
+        region.map_err(|error| Failure::in_file(self.path, error))
+    }
 }
 
-/// Most bytes of a file that stands beside artifacts. Genuine ones have a few thousand.
-pub const MAX_BESIDE: usize = 256 << 20;
+/// Whether two paths name the same file.
+pub fn same_file(a: &Path, b: &Path) -> bool {
+    match (std::fs::metadata(a), std::fs::metadata(b)) {
+        (Ok(a), Ok(b)) => (a.dev(), a.ino()) == (b.dev(), b.ino()),
+        _ => a == b,
+    }
+}
 
-/// All of a file that somebody names beside artifacts.
-fn whole(path: &Path, what: &str) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let most = MAX_BESIDE as u64 + 1;
-    let read = match is_standard(path) {
-        true => io::stdin().lock().take(most).read_to_end(&mut bytes),
-        false => File::open(path).and_then(|file| file.take(most).read_to_end(&mut bytes)),
+/// Reads an engine from a JSON file.
+pub fn engine(path: &Path) -> Result<Engine, Failure> {
+    parse(path, "engine in JSON", Engine::from_json)
+}
+
+/// Reads and parses a text file. The text, which may be a private key, is erased from memory afterwards.
+pub fn parse<T>(path: &Path, what: &str, parser: impl FnOnce(&str) -> LibraryResult<T>) -> Result<T, Failure> {
+    let bytes = read(path, what)?;
+    let text = std::str::from_utf8(&bytes).map_err(|error| {
+        let message = format!("{what}: expected UTF-8, found an invalid sequence");
+        Error::new(Status::InvalidArgument, message).at(error.valid_up_to() as u64)
+    });
+    text.and_then(parser).map_err(|error| Failure::in_file(path, error))
+}
+
+/// The maximum size of a file that is read into memory: an engine, metadata.json, a key or signatures. Real ones have a few
+/// thousand bytes.
+pub const MAX_TEXT_LEN: usize = 256 << 20;
+
+/// Reads a whole file, once, so that it may be a pipe.
+fn read(path: &Path, what: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    // Enough for a key: a reallocation would leave a copy of it in memory.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(8 << 10));
+    let limit = MAX_TEXT_LEN as u64 + 1;
+    let result = if is_standard(path) {
+        io::stdin().lock().take(limit).read_to_end(&mut bytes)
+    } else {
+        let file = File::open(path).map_err(|error| Failure::io("open", path, &error))?;
+        file.take(limit).read_to_end(&mut bytes)
     };
-    read.map_err(|error| Error::io(format!("reading the {what}"), &error))?;
-    if bytes.len() > MAX_BESIDE {
-        let message = format!("{what}: expected at most {MAX_BESIDE} bytes, found more");
-        return Err(Error::new(Status::Limit, message));
+    result.map_err(|error| Failure::io("read", path, &error))?;
+    if bytes.len() > MAX_TEXT_LEN {
+        let message = format!("{what}: expected at most {MAX_TEXT_LEN} bytes, found more");
+        return Err(Failure::in_file(path, Error::new(Status::Limit, message)));
     }
     Ok(bytes)
 }

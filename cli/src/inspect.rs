@@ -1,26 +1,27 @@
-//! `artifact inspect`: what is in it. What that is `facts` finds out; `summary` and `types` word it for people.
+//! `artifact inspect`: shows the contents of an artifact.
 
 use std::path::{Path, PathBuf};
 
 use crate::facts::Facts;
-use crate::input::{Input, Opening};
-use crate::output::{Console, Done, Stop};
+use crate::failure::Failure;
+use crate::input::OpenArgs;
+use crate::output::{CommandResult, Console};
 use crate::summary;
 
-/// Shows what is in an artifact: origin, modules, settings, types
+/// Show the contents of an artifact: origin, modules, settings and types
 ///
-/// Works on incompatible artifacts too, and on those of foreign versions as far as they decode.
+/// Works on incompatible artifacts, too. Of a version with an unknown layout, it shows what can be decoded.
 #[derive(clap::Args)]
 #[command(after_help = "\
-With --json: {\"file_len\", \"producer\", \"version\", \"target\", \"modules\": [{\"offset\", \"len\", \"align\", \
+With --json, prints {\"file_len\", \"producer\", \"version\", \"target\", \"modules\": [{\"offset\", \"len\", \"align\", \
 \"machine\", \"endian\", \"type\", \"sections\": [{\"name\", \"offset\", \"size\", \"align\", \"type\", \"flags\"}], \
 \"symbols\": [{\"name\", \"value\", \"size\", \"type\", \"binding\", \"section\"}]}], \"main\", \"header_offset\", \
 \"metadata_offset\", \"shared_flags\", \"isa_flags\", \"tunables\", \"features\", \"module_upvars\", \"types\", \
-\"trailer\": {\"format\", \"attributes\", \"signed_by\", \"signatures\"}}. Maps keep the order of the file, attributes are \
-base64, symbols are there with --symbols, and what couldn't be decoded is null. Without a trailer, \"signed_by\" stands \
-outside of it if --signature was given.
+\"trailer\": {\"format\", \"attributes\", \"signed_by\", \"signatures\"}}. Maps keep the order of the file. Attributes are \
+base64. \"symbols\" is present only with --symbols. Values that cannot be decoded are null. For a file without a trailer, \
+\"signed_by\" is a key of the outermost object, and present only if a signature given with --signature is trusted.
 
-Without it, tables have columns on a terminal, and elsewhere a tab between their cells.
+Without --json, tables are aligned on a terminal, and tab-separated elsewhere.
 
 Examples:
   artifact inspect module.cwasm
@@ -28,44 +29,44 @@ Examples:
   artifact inspect --symbols kernels.artifact | awk -F '\\t' '$3 == \"FUNC\"'
   curl -s https://example.org/module.cwasm | artifact inspect -")]
 pub struct Args {
-    /// The artifact; `-` is standard input
+    /// Artifact to inspect; `-` is standard input
     file: PathBuf,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
-    /// List the symbols of each module, too
+    /// Also list the symbols of each module
     #[arg(long)]
     symbols: bool,
     #[command(flatten)]
-    opening: Opening,
+    open: OpenArgs,
 }
 
 impl Args {
     pub fn inputs(&self) -> Vec<&Path> {
-        std::iter::once(self.file.as_path()).chain(self.opening.inputs()).collect()
+        self.open.inputs([&self.file])
     }
 }
 
-pub fn run(args: &Args, console: &mut Console) -> Done {
-    let rules = args.opening.rules()?;
+pub fn run(args: &Args, console: &mut Console) -> CommandResult {
     let file = args.file.as_path();
-    let progress = console.working("reading", file)?;
-    let artifact = Input::open(file)
-        .and_then(|input| input.artifact(&rules))
-        .map_err(|error| Stop::File(file.to_owned(), error))?;
-    let facts = Facts::new(&artifact, args.symbols).map_err(|error| Stop::File(file.to_owned(), error))?;
+    let in_file = |error| Failure::in_file(file, error);
+    let progress = console.progress("reading", file)?;
+    let artifact = args.open.artifact(file)?;
+    let facts = Facts::new(&artifact, args.symbols).map_err(in_file)?;
     drop(progress);
     if args.json {
-        console.document(&facts)?;
+        console.json(&facts)?;
     } else {
         summary::print(console, file, &artifact, &facts)?;
     }
-    // A foreign version is nothing wrong with the file: it is only said.
+    // The settings of an unknown version cannot be decoded, which is no fault of the file.
     if let Err(error) = artifact.metadata() {
-        console.note(file, &error)?;
+        console.warn(file, error)?;
     }
-    facts.modules.iter().filter_map(|module| module.damage.as_ref()).try_for_each(|error| {
-        console.refuse(file, error)?;
-        Ok(())
-    })
+    for module in facts.modules {
+        if let Some(error) = module.damage {
+            console.error(&in_file(error))?;
+        }
+    }
+    Ok(())
 }

@@ -1,118 +1,106 @@
-//! `artifact keygen` and `artifact sign`: keys, and signatures beside files. Signatures inside files are `rewrite`'s.
+//! `artifact keygen` and `artifact sign`: key pairs and detached signatures. `rewrite` and `pack` embed signatures.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use artifact::builder::Builder;
-use artifact::error::{Error, Result, Status};
+use artifact::error::{Error, Status};
 use artifact::storage::{self, Sync};
 use artifact::trust::keys::PrivateKey;
 use zerocopy::IntoBytes;
 
-use crate::input::{self, Input, Opening, is_standard};
-use crate::output::{Console, Done, Stop};
+use crate::failure::Failure;
+use crate::input::{OpenArgs, is_standard, same_file};
+use crate::output::{CommandResult, Console};
+use crate::write::private_key;
 
-/// Makes a key pair to sign with: Ed25519, as openssl writes it
+/// Generate an Ed25519 key pair for signing
 ///
-/// The private key goes to OUT, which only its owner can read and which must not be there yet; the public key, for
-/// `--trust`, to standard output or to PUBLIC.
+/// Writes the private key to OUT, which must not exist and will be readable by its owner only, and the public key, which
+/// --trust takes, to standard output or to PUBLIC. Both are PEM files as OpenSSL writes them.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   artifact keygen -o release.key > release.pub
   artifact keygen -o release.key --public release.pub
-  openssl pkey -in release.key -pubout        prints the public key again")]
+  openssl pkey -in release.key -pubout        # prints the public key again")]
 pub struct Keygen {
-    /// Where the private key goes: PKCS#8 PEM
+    /// File to write the private key to, in PEM (PKCS#8)
     #[arg(short, long, value_name = "OUT")]
     output: PathBuf,
-    /// Where the public key goes: PEM
+    /// File to write the public key to, in PEM [default: standard output]
     #[arg(long, value_name = "PUBLIC")]
     public: Option<PathBuf>,
 }
 
-/// Signs artifacts without touching them
+/// Create a detached signature of an artifact
 ///
-/// The signature stands in a file of its own, for `--signature`. To sign inside the file: `artifact rewrite --sign KEY`.
+/// The artifact itself stays unchanged. Other commands take the signature with --signature. To embed a signature in the
+/// artifact, use `artifact rewrite --sign KEY`.
 #[derive(clap::Args)]
 #[command(after_help = "\
-The signature is 32 bytes of public key and 64 of Ed25519 signature; several may stand one behind the other.
+The signature file has 96 bytes: the public key (32 bytes) and the Ed25519 signature (64 bytes). Signature files can be \
+concatenated.
 
 Examples:
   artifact sign module.cwasm --key release.key -o module.cwasm.sig
   artifact verify module.cwasm --trust release.pub --signature module.cwasm.sig")]
 pub struct Sign {
-    /// The artifact; `-` is standard input
+    /// Artifact to sign; `-` is standard input
     file: PathBuf,
-    /// The private key: PKCS#8 PEM
+    /// Private key to sign with, a PEM file (PKCS#8)
     #[arg(long, value_name = "KEY")]
     key: PathBuf,
-    /// Where the signature goes; `-` is standard output
+    /// File to write the signature to; `-` is standard output
     #[arg(short, long, value_name = "OUT")]
     output: PathBuf,
     #[command(flatten)]
-    opening: Opening,
+    open: OpenArgs,
 }
 
 impl Sign {
     pub fn inputs(&self) -> Vec<&Path> {
-        [self.file.as_path(), &self.key].into_iter().chain(self.opening.inputs()).collect()
+        self.open.inputs([&self.file, &self.key])
     }
 }
 
-pub fn generate(args: &Keygen, console: &mut Console) -> Done {
-    let about = |path: &Path, result: Result<()>| result.map_err(|error| Stop::File(path.to_owned(), error));
-    let public_at = args.public.as_deref().filter(|path| !is_standard(path));
-    if is_standard(&args.output) || public_at.is_some_and(|path| input::same_file(path, &args.output)) {
-        return about(&args.output, Err(wrong("expected a file of its own for the private key")));
+pub fn generate(args: &Keygen, console: &mut Console) -> CommandResult {
+    let Keygen { output, public } = args;
+    let public_file = public.as_deref().filter(|path| !is_standard(path));
+    if is_standard(output) || public_file.is_some_and(|path| same_file(path, output)) {
+        return Err(refuse_to_write(output, "a private key needs a file of its own").into());
     }
     let pair = PrivateKey::generate().and_then(|key| Ok((key.to_pem()?, key.public().to_pem()?)));
-    let (private, public) = pair.map_err(|error| Stop::File(args.output.clone(), error))?;
-    about(&args.output, storage::create(&args.output, private.as_bytes(), storage::PRIVATE_MODE))?;
-    match public_at {
-        Some(path) => about(path, storage::replace(path, &[public.as_bytes()], Sync::Yes)),
-        None => Ok(console.write_all(public.as_bytes())?),
+    let (private_pem, public_pem) = pair.map_err(|error| Failure::cannot("create", output, error))?;
+    storage::create(output, private_pem.as_bytes(), storage::PRIVATE_MODE)
+        .map_err(|error| Failure::cannot("create", output, error))?;
+    match public_file {
+        Some(path) => write(path, public_pem.as_bytes()),
+        None => Ok(console.write_all(public_pem.as_bytes())?),
     }
 }
 
-pub fn sign(args: &Sign, console: &mut Console) -> Done {
-    let key = private(&args.key)?;
-    let rules = args.opening.rules()?;
-    let progress = console.working("signing", &args.file)?;
-    let signature = Input::open(&args.file)
-        .and_then(|input| input.artifact(&rules))
-        .and_then(|artifact| artifact.root_record())
-        .map(|root| key.sign(&root))
-        .map_err(|error| Stop::File(args.file.clone(), error))?;
+pub fn sign(args: &Sign, console: &mut Console) -> CommandResult {
+    let Sign { file, key: key_file, output, open } = args;
+    let key = private_key(key_file)?;
+    let progress = console.progress("signing", file)?;
+    let root = open.artifact(file)?.root_record().map_err(|error| Failure::in_file(file, error))?;
+    let signature = key.sign(&root);
     drop(progress);
-    let read = [&args.file, &args.key].into_iter().filter(|read| !is_standard(read));
-    if !is_standard(&args.output) && read.into_iter().any(|read| input::same_file(read, &args.output)) {
-        let message =
-            "expected another file for the signature, found one that is read (to sign inside: artifact rewrite --sign)";
-        return Err(Stop::File(args.output.clone(), wrong(message)));
-    }
-    if is_standard(&args.output) {
-        console.takes_bytes().map_err(|error| Stop::File(PathBuf::from("standard output"), error))?;
+    if is_standard(output) {
+        console.expect_binary_output().map_err(|error| Failure::cannot("write", output, error))?;
         return Ok(console.write_all(signature.as_bytes())?);
     }
-    storage::replace(&args.output, &[signature.as_bytes()], Sync::Yes)
-        .map_err(|error| Stop::File(args.output.clone(), error))
-}
-
-fn wrong(message: &str) -> Error {
-    Error::new(Status::InvalidArgument, message)
-}
-
-/// Makes a builder sign with the private keys in these files.
-pub fn sign_with(builder: &mut Builder<'_>, files: &[PathBuf]) -> Done {
-    for file in files {
-        let key = Arc::new(private(file)?);
-        builder.add_key(&key).map_err(|error| Stop::File(file.clone(), error))?;
+    if [file, key_file].into_iter().any(|input| !is_standard(input) && same_file(input, output)) {
+        let message = "it is an input (to embed the signature, use `artifact rewrite --sign`)";
+        return Err(refuse_to_write(output, message).into());
     }
-    Ok(())
+    write(output, signature.as_bytes())
 }
 
-fn private(file: &Path) -> std::result::Result<PrivateKey, Stop> {
-    input::secret(file, "private key", PrivateKey::from_pem)
+fn write(path: &Path, bytes: &[u8]) -> CommandResult {
+    Ok(storage::replace(path, &[bytes], Sync::Yes).map_err(|error| Failure::cannot("write", path, error))?)
+}
+
+fn refuse_to_write(path: &Path, message: &str) -> Failure {
+    Failure::cannot("write", path, Error::new(Status::InvalidArgument, message))
 }

@@ -1,16 +1,22 @@
-//! The command line, for people and scripts: arguments, and which command they go to.
+//! The `artifact` command line: parses the arguments and dispatches to the commands.
 //!
-//! One file per command, all on the public API of the library; nothing in here knows the format or the rules. `input` is
-//! where files and standard input are opened, `output` where everything is printed and the exit status is found,
-//! `verdict` what commands say about each of several files, `facts` what `inspect` shows, `summary` and `types` its words,
-//! `progress` what is seen meanwhile, `metadata` the file that `extract` writes and `pack` reads.
+//! Each command has a file of its own. All of them use the library's public API; none of them knows the file format or the
+//! compatibility rules. What they share:
+//!
+//! - `input` opens files and standard input; `write` holds the options of commands that write artifacts.
+//! - `output` prints everything and determines the exit status; `failure` words the errors; `progress` shows progress.
+//! - `verdict` prints one result per file for `check` and `verify`.
+//! - `facts` collects what `inspect` shows; `summary`, `elf_names` and `types` format it for people.
+//! - `metadata` defines metadata.json, which `extract` writes and `pack` reads.
 
 #![forbid(unsafe_code)]
 
 mod check;
+mod elf_names;
 mod engine;
 mod extract;
 mod facts;
+mod failure;
 mod input;
 mod inspect;
 mod keys;
@@ -25,6 +31,7 @@ mod summary;
 mod types;
 mod verdict;
 mod verify;
+mod write;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -34,24 +41,15 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use output::Console;
 
-/// Saves compiled code once, ships it, and knows whether it fits this host.
+/// Inspect, check, sign, pack and run artifacts of compiled code
 #[derive(Parser)]
 #[command(
     name = "artifact",
     version,
     after_help = "\
-Exit status:
-  0  fine
-  1  incompatible: made for another host, with other settings, by another version or producer
-  2  wrong usage
-  3  damaged, or no artifact at all
-  4  not trusted
-  5  anything else, such as a file that can't be read
-  Of several files the worst counts: not trusted, damaged, anything else, incompatible.
-
 Examples:
   artifact inspect module.cwasm
-  artifact check *.cwasm && echo all fit this host
+  artifact check *.cwasm && echo all are compatible with this host
   artifact check --wasmtime --all module.cwasm
   artifact pack -o kernels.artifact --cpu native --object kernels.o
   artifact engine > here.json; artifact check --engine here.json module.cwasm"
@@ -60,6 +58,19 @@ struct Cli {
     #[command(subcommand)]
     command: Command,
 }
+
+/// Part of the help of every command. The numbers are those of `output::Outcome::exit_status`.
+const EXIT_STATUS: &str = "\
+Exit status:
+  0  Success
+  1  Incompatible (target, settings, version or producer), or not supported
+  2  Usage error
+  3  Damaged, or not an artifact
+  4  Not signed by a trusted key
+  5  Any other error, for example a file that cannot be read
+  With several files, the worst result counts, in the order 4, 3, 5, 1, 0.
+
+";
 
 #[derive(Subcommand)]
 enum Command {
@@ -80,42 +91,49 @@ enum Command {
 }
 
 impl Command {
-    /// What it reads: `-` can be only one of them.
+    /// The files that the command reads.
     fn inputs(&self) -> Vec<&Path> {
         match self {
             Command::Inspect(args) => args.inputs(),
             Command::Check(args) => args.inputs(),
             Command::Verify(args) => args.inputs(),
-            Command::Engine(_) | Command::Man(_) | Command::Completions(_) => Vec::new(),
+            Command::Engine(_) | Command::Keygen(_) | Command::Man(_) | Command::Completions(_) => Vec::new(),
             Command::Pack(args) => args.inputs(),
             Command::Extract(args) => args.inputs(),
             Command::Rewrite(args) => args.inputs(),
             Command::Run(args) => args.inputs(),
-            Command::Keygen(_) => Vec::new(),
             Command::Sign(args) => args.inputs(),
         }
     }
 }
 
-/// The command that the arguments ask for; an error of clap's is help, too.
-fn command() -> Result<Command, clap::Error> {
-    let mut cli = Cli::command();
+/// The definition of the command line, with the exit statuses in the help of every command, before its examples.
+fn cli() -> clap::Command {
+    fn with_exit_status(command: clap::Command) -> clap::Command {
+        let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        command.after_help(help.replacen("Examples:\n", &format!("{EXIT_STATUS}Examples:\n"), 1))
+    }
+    with_exit_status(Cli::command()).mut_subcommands(with_exit_status)
+}
+
+/// Parses the arguments. Requests for help and for the version are errors, too, as in clap.
+fn parse() -> Result<Command, clap::Error> {
+    let mut cli = cli();
     let matches = cli.try_get_matches_from_mut(std::env::args_os())?;
     let Cli { command } = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut cli))?;
     if command.inputs().into_iter().filter(|path| input::is_standard(path)).count() > 1 {
-        let message = "standard input can be read only once: expected one '-', found more";
-        return Err(cli.error(ErrorKind::ArgumentConflict, message));
+        return Err(cli.error(ErrorKind::ArgumentConflict, "standard input ('-') can be used only once"));
     }
     Ok(command)
 }
 
 fn main() -> ExitCode {
     let mut console = Console::new();
-    let command = match command() {
+    let command = match parse() {
         Ok(command) => command,
-        Err(error) => return console.usage(&error),
+        Err(error) => return console.exit_with_usage(&error),
     };
-    let done = match command {
+    let result = match command {
         Command::Inspect(args) => inspect::run(&args, &mut console),
         Command::Check(args) => check::run(&args, &mut console),
         Command::Verify(args) => verify::run(&args, &mut console),
@@ -129,5 +147,5 @@ fn main() -> ExitCode {
         Command::Man(args) => manual::man(&args),
         Command::Completions(args) => manual::completions(&args, &mut console),
     };
-    console.finish(done)
+    console.exit(result)
 }

@@ -1,62 +1,62 @@
-//! `artifact man` and `artifact completions`: what packages install beside the program. Hidden from others.
+//! `artifact man` and `artifact completions`: what packages install with the program. Hidden from the help.
 
 use std::fs;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use artifact::error::Error;
-use clap::{Command, CommandFactory};
+use clap::Command;
 use clap_complete::Shell;
 
-use crate::Cli;
-use crate::output::{Console, Done, Stop};
+use crate::cli;
+use crate::failure::Failure;
+use crate::output::{CommandResult, Console};
 
-/// Writes the manual pages: artifact.1 and one per command
+/// Write the manual pages: artifact.1 and one page for each command
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   artifact man man1; man -l man1/artifact.1")]
 pub struct Man {
-    /// Where to write; made if it isn't there
+    /// Directory to write the pages to; created if it does not exist
     directory: PathBuf,
 }
 
-/// Prints what a shell reads to complete arguments
+/// Print a shell's completion script
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   artifact completions bash > ~/.local/share/bash-completion/completions/artifact")]
 pub struct Completions {
-    /// The shell
+    /// Shell to complete for
     shell: Shell,
 }
 
-pub fn man(args: &Man) -> Done {
-    let about = |what: &str, file: &Path, error| Stop::File(file.to_owned(), Error::io(what, &error));
+pub fn man(args: &Man) -> CommandResult {
     let directory = &args.directory;
-    fs::create_dir_all(directory).map_err(|error| about("making the folder", directory, error))?;
-    let mut root = Cli::command().disable_help_subcommand(true);
+    fs::create_dir_all(directory).map_err(|error| Failure::io("create", directory, &error))?;
+    let mut root = cli().disable_help_subcommand(true);
     root.build();
     for command in std::iter::once(&root).chain(root.get_subcommands().filter(|command| !command.is_hide_set())) {
         let file = directory.join(format!("{}.1", name(command)));
         let mut text = Vec::new();
-        let written = page(command, &mut text).and_then(|()| fs::write(&file, &text));
-        written.map_err(|error| about("writing a manual page", &file, error))?;
+        page(command, &mut text)
+            .and_then(|()| fs::write(&file, &text))
+            .map_err(|error| Failure::io("write", &file, &error))?;
     }
     Ok(())
 }
 
-/// `artifact-pack` of the command `pack`.
+/// The name of a command's page, such as `artifact-pack`.
 fn name(command: &Command) -> &str {
     command.get_display_name().unwrap_or(command.get_name())
 }
 
 fn page(command: &Command, out: &mut Vec<u8>) -> io::Result<()> {
-    let more = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+    let after_help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
     let source = format!("artifact {}", env!("CARGO_PKG_VERSION"));
     let man = clap_mangen::Man::new(command.clone()).title(name(command).to_uppercase()).source(source);
     man.render_title(out)?;
-    // Command lines read badly hyphenated, or with gaps.
+    // Do not hyphenate or justify: it makes command lines hard to read.
     writeln!(out, ".nh\n.ad l")?;
     man.render_name_section(out)?;
     man.render_synopsis_section(out)?;
@@ -66,29 +66,30 @@ fn page(command: &Command, out: &mut Vec<u8>) -> io::Result<()> {
     } else {
         man.render_options_section(out)?;
     }
-    notes(&more, out)?;
+    sections(&after_help, out)?;
     if !command.has_subcommands() {
-        writeln!(out, ".SH SEE ALSO\n\\fBartifact\\fR(1), for the exit status too")?;
+        writeln!(out, ".SH SEE ALSO\n\\fBartifact\\fR(1)")?;
     }
     Ok(())
 }
 
-/// What stands below the help: paragraphs, and headings with lines that stay as they are.
-fn notes(text: &str, out: &mut Vec<u8>) -> io::Result<()> {
+/// Renders what follows the options in the help: paragraphs become NOTES, a heading with indented lines becomes a section
+/// whose lines are kept as they are.
+fn sections(text: &str, out: &mut Vec<u8>) -> io::Result<()> {
     let (headed, plain): (Vec<&str>, Vec<&str>) = text.split("\n\n").partition(|block| block.contains(":\n  "));
     for (index, block) in plain.iter().filter(|block| !block.is_empty()).enumerate() {
-        writeln!(out, "{}\n{}", if index == 0 { ".SH NOTES" } else { ".PP" }, escaped(block))?;
+        writeln!(out, "{}\n{}", if index == 0 { ".SH NOTES" } else { ".PP" }, escape(block))?;
     }
     for block in headed {
         let (heading, lines) = block.split_once('\n').unwrap_or((block, ""));
         let heading = heading.trim_end_matches(':').to_uppercase();
-        writeln!(out, ".SH {heading}\n.nf\n{}\n.fi", escaped(lines))?;
+        writeln!(out, ".SH {heading}\n.nf\n{}\n.fi", escape(lines))?;
     }
     Ok(())
 }
 
-/// Text as roff takes it: dashes that can be copied, no line that begins like a request.
-fn escaped(text: &str) -> String {
+/// Escapes text for roff: hyphens stay ASCII and can be copied, and no line starts a request.
+fn escape(text: &str) -> String {
     let line = |line: &str| {
         let guard = if line.starts_with(['.', '\'']) { "\\&" } else { "" };
         format!("{guard}{}", line.replace('\\', "\\e").replace('-', "\\-"))
@@ -96,9 +97,9 @@ fn escaped(text: &str) -> String {
     text.lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
-pub fn completions(args: &Completions, console: &mut Console) -> Done {
+pub fn completions(args: &Completions, console: &mut Console) -> CommandResult {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "artifact", &mut script);
+    clap_complete::generate(args.shell, &mut cli(), "artifact", &mut script);
     Ok(console.write_all(&script)?)
 }
 
@@ -107,9 +108,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn notes_are_roff() {
+    fn after_help_as_roff() {
         let mut out = Vec::new();
-        notes("One -\n.two\\\n\nThree\n\nExamples:\n  artifact -x\n  'y", &mut out).unwrap();
+        sections("One -\n.two\\\n\nThree\n\nExamples:\n  artifact -x\n  'y", &mut out).unwrap();
         let expected = ".SH NOTES\nOne \\-\n\\&.two\\e\n.PP\nThree\n.SH EXAMPLES\n.nf\n  artifact \\-x\n  'y\n.fi\n";
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }

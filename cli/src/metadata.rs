@@ -1,6 +1,6 @@
-//! metadata.json: everything in an artifact beside its modules. `extract` writes it, `pack` reads it. Its keys are those of
-//! `inspect --json`; text and numbers are exact, and maps keep order and second entries of a name, so that the same body can be
-//! made again.
+//! metadata.json: everything in an artifact but its modules. `extract` writes it and `pack` reads it. Its keys are those of
+//! `inspect --json`. Text and numbers are exact, and maps keep their order and duplicate names, so that `pack` can reproduce
+//! the body.
 
 use std::collections::HashSet;
 use std::io::{self, Write};
@@ -16,9 +16,9 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::input::MAX_BESIDE;
+use crate::input::MAX_TEXT_LEN;
 
-/// What the file says. Every key is needed but the last, and no other is known.
+/// The contents of metadata.json. Every key but the last is required, and no other key is accepted.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields, bound(deserialize = "S: Deserialize<'de>"))]
 pub struct Document<S> {
@@ -38,7 +38,7 @@ pub struct Document<S> {
     attributes: Option<Map<String, Base64>>,
 }
 
-/// Bytes, as base64 in JSON.
+/// Bytes that JSON holds as base64.
 pub struct Base64(pub Vec<u8>);
 
 impl Serialize for Base64 {
@@ -62,16 +62,16 @@ pub fn attributes(artifact: &Artifact) -> Result<Map<String, Base64>> {
 }
 
 impl<'a> Document<&'a str> {
-    /// What stands in an artifact.
+    /// Collects the metadata of an artifact.
     ///
     /// # Errors
     ///
-    /// WRONG_VERSION if Metadata doesn't decode, UNSUPPORTED if the version is no text, which is all that JSON has.
-    pub fn of(artifact: &'a Artifact) -> Result<Document<&'a str>> {
+    /// WRONG_VERSION if Metadata cannot be decoded; UNSUPPORTED if the version is not UTF-8, which JSON cannot represent.
+    pub fn from_artifact(artifact: &'a Artifact) -> Result<Document<&'a str>> {
         let metadata = artifact.metadata()?;
         let version = std::str::from_utf8(artifact.version()).map_err(|_| {
             let found = quote(artifact.version());
-            let message = format!("version: expected UTF-8, which is all that metadata.json can hold, found '{found}'");
+            let message = format!("version: expected UTF-8 (metadata.json cannot hold other bytes), found '{found}'");
             Error::new(Status::Unsupported, message)
         })?;
         Ok(Document {
@@ -88,26 +88,28 @@ impl<'a> Document<&'a str> {
         })
     }
 
+    /// The text of metadata.json.
+    ///
     /// # Errors
     ///
-    /// LIMIT or NO_MEMORY if it gets too large: a hostile file's settings can take ninety times their bytes.
+    /// LIMIT or NO_MEMORY if it is too large: the JSON of a hostile artifact can be ninety times as long as its Metadata.
     pub fn to_json(&self) -> Result<Vec<u8>> {
         let mut json = Bounded(Vec::new());
         let written = serde_json::to_writer_pretty(&mut json, self).map_err(io::Error::from);
         written.and_then(|()| json.write_all(b"\n")).map_err(|error| match error.kind() {
             io::ErrorKind::OutOfMemory => Error::no_memory("metadata.json"),
-            _ => Error::new(Status::Limit, format!("metadata.json: expected at most {MAX_BESIDE} bytes, found more")),
+            _ => Error::new(Status::Limit, format!("metadata.json: expected at most {MAX_TEXT_LEN} bytes, found more")),
         })?;
         Ok(json.0)
     }
 }
 
-/// Bytes that grow to [`MAX_BESIDE`], as far as there is memory.
+/// A buffer that fails to grow beyond [`MAX_TEXT_LEN`], or when memory runs out.
 struct Bounded(Vec<u8>);
 
 impl Write for Bounded {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if bytes.len() > MAX_BESIDE - self.0.len() {
+        if bytes.len() > MAX_TEXT_LEN - self.0.len() {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
         self.0.try_reserve(bytes.len())?;
@@ -121,25 +123,28 @@ impl Write for Bounded {
 }
 
 impl Document<String> {
+    /// Parses metadata.json.
+    ///
     /// # Errors
     ///
     /// INVALID_ARGUMENT, with line and column.
     pub fn from_json(json: &str) -> Result<Document<String>> {
         let wrong = |error: serde_json::Error| Error::json("metadata", &error);
         let mut deserializer = serde_json::Deserializer::from_str(json);
-        // Upvars alone nest, and have a bound of their own, which takes two levels of JSON each.
+        // Only upvars nest. They have their own limit, which is higher: each upvar takes two levels of JSON.
         deserializer.disable_recursion_limit();
         let Object(document) = Object::deserialize(&mut deserializer).map_err(wrong)?;
         deserializer.end().map_err(wrong)?;
         Ok(document)
     }
 
-    /// A builder with everything but modules, and the upvars, which name modules.
+    /// Returns a builder with everything but modules and upvars, and the upvars, which can be set once the modules that they
+    /// refer to have been added.
     ///
     /// # Errors
     ///
-    /// INVALID_ARGUMENT for what can't be represented or names what isn't there.
-    pub fn start<'m>(self) -> Result<(Builder<'m>, Upvars)> {
+    /// INVALID_ARGUMENT if an artifact cannot represent a value, or an index or name is wrong.
+    pub fn into_builder<'m>(self) -> Result<(Builder<'m>, Upvars)> {
         let mut builder = Builder::from_settings(Settings {
             producer: self.producer,
             version: self.version.into_bytes(),
@@ -171,12 +176,12 @@ mod tests {
     fn json(fixture: &str) -> String {
         let path = format!("{}/../tests/fixtures/{fixture}.cwasm", env!("CARGO_MANIFEST_DIR"));
         let artifact = Artifact::open(path.as_ref(), None, &OpenOptions::default()).unwrap();
-        String::from_utf8(Document::of(&artifact).unwrap().to_json().unwrap()).unwrap()
+        String::from_utf8(Document::from_artifact(&artifact).unwrap().to_json().unwrap()).unwrap()
     }
 
-    /// What `pack` does with it, without modules.
+    /// Does what `pack` does, without modules.
     fn read(json: &str) -> Result<Upvars> {
-        let (mut builder, upvars) = Document::from_json(json)?.start()?;
+        let (mut builder, upvars) = Document::from_json(json)?.into_builder()?;
         builder.set_upvars(upvars.clone()).map_or_else(|_| Ok(upvars), |()| Ok(Upvars::default()))
     }
 
@@ -229,11 +234,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_bounded() {
-        let mut json = Bounded(vec![0; MAX_BESIDE - 2]);
+    fn output_is_bounded() {
+        let mut json = Bounded(vec![0; MAX_TEXT_LEN - 2]);
         json.write_all(&[0; 2]).unwrap();
         assert_eq!(json.write_all(&[0]).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
-        assert_eq!(json.0.len(), MAX_BESIDE);
+        assert_eq!(json.0.len(), MAX_TEXT_LEN);
     }
 
     fn edits() -> impl Strategy<Value = Vec<(usize, usize, String)>> {
@@ -257,7 +262,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_changed_file_is_read_or_refused(edits in edits(), fixture in 0..3_usize) {
+        fn an_edited_file_is_read_or_rejected(edits in edits(), fixture in 0..3_usize) {
             let mut text = json(["ml_types", "ml_upvars1", "types"][fixture]);
             for (at, len, new) in edits {
                 let start = at % text.len();
@@ -265,12 +270,12 @@ mod tests {
             }
             match Document::from_json(&text) {
                 Err(error) => prop_assert_eq!(error.status(), Status::InvalidArgument),
-                // What is read is written as it was read.
+                // Writing and reading again changes nothing.
                 Ok(document) => {
                     let again = serde_json::to_string(&document).unwrap();
                     let same = serde_json::to_string(&Document::from_json(&again).unwrap()).unwrap();
                     prop_assert_eq!(again, same);
-                    if let Ok((builder, _)) = document.start() {
+                    if let Ok((builder, _)) = document.into_builder() {
                         prop_assert!(builder.serialize().is_err(), "there are no modules");
                     }
                 }

@@ -1,24 +1,22 @@
-//! What is printed, and what the process ends with: results on stdout, errors on stderr, and the worst outcome of all
-//! files as the exit status. The only place that writes to either stream.
+//! Printing and the exit status: results on standard output, errors and warnings on standard error. No other module but
+//! `progress` writes to either stream.
 
 use std::borrow::Cow;
 use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
-use artifact::builder::Builder;
 use artifact::error::{Error, Status};
-use artifact::storage::Sync;
 
-use crate::input::is_standard;
+use crate::failure::Failure;
 use crate::progress::Progress;
 
-/// What a file came to, the worst last.
+/// The result of a command for one file, from best to worst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outcome {
-    Fine,
+    Success,
     Incompatible,
-    Other,
+    OtherError,
     Damaged,
     Untrusted,
 }
@@ -26,7 +24,7 @@ pub enum Outcome {
 impl Outcome {
     pub fn of(status: Status) -> Outcome {
         match status {
-            Status::Ok => Outcome::Fine,
+            Status::Ok => Outcome::Success,
             Status::Incompatible | Status::WrongVersion | Status::WrongProducer | Status::Unsupported => {
                 Outcome::Incompatible
             }
@@ -38,76 +36,82 @@ impl Outcome {
             | Status::NoMemory
             | Status::NotFound
             | Status::Unresolved
-            | Status::Internal => Outcome::Other,
+            | Status::Internal => Outcome::OtherError,
         }
     }
 
-    /// The exit status; 2 is for wrong usage.
-    fn code(self) -> u8 {
+    /// The exit status. 2 is reserved for usage errors.
+    fn exit_status(self) -> u8 {
         match self {
-            Outcome::Fine => 0,
+            Outcome::Success => 0,
             Outcome::Incompatible => 1,
             Outcome::Damaged => 3,
             Outcome::Untrusted => 4,
-            Outcome::Other => 5,
+            Outcome::OtherError => 5,
         }
     }
 }
 
-/// Why a command ended before its time.
-pub enum Stop {
-    /// Nothing more can be printed.
+/// Why a command stopped early.
+pub enum CommandError {
+    /// Standard output cannot be written.
     Output(io::Error),
-    /// A file that everything else depends on.
-    File(PathBuf, Error),
+    /// A file that the rest of the command depends on.
+    File(Failure),
 }
 
-impl From<io::Error> for Stop {
-    fn from(error: io::Error) -> Stop {
-        Stop::Output(error)
+impl From<io::Error> for CommandError {
+    fn from(error: io::Error) -> CommandError {
+        CommandError::Output(error)
     }
 }
 
-impl From<serde_json::Error> for Stop {
-    fn from(error: serde_json::Error) -> Stop {
-        Stop::Output(error.into())
+impl From<serde_json::Error> for CommandError {
+    fn from(error: serde_json::Error) -> CommandError {
+        CommandError::Output(error.into())
+    }
+}
+
+impl From<Failure> for CommandError {
+    fn from(failure: Failure) -> CommandError {
+        CommandError::File(failure)
     }
 }
 
 /// The result of a command.
-pub type Done = Result<(), Stop>;
+pub type CommandResult = Result<(), CommandError>;
 
-/// How text looks on a terminal.
+/// The colour of text on a terminal.
 #[derive(Clone, Copy)]
-pub enum Paint {
-    Good,
-    Odd,
-    Bad,
+pub enum Style {
+    Success,
+    Warning,
+    Error,
     Heading,
 }
 
-impl Paint {
-    /// ECMA-48, Select Graphic Rendition.
-    fn around(self, text: &str, terminal: bool) -> Cow<'_, str> {
+impl Style {
+    /// Wraps the text in ECMA-48 SGR sequences if the stream takes colours.
+    fn paint(self, text: &str, colours: bool) -> Cow<'_, str> {
         let code = match self {
-            Paint::Good => 32,
-            Paint::Odd => 33,
-            Paint::Bad => 31,
-            Paint::Heading => 1,
+            Style::Success => 32,
+            Style::Warning => 33,
+            Style::Error => 31,
+            Style::Heading => 1,
         };
-        if terminal { format!("\x1b[{code}m{text}\x1b[0m").into() } else { text.into() }
+        if colours { format!("\x1b[{code}m{text}\x1b[0m").into() } else { text.into() }
     }
 }
 
-/// Whether a stream may be coloured: a terminal that can, whose user doesn't decline it (no-color.org).
+/// Whether to colour a stream: it must be a terminal that takes colours, and NO_COLOR must not be set (no-color.org).
 fn colours(stream: &impl IsTerminal) -> bool {
-    let given = |name| std::env::var_os(name).unwrap_or_default();
-    stream.is_terminal() && given("NO_COLOR").is_empty() && given("TERM") != "dumb"
+    let variable = |name| std::env::var_os(name).unwrap_or_default();
+    stream.is_terminal() && variable("NO_COLOR").is_empty() && variable("TERM") != "dumb"
 }
 
-/// Both streams, and the worst outcome so far.
+/// Both output streams, and the worst outcome so far.
 pub struct Console {
-    out: BufWriter<Quiet<StdoutLock<'static>>>,
+    out: BufWriter<IgnoreBrokenPipe<StdoutLock<'static>>>,
     terminal: bool,
     colours: bool,
     worst: Outcome,
@@ -117,16 +121,16 @@ impl Console {
     pub fn new() -> Console {
         let out = io::stdout().lock();
         let (terminal, colours) = (out.is_terminal(), colours(&out));
-        Console { terminal, colours, out: BufWriter::new(Quiet::Open(out)), worst: Outcome::Fine }
+        Console { terminal, colours, out: BufWriter::new(IgnoreBrokenPipe::Open(out)), worst: Outcome::Success }
     }
 
-    /// A line that begins something new.
+    /// Prints a blank line and a heading.
     pub fn heading(&mut self, text: &str) -> io::Result<()> {
-        writeln!(self.out, "\n{}", Paint::Heading.around(text, self.colours))
+        writeln!(self.out, "\n{}", Style::Heading.paint(text, self.colours))
     }
 
-    /// A row of a table: on a terminal in columns this wide, numbers to the right where the width is negative; elsewhere with
-    /// a tab between the cells, for `cut` and `awk`.
+    /// Prints a row of a table. On a terminal, the cells are padded to these widths, right-aligned where the width is
+    /// negative. Elsewhere, they are separated by tabs, for `cut` and `awk`.
     pub fn row<const N: usize>(&mut self, widths: [isize; N], cells: [&str; N]) -> io::Result<()> {
         if !self.terminal {
             return writeln!(self.out, "{}", cells.join("\t"));
@@ -134,103 +138,95 @@ impl Console {
         let mut row = String::new();
         for (width, cell) in widths.into_iter().zip(cells) {
             let (left, right) = if width < 0 { (0, width.unsigned_abs()) } else { (width.unsigned_abs(), 0) };
-            // One of both is 0, and does nothing.
+            // Either width is 0, which pads nothing.
             row.push_str(&format!("  {:<left$}", format!("{cell:>right$}")));
         }
         writeln!(self.out, "{}", row.trim_end())
     }
 
     /// Remembers an outcome if it is the worst so far.
-    pub fn count(&mut self, outcome: Outcome) {
+    pub fn record(&mut self, outcome: Outcome) {
         self.worst = self.worst.max(outcome);
     }
 
-    /// Says on stderr what went wrong with a file, and counts it.
-    pub fn refuse(&mut self, file: &Path, error: &Error) -> io::Result<()> {
-        self.count(Outcome::of(error.status()));
-        self.note(file, error)
+    /// Prints an error and records its outcome.
+    pub fn error(&mut self, failure: &Failure) -> io::Result<()> {
+        self.record(Outcome::of(failure.status()));
+        self.diagnose("error:", Style::Error, &failure.to_bytes())
     }
 
-    /// Says something about a file on stderr.
-    pub fn note(&mut self, file: &Path, error: &Error) -> io::Result<()> {
-        // First what was printed before: both streams may go to one terminal.
+    /// Prints a warning about a file, which does not change the exit status.
+    pub fn warn(&mut self, file: &Path, error: Error) -> io::Result<()> {
+        self.diagnose("warning:", Style::Warning, &Failure::in_file(file, error).to_bytes())
+    }
+
+    fn diagnose(&mut self, label: &str, style: Style, message: &[u8]) -> io::Result<()> {
+        // Both streams may go to the same terminal: keep their order.
         self.out.flush()?;
-        complain(file, &error.to_string());
+        print_to_stderr(label, style, message);
         Ok(())
     }
 
-    /// One value as JSON, over several lines.
-    pub fn document(&mut self, value: &impl serde::Serialize) -> Done {
+    /// Prints a value as JSON, indented.
+    pub fn json(&mut self, value: &impl serde::Serialize) -> CommandResult {
         serde_json::to_writer_pretty(&mut self.out, value)?;
         Ok(writeln!(self.out)?)
     }
 
-    /// One value as JSON, on one line.
-    pub fn json_line(&mut self, value: &impl serde::Serialize) -> Done {
+    /// Prints a value as JSON on one line.
+    pub fn json_line(&mut self, value: &impl serde::Serialize) -> CommandResult {
         serde_json::to_writer(&mut self.out, value)?;
         Ok(writeln!(self.out)?)
     }
 
-    /// `FILE: sentence`, with the name as it was given, whatever its bytes are.
-    pub fn line(&mut self, file: &Path, sentence: &str, paint: Paint) -> io::Result<()> {
+    /// Prints `FILE: TEXT`. The file's name is printed as it was given, whatever its bytes are.
+    pub fn line(&mut self, file: &Path, text: &str, style: Style) -> io::Result<()> {
         self.out.write_all(file.as_os_str().as_encoded_bytes())?;
-        writeln!(self.out, ": {}", paint.around(sentence, self.colours))
+        writeln!(self.out, ": {}", style.paint(text, self.colours))
     }
 
-    /// Says what takes long from here on, until the result is dropped, if somebody is watching.
-    pub fn working(&mut self, on: &str, file: &Path) -> io::Result<Progress> {
+    /// Shows progress until the result is dropped, if standard error is a terminal.
+    pub fn progress(&mut self, action: &str, file: &Path) -> io::Result<Progress> {
         self.out.flush()?;
-        Ok(Progress::new(&format!("{on} {}", file.to_string_lossy())))
+        Ok(Progress::new(&format!("{action} {}", file.to_string_lossy())))
     }
 
-    /// Saves an artifact, as a file that is replaced whole or not at all, or on standard output.
-    pub fn save(&mut self, builder: &Builder<'_>, output: &Path) -> Done {
-        let _progress = self.working("writing", output)?;
-        if is_standard(output) {
-            let written = self.takes_bytes().and_then(|()| {
-                builder.serialize_to(|piece| self.write_all(piece).map_err(|error| Error::io("writing", &error)))
-            });
-            return written.map_err(|error| Stop::File(PathBuf::from("standard output"), error));
-        }
-        builder.serialize_to_file(output, Sync::Yes).map_err(|error| Stop::File(output.to_owned(), error))
-    }
-
-    /// Refuses terminals, which bytes that are no text upset.
-    pub fn takes_bytes(&self) -> Result<(), Error> {
+    /// Fails if standard output is a terminal, which binary data would garble.
+    pub fn expect_binary_output(&self) -> Result<(), Error> {
         if self.terminal {
-            return Err(Error::new(Status::InvalidArgument, "expected a file or a pipe, found a terminal"));
+            return Err(Error::new(Status::InvalidArgument, "binary data is not written to a terminal"));
         }
         Ok(())
     }
 
-    /// Prints help where it was asked for, and on stderr what is wrong with the arguments. Here and not by clap, which has other
-    /// rules for colours and doesn't notice that output is lost.
-    pub fn usage(mut self, error: &clap::Error) -> ExitCode {
+    /// Prints the help or version on standard output, or a usage error on standard error, and ends the command.
+    ///
+    /// clap's own printing follows other rules for colours, and does not report failed writes.
+    pub fn exit_with_usage(mut self, error: &clap::Error) -> ExitCode {
         let text = error.render();
         if error.use_stderr() {
             let mut err = io::stderr().lock();
-            // Where stderr can't be written to, nobody can be told.
+            // A failed write to stderr cannot be reported anywhere.
             let _ = if colours(&err) { write!(err, "{}", text.ansi()) } else { write!(err, "{text}") };
             return ExitCode::from(2);
         }
         let printed = if self.colours { write!(self, "{}", text.ansi()) } else { write!(self, "{text}") };
-        self.finish(printed.map_err(Stop::Output))
+        self.exit(printed.map_err(CommandError::Output))
     }
 
-    /// Prints what is left and says why a command stopped, if it did.
-    pub fn finish(mut self, done: Done) -> ExitCode {
-        match done.and_then(|()| Ok(self.out.flush()?)) {
-            Ok(()) => {}
-            Err(Stop::Output(error)) => {
-                self.count(Outcome::Other);
-                complain(Path::new("standard output"), &error.to_string());
-            }
-            Err(Stop::File(file, error)) => {
-                self.count(Outcome::of(error.status()));
-                complain(&file, &error.to_string());
-            }
+    /// Flushes standard output, prints the error that stopped the command, and returns the exit status.
+    pub fn exit(mut self, result: CommandResult) -> ExitCode {
+        let failure = match result.and_then(|()| Ok(self.out.flush()?)) {
+            Ok(()) => None,
+            Err(CommandError::Output(error)) => Some(Failure::io("write", Path::new("-"), &error)),
+            Err(CommandError::File(failure)) => Some(failure),
+        };
+        if let Some(failure) = failure {
+            self.record(Outcome::of(failure.status()));
+            // Not `error()`: standard output may be what failed.
+            print_to_stderr("error:", Style::Error, &failure.to_bytes());
         }
-        ExitCode::from(self.worst.code())
+        ExitCode::from(self.worst.exit_status())
     }
 }
 
@@ -244,35 +240,35 @@ impl Write for Console {
     }
 }
 
-fn complain(file: &Path, sentence: &str) {
+fn print_to_stderr(label: &str, style: Style, message: &[u8]) {
     let mut err = io::stderr().lock();
-    let name = Paint::Bad.around("artifact:", colours(&err));
-    // Where stderr can't be written to, nobody can be told.
-    let _ = write!(err, "{name} ")
-        .and_then(|()| err.write_all(file.as_os_str().as_encoded_bytes()))
-        .and_then(|()| writeln!(err, ": {sentence}"));
+    let label = style.paint(label, colours(&err));
+    // A failed write to stderr cannot be reported anywhere.
+    let _ = write!(err, "{label} ").and_then(|()| err.write_all(message)).and_then(|()| writeln!(err));
 }
 
-/// A stream whose reader may leave: what comes after that is dropped in silence, and the work goes on to its exit status.
-enum Quiet<W> {
+/// A stream that discards everything after its reader has closed the pipe, so that the command still runs to its end and
+/// returns the right exit status.
+enum IgnoreBrokenPipe<W> {
     Open(W),
-    Left,
+    Closed,
 }
 
-impl<W: Write> Quiet<W> {
-    fn with<T>(&mut self, gone: T, write: impl FnOnce(&mut W) -> io::Result<T>) -> io::Result<T> {
-        let Quiet::Open(stream) = self else { return Ok(gone) };
+impl<W: Write> IgnoreBrokenPipe<W> {
+    /// Calls `write`, or returns `discarded` if the pipe is closed.
+    fn with<T>(&mut self, discarded: T, write: impl FnOnce(&mut W) -> io::Result<T>) -> io::Result<T> {
+        let IgnoreBrokenPipe::Open(stream) = self else { return Ok(discarded) };
         match write(stream) {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
-                *self = Quiet::Left;
-                Ok(gone)
+                *self = IgnoreBrokenPipe::Closed;
+                Ok(discarded)
             }
-            done => done,
+            result => result,
         }
     }
 }
 
-impl<W: Write> Write for Quiet<W> {
+impl<W: Write> Write for IgnoreBrokenPipe<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.with(bytes.len(), |stream| stream.write(bytes))
     }
@@ -287,15 +283,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_worst_counts() {
-        let order = [Outcome::Fine, Outcome::Incompatible, Outcome::Other, Outcome::Damaged, Outcome::Untrusted];
-        assert!(order.is_sorted());
-        assert_eq!(order.map(Outcome::code), [0, 1, 5, 3, 4]);
+    fn outcomes_are_ordered_and_have_their_exit_status() {
+        let outcomes =
+            [Outcome::Success, Outcome::Incompatible, Outcome::OtherError, Outcome::Damaged, Outcome::Untrusted];
+        assert!(outcomes.is_sorted());
+        assert_eq!(outcomes.map(Outcome::exit_status), [0, 1, 5, 3, 4]);
     }
 
     #[test]
-    fn colours_are_around_the_text() {
-        assert_eq!(Paint::Good.around("sound", true), "\x1b[32msound\x1b[0m");
-        assert_eq!(Paint::Good.around("sound", false), "sound");
+    fn colours_surround_the_text() {
+        assert_eq!(Style::Success.paint("OK", true), "\x1b[32mOK\x1b[0m");
+        assert_eq!(Style::Success.paint("OK", false), "OK");
     }
 }

@@ -1,4 +1,4 @@
-//! `artifact pack`: an artifact of ELF files.
+//! `artifact pack`: builds an artifact from ELF files.
 
 use std::path::{Path, PathBuf};
 
@@ -8,19 +8,21 @@ use artifact::error::Error;
 use artifact::format::upvars::Upvars;
 use artifact::native::link::{Object, Options};
 
+use crate::failure::Failure;
 use crate::input::{self, Input};
-use crate::keys;
 use crate::metadata::Document;
-use crate::output::{Console, Done, Stop};
+use crate::output::{CommandResult, Console};
+use crate::write::WriteArgs;
 
-/// Makes an artifact of ELF files, the last of which is the main module, and of relocatable objects
+/// Pack ELF modules and relocatable objects into an artifact
 ///
-/// It says that they were compiled for this host's baseline CPU and with no flags, unless one of --engine, --wasmtime, --cpu and
-/// --metadata says otherwise. OUT is replaced as a whole or not at all.
+/// The last module is the main module. The objects are linked into a shared object, which becomes the last module. The
+/// artifact says that its modules were compiled without flags for the baseline CPU of this host's target, unless --engine,
+/// --wasmtime, --cpu or --metadata is given. OUT is replaced atomically.
 #[derive(clap::Args)]
 #[command(after_help = "\
-CPU is names separated by commas: native for every instruction set of this very CPU; x86-64-v2, -v3 or -v4 for a \
-microarchitecture level of the x86-64 psABI; or LLVM's name of an instruction set, such as avx2 or lse.
+CPU is a comma-separated list of names: `native` for all instruction sets of this CPU; x86-64-v2, x86-64-v3 or x86-64-v4 for \
+a microarchitecture level of the x86-64 psABI; or LLVM's name of an instruction set, such as avx2 or lse.
 
 Examples:
   artifact pack -o kernels.artifact --object helpers.o kernels.o
@@ -29,43 +31,33 @@ Examples:
   artifact engine > here.json; artifact pack -o kernels.artifact --engine here.json --object kernels.o
   artifact extract old.cwasm -d old && artifact pack -o new.cwasm --metadata old/metadata.json old/module-*.elf")]
 pub struct Args {
-    /// ELF files, in their order; `-` is standard input
-    #[arg(required_unless_present = "objects", value_name = "MODULE.elf")]
+    /// ELF files to add as modules, in this order; `-` is standard input
+    #[arg(required_unless_present = "objects", value_name = "MODULE")]
     modules: Vec<PathBuf>,
-    /// Relocatable objects: linked into one shared object, which becomes the last module, the main one. `--` ends them
-    #[arg(long = "object", value_name = "a.o", num_args = 1..)]
+    /// Relocatable objects to link into the main module. `--` ends the list
+    #[arg(long = "object", value_name = "OBJECT", num_args = 1..)]
     objects: Vec<PathBuf>,
-    /// Where to write; `-` is standard output
-    #[arg(short, long, value_name = "OUT")]
-    output: PathBuf,
     #[command(flatten)]
-    origin: Origin,
-    /// Write the body alone: no digests, no attributes
-    #[arg(long, conflicts_with_all = ["attributes", "keys"])]
-    no_trailer: bool,
-    /// Set an attribute
-    #[arg(long = "attribute", value_name = "K=V", value_parser = input::attribute)]
-    attributes: Vec<(String, String)>,
-    /// Sign with this private key, PKCS#8 in PEM; may be given several times
-    #[arg(long = "sign", value_name = "KEY")]
-    keys: Vec<PathBuf>,
+    settings: SettingsArgs,
+    #[command(flatten)]
+    write: WriteArgs,
 }
 
-/// What the modules were compiled with.
+/// The options for the settings with which the modules were compiled.
 #[derive(clap::Args)]
 #[group(multiple = false)]
-struct Origin {
-    /// They were compiled with this engine's settings, as `artifact engine` prints them
-    #[arg(long, value_name = "E.json")]
+struct SettingsArgs {
+    /// Take the settings from this engine; a JSON file, as printed by `artifact engine`
+    #[arg(long, value_name = "ENGINE")]
     engine: Option<PathBuf>,
-    /// They were compiled as Wasmtime 0.33 does on this host by default
+    /// Take the settings from the default engine of Wasmtime 0.33 on this host
     #[arg(long)]
     wasmtime: bool,
-    /// They use these instruction sets
+    /// Require these instruction sets; no flags
     #[arg(long, value_name = "CPU", value_parser = cpu)]
     cpu: Option<Box<Engine>>,
-    /// Everything beside the modules is as in this file, which `artifact extract` writes
-    #[arg(long, value_name = "metadata.json")]
+    /// Take the settings, types, upvars and attributes from this file, as written by `artifact extract`
+    #[arg(long, value_name = "METADATA")]
     metadata: Option<PathBuf>,
 }
 
@@ -75,72 +67,62 @@ fn cpu(names: &str) -> Result<Box<Engine>, Error> {
 
 impl Args {
     pub fn inputs(&self) -> Vec<&Path> {
-        let Origin { engine, metadata, .. } = &self.origin;
-        self.modules
-            .iter()
-            .chain(&self.objects)
-            .chain(engine)
-            .chain(metadata)
-            .chain(&self.keys)
-            .map(PathBuf::as_path)
-            .collect()
+        let SettingsArgs { engine, metadata, .. } = &self.settings;
+        let files = self.modules.iter().chain(&self.objects).chain(engine).chain(metadata).chain(self.write.inputs());
+        files.map(PathBuf::as_path).collect()
     }
 }
 
-pub fn run(args: &Args, console: &mut Console) -> Done {
-    let about = |file: &Path| {
-        let file = file.to_owned();
-        move |error: Error| Stop::File(file, error)
-    };
-    let progress = console.working("packing", &args.output)?;
-    let open = |file: &PathBuf| Input::open(file).and_then(|input| input.bytes()).map_err(about(file));
-    let modules = args.modules.iter().map(open).collect::<Result<Vec<_>, Stop>>()?;
-    let (mut builder, upvars) = start(&args.origin)?;
-    for (file, module) in args.modules.iter().zip(&modules) {
-        builder.add_module(module.as_ref().as_ref()).map_err(about(file))?;
+pub fn run(args: &Args, console: &mut Console) -> CommandResult {
+    let Args { modules: files, objects, settings, write } = args;
+    let progress = console.progress("packing", write.output())?;
+    let modules = read(files)?;
+    let (mut builder, upvars) = settings.builder()?;
+    for (file, module) in files.iter().zip(&modules) {
+        builder.add_module((**module).as_ref()).map_err(|error| Failure::in_file(file, error))?;
     }
-    // Which object an error is about stands in it.
-    link(&mut builder, &args.objects, &args.output)?;
-    if let Some(file) = &args.origin.metadata {
-        builder.set_upvars(upvars).map_err(about(file))?;
+    link(&mut builder, objects, write.output())?;
+    if let Some(file) = &settings.metadata {
+        // Not before: upvars refer to modules.
+        builder.set_upvars(upvars).map_err(|error| Failure::in_file(file, error))?;
     }
-    let finish = |builder: &mut Builder<'_>| {
-        if args.no_trailer {
-            builder.clear_attributes();
-            builder.set_trailer(false)?;
-        }
-        args.attributes.iter().try_for_each(|(name, value)| builder.set_attribute(name, value.as_bytes()))
-    };
-    finish(&mut builder).map_err(about(&args.output))?;
-    keys::sign_with(&mut builder, &args.keys)?;
+    write.apply(&mut builder)?;
     drop(progress);
-    console.save(&builder, &args.output)
+    write.save(&builder, console)
+}
+
+/// Reads files whole.
+fn read(files: &[PathBuf]) -> Result<Vec<Box<dyn AsRef<[u8]>>>, Failure> {
+    files.iter().map(|file| Input::open(file)?.bytes()).collect()
 }
 
 /// Links the objects into one more module.
-fn link(builder: &mut Builder<'_>, files: &[PathBuf], output: &Path) -> Result<(), Stop> {
+fn link(builder: &mut Builder<'_>, files: &[PathBuf], output: &Path) -> Result<(), Failure> {
     if files.is_empty() {
         return Ok(());
     }
-    let mut read = Vec::new();
-    for file in files {
-        let bytes = Input::open(file).and_then(|input| input.bytes());
-        read.push((file.to_string_lossy(), bytes.map_err(|error| Stop::File(file.clone(), error))?));
-    }
-    let objects = read.iter().map(|(name, bytes)| Object { name, bytes: (**bytes).as_ref() });
-    let linked = builder.add_objects(&objects.collect::<Vec<_>>(), &Options::default());
-    linked.map(drop).map_err(|error| Stop::File(output.to_owned(), error))
+    let contents = read(files)?;
+    let names: Vec<_> = files.iter().map(|file| file.to_string_lossy()).collect();
+    let object = |(name, bytes)| Object { name, bytes };
+    let bytes = contents.iter().map(|bytes| (**bytes).as_ref());
+    let objects: Vec<_> = names.iter().map(AsRef::as_ref).zip(bytes).map(object).collect();
+    // The messages name the objects.
+    let linked = builder.add_objects(&objects, &Options::default());
+    linked.map(drop).map_err(|error| Failure::cannot("link", output, error))
 }
 
-fn start<'m>(origin: &Origin) -> Result<(Builder<'m>, Upvars), Stop> {
-    let engine = match origin {
-        Origin { metadata: Some(file), .. } => {
-            return input::text(file, "metadata in JSON", |json| Document::from_json(json)?.start());
-        }
-        Origin { engine: Some(file), .. } => &input::engine(file)?,
-        Origin { cpu: Some(engine), .. } => engine,
-        Origin { wasmtime: true, .. } => &Engine::wasmtime(),
-        _ => &Engine::new(),
-    };
-    Ok((Builder::new(engine), Upvars::default()))
+impl SettingsArgs {
+    /// A builder with these settings, and the upvars.
+    fn builder<'m>(&self) -> Result<(Builder<'m>, Upvars), Failure> {
+        let engine = match self {
+            SettingsArgs { metadata: Some(file), .. } => {
+                return input::parse(file, "metadata in JSON", |json| Document::from_json(json)?.into_builder());
+            }
+            SettingsArgs { engine: Some(file), .. } => &input::engine(file)?,
+            SettingsArgs { cpu: Some(engine), .. } => engine,
+            SettingsArgs { wasmtime: true, .. } => &Engine::wasmtime(),
+            _ => &Engine::new(),
+        };
+        Ok((Builder::new(engine), Upvars::default()))
+    }
 }

@@ -1,4 +1,4 @@
-//! What people see on a terminal while something takes long: a line on stderr that comes after a second and goes with the work.
+//! Progress of long operations: a line on a terminal's stderr that appears after a second and is erased in the end.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 
 use artifact::error::quote;
 
-const STEP: Duration = Duration::from_secs(1);
+const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Work under way. Dropped, it takes its line away.
+/// An operation in progress. Dropping it erases the line.
 pub struct Progress(Option<(Sender<()>, JoinHandle<()>)>);
 
 impl Progress {
-    /// `what` is done, such as "verifying a.cwasm". Nothing happens where stderr is no terminal, or one that can't take a line
-    /// away.
+    /// Starts to show `what`, such as "verifying a.cwasm", and the seconds since then. Shows nothing if stderr is not a
+    /// terminal, or one that cannot erase a line.
     pub fn new(what: &str) -> Progress {
         if !io::stderr().is_terminal() || std::env::var_os("TERM").is_some_and(|name| name == "dumb") {
             return Progress(None);
@@ -22,34 +22,34 @@ impl Progress {
         let (sender, receiver) = mpsc::channel();
         let what = quote(what.as_bytes()).into_owned();
         let start = Instant::now();
-        let tell = move || {
-            let mut told = false;
-            while receiver.recv_timeout(STEP) == Err(RecvTimeoutError::Timeout) {
-                // Without line wrap, so that one line is all there is to take away.
+        let show = move || {
+            let mut shown = false;
+            while receiver.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
+                // Line wrap is off meanwhile, so that there is only one line to erase.
                 print(&format!("\r\x1b[?7l{what}, {} s\x1b[K\x1b[?7h", start.elapsed().as_secs()));
-                told = true;
+                shown = true;
             }
-            if told {
+            if shown {
                 print("\r\x1b[K");
             }
         };
-        // Without a thread for it there is no progress, and nothing else amiss.
-        Progress(thread::Builder::new().spawn(tell).ok().map(|teller| (sender, teller)))
+        // If the thread cannot be started, there is no progress to see; the operation does not need it.
+        Progress(thread::Builder::new().spawn(show).ok().map(|thread| (sender, thread)))
     }
 }
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        if let Some((sender, teller)) = self.0.take() {
+        if let Some((sender, thread)) = self.0.take() {
             drop(sender);
-            // It ends at once, and can't panic.
-            let _ = teller.join();
+            // Returns at once: the thread ends when the sender is gone. It does not panic.
+            let _ = thread.join();
         }
     }
 }
 
 fn print(text: &str) {
     let mut err = io::stderr().lock();
-    // Where stderr can't be written to, nobody waits for this.
+    // A failed write to stderr cannot be reported anywhere.
     let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());
 }

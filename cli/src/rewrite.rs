@@ -1,20 +1,21 @@
-//! `artifact rewrite`: the same body in a new file.
+//! `artifact rewrite`: writes an artifact's body to a new file.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use artifact::artifact::Artifact;
 use artifact::builder::Builder;
-use artifact::error::{Error, Result, Status};
+use artifact::error::{Error, Result as LibraryResult, Status};
 
-use crate::input::{self, Input, Opening, Rules};
-use crate::keys;
-use crate::output::{Console, Done, Stop};
+use crate::failure::Failure;
+use crate::input::OpenArgs;
+use crate::output::{CommandResult, Console};
+use crate::write::WriteArgs;
 
-/// Writes an artifact anew, its body kept byte for byte
+/// Rewrite an artifact, keeping its body byte for byte
 ///
-/// Behind the body stands a trailer with digests over every byte, and the attributes. Anything else that follows the
-/// body is dropped, if the version is one whose end is known. OUT is replaced as a whole or not at all, and may be FILE
-/// itself.
+/// Appends a trailer with the attributes and with digests of every byte. Drops other data after the body, unless the version
+/// has an unknown layout, which leaves the end of the body unknown. OUT is replaced atomically, and may be FILE itself.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -23,64 +24,43 @@ Examples:
   artifact rewrite module.cwasm -o module.cwasm
   artifact rewrite - -o - < module.cwasm | sha256sum")]
 pub struct Args {
-    /// The artifact; `-` is standard input
+    /// Artifact to rewrite; `-` is standard input
     file: PathBuf,
-    /// Where to write; `-` is standard output
-    #[arg(short, long, value_name = "OUT")]
-    output: PathBuf,
-    /// Write the body alone: no digests, no attributes
-    #[arg(long, conflicts_with_all = ["attributes", "keys"])]
-    no_trailer: bool,
-    /// Set an attribute; the others stay
-    #[arg(long = "attribute", value_name = "K=V", value_parser = input::attribute)]
-    attributes: Vec<(String, String)>,
-    /// Sign with this private key, PKCS#8 in PEM; may be given several times
-    #[arg(long = "sign", value_name = "KEY")]
-    keys: Vec<PathBuf>,
-    /// Leave out the signatures that it has
+    #[command(flatten)]
+    write: WriteArgs,
+    /// Drop the existing signatures
     #[arg(long)]
     unsign: bool,
     #[command(flatten)]
-    opening: Opening,
+    open: OpenArgs,
 }
 
 impl Args {
     pub fn inputs(&self) -> Vec<&Path> {
-        std::iter::once(self.file.as_path())
-            .chain(self.opening.inputs())
-            .chain(self.keys.iter().map(PathBuf::as_path))
-            .collect()
+        self.open.inputs([&self.file].into_iter().chain(self.write.inputs()))
     }
 }
 
-pub fn run(args: &Args, console: &mut Console) -> Done {
-    let rules = args.opening.rules()?;
-    let progress = console.working("reading", &args.file)?;
-    let mut builder = read(args, &rules).map_err(|error| Stop::File(args.file.clone(), error))?;
-    keys::sign_with(&mut builder, &args.keys)?;
-    let void = builder.void_signatures().map_err(|error| Stop::File(args.file.clone(), error))?;
-    drop(progress);
-    if void > 0 {
-        let message = format!("{void} of its signatures don't hold for what is written, and are left out");
-        console.note(&args.file, &Error::new(Status::Untrusted, message))?;
-    }
-    console.save(&builder, &args.output)
-}
-
-fn read(args: &Args, rules: &Rules) -> Result<Builder<'static>> {
-    let artifact = Input::open(&args.file)?.artifact(rules)?;
-    // Now and not while writing, so that the error is about the right file.
-    artifact.body()?;
-    let mut builder = Builder::from_artifact(Arc::new(artifact))?;
-    if args.unsign {
+pub fn run(args: &Args, console: &mut Console) -> CommandResult {
+    let Args { file, write, unsign, open } = args;
+    let progress = console.progress("reading", file)?;
+    let mut builder = builder(open.artifact(file)?).map_err(|error| Failure::in_file(file, error))?;
+    if *unsign {
         builder.clear_signatures();
     }
-    if args.no_trailer {
-        builder.clear_attributes();
-        builder.set_trailer(false)?;
+    write.apply(&mut builder)?;
+    let void = builder.void_signatures().map_err(|error| write.cannot_write(error))?;
+    drop(progress);
+    if void > 0 {
+        let signatures = if void == 1 { "signature" } else { "signatures" };
+        let message = format!("dropped {void} {signatures} not valid for the rewritten artifact");
+        console.warn(file, Error::new(Status::Untrusted, message))?;
     }
-    for (name, value) in &args.attributes {
-        builder.set_attribute(name, value.as_bytes())?;
-    }
-    Ok(builder)
+    write.save(&builder, console)
+}
+
+fn builder(artifact: Artifact) -> LibraryResult<Builder<'static>> {
+    // Read the body now: an error while saving would be reported for the output.
+    artifact.body()?;
+    Builder::from_artifact(Arc::new(artifact))
 }

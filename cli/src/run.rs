@@ -1,53 +1,55 @@
-//! `artifact run`: calls a function.
+//! `artifact run`: calls a function of an artifact.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use artifact::artifact::Artifact;
 use artifact::engine::Engine;
-use artifact::error::{Error, Result, Status, quote};
+use artifact::error::{Error, Result as LibraryResult, Status, quote};
 use artifact::native::load::{Code, LoadOptions, load};
 
-use crate::input::{Input, Opening};
-use crate::output::{Console, Done};
+use crate::failure::Failure;
+use crate::input::{Input, OpenArgs};
+use crate::output::{CommandResult, Console};
 
-/// Loads an artifact and calls a function in it
+/// Load an artifact and call one of its functions
 ///
-/// Calls `int SYMBOL(int64_t, ...)` and prints its result in decimal. The main module's function of that name comes first, then
-/// those of the modules before it. Symbols that modules use are this program's own and its C library's. Constructors and
-/// destructors run.
+/// Calls `int SYMBOL(int64_t, ...)` and prints the result in decimal. The main module is searched for SYMBOL first, then the
+/// modules before it, the last one first. Undefined symbols of the modules are looked up in this program and its C library.
+/// Constructors and destructors run.
 ///
-/// It runs what the file says: run only what you trust.
+/// This runs machine code from the file: use it only with files that you trust.
 #[derive(clap::Args)]
 #[command(after_help = "\
-This host's engine has its CPU's features and no compiler flags: for files compiled with flags, give an engine that has \
-the same ones with --engine.
+The default engine has this host's target and CPU features, and no compiler flags. For code that was compiled with flags, \
+give an engine that has the same flags with --engine.
 
-What the function prints through C's stdio comes behind its result where standard output is no terminal.
+If standard output is not a terminal, what the function prints through C's stdio appears after its result.
 
 Examples:
   artifact run code.artifact answer
   artifact run --trust key.pub code.artifact fib --returns i64 90
   artifact run code.artifact add 40 -2")]
 pub struct Args {
-    /// The artifact; `-` is standard input
+    /// Artifact to load; `-` is standard input
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// The function
+    /// Name of the function
     symbol: String,
-    /// Its arguments, up to six
+    /// Arguments of the function: up to six 64-bit integers
     #[arg(value_name = "INT", allow_negative_numbers = true, num_args = 0..=6)]
     arguments: Vec<i64>,
-    /// What it returns
+    /// Return type of the function
     #[arg(long, value_enum, default_value_t = Returns::Int, value_name = "TYPE")]
     returns: Returns,
     #[command(flatten)]
-    opening: Opening,
+    open: OpenArgs,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum Returns {
-    /// C's int
+    /// int
     #[value(name = "int")]
     Int,
     /// int64_t
@@ -57,33 +59,36 @@ enum Returns {
 
 impl Args {
     pub fn inputs(&self) -> Vec<&Path> {
-        std::iter::once(self.file.as_path()).chain(self.opening.inputs()).collect()
+        self.open.inputs([&self.file])
     }
 }
 
-pub fn run(args: &Args, console: &mut Console) -> Done {
-    let mut rules = args.opening.rules()?;
+pub fn run(args: &Args, console: &mut Console) -> CommandResult {
+    let file = args.file.as_path();
+    let mut rules = args.open.rules()?;
     let engine = rules.engine.take().unwrap_or_else(Engine::host);
     rules.engine = Some(engine.clone());
-    let progress = console.working("loading", &args.file)?;
-    let loaded = Input::open(&args.file).and_then(|input| input.artifact(&rules)).and_then(|artifact| {
-        let options = LoadOptions { process_symbols: true, constructors: true, ..LoadOptions::default() };
-        load(Arc::new(artifact), &engine, options)
-    });
+    let progress = console.progress("loading", file)?;
+    let artifact = Input::open(file)?.artifact(&rules)?;
+    let loaded = load_artifact(artifact, &engine);
     // The function has the terminal to itself.
     drop(progress);
-    match loaded.and_then(|code| call(&code, args)) {
-        Ok(result) => match args.returns {
-            Returns::Int => Ok(writeln!(console, "{}", result as i32)?),
-            Returns::I64 => Ok(writeln!(console, "{result}")?),
-        },
-        Err(error) => Ok(console.refuse(&args.file, &error)?),
+    let result = loaded.and_then(|code| call(&code, args)).map_err(|error| Failure::in_file(file, error))?;
+    match args.returns {
+        Returns::Int => writeln!(console, "{}", result as i32)?,
+        Returns::I64 => writeln!(console, "{result}")?,
     }
+    Ok(())
 }
 
-fn call(code: &Code, args: &Args) -> Result<i64> {
+fn load_artifact(artifact: Artifact, engine: &Engine) -> LibraryResult<Code> {
+    let options = LoadOptions { process_symbols: true, constructors: true, ..LoadOptions::default() };
+    load(Arc::new(artifact), engine, options)
+}
+
+fn call(code: &Code, args: &Args) -> LibraryResult<i64> {
     let name = args.symbol.as_bytes();
     let module = (0..code.module_count()).rev().find(|module| code.symbol(*module, name).is_some());
-    let missing = || Error::new(Status::NotFound, format!("no module exports '{}'", quote(name)));
-    code.call(module.ok_or_else(missing)?, name, &args.arguments)
+    let not_found = || Error::new(Status::NotFound, format!("no module exports '{}'", quote(name)));
+    code.call(module.ok_or_else(not_found)?, name, &args.arguments)
 }

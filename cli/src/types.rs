@@ -1,4 +1,4 @@
-//! The type tables and upvars as `inspect` tells people about them.
+//! Formats the type tables and upvars for `inspect`.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -18,10 +18,10 @@ pub fn tables(out: &mut Console, types: &Types<&str>) -> io::Result<()> {
     }
     out.heading("types:")?;
     for (index, FuncType { params, returns, .. }) in wasm_signatures.iter().enumerate() {
-        writeln!(out, "  function {index}: {} -> {}", values(params), values(returns))?;
+        writeln!(out, "  function {index}: {} -> {}", type_list(params), type_list(returns))?;
     }
     for (index, module) in module_signatures.iter().enumerate() {
-        writeln!(out, "  module {index}: exports as instance {}", module.exports)?;
+        writeln!(out, "  module {index}: exports instance type {}", module.exports)?;
         entities(out, "import", &module.imports)?;
     }
     for (index, instance) in instance_signatures.iter().enumerate() {
@@ -45,42 +45,42 @@ fn describe(entity: &EntityType) -> String {
         EntityType::Module(ty) => format!("module of type {ty}"),
         EntityType::Tag(Tag { ty }) => format!("tag of function type {ty}"),
         EntityType::Memory(Memory { minimum, maximum, shared, memory64 }) => {
-            let most = maximum.map(|maximum| format!(" to {}", pages(maximum))).unwrap_or_default();
+            let maximum = maximum.map(|pages| format!(", maximum {}", page_count(pages))).unwrap_or_default();
             let shared = if shared { ", shared" } else { "" };
             let wide = if memory64 { ", 64-bit" } else { "" };
-            format!("memory of {}{most}{shared}{wide}", pages(minimum))
+            format!("memory, minimum {}{maximum}{shared}{wide}", page_count(minimum))
         }
         EntityType::Table(Table { wasm_ty, minimum, maximum }) => {
-            let most = maximum.map(|maximum| format!(" to {maximum}")).unwrap_or_default();
-            format!("table of {minimum}{most} {}", value(wasm_ty))
+            let maximum = maximum.map(|maximum| format!(", maximum {maximum}")).unwrap_or_default();
+            format!("table of {}, minimum {minimum}{maximum}", type_name(wasm_ty))
         }
         EntityType::Global(Global { wasm_ty, mutability, initializer }) => {
             let mutable = if mutability { "mutable " } else { "" };
-            format!("{mutable}global {}, {}", value(wasm_ty), start(initializer))
+            format!("{mutable}global {}, {}", type_name(wasm_ty), describe_initializer(initializer))
         }
     }
 }
 
-fn start(initializer: GlobalInit) -> Cow<'static, str> {
+fn describe_initializer(initializer: GlobalInit) -> Cow<'static, str> {
     match initializer {
-        GlobalInit::I32Const(number) => format!("starts as {number}").into(),
-        GlobalInit::I64Const(number) => format!("starts as {number}").into(),
-        GlobalInit::F32Const(bits) => format!("starts as {}", f32::from_bits(bits)).into(),
-        GlobalInit::F64Const(bits) => format!("starts as {}", f64::from_bits(bits)).into(),
-        GlobalInit::V128Const(bits) => format!("starts as {:#034x}", u128::from(bits)).into(),
-        GlobalInit::GetGlobal(index) => format!("starts as global {index}").into(),
-        GlobalInit::RefFunc(index) => format!("starts as function {index}").into(),
-        GlobalInit::RefNullConst => "starts as null".into(),
+        GlobalInit::I32Const(number) => format!("initialized to {number}").into(),
+        GlobalInit::I64Const(number) => format!("initialized to {number}").into(),
+        GlobalInit::F32Const(bits) => format!("initialized to {}", f32::from_bits(bits)).into(),
+        GlobalInit::F64Const(bits) => format!("initialized to {}", f64::from_bits(bits)).into(),
+        GlobalInit::V128Const(bits) => format!("initialized to {:#034x}", u128::from(bits)).into(),
+        GlobalInit::GetGlobal(index) => format!("initialized to global {index}").into(),
+        GlobalInit::RefFunc(index) => format!("initialized to function {index}").into(),
+        GlobalInit::RefNullConst => "initialized to null".into(),
         GlobalInit::Import => "imported".into(),
     }
 }
 
-fn values(types: &[WasmType]) -> String {
-    let names: Vec<&str> = types.iter().copied().map(value).collect();
+fn type_list(types: &[WasmType]) -> String {
+    let names: Vec<&str> = types.iter().copied().map(type_name).collect();
     format!("({})", names.join(", "))
 }
 
-fn value(ty: WasmType) -> &'static str {
+fn type_name(ty: WasmType) -> &'static str {
     match ty {
         WasmType::I32 => "i32",
         WasmType::I64 => "i64",
@@ -93,8 +93,8 @@ fn value(ty: WasmType) -> &'static str {
     }
 }
 
-/// A number of Wasm pages, and what they come to.
-pub fn pages(count: u64) -> String {
+/// Formats a number of Wasm pages, with its size in bytes.
+pub fn page_count(count: u64) -> String {
     const PAGE: u64 = 64 << 10;
     let unit = if count == 1 { "page" } else { "pages" };
     match count.checked_mul(PAGE) {
@@ -109,10 +109,10 @@ pub fn upvars(out: &mut Console, upvars: &Upvars) -> io::Result<()> {
     }
     out.heading("upvars:")?;
     for (index, node) in upvars.nodes().iter().enumerate() {
-        let inside = node.parent.map(|parent| format!(" inside upvar {parent}")).unwrap_or_default();
-        let passed: Vec<String> = upvars.artifact_upvars(node).iter().map(u64::to_string).collect();
-        let passed = if passed.is_empty() { "none".to_owned() } else { passed.join(", ") };
-        writeln!(out, "  upvar {index}{inside}: module {}, passes on modules {passed}", node.module)?;
+        let parent = node.parent.map(|parent| format!(" in upvar {parent}")).unwrap_or_default();
+        let modules: Vec<String> = upvars.artifact_upvars(node).iter().map(u64::to_string).collect();
+        let modules = if modules.is_empty() { "none".to_owned() } else { modules.join(", ") };
+        writeln!(out, "  upvar {index}{parent}: module {}, artifact upvars: {modules}", node.module)?;
     }
     Ok(())
 }

@@ -1,61 +1,62 @@
-//! What `check` and `verify` say about each of several files: a line for people, or a line of JSON for programs.
+//! One result per file, for `check` and `verify`: lines of text, or one line of JSON.
 
+use std::borrow::Cow;
 use std::path::Path;
 
-use artifact::error::Result;
 use artifact::report::{Finding, Kind, Report};
 use serde::Serialize;
 
-use crate::output::{Console, Done, Outcome, Paint};
+use crate::failure::Failure;
+use crate::output::{CommandResult, Console, Outcome, Style};
 
-/// How findings are shown.
-pub struct Style {
-    /// One object per file instead of sentences.
+/// How the result for a file is printed and counted.
+pub struct Format {
+    /// Print one JSON object instead of text.
     pub json: bool,
-    /// Every finding instead of the first.
+    /// Print every finding instead of the first.
     pub all: bool,
-    /// What is said of a file without findings.
-    pub fine: &'static str,
-    /// What any finding means for the exit status, where its own status doesn't say.
-    pub oddity: Outcome,
+    /// The text for a file without findings.
+    pub success: &'static str,
+    /// The outcome of a file with findings, unless their status is worse.
+    pub finding: Outcome,
 }
 
-/// Says what was found about a file, and counts it.
-pub fn show(console: &mut Console, file: &Path, result: &Result<Report>, style: &Style) -> Done {
-    if style.json {
+/// Prints the result for a file and records its outcome.
+pub fn print(console: &mut Console, file: &Path, result: &Result<Report, Failure>, format: &Format) -> CommandResult {
+    if format.json {
         console.json_line(&Line::new(file, result))?;
     }
     let report = match result {
         Ok(report) => report,
-        Err(error) => return Ok(console.refuse(file, error)?),
+        Err(failure) => return Ok(console.error(failure)?),
     };
-    console.count(Outcome::of(report.status()));
+    console.record(Outcome::of(report.status()));
     if !report.findings.is_empty() {
-        console.count(style.oddity);
+        console.record(format.finding);
     }
-    if style.json {
+    if format.json {
         return Ok(());
     }
     if report.findings.is_empty() {
-        console.line(file, style.fine, Paint::Good)?;
+        console.line(file, format.success, Style::Success)?;
     }
-    let paint = if style.oddity == Outcome::Fine { Paint::Odd } else { Paint::Bad };
-    let count = if style.all { usize::MAX } else { 1 };
+    let style = if format.finding == Outcome::Success { Style::Warning } else { Style::Error };
+    let count = if format.all { usize::MAX } else { 1 };
     for finding in report.findings.iter().take(count) {
-        console.line(file, &finding.sentence, paint)?;
+        console.line(file, &finding.sentence, style)?;
     }
     Ok(())
 }
 
-/// What `--json` prints per file.
+/// What `--json` prints for a file.
 #[derive(Serialize)]
 struct Line<'a> {
-    file: String,
-    /// As in the C interface; 0 if all is well.
+    file: Cow<'a, str>,
+    /// The `artifact_status_t` of the C interface.
     status: u32,
-    /// The first finding's, or the error's.
-    sentence: Option<&'a str>,
-    /// Where in the file an error is.
+    /// The message of the first finding, or of the error.
+    sentence: Option<Cow<'a, str>>,
+    /// The offset in the file that an error is about.
     offset: Option<u64>,
     findings: Vec<Entry<'a>>,
 }
@@ -70,21 +71,21 @@ struct Entry<'a> {
 }
 
 impl<'a> Line<'a> {
-    fn new(file: &Path, result: &'a Result<Report>) -> Line<'a> {
-        let file = file.to_string_lossy().into_owned();
+    fn new(file: &'a Path, result: &'a Result<Report, Failure>) -> Line<'a> {
+        let file = file.to_string_lossy();
         match result {
             Ok(report) => Line {
                 file,
                 status: report.status() as u32,
-                sentence: report.findings.first().map(|finding| finding.sentence.as_str()),
+                sentence: report.findings.first().map(|finding| finding.sentence.as_str().into()),
                 offset: None,
                 findings: report.findings.iter().map(Entry::new).collect(),
             },
-            Err(error) => Line {
+            Err(failure) => Line {
                 file,
-                status: error.status() as u32,
-                sentence: Some(error.message()),
-                offset: error.offset(),
+                status: failure.status() as u32,
+                sentence: Some(failure.message()),
+                offset: failure.offset(),
                 findings: Vec::new(),
             },
         }
@@ -94,11 +95,11 @@ impl<'a> Line<'a> {
 impl<'a> Entry<'a> {
     fn new(finding: &'a Finding) -> Entry<'a> {
         let Finding { kind, setting, artifact, engine, sentence } = finding;
-        Entry { kind: name(*kind), setting, artifact, engine, sentence }
+        Entry { kind: kind_name(*kind), setting, artifact, engine, sentence }
     }
 }
 
-fn name(kind: Kind) -> &'static str {
+fn kind_name(kind: Kind) -> &'static str {
     match kind {
         Kind::Producer => "producer",
         Kind::Version => "version",

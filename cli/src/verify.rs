@@ -1,61 +1,60 @@
-//! `artifact verify`: is it whole?
+//! `artifact verify`: checks artifacts for damage.
 
 use std::path::{Path, PathBuf};
 
-use artifact::error::Result;
 use artifact::report::Report;
 
-use crate::input::{Input, Opening, Rules};
-use crate::output::{Console, Done, Outcome};
-use crate::verdict::{self, Style};
+use crate::failure::Failure;
+use crate::input::{Input, OpenArgs, OpenRules};
+use crate::output::{CommandResult, Console, Outcome};
+use crate::verdict::{self, Format};
 
-/// Checks every digest, bound, link and table of artifacts, and names each oddity
+/// Verify all digests, bounds, links and tables of artifacts
 ///
-/// Prints `FILE: sound`, or each oddity on a line: what no writer makes but a genuine Wasmtime 0.33 accepts. Damage is an
-/// error.
+/// Prints `FILE: OK`, or one line for each warning. A warning is about something that Wasmtime 0.33 accepts but that no known
+/// writer produces. Damage is an error.
 #[derive(clap::Args)]
 #[command(after_help = "\
-Exits with 3 for what is damaged, 4 for what isn't trusted; `artifact --help` has all of them.
-
-With --json each file is one line: {\"file\", \"status\", \"sentence\", \"offset\", \"findings\": [{\"kind\", \"setting\", \
-\"artifact\", \"engine\", \"sentence\"}]}, where status is the C interface's, and findings are the oddities.
+With --json, prints one line for each file: {\"file\", \"status\", \"sentence\", \"offset\", \"findings\": [{\"kind\", \
+\"setting\", \"artifact\", \"engine\", \"sentence\"}]}. \"status\" is the artifact_status_t of the C interface; \"findings\" \
+are the warnings.
 
 Examples:
   artifact verify module.cwasm
   artifact verify --strict *.cwasm
   curl -s https://example.org/module.cwasm | artifact verify -")]
 pub struct Args {
-    /// Artifacts; `-` is standard input
+    /// Artifacts to verify; `-` is standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Exit with 3 for oddities too
+    /// Treat warnings as damage: exit with status 3
     #[arg(long)]
     strict: bool,
-    /// Print one JSON object per file
+    /// Print one JSON object for each file
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    opening: Opening,
+    open: OpenArgs,
 }
 
 impl Args {
     pub fn inputs(&self) -> Vec<&Path> {
-        self.files.iter().map(PathBuf::as_path).chain(self.opening.inputs()).collect()
+        self.open.inputs(&self.files)
     }
 }
 
-pub fn run(args: &Args, console: &mut Console) -> Done {
-    let rules = args.opening.rules()?;
-    let oddity = if args.strict { Outcome::Damaged } else { Outcome::Fine };
-    let style = Style { json: args.json, all: true, fine: "sound", oddity };
+pub fn run(args: &Args, console: &mut Console) -> CommandResult {
+    let rules = args.open.rules()?;
+    let finding = if args.strict { Outcome::Damaged } else { Outcome::Success };
+    let format = Format { json: args.json, all: true, success: "OK", finding };
     args.files.iter().try_for_each(|file| {
-        let progress = console.working("verifying", file)?;
-        let report = report(file, &rules);
+        let progress = console.progress("verifying", file)?;
+        let report = verify(file, &rules);
         drop(progress);
-        verdict::show(console, file, &report, &style)
+        verdict::print(console, file, &report, &format)
     })
 }
 
-fn report(file: &Path, rules: &Rules) -> Result<Report> {
-    Input::open(file)?.artifact(rules)?.verify()
+fn verify(file: &Path, rules: &OpenRules) -> Result<Report, Failure> {
+    Input::open(file)?.artifact(rules)?.verify().map_err(|error| Failure::in_file(file, error))
 }

@@ -14,7 +14,7 @@ fn says_what_the_genuine_loader_said() {
     let engine = folder.file("engine.json", default_config());
     let verdicts = Json::parse(&fs::read(fixture("VERDICTS.json")).unwrap());
     let mut counts = [0, 0];
-    // Not a contract: the genuine loader reads big-endian images on big-endian hosts only.
+    // Not a requirement: the genuine loader reads big-endian images on big-endian hosts only.
     for name in fixtures().iter().filter(|name| *name != "target_s390x") {
         let file = fixture(&format!("{name}.cwasm"));
         let ran = run(&["check", "--engine", &engine, &file]);
@@ -58,23 +58,23 @@ fn names_every_mismatch() {
 }
 
 #[test]
-fn against_this_host_and_wasmtime_here() {
+fn checks_against_this_host_and_against_wasmtime() {
     let folder = Folder::new();
     let host = folder.artifact("host", &Engine::host());
     let wasmtime = folder.artifact("wasmtime", &Engine::wasmtime());
     let ran = run(&["check", &host, &wasmtime]).expect(1);
-    let refused = format!("{wasmtime}: Module was compiled by 'wasmtime' but 'artifact' is expected for the host\n");
-    assert_eq!(ran.out(), format!("{host}: compatible\n{refused}"));
+    let mismatch = format!("{wasmtime}: Module was compiled by 'wasmtime' but 'artifact' is expected for the host\n");
+    assert_eq!(ran.out(), format!("{host}: compatible\n{mismatch}"));
     assert_eq!(ran.err, "");
     let ran = run(&["check", "--wasmtime", &wasmtime, &host]).expect(1);
-    let refused = format!("{host}: Module was compiled by 'artifact' but 'wasmtime' is expected for the host\n");
-    assert_eq!(ran.out(), format!("{wasmtime}: compatible\n{refused}"));
+    let mismatch = format!("{host}: Module was compiled by 'artifact' but 'wasmtime' is expected for the host\n");
+    assert_eq!(ran.out(), format!("{wasmtime}: compatible\n{mismatch}"));
     assert_eq!(run(&["check", &host]).expect(0).out(), format!("{host}: compatible\n"));
     assert_eq!(run_with(&["check", "-"], &fs::read(&host).unwrap()).expect(0).out(), "-: compatible\n");
 }
 
 #[test]
-fn takes_the_engine_that_engine_printed() {
+fn reads_the_engine_that_engine_prints() {
     let folder = Folder::new();
     for (args, engine) in [(&["engine"][..], Engine::host()), (&["engine", "--wasmtime"], Engine::wasmtime())] {
         let printed = run(args).expect(0);
@@ -94,12 +94,12 @@ fn takes_the_engine_that_engine_printed() {
     let unknown = default_config().replacen("\"producer\"", "\"x\":1,\"producer\"", 1);
     let unknown = folder.file("unknown.json", unknown);
     let ran = run(&["check", "--engine", &unknown, &fixture("addfib.cwasm")]).expect(5);
-    assert!(ran.err.starts_with(&format!("artifact: {unknown}: engine in JSON: unknown field `x`")), "{}", ran.err);
+    assert!(ran.err.starts_with(&format!("error: '{unknown}': engine in JSON: unknown field `x`")), "{}", ran.err);
     assert_eq!(ran.out(), "");
 }
 
 #[test]
-fn tells_programs_about_damage_too() {
+fn json_reports_damage() {
     let folder = Folder::new();
     let bytes = genuine("addfib");
     let truncated = folder.file("truncated", &bytes[..bytes.len() - 9]);
@@ -109,5 +109,5 @@ fn tells_programs_about_damage_too() {
     assert!(lines[0].get("offset").text().starts_with('#'));
     assert_eq!(lines[0].get("findings"), &Json::List(Vec::new()));
     assert_eq!(lines[1].get("findings").list()[0].get("artifact").text(), "my-embedder-1");
-    assert!(ran.err.starts_with(&format!("artifact: {truncated}: ")), "{}", ran.err);
+    assert!(ran.err.starts_with(&format!("error: '{truncated}': ")), "{}", ran.err);
 }

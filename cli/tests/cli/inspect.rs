@@ -6,7 +6,7 @@ use crate::json::Json;
 use crate::support::{Folder, command, facts, fixture, fixtures, garbled, genuine, patched, run, run_with};
 use crate::terminal::shown;
 
-/// What `inspect --json` has to print, from what the second parser found.
+/// The expected output of `inspect --json`, from what an independent parser found.
 fn expected(name: &str) -> Json {
     let facts = facts(name);
     let pick = |from: &Json, keys: &[(&str, &str)]| {
@@ -46,7 +46,7 @@ fn expected(name: &str) -> Json {
 }
 
 #[test]
-fn prints_what_a_second_parser_found() {
+fn prints_what_an_independent_parser_found() {
     for name in fixtures() {
         let ran = run(&["inspect", "--json", &fixture(&format!("{name}.cwasm"))]).expect(0);
         assert_eq!(ran.err, "", "{name}");
@@ -73,7 +73,7 @@ fn reads_standard_input() {
     assert_eq!(named.out(), piped.out());
 }
 
-/// What people see of `ml_types`, tables as lists of cells.
+/// Rows of the text output for `ml_types`, as lists of cells.
 const WORDS: [&[&str]; 11] = [
     &["producer", "wasmtime"],
     &["version", "0.33.0"],
@@ -81,7 +81,7 @@ const WORDS: [&[&str]; 11] = [
     &["integrity", "none"],
     &["signature", "none"],
     &["ELF", "relocatable, x86-64, little-endian"],
-    &["place", "at 12288, 1808 bytes (1.8 KiB), aligned to 4096 bytes (4 KiB)"],
+    &["location", "offset 12288, 1808 bytes (1.8 KiB), aligned to 4096 bytes (4 KiB)"],
     &["section", "offset", "size", "align", "type", "flags"],
     &[".text", "4096", "4096", "4096", "PROGBITS", "AX"],
     &["opt_level", "speed"],
@@ -89,27 +89,27 @@ const WORDS: [&[&str]; 11] = [
 ];
 
 #[test]
-fn has_words_for_people() {
+fn prints_text() {
     let file = fixture("ml_types.cwasm");
     let ran = run(&["inspect", &file]).expect(0);
     let rows = WORDS.map(|cells| cells.join("\t"));
     for line in rows.iter().map(String::as_str).chain([
-        format!("{file}: artifact of 16208 bytes (15.8 KiB)").as_str(),
-        "module 1, the main one",
+        format!("{file}: artifact, 16208 bytes (15.8 KiB)").as_str(),
+        "module 1 (main)",
         "  function 0: (i32) -> (i64)",
-        "    export \"vc\": global v128, starts as 0x8123456789abcdeffedcba9876543210",
+        "    export \"vc\": global v128, initialized to 0x8123456789abcdeffedcba9876543210",
     ]) {
         assert!(ran.out().lines().any(|found| found == line), "{line:?} is not in\n{}", ran.out());
     }
     let upvars = run(&["inspect", &fixture("ml_upvars1.cwasm")]).expect(0);
-    assert!(upvars.out().contains("\n  upvar 0: module 1, passes on modules 0\n"));
+    assert!(upvars.out().contains("\n  upvar 0: module 1, artifact upvars: 0\n"));
 }
 
 #[test]
-fn tables_have_columns_on_a_terminal() {
+fn tables_are_aligned_on_a_terminal() {
     let seen = shown(command(&["inspect", "--symbols", &fixture("ml_types.cwasm")]));
     assert!(!seen.contains('\t'));
-    // Two blanks at least are between cells.
+    // Cells are separated by at least two spaces.
     let rows: Vec<Vec<&str>> =
         seen.lines().map(|line| line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect()).collect();
     for cells in WORDS {
@@ -125,15 +125,15 @@ fn tables_have_columns_on_a_terminal() {
 }
 
 #[test]
-fn what_is_not_used_takes_one_line() {
+fn empty_settings_take_one_line() {
     let folder = Folder::new();
     let ran = run(&["inspect", &folder.artifact("bare", &Engine::new())]).expect(0);
-    let ends = "\n\nshared flags: none\n\nISA flags: none\n\ntunables: all off and 0\n\nfeatures: none\n\nupvars: none\n\ntypes: none\n";
+    let ends = "\n\nshared flags: none\n\nISA flags: none\n\ntunables: all off or 0\n\nfeatures: none\n\nupvars: none\n\ntypes: none\n";
     assert!(ran.out().ends_with(ends), "{}", ran.out());
 }
 
 #[test]
-fn lists_symbols_where_they_are_asked_for() {
+fn lists_symbols_on_request() {
     let file = fixture("addfib.cwasm");
     let plain = run(&["inspect", "--json", &file]).expect(0).json();
     assert!(!plain.get("modules").list()[0].keys().contains(&"symbols"));
@@ -183,7 +183,7 @@ fn keeps_order_and_duplicates_of_the_file() {
 }
 
 #[test]
-fn goes_as_far_as_a_foreign_file_decodes() {
+fn shows_what_can_be_decoded_of_an_unknown_version() {
     let folder = Folder::new();
     let other = folder.file("other", patched(genuine("addfib"), b"\x060.33.0", b"\x069.99.9"));
     let found = run(&["inspect", "--json", &other]).expect(0).json();
@@ -198,12 +198,12 @@ fn goes_as_far_as_a_foreign_file_decodes() {
         assert_eq!(ran.json().get(key), &Json::Null, "{key}");
     }
     assert!(
-        ran.err.starts_with(&format!("artifact: {unknown}: Metadata of version '9.99.9' has a layout")),
+        ran.err.starts_with(&format!("warning: '{unknown}': Metadata of version '9.99.9' has a layout")),
         "{}",
         ran.err
     );
     assert!(run(&["inspect", &unknown]).expect(0).out().contains("\nversion\t9.99.9\n"));
-    // Of the version that we know, it is damage.
+    // With a known version, it is damage.
     run(&["inspect", &folder.file("damaged", garbled(b"0.33.0"))]).expect(3);
 
     let engine = folder.file("engine.json", Engine::wasmtime().to_json().unwrap());
@@ -212,7 +212,7 @@ fn goes_as_far_as_a_foreign_file_decodes() {
 }
 
 #[test]
-fn shows_what_is_whole_of_a_damaged_module() {
+fn shows_what_can_be_decoded_of_a_damaged_module() {
     let folder = Folder::new();
     let mut bytes = genuine("addfib");
     let headers: usize = facts("addfib").get("elves").list()[0].get("e_shoff").text()[1..].parse().unwrap();
@@ -221,11 +221,11 @@ fn shows_what_is_whole_of_a_damaged_module() {
     let ran = run(&["inspect", "--json", &file]).expect(3);
     assert_eq!(ran.json().get("modules").list()[0].get("sections"), &Json::Null);
     assert_eq!(ran.json().get("types"), expected("addfib").get("types"));
-    assert!(ran.err.starts_with(&format!("artifact: {file}: module 0: name of section 1: ")), "{}", ran.err);
+    assert!(ran.err.starts_with(&format!("error: '{file}': module 0: name of section 1: ")), "{}", ran.err);
 }
 
 #[test]
-fn text_from_a_file_plays_no_tricks_on_terminals() {
+fn text_from_a_file_is_escaped() {
     let folder = Folder::new();
     let bytes = patched(genuine("addfib"), b"opt_level", b"opt\x1b[31m\n");
     let ran = run(&["inspect", &folder.file("a", bytes)]).expect(0);

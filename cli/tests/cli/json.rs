@@ -1,16 +1,16 @@
-//! JSON as the tests read it.
+//! A JSON parser for the tests.
 
 use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{MapAccess, SeqAccess, Visitor};
 
-/// JSON with maps in their order and numbers as they are written: V128 values don't fit what serde_json reads by itself.
+/// JSON with maps in order and numbers as text: serde_json alone cannot represent V128 values.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Json {
     Null,
     Bool(bool),
-    /// Numbers too, behind a `#`.
+    /// Text, or a number with the prefix `#`.
     Text(String),
     List(Vec<Json>),
     Map(Vec<(String, Json)>),

@@ -1,5 +1,5 @@
-//! The command line as programs meet it: the built binary on genuine artifacts, its output and its exit status. One module
-//! per command.
+//! Runs the built program on genuine artifacts and checks its output and exit status. Most commands have a module of their
+//! own.
 
 mod check;
 #[path = "../../../tests/common/elf.rs"]

@@ -1,4 +1,4 @@
-//! `artifact pack` and `artifact extract`: there and back.
+//! `artifact pack` and `artifact extract`: the round trip.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,12 +23,12 @@ fn extract(file: &str, directory: &Path) -> Ran {
     run(&["extract", file, "-d", text(directory)])
 }
 
-/// Packs what was extracted, with these arguments too.
+/// Packs what was extracted, with more arguments.
 fn pack(directory: &Path, out: &Path, more: &[&str]) -> Ran {
     let metadata = directory.join("metadata.json");
     let mut modules: Vec<PathBuf> = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
     modules.retain(|path| path.extension().is_some_and(|extension| extension == "elf"));
-    modules.sort(); // as a shell does
+    modules.sort(); // as the shell expands module-*.elf
     let mut args = vec!["pack", "-o", text(out), "--metadata", text(&metadata)];
     args.extend(more);
     args.extend(modules.iter().map(|path| text(path)));
@@ -37,7 +37,7 @@ fn pack(directory: &Path, out: &Path, more: &[&str]) -> Ran {
 
 /// Extracts and packs an artifact without a trailer, and expects the same file.
 #[track_caller]
-fn there_and_back(folder: &Folder, name: &str, bytes: &[u8]) -> PathBuf {
+fn round_trip(folder: &Folder, name: &str, bytes: &[u8]) -> PathBuf {
     let file = folder.file(name, bytes);
     let (parts, out) = (folder.path(&format!("{name}.parts")), folder.path(&format!("{name}.out")));
     let ran = extract(&file, &parts).expect(0);
@@ -56,11 +56,11 @@ fn names(directory: &Path) -> Vec<String> {
 }
 
 #[test]
-fn genuine_files_there_and_back() {
+fn round_trip_of_genuine_files() {
     let folder = Folder::new();
     for name in fixtures() {
-        let parts = there_and_back(&folder, &name, &genuine(&name));
-        // What is in the files is what a second parser found.
+        let parts = round_trip(&folder, &name, &genuine(&name));
+        // The files hold what an independent parser found.
         let found = facts(&name);
         let elves = found.get("elves").list();
         assert_eq!(names(&parts).len(), elves.len() + 1, "{name}");
@@ -80,7 +80,7 @@ fn genuine_files_there_and_back() {
     }
 }
 
-/// Settings that no engine has.
+/// Settings that no engine can have.
 fn untidy() -> Settings {
     let flags = |names: &[&str]| {
         Map(names.iter().zip(0..).map(|(name, number)| ((*name).to_owned(), Flag::Num(number))).collect())
@@ -101,7 +101,7 @@ fn v128(bits: u128) -> EntityType {
 }
 
 #[test]
-fn own_files_with_everything_odd_that_can_be_written_there_and_back() {
+fn round_trip_of_unusual_files() {
     let folder = Folder::new();
     let elf = module();
     let mut builder = Builder::from_settings(untidy()).unwrap();
@@ -120,8 +120,8 @@ fn own_files_with_everything_odd_that_can_be_written_there_and_back() {
     }
     builder.add_upvar(Some(40), 3, &[]).unwrap();
     builder.set_trailer(false).unwrap();
-    let parts = there_and_back(&folder, "odd", &builder.serialize().unwrap());
-    // In the order of names, as a shell lists them.
+    let parts = round_trip(&folder, "odd", &builder.serialize().unwrap());
+    // The names sort in the order of the modules.
     assert_eq!(names(&parts)[1..], (0..12).map(|index| format!("module-{index:02}.elf")).collect::<Vec<_>>());
 
     for (name, version) in [("none", VersionRule::None), ("custom", VersionRule::Custom("v 1".into()))] {
@@ -130,12 +130,12 @@ fn own_files_with_everything_odd_that_can_be_written_there_and_back() {
         let mut builder = Builder::new(&engine);
         builder.add_module(&elf).unwrap();
         builder.set_trailer(false).unwrap();
-        there_and_back(&folder, name, &builder.serialize().unwrap());
+        round_trip(&folder, name, &builder.serialize().unwrap());
     }
 }
 
 #[test]
-fn attributes_go_there_and_back() {
+fn round_trip_of_attributes() {
     let folder = Folder::new();
     let elf = module();
     let mut builder = Builder::new(&Engine::new());
@@ -156,12 +156,12 @@ fn attributes_go_there_and_back() {
 }
 
 #[test]
-fn what_can_not_be_packed_again_is_said() {
+fn warns_if_pack_cannot_reproduce_the_body() {
     let folder = Folder::new();
-    let said = |name: &str, bytes: Vec<u8>, what: &str| {
+    let warns = |name: &str, bytes: Vec<u8>, what: &str| {
         let file = folder.file(name, bytes);
         let ran = extract(&file, &folder.path(&format!("{name}.parts"))).expect(0);
-        let expected = format!("artifact: {file}: pack can't make the same body of this: {what}");
+        let expected = format!("warning: '{file}': `artifact pack` cannot reproduce the body: {what}");
         assert!(ran.err.starts_with(&expected) && ran.err.lines().count() == 1, "{}", ran.err);
         assert_eq!(ran.out(), "");
     };
@@ -169,13 +169,13 @@ fn what_can_not_be_packed_again_is_said() {
     let end = found.get("elves").list()[0].get("len").text()[1..].parse::<usize>().unwrap();
     let mut bytes = genuine("ml_types");
     bytes[end + 8] = 1;
-    said("padding", bytes, "link word or padding before module 1: ");
+    warns("padding", bytes, "link word or padding before module 1: ");
 
-    // Further away than it has to be: everything behind the first module moves.
+    // The second module is farther away than necessary: everything after the first module moves.
     let bytes = genuine("ml_types");
     let start = found.get("elves").list()[1].get("offset").text()[1..].parse::<usize>().unwrap();
     let link = u64::to_le_bytes(start as u64 + 4096);
-    said(
+    warns(
         "link",
         [&bytes[..end], &link, &bytes[end + 8..start], &[0; 4096], &bytes[start..]].concat(),
         "link word or padding before module 1: ",
@@ -183,7 +183,7 @@ fn what_can_not_be_packed_again_is_said() {
 }
 
 #[test]
-fn what_follows_the_body_is_no_part_of_it() {
+fn extract_drops_what_follows_the_body() {
     let folder = Folder::new();
     let bytes = genuine("addfib");
     let (parts, out) = (folder.path("parts"), folder.path("out"));
@@ -194,16 +194,16 @@ fn what_follows_the_body_is_no_part_of_it() {
 }
 
 #[test]
-fn modules_come_out_where_metadata_can_not() {
+fn extracts_modules_even_if_metadata_cannot_be_represented() {
     let folder = Folder::new();
     let unknown = folder.file("unknown", garbled(b"9.99.9"));
     let ran = extract(&unknown, &folder.path("1")).expect(1);
-    assert!(ran.err.starts_with(&format!("artifact: {unknown}: Metadata of version '9.99.9'")), "{}", ran.err);
+    assert!(ran.err.starts_with(&format!("error: '{unknown}': Metadata of version '9.99.9'")), "{}", ran.err);
     assert_eq!(names(&folder.path("1")), ["module-0.elf"]);
 
     let bytes = folder.file("bytes", patched(genuine("addfib"), b"\x060.33.0", b"\x060.\xff3.0"));
     let ran = extract(&bytes, &folder.path("2")).expect(1);
-    assert!(ran.err.starts_with(&format!("artifact: {bytes}: version: expected UTF-8")), "{}", ran.err);
+    assert!(ran.err.starts_with(&format!("error: '{bytes}': version: expected UTF-8")), "{}", ran.err);
     assert_eq!(names(&folder.path("2")), ["module-0.elf"]);
 }
 
@@ -214,14 +214,14 @@ fn damage_is_not_extracted() {
     bytes[5000] ^= 1;
     let file = folder.file("damaged", bytes);
     let ran = extract(&file, &folder.path("parts")).expect(3);
-    assert!(ran.err.starts_with(&format!("artifact: {file}: module 0: ")), "{}", ran.err);
+    assert!(ran.err.starts_with(&format!("error: '{file}': module 0: ")), "{}", ran.err);
     assert!(!folder.path("parts").exists());
     extract(&folder.file("text", "no artifact"), &folder.path("parts")).expect(3);
     assert!(!folder.path("parts").exists());
 }
 
 #[test]
-fn extract_writes_into_an_empty_folder_or_makes_one() {
+fn extract_needs_an_empty_directory_or_creates_one() {
     let folder = Folder::new();
     let file = fixture("addfib.cwasm");
     let deep = folder.path("a/b/c");
@@ -243,11 +243,15 @@ fn extract_writes_into_an_empty_folder_or_makes_one() {
             assert_eq!(fs::read(taken.join("module-0.elf")).unwrap(), b"mine");
             ran
         };
-        assert!(ran.err.starts_with(&format!("artifact: {}: ", text(&taken))), "{}", ran.err);
+        let expected = match taken.ends_with("b") {
+            true => format!("error: cannot create '{}': Not a directory\n", text(&taken)),
+            false => format!("error: '{}': the directory is not empty\n", text(&taken)),
+        };
+        assert_eq!(ran.err, expected);
     }
 }
 
-/// What an artifact of this module says about its engine.
+/// Packs a module with these arguments, and returns what `inspect` shows.
 #[track_caller]
 fn packed(folder: &Folder, args: &[&str]) -> Json {
     let (elf, out) = (folder.file("m.elf", module()), folder.path("out"));
@@ -259,7 +263,7 @@ fn packed(folder: &Folder, args: &[&str]) -> Json {
 }
 
 #[test]
-fn pack_says_what_the_modules_were_compiled_for() {
+fn pack_records_the_settings() {
     let folder = Folder::new();
     let bare = packed(&folder, &[]);
     assert_eq!(bare.get("producer").text(), "artifact");
@@ -293,7 +297,7 @@ fn pack_says_what_the_modules_were_compiled_for() {
 }
 
 #[test]
-fn pack_takes_modules_in_their_order_and_streams() {
+fn pack_keeps_the_order_of_modules_and_reads_streams() {
     let folder = Folder::new();
     let (first, second) = (folder.file("1", module()), folder.file("2", other_module()));
     let out = folder.path("out");
@@ -306,18 +310,19 @@ fn pack_takes_modules_in_their_order_and_streams() {
 }
 
 #[test]
-fn pack_that_fails_leaves_what_was_there() {
+fn a_failed_pack_keeps_the_output_file() {
     let folder = Folder::new();
     let (elf, noise) = (folder.file("m.elf", module()), folder.file("noise", "no ELF"));
     let out = folder.file("out", "precious");
-    for (args, file, status) in [
-        (&[elf.as_str(), &noise][..], noise.as_str(), 5),
-        (&[&elf, "/missing"], "/missing", 5),
-        (&["--engine", &noise, &elf], &noise, 5),
-        (&["--metadata", &noise, &elf], &noise, 5),
+    for (args, message, status) in [
+        (&[elf.as_str(), &noise][..], format!("'{noise}': "), 5),
+        (&[&elf, "/missing"], "cannot open '/missing': No such file or directory\n".to_owned(), 5),
+        (&["--engine", &noise, &elf], format!("'{noise}': "), 5),
+        (&["--engine", "/missing", &elf], "cannot open '/missing': No such file or directory\n".to_owned(), 5),
+        (&["--metadata", &noise, &elf], format!("'{noise}': "), 5),
     ] {
         let ran = run(&[&["pack", "-o", &out], args].concat()).expect(status);
-        assert!(ran.err.starts_with(&format!("artifact: {file}: ")), "{}", ran.err);
+        assert!(ran.err.starts_with(&format!("error: {message}")), "{}", ran.err);
         assert_eq!((ran.out(), ran.err.lines().count()), ("", 1));
         assert_eq!(fs::read(&out).unwrap(), b"precious");
     }
@@ -342,7 +347,7 @@ fn metadata_is_read_strictly() {
     let refused = |json: &str, why: &str| {
         let metadata = folder.file("metadata.json", json);
         let ran = run(&["pack", "-o", text(&out), "--metadata", &metadata, &elf, &elf, &elf]).expect(5);
-        assert!(ran.err.starts_with(&format!("artifact: {metadata}: ")) && ran.err.contains(why), "{}", ran.err);
+        assert!(ran.err.starts_with(&format!("error: '{metadata}': ")) && ran.err.contains(why), "{}", ran.err);
         assert!(!out.exists());
     };
     let line = |needle: &str| json.lines().position(|line| line.contains(needle)).unwrap() + 1;
@@ -371,7 +376,7 @@ fn metadata_is_read_strictly() {
 
 #[test]
 fn offsets_of_a_body_are_those_of_the_format() {
-    // Two modules of other alignments than the genuine ones.
+    // Modules of different alignments.
     let folder = Folder::new();
     let mut builder = Builder::new(&Engine::new());
     let (elf, other) = (module(), other_module());
@@ -379,12 +384,12 @@ fn offsets_of_a_body_are_those_of_the_format() {
     builder.add_module(&other).unwrap();
     builder.add_module(&elf).unwrap();
     builder.set_trailer(false).unwrap();
-    there_and_back(&folder, "aligned", &builder.serialize().unwrap());
+    round_trip(&folder, "aligned", &builder.serialize().unwrap());
 }
 
 #[test]
 #[cfg(target_os = "linux")]
-fn more_modules_than_files_may_be_open_go_there_and_back() {
+fn round_trip_of_more_modules_than_the_limit_of_open_files() {
     let folder = Folder::new();
     let elf = other_module();
     let mut builder = Builder::new(&Engine::new());
@@ -401,7 +406,7 @@ fn more_modules_than_files_may_be_open_go_there_and_back() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn metadata_without_an_end_is_refused() {
+fn endless_metadata_is_an_error() {
     let folder = Folder::new();
     let (elf, out) = (folder.file("m.elf", module()), folder.path("out"));
     let ran = run(&["pack", "-o", text(&out), "--metadata", "/dev/zero", &elf]).expect(5);
@@ -425,7 +430,7 @@ fn objects_are_linked_into_the_main_module() {
     let artifact = Artifact::open_bytes(&fs::read(&out).unwrap(), None, &OpenOptions::default()).unwrap();
     assert_eq!(artifact.module_count(), 1);
 
-    // With the settings of another file, too.
+    // Also with the settings of another file.
     let parts = folder.path("parts");
     extract(text(&out), &parts).expect(0);
     let (metadata, again) = (parts.join("metadata.json"), folder.path("again"));

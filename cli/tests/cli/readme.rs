@@ -1,25 +1,20 @@
-//! README's first program and what is done with its file: every command there gives what stands below it.
+//! Runs the commands in README and compares their output with what README shows.
 
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::{COMMANDS, Folder, Ran, run};
+use crate::support::{COMMANDS, Folder, Ran, between, run};
 
 const README: &str = include_str!("../../../README.md");
 
-/// The text between two marks.
-fn between<'a>(text: &'a str, start: &str, end: &str) -> &'a str {
-    text.split_once(start).and_then(|(_, rest)| rest.split_once(end)).expect("README has it").0
-}
-
-/// Lines that are indented as code is.
+/// The lines of indented code blocks.
 fn code(text: &str) -> String {
     text.lines().filter_map(|line| line.strip_prefix("    ")).map(|line| format!("{line}\n")).collect()
 }
 
 #[test]
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-fn the_command_line_does_what_readme_shows() {
+fn output_is_as_in_readme() {
     let folder = Folder::new();
     folder.file("fib.c", code(between(README, "With this as `fib.c`:\n", "it prints:")));
     let shell = |line: &str| -> Ran {
@@ -29,7 +24,7 @@ fn the_command_line_does_what_readme_shows() {
         shell.args(["-c", line]).current_dir(folder.0.path()).env("PATH", path);
         Ran::from(shell.output().unwrap()).expect(0)
     };
-    // The program itself is c_tests/readme's; here the command line takes its place.
+    // c_tests/readme tests the C program. Here, `artifact pack` takes its place.
     shell("cc -O2 -fPIC -c fib.c && artifact pack -o fib.artifact --object fib.o");
     let shown = code(between(README, "The command line sees the same file:\n", "In C++17"));
     let commands: Vec<&str> = shown.split("$ ").filter(|command| !command.is_empty()).collect();
@@ -41,7 +36,7 @@ fn the_command_line_does_what_readme_shows() {
 }
 
 #[test]
-fn each_command_stands_in_readme() {
+fn readme_lists_each_command() {
     let listed = between(README, "## The command line\n", "\n## ");
     for command in COMMANDS {
         let help = run(&[command, "--help"]).expect(0);

@@ -21,7 +21,7 @@ fn keeps_the_body() {
         assert!(sealed.len() > bytes.len() && sealed.starts_with(&bytes), "{name}");
         assert!(run_with(&["rewrite", "-", "--no-trailer", "-o", "-"], &sealed).expect(0).out == bytes, "{name}");
     }
-    // In place, and without what is no part of the body.
+    // In place, and without what follows the body.
     let bytes = genuine("ml_two");
     let file = folder.file("a", [&bytes[..], b"and more"].concat());
     run(&["rewrite", "--no-trailer", &file, "--output", &file]).expect(0);
@@ -53,15 +53,15 @@ fn adds_attributes_that_inspect_shows() {
 }
 
 #[test]
-fn that_fails_leaves_what_was_there() {
+fn a_failed_rewrite_keeps_the_output_file() {
     let folder = Folder::new();
     let out = folder.file("out", "precious");
     let text = folder.file("text", "no artifact");
     let ran = run(&["rewrite", &text, "-o", &out]).expect(3);
-    assert!(ran.err.starts_with(&format!("artifact: {text}: ")), "{}", ran.err);
+    assert!(ran.err.starts_with(&format!("error: '{text}': ")), "{}", ran.err);
     assert_eq!(fs::read(&out).unwrap(), b"precious");
     let nowhere = folder.path("no/where").to_str().unwrap().to_owned();
     let ran = run(&["rewrite", &fixture("addfib.cwasm"), "-o", &nowhere]).expect(5);
-    assert!(ran.err.starts_with(&format!("artifact: {nowhere}: ")), "{}", ran.err);
+    assert!(ran.err.starts_with(&format!("error: cannot write '{nowhere}': ")), "{}", ran.err);
     assert!(!Path::new(&nowhere).exists());
 }

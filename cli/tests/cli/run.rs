@@ -1,4 +1,4 @@
-//! `artifact run`: functions of modules that the system linker has made.
+//! `artifact run`, on modules that the system linker has linked.
 
 use std::fs;
 use std::path::PathBuf;
@@ -51,18 +51,18 @@ fn results_are_printed_in_decimal() {
 }
 
 #[test]
-fn what_cannot_be_loaded_is_refused() {
+fn what_cannot_be_loaded_is_an_error() {
     let folder = Folder::new();
-    let file = packed(&folder, "int nobody(int);\nint use(int a) { return nobody(a); }\n");
+    let file = packed(&folder, "int missing(int);\nint use(int a) { return missing(a); }\n");
     let ran = run(&["run", file.to_str().unwrap(), "use", "1"]).expect(5);
-    assert!(ran.err.contains("'nobody'"), "{}", ran.err);
+    assert!(ran.err.contains("'missing'"), "{}", ran.err);
     let junk = folder.file("junk", [1; 100]);
     run(&["run", &junk, "use"]).expect(3);
     run(&["run", folder.path("nothing").to_str().unwrap(), "use"]).expect(5);
 }
 
 #[test]
-fn only_what_fits_and_is_trusted_runs() {
+fn only_compatible_and_trusted_files_run() {
     let folder = Folder::new();
     let file = packed(&folder, "int answer(void) { return 42; }\n");
     let file = file.to_str().unwrap();
@@ -87,7 +87,7 @@ fn only_what_fits_and_is_trusted_runs() {
 }
 
 #[test]
-fn the_main_module_comes_first_and_modules_see_the_process() {
+fn the_main_module_comes_first_and_the_process_is_searched() {
     let folder = Folder::new();
     let compile = |name: &str, flags: &[&str], source: &str| {
         let (c, out) = (folder.file(&format!("{name}.c"), source), folder.path(name));

@@ -1,4 +1,4 @@
-//! What all commands have in common: exit status, usage, help, streams.
+//! What all commands share: exit statuses, usage errors, help, error messages, streams.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -10,7 +10,7 @@ use artifact::engine::Engine;
 use artifact::trust::keys::PrivateKey;
 
 use crate::support::{
-    COMMANDS, Folder, OPENING, Ran, command, default_config, fixture, garbled, genuine, module, patched, run,
+    COMMANDS, Folder, OPENING, Ran, between, command, default_config, fixture, garbled, genuine, module, patched, run,
 };
 
 #[test]
@@ -28,13 +28,14 @@ fn exit_statuses() {
     for command in ["check", "inspect", "verify"] {
         for (file, status) in [(&truncated, 3), (&text, 3), (&empty, 3), (&missing, 5), (&directory, 5)] {
             let ran = run(&[command, file]).expect(status);
-            assert!(ran.err.starts_with(&format!("artifact: {file}: ")), "{}", ran.err);
+            let cannot = if file == &missing { "cannot open " } else { "" };
+            assert!(ran.err.starts_with(&format!("error: {cannot}'{file}': ")), "{}", ran.err);
             assert_eq!(ran.err.lines().count(), 1);
             assert_eq!(ran.out(), "");
         }
         run(&[command, &good]).expect(0);
     }
-    // Several files: the worst counts, and none keeps the others from being told.
+    // With several files, all are checked, and the worst result counts.
     let wasmtime = folder.file("wasmtime.json", default_config());
     for (files, status) in [
         (&[&good, &good][..], 0),
@@ -48,7 +49,7 @@ fn exit_statuses() {
         let ran = run(&args).expect(status);
         assert_eq!(ran.out().lines().count() + ran.err.lines().count(), files.len(), "{files:?}");
     }
-    // What isn't signed is worse than anything else.
+    // A missing signature is worse than anything else.
     let mut trusting = Engine::host();
     trusting.trust(PrivateKey::generate().unwrap().public());
     let trusting = folder.file("trusting.json", trusting.to_json().unwrap());
@@ -58,7 +59,7 @@ fn exit_statuses() {
         let ran = run(&args).expect(4);
         assert_eq!(ran.err.lines().count(), 3, "{}", ran.err);
     }
-    // A stranger's file is no damaged one, even where nothing behind its version makes sense.
+    // A file of another producer or version is not damaged, even if nothing after its version can be decoded.
     let stale = folder.file("stale", garbled(b"9.99.9"));
     let ran = run(&["check", "--engine", &wasmtime, &stale]).expect(1);
     assert_eq!(ran.out(), format!("{stale}: Module was compiled with incompatible Wasmtime version '9.99.9'\n"));
@@ -97,17 +98,26 @@ fn wrong_usage_and_help() {
         assert_eq!(run(&["help", command]).expect(0).out(), ran.out());
         assert_eq!(listed.contains(command), COMMANDS.contains(command), "{command}");
         assert_eq!(ran.out().contains("--trust <KEY>"), OPENING.contains(command), "{command}");
-        assert!(!OPENING.contains(command) || ran.out().contains("--engine <E.json>"), "{command}");
+        assert!(!OPENING.contains(command) || ran.out().contains("--engine <ENGINE>"), "{command}");
     }
-    for section in ["\nExit status:\n  0  fine\n", "\nExamples:\n  artifact "] {
-        assert!(help.out().contains(section), "{section}");
+    assert!(help.out().contains("\nExamples:\n  artifact "));
+    let exit_status = between(help.out(), "\nExit status:\n", "\n\n");
+    let numbers: Vec<&str> =
+        exit_status.lines().filter_map(|line| line.strip_prefix("  ")?.split("  ").next()).collect();
+    assert_eq!(numbers[..6], ["0", "1", "2", "3", "4", "5"]);
+    for command in COMMANDS {
+        let help = run(&[command, "--help"]).expect(0);
+        let short = run(&[command, "-h"]).expect(0);
+        for text in [help.out(), short.out()] {
+            assert_eq!(between(text, "\nExit status:\n", "\n\n"), exit_status, "{command}");
+        }
     }
     let version = format!("artifact {}\n", env!("CARGO_PKG_VERSION"));
     assert_eq!(run(&["--version"]).expect(0).out(), version);
 }
 
 #[test]
-fn help_is_plain_wherever_it_does_not_go_to_a_terminal() {
+fn help_is_plain_unless_it_goes_to_a_terminal() {
     for (name, value) in [("CLICOLOR_FORCE", "1"), ("CI", "true"), ("COLORTERM", "truecolor")] {
         for args in [&["--help"][..], &["check", "--help"], &["--version"], &["frobnicate"], &[]] {
             let ran: Ran = command(args).env(name, value).env("TERM", "xterm").output().unwrap().into();
@@ -117,7 +127,7 @@ fn help_is_plain_wherever_it_does_not_go_to_a_terminal() {
     }
 }
 
-/// What each command that opens an artifact is called with, but for the artifact.
+/// The arguments of each command that opens a file, without the file.
 fn openings(folder: &Folder) -> Vec<Vec<String>> {
     let at = |name: &str| folder.path(name).to_str().unwrap().to_owned();
     let key = folder.file("key", PrivateKey::generate().unwrap().to_pem().unwrap());
@@ -137,7 +147,7 @@ fn openings(folder: &Folder) -> Vec<Vec<String>> {
 }
 
 #[test]
-fn what_is_no_artifact_is_named_and_nothing_is_written() {
+fn files_that_cannot_be_read_are_named_and_nothing_is_written() {
     let folder = Folder::new();
     let fifo = folder.path("fifo");
     rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::RUSR).unwrap();
@@ -147,24 +157,24 @@ fn what_is_no_artifact_is_named_and_nothing_is_written() {
     fs::write(&locked, genuine("addfib")).unwrap();
     fs::set_permissions(&locked, fs::Permissions::from_mode(0o000)).unwrap();
     let mut files = vec![
-        (folder.path("missing"), "opening the file: No such file"),
-        (fifo, "expected a regular file, found a FIFO"),
-        (directory, "expected a regular file, found a directory"),
-        (PathBuf::from("/dev/zero"), "expected a regular file, found a device"),
-        (folder.path("missing").join(OsStr::from_bytes(b"\xff")), "opening the file: No such file"),
+        (folder.path("missing"), "cannot open ", "No such file or directory"),
+        (fifo, "", "expected a regular file, found a FIFO"),
+        (directory, "", "expected a regular file, found a directory"),
+        (PathBuf::from("/dev/zero"), "", "expected a regular file, found a device"),
+        (folder.path("missing").join(OsStr::from_bytes(b"\xff")), "cannot open ", "No such file or directory"),
     ];
     // Root may read everything.
     if fs::File::open(&locked).is_err() {
-        files.push((locked, "opening the file: Permission denied"));
+        files.push((locked, "cannot open ", "Permission denied"));
     }
     for args in openings(&folder) {
-        for (file, why) in &files {
+        for (file, action, reason) in &files {
             let mut program = command(&args);
             program.arg(file).args(args.contains(&"run".to_owned()).then_some("symbol"));
             let output = program.output().unwrap();
             let name = file.as_os_str().as_bytes();
-            let expected = [b"artifact: ", name, b": ", why.as_bytes()].concat();
-            assert!(output.stderr.starts_with(&expected), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+            let expected = [b"error: ", action.as_bytes(), b"'", name, b"': ", reason.as_bytes(), b"\n"].concat();
+            assert_eq!(output.stderr, expected, "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
             assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(5), &b""[..]), "{args:?}");
         }
     }
@@ -184,7 +194,7 @@ fn names_of_files_may_have_any_bytes() {
             assert!(output.stdout.starts_with(&[file.as_os_str().as_bytes(), b": "].concat()), "{args:?}");
         }
     }
-    // JSON has text only.
+    // JSON holds only text.
     let output = command(&["verify", "--json"]).arg(&file).output().unwrap();
     assert!(String::from_utf8(output.stdout).unwrap().contains("na\u{fffd}me\\n.cwasm"));
     let (out, signature) = (folder.path("").join(OsStr::from_bytes(b"\xfe")), OsStr::from_bytes(b"\xfd"));
@@ -215,13 +225,15 @@ fn devices_and_pipes_are_not_replaced() {
         &["man", fifo],
     ] {
         let ran = run(args).expect(5);
-        assert!(ran.err.starts_with(&format!("artifact: {fifo}: ")) && ran.err.lines().count() == 1, "{}", ran.err);
+        let action = if ["extract", "keygen", "man"].contains(&args[0]) { "create" } else { "write" };
+        let expected = format!("error: cannot {action} '{fifo}': ");
+        assert!(ran.err.starts_with(&expected) && ran.err.lines().count() == 1, "{}", ran.err);
         assert!(fs::metadata(fifo).unwrap().file_type().is_fifo());
     }
 }
 
 #[test]
-fn a_reader_that_leaves_is_no_error() {
+fn a_closed_pipe_is_not_an_error() {
     let file = fixture("types.cwasm");
     for (args, status) in [
         (&["inspect", &file][..], 0),
@@ -243,7 +255,7 @@ fn a_reader_that_leaves_is_no_error() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn output_that_is_lost_is_an_error() {
+fn failed_writes_are_an_error() {
     let folder = Folder::new();
     let (good, elf) = (folder.artifact("good", &Engine::host()), folder.file("m.elf", module()));
     let key = folder.file("key", PrivateKey::generate().unwrap().to_pem().unwrap());
@@ -268,13 +280,13 @@ fn output_that_is_lost_is_an_error() {
         let full = fs::File::options().write(true).open("/dev/full").unwrap();
         let ran: Ran = command(args).stdout(full).output().unwrap().into();
         let err = ran.expect(5).err;
-        assert!(err.starts_with("artifact: standard output: ") && err.lines().count() == 1, "{args:?}: {err}");
+        assert_eq!(err, "error: cannot write standard output: No space left on device\n", "{args:?}");
     }
 }
 
 #[test]
 #[cfg(target_os = "linux")]
-fn of_errors_that_are_lost_the_exit_status_is_left() {
+fn the_exit_status_does_not_need_stderr() {
     for (args, status) in [(&["inspect", "/missing"][..], 5), (&["frobnicate"], 2)] {
         let full = fs::File::options().write(true).open("/dev/full").unwrap();
         let ran: Ran = command(args).stderr(full).output().unwrap().into();

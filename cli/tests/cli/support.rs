@@ -1,4 +1,4 @@
-//! How the tests run the program, and what they run it on.
+//! Running the program, and test data.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -13,14 +13,14 @@ use tempfile::TempDir;
 use crate::elf::Shape;
 use crate::json::Json;
 
-/// All commands but those for packages.
+/// All commands but the hidden ones.
 pub const COMMANDS: [&str; 10] =
     ["check", "engine", "extract", "inspect", "keygen", "pack", "rewrite", "run", "sign", "verify"];
 
-/// Those that open an artifact, all of which take --trust and --engine.
+/// The commands that open an artifact, all of which have --trust and --engine.
 pub const OPENING: [&str; 7] = ["check", "extract", "inspect", "rewrite", "run", "sign", "verify"];
 
-/// What a run came to.
+/// The result of a run.
 pub struct Ran {
     pub status: i32,
     pub out: Vec<u8>,
@@ -91,7 +91,7 @@ pub fn genuine(name: &str) -> Vec<u8> {
     fs::read(fixture(&format!("{name}.cwasm"))).unwrap()
 }
 
-/// A folder of files that a test makes.
+/// A temporary directory.
 pub struct Folder(pub TempDir);
 
 impl Folder {
@@ -109,7 +109,7 @@ impl Folder {
         path.to_str().unwrap().to_owned()
     }
 
-    /// An artifact with a genuine module, compiled for this engine.
+    /// Writes an artifact with a genuine module, compiled for this engine.
     pub fn artifact(&self, name: &str, engine: &Engine) -> String {
         let elf = module();
         let mut builder = Builder::new(engine);
@@ -124,12 +124,12 @@ pub fn module() -> Vec<u8> {
     genuine("addfib")[..len].to_vec()
 }
 
-/// A module that is aligned otherwise.
+/// A module of another alignment.
 pub fn other_module() -> Vec<u8> {
     Shape { align: 512, ..Shape::default() }.image()
 }
 
-/// The bytes with every `from` replaced by as many bytes; there must be one.
+/// Replaces every `from`, of which there must be one, by `to`, which has the same length.
 pub fn patched(mut bytes: Vec<u8>, from: &[u8], to: &[u8]) -> Vec<u8> {
     assert_eq!(from.len(), to.len());
     let places: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at..].starts_with(from)).collect();
@@ -138,11 +138,17 @@ pub fn patched(mut bytes: Vec<u8>, from: &[u8], to: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// The text between two markers, which must be there.
+pub fn between<'a>(text: &'a str, start: &str, end: &str) -> &'a str {
+    let found = text.split_once(start).and_then(|(_, rest)| rest.split_once(end));
+    found.unwrap_or_else(|| panic!("no {start:?} before {end:?} in\n{text}")).0
+}
+
 pub fn offset(name: &str, key: &str) -> usize {
     facts(name).get(key).text()[1..].parse().unwrap()
 }
 
-/// Metadata that no longer decodes, behind another version if there is one.
+/// An artifact of this version whose Metadata cannot be decoded.
 pub fn garbled(version: &[u8; 6]) -> Vec<u8> {
     let mut bytes = patched(genuine("addfib"), b"\x060.33.0", &[&[6], &version[..]].concat());
     let target = offset("addfib", "metadata_offset");

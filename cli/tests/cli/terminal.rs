@@ -1,4 +1,4 @@
-//! What people see on a terminal, and programs don't: colours, progress.
+//! What only terminals show: colours and progress.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
@@ -10,7 +10,7 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 use crate::support::{Folder, command, fixture, garbled, genuine, module};
 
-/// A terminal, seen from its user's side.
+/// The user's side of a pseudoterminal.
 struct Terminal(File);
 
 impl Terminal {
@@ -25,7 +25,7 @@ impl Terminal {
         let child = command
             .env("TERM", "xterm")
             .env_remove("NO_COLOR")
-            // What makes some programs colour whatever they are connected to.
+            // Makes some programs colour any output.
             .env("CI", "true")
             .stdin(Stdio::piped())
             .stdout(program.try_clone().unwrap())
@@ -35,7 +35,7 @@ impl Terminal {
         (Terminal(File::from(user)), child)
     }
 
-    /// What comes until this text has come; until the command is gone, if it never does.
+    /// Reads until this text has been seen, or until the command ends.
     fn until(&mut self, text: &str) -> String {
         let mut seen = Vec::new();
         let mut byte = [0];
@@ -43,7 +43,7 @@ impl Terminal {
             match self.0.read(&mut byte) {
                 Ok(1) => seen.push(byte[0]),
                 Ok(_) => break,
-                // EIO: nobody has it open any more.
+                // EIO: the command has ended.
                 Err(error) if error.raw_os_error() == Some(libc::EIO) => break,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => panic!("{error}"),
@@ -53,7 +53,7 @@ impl Terminal {
     }
 }
 
-/// What a command shows on a terminal.
+/// Returns what a command shows on a terminal.
 pub fn shown(command: Command) -> String {
     let (mut terminal, mut child) = Terminal::start(command);
     drop(child.stdin.take());
@@ -70,9 +70,9 @@ fn verdicts_have_colours_on_a_terminal() {
     let odd = folder.file("odd", [&genuine("addfib")[..], b"and more"].concat());
     let bad = folder.file("bad", garbled(b"0.33.0"));
     let seen = shown(command(&["verify", &good, &odd, &bad]));
-    assert!(seen.contains(&format!("{good}: \x1b[32msound\x1b[0m\n")), "{seen:?}");
+    assert!(seen.contains(&format!("{good}: \x1b[32mOK\x1b[0m\n")), "{seen:?}");
     assert!(seen.contains(&format!("{odd}: \x1b[33m8 bytes follow")), "{seen:?}");
-    assert!(seen.contains(&format!("\x1b[31martifact:\x1b[0m {bad}: ")), "{seen:?}");
+    assert!(seen.contains(&format!("\x1b[31merror:\x1b[0m '{bad}': ")), "{seen:?}");
     let seen = shown(command(&["verify", "--strict", &odd]));
     assert!(seen.contains(&format!("{odd}: \x1b[31m8 bytes follow")), "{seen:?}");
     let seen = shown(command(&["check", &good]));
@@ -82,11 +82,11 @@ fn verdicts_have_colours_on_a_terminal() {
 }
 
 #[test]
-fn nobody_gets_colours_who_declines_them() {
+fn colours_can_be_turned_off() {
     let file = fixture("addfib.cwasm");
     for (name, value) in [("NO_COLOR", "1"), ("TERM", "dumb")] {
         for args in [&["verify", &file, "/missing"][..], &["inspect", &file], &["check", &file], &["--help"]] {
-            // TERM is set for all of them, and set again for this one.
+            // `env` overrides the TERM that `Terminal::start` sets.
             let mut shell = Command::new("env");
             shell.arg(format!("{name}={value}")).arg(env!("CARGO_BIN_EXE_artifact")).args(args);
             let seen = shown(shell);
@@ -98,7 +98,7 @@ fn nobody_gets_colours_who_declines_them() {
 }
 
 #[test]
-fn no_bytes_go_to_terminals() {
+fn binary_data_is_not_written_to_a_terminal() {
     let folder = Folder::new();
     let (file, elf) = (fixture("addfib.cwasm"), folder.file("elf", module()));
     let key = folder.file("key", PrivateKey::generate().unwrap().to_pem().unwrap());
@@ -106,7 +106,7 @@ fn no_bytes_go_to_terminals() {
         [&["rewrite", &file, "-o", "-"][..], &["pack", &elf, "-o", "-"], &["sign", &file, "--key", &key, "-o", "-"]]
     {
         let seen = shown(command(args));
-        let expected = "\x1b[31martifact:\x1b[0m standard output: expected a file or a pipe, found a terminal\n";
+        let expected = "\x1b[31merror:\x1b[0m cannot write standard output: binary data is not written to a terminal\n";
         assert_eq!(seen, expected, "{args:?}");
     }
 }
@@ -123,18 +123,18 @@ fn help_fits_the_terminal() {
 }
 
 #[test]
-fn progress_comes_after_a_second_and_goes() {
+fn progress_appears_after_a_second_and_is_erased() {
     let (mut terminal, mut child) = Terminal::start(command(&["verify", "-"]));
     let seen = terminal.until(", 1 s");
     assert_eq!(seen, "\r\x1b[?7lverifying -, 1 s");
     child.stdin.take().unwrap().write_all(&genuine("addfib")).unwrap();
     let seen = terminal.until("");
-    assert!(seen.ends_with("\r\x1b[K-: \x1b[32msound\x1b[0m\n"), "{seen:?}");
+    assert!(seen.ends_with("\r\x1b[K-: \x1b[32mOK\x1b[0m\n"), "{seen:?}");
     assert!(child.wait().unwrap().success());
 }
 
 #[test]
-fn whatever_takes_long_has_progress() {
+fn commands_show_progress() {
     let folder = Folder::new();
     let at = |name: &str| folder.path(name).to_str().unwrap().to_owned();
     let key = folder.file("key", PrivateKey::generate().unwrap().to_pem().unwrap());
@@ -148,23 +148,23 @@ fn whatever_takes_long_has_progress() {
         (&["run", "-", "f"], "loading -".to_owned()),
         (&["pack", "-", "-o", &out], format!("packing {out}")),
     ];
-    // Side by side, since each takes a second.
+    // In parallel: each takes a second.
     let started = commands.map(|(args, what)| (Terminal::start(command(args)), what));
     for ((mut terminal, mut child), what) in started {
         assert_eq!(terminal.until(", 1 s"), format!("\r\x1b[?7l{what}, 1 s"));
         drop(child.stdin.take());
         let rest = terminal.until("");
-        assert!(rest.contains("\r\x1b[K\x1b[31martifact:\x1b[0m -: module"), "{what}: {rest:?}");
+        assert!(rest.contains("\r\x1b[K\x1b[31merror:\x1b[0m standard input: module"), "{what}: {rest:?}");
         assert!(!child.wait().unwrap().success());
     }
 }
 
 #[test]
-fn progress_is_for_terminals() {
+fn no_progress_without_a_terminal() {
     let mut child =
         command(&["verify", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     std::thread::sleep(std::time::Duration::from_millis(1200));
     child.stdin.take().unwrap().write_all(&genuine("addfib")).unwrap();
     let output = child.wait_with_output().unwrap();
-    assert_eq!((output.stdout.as_slice(), output.stderr.as_slice()), (&b"-: sound\n"[..], &b""[..]));
+    assert_eq!((output.stdout.as_slice(), output.stderr.as_slice()), (&b"-: OK\n"[..], &b""[..]));
 }
