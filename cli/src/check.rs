@@ -19,8 +19,8 @@ use crate::verdict::{self, Format};
 /// Prints `FILE: compatible`, or `FILE: REASON` for the first mismatch; with --all, one line for each mismatch.
 #[derive(clap::Args)]
 #[command(after_help = "\
-The default engine has this host's target and CPU features, and no compiler flags. For code that was compiled with flags, \
-give an engine that has the same flags with --engine.
+The default engine has this host's target and CPU features, and no compiler flags. For code compiled with flags, pass an \
+engine with the same flags to --engine.
 
 With --json, prints one line for each file: {\"file\", \"status\", \"sentence\", \"offset\", \"findings\": [{\"kind\", \
 \"setting\", \"artifact\", \"engine\", \"sentence\"}]}. \"status\" is the artifact_status_t of the C interface; \"findings\" \

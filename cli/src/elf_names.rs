@@ -78,10 +78,10 @@ pub fn section_flags(flags: u64) -> String {
     const LETTERS: [(u64, char); 9] =
         [(1, 'W'), (2, 'A'), (4, 'X'), (0x10, 'M'), (0x20, 'S'), (0x40, 'I'), (0x80, 'L'), (0x200, 'G'), (0x400, 'T')];
     let known = LETTERS.iter().filter(|(bit, _)| flags & bit != 0);
-    let others = known.clone().fold(flags, |others, (bit, _)| others & !bit);
+    let unnamed = known.clone().fold(flags, |unnamed, (bit, _)| unnamed & !bit);
     let mut text: String = known.map(|(_, letter)| letter).collect();
-    if others != 0 {
-        text.push_str(&format!("+{others:#x}"));
+    if unnamed != 0 {
+        text.push_str(&format!("+{unnamed:#x}"));
     }
     text
 }

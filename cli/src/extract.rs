@@ -16,13 +16,13 @@ use crate::output::{CommandResult, Console};
 /// Extract the modules of an artifact as ELF files, and everything else as metadata.json
 ///
 /// DIR is created if it does not exist, and must be empty otherwise. The modules are named module-0.elf, module-1.elf and so
-/// on, zero-padded to the same length. An artifact with digests is verified first. A warning tells if `artifact pack` cannot
-/// reproduce the body from the extracted files.
+/// on, zero-padded to the same length. An artifact with digests is verified first. A warning is printed if `artifact pack`
+/// cannot reproduce the body from the extracted files.
 #[derive(clap::Args)]
 #[command(after_help = "\
-metadata.json has these keys of `artifact inspect --json`: producer, version, target, shared_flags, isa_flags, tunables, \
-features, module_upvars and types. If the artifact has attributes, it also has the key attributes, with values in base64. \
-Maps keep the order of the file and its duplicate names, which many JSON parsers drop.
+metadata.json has the keys producer, version, target, shared_flags, isa_flags, tunables, features, module_upvars and types, \
+as `artifact inspect --json` prints them, and attributes, in base64, if the artifact has any. Maps keep the order of the file \
+and duplicate names, which many JSON parsers drop.
 
 Examples:
   artifact extract module.cwasm -d parts
@@ -96,7 +96,7 @@ fn create_empty(directory: &Path) -> Result<(), Failure> {
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    replace(path, &[bytes], Sync::No).map_err(|error| Failure::cannot("write", path, error))
+    replace(path, &[bytes], Sync::No).map_err(|error| Failure::storage("write", path, error))
 }
 
 /// Builds the body as `pack` would, and compares it with the artifact's.

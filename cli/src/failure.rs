@@ -28,6 +28,16 @@ impl Failure {
         Failure { action: Some(action), file: file.to_owned(), error }
     }
 
+    /// A storage function of the library failed on `file`. If the reason is a system call, the system's description replaces
+    /// the message, which would name the file a second time.
+    pub fn storage(action: &'static str, file: &Path, error: Error) -> Failure {
+        let reason = match error.errno() {
+            0 => error,
+            errno => system_error(&io::Error::from_raw_os_error(errno)),
+        };
+        Failure::cannot(action, file, reason)
+    }
+
     /// A system call on `file` failed.
     pub fn io(action: &'static str, file: &Path, cause: &io::Error) -> Failure {
         Failure::cannot(action, file, system_error(cause))
@@ -42,21 +52,19 @@ impl Failure {
         self.error.offset()
     }
 
-    /// The message without the offset, for output that names the file by itself.
+    /// The message without the offset, for output that names the file and the offset by itself.
     pub fn message(&self) -> Cow<'_, str> {
+        let reason = without_errno(self.error.message(), self.error.errno());
         match self.action {
-            Some(_) => format!("{}: {}", String::from_utf8_lossy(&self.subject()), self.error.message()).into(),
-            None => self.error.message().into(),
+            Some(_) => format!("{}: {reason}", String::from_utf8_lossy(&self.subject())).into(),
+            None => reason,
         }
     }
 
     /// The message in full. A file's name is shown as it was given, whatever its bytes are.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let errno = Some(self.error.errno()).filter(|errno| *errno != 0);
-        let mut text = self.subject();
-        text.extend_from_slice(b": ");
-        text.extend_from_slice(without_errno(self.error.to_string(), errno).as_bytes());
-        text
+        let reason = self.error.to_string();
+        [&self.subject(), &b": "[..], without_errno(&reason, self.error.errno()).as_bytes()].concat()
     }
 
     /// What comes before the reason.
@@ -74,14 +82,14 @@ impl Failure {
 /// An error of the operating system, with its description as the whole message.
 pub fn system_error(cause: &io::Error) -> Error {
     let status = if cause.kind() == io::ErrorKind::OutOfMemory { Status::NoMemory } else { Status::Io };
-    Error::new(status, without_errno(cause.to_string(), cause.raw_os_error()))
+    Error::new(status, without_errno(&cause.to_string(), cause.raw_os_error().unwrap_or(0)))
 }
 
 /// A message without the error number that the standard library appends to the system's description.
-fn without_errno(message: String, errno: Option<i32>) -> String {
+fn without_errno(message: &str, errno: i32) -> Cow<'_, str> {
     match errno {
-        Some(errno) => message.replace(&format!(" (os error {errno})"), ""),
-        None => message,
+        0 => message.into(),
+        _ => message.replace(&format!(" (os error {errno})"), "").into(),
     }
 }
 
@@ -101,16 +109,14 @@ mod tests {
         assert_eq!(text(&failure), "cannot open 'a b': No such file or directory");
         assert_eq!(failure.message(), "cannot open 'a b': No such file or directory");
         assert_eq!(failure.status(), Status::Io);
-        let library = Failure::cannot("write", file, Error::io("renaming it", &missing));
-        assert_eq!(text(&library), "cannot write 'a b': renaming it: No such file or directory");
-        assert_eq!(
-            text(&Failure::io("write", standard, &missing)),
-            "cannot write standard output: No such file or directory"
-        );
-        assert_eq!(
-            text(&Failure::io("read", standard, &missing)),
-            "cannot read standard input: No such file or directory"
-        );
+        let create = Failure::storage("create", file, Error::io("creating 'a b'", &missing));
+        assert_eq!(text(&create), "cannot create 'a b': No such file or directory");
+        let link = Failure::cannot("link", file, Error::io("mapping 7 bytes", &missing));
+        assert_eq!(text(&link), "cannot link 'a b': mapping 7 bytes: No such file or directory");
+        let write = Failure::io("write", standard, &missing);
+        assert_eq!(text(&write), "cannot write standard output: No such file or directory");
+        let read = Failure::io("read", standard, &missing);
+        assert_eq!(text(&read), "cannot read standard input: No such file or directory");
         let contents = Failure::in_file(file, Error::corrupt("HEADER: expected 1, found 2").at(7));
         assert_eq!(text(&contents), "'a b': HEADER: expected 1, found 2 (at offset 7)");
         assert_eq!((contents.message().as_ref(), contents.offset()), ("HEADER: expected 1, found 2", Some(7)));

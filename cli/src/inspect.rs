@@ -10,7 +10,7 @@ use crate::summary;
 
 /// Show the contents of an artifact: origin, modules, settings and types
 ///
-/// Works on incompatible artifacts, too. Of a version with an unknown layout, it shows what can be decoded.
+/// Works on incompatible artifacts, too. If the layout of the version is unknown, shows what can be decoded.
 #[derive(clap::Args)]
 #[command(after_help = "\
 With --json, prints {\"file_len\", \"producer\", \"version\", \"target\", \"modules\": [{\"offset\", \"len\", \"align\", \

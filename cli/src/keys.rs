@@ -15,8 +15,8 @@ use crate::write::private_key;
 
 /// Generate an Ed25519 key pair for signing
 ///
-/// Writes the private key to OUT, which must not exist and will be readable by its owner only, and the public key, which
-/// --trust takes, to standard output or to PUBLIC. Both are PEM files as OpenSSL writes them.
+/// Writes the private key to OUT, and the public key to PUBLIC or standard output. OUT must not exist, and only its owner can
+/// read it. The public key is for --trust of other commands. Both are PEM files, as OpenSSL writes them.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -34,7 +34,7 @@ pub struct Keygen {
 
 /// Create a detached signature of an artifact
 ///
-/// The artifact itself stays unchanged. Other commands take the signature with --signature. To embed a signature in the
+/// The artifact itself stays unchanged. Pass the signature to other commands with --signature. To embed a signature in the
 /// artifact, use `artifact rewrite --sign KEY`.
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -72,7 +72,7 @@ pub fn generate(args: &Keygen, console: &mut Console) -> CommandResult {
     let pair = PrivateKey::generate().and_then(|key| Ok((key.to_pem()?, key.public().to_pem()?)));
     let (private_pem, public_pem) = pair.map_err(|error| Failure::cannot("create", output, error))?;
     storage::create(output, private_pem.as_bytes(), storage::PRIVATE_MODE)
-        .map_err(|error| Failure::cannot("create", output, error))?;
+        .map_err(|error| Failure::storage("create", output, error))?;
     match public_file {
         Some(path) => write(path, public_pem.as_bytes()),
         None => Ok(console.write_all(public_pem.as_bytes())?),
@@ -98,7 +98,7 @@ pub fn sign(args: &Sign, console: &mut Console) -> CommandResult {
 }
 
 fn write(path: &Path, bytes: &[u8]) -> CommandResult {
-    Ok(storage::replace(path, &[bytes], Sync::Yes).map_err(|error| Failure::cannot("write", path, error))?)
+    Ok(storage::replace(path, &[bytes], Sync::Yes).map_err(|error| Failure::storage("write", path, error))?)
 }
 
 fn refuse_to_write(path: &Path, message: &str) -> Failure {

@@ -21,7 +21,7 @@ use crate::write::WriteArgs;
 /// --wasmtime, --cpu or --metadata is given. OUT is replaced atomically.
 #[derive(clap::Args)]
 #[command(after_help = "\
-CPU is a comma-separated list of names: `native` for all instruction sets of this CPU; x86-64-v2, x86-64-v3 or x86-64-v4 for \
+CPU is a comma-separated list of names: native for all instruction sets of this CPU; x86-64-v2, x86-64-v3 or x86-64-v4 for \
 a microarchitecture level of the x86-64 psABI; or LLVM's name of an instruction set, such as avx2 or lse.
 
 Examples:
@@ -53,7 +53,7 @@ struct SettingsArgs {
     /// Take the settings from the default engine of Wasmtime 0.33 on this host
     #[arg(long)]
     wasmtime: bool,
-    /// Require these instruction sets; no flags
+    /// Record that the modules need these instruction sets, and no flags
     #[arg(long, value_name = "CPU", value_parser = cpu)]
     cpu: Option<Box<Engine>>,
     /// Take the settings, types, upvars and attributes from this file, as written by `artifact extract`

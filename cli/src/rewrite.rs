@@ -14,8 +14,8 @@ use crate::write::WriteArgs;
 
 /// Rewrite an artifact, keeping its body byte for byte
 ///
-/// Appends a trailer with the attributes and with digests of every byte. Drops other data after the body, unless the version
-/// has an unknown layout, which leaves the end of the body unknown. OUT is replaced atomically, and may be FILE itself.
+/// Appends a trailer with the attributes and with digests of every byte. Other data after the body is dropped, unless the
+/// layout of the version is unknown, and thus the end of the body. OUT is replaced atomically, and may be FILE itself.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:

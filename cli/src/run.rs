@@ -22,8 +22,8 @@ use crate::output::{CommandResult, Console};
 /// This runs machine code from the file: use it only with files that you trust.
 #[derive(clap::Args)]
 #[command(after_help = "\
-The default engine has this host's target and CPU features, and no compiler flags. For code that was compiled with flags, \
-give an engine that has the same flags with --engine.
+The default engine has this host's target and CPU features, and no compiler flags. For code compiled with flags, pass an \
+engine with the same flags to --engine.
 
 If standard output is not a terminal, what the function prints through C's stdio appears after its result.
 

@@ -25,7 +25,8 @@ pub fn tables(out: &mut Console, types: &Types<&str>) -> io::Result<()> {
         entities(out, "import", &module.imports)?;
     }
     for (index, instance) in instance_signatures.iter().enumerate() {
-        writeln!(out, "  instance {index}: {} exports", instance.exports.0.len())?;
+        let count = instance.exports.0.len();
+        writeln!(out, "  instance {index}: {count} {}", if count == 1 { "export" } else { "exports" })?;
         entities(out, "export", &instance.exports)?;
     }
     Ok(())

@@ -11,8 +11,8 @@ use crate::verdict::{self, Format};
 
 /// Verify all digests, bounds, links and tables of artifacts
 ///
-/// Prints `FILE: OK`, or one line for each warning. A warning is about something that Wasmtime 0.33 accepts but that no known
-/// writer produces. Damage is an error.
+/// Prints `FILE: OK`, or one line for each warning. A warning reports a deviation that Wasmtime 0.33 accepts but no known writer
+/// produces. Damage is an error.
 #[derive(clap::Args)]
 #[command(after_help = "\
 With --json, prints one line for each file: {\"file\", \"status\", \"sentence\", \"offset\", \"findings\": [{\"kind\", \

@@ -61,14 +61,14 @@ impl WriteArgs {
     /// Saves the artifact, atomically if the output is a file.
     pub fn save(&self, builder: &Builder<'_>, console: &mut Console) -> CommandResult {
         let _progress = console.progress("writing", &self.output)?;
-        let saved = if is_standard(&self.output) {
-            console.expect_binary_output().and_then(|()| {
+        if is_standard(&self.output) {
+            let written = console.expect_binary_output().and_then(|()| {
                 builder.serialize_to(|piece| console.write_all(piece).map_err(|error| system_error(&error)))
-            })
-        } else {
-            builder.serialize_to_file(&self.output, Sync::Yes)
-        };
-        Ok(saved.map_err(|error| self.cannot_write(error))?)
+            });
+            return Ok(written.map_err(|error| self.cannot_write(error))?);
+        }
+        let saved = builder.serialize_to_file(&self.output, Sync::Yes);
+        Ok(saved.map_err(|error| Failure::storage("write", &self.output, error))?)
     }
 
     pub fn cannot_write(&self, error: Error) -> Failure {

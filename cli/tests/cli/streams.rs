@@ -88,7 +88,9 @@ fn wrong_usage_and_help() {
     ] {
         let ran = run(args).expect(2);
         assert_eq!(ran.out(), "", "{args:?}");
-        assert!(!ran.err.is_empty());
+        assert_eq!(ran.err.starts_with("error: "), !args.is_empty(), "{}", ran.err);
+        let twice = args.iter().filter(|arg| **arg == "-").count() == 2;
+        assert_eq!(ran.err.contains("standard input ('-') can be used only once"), twice, "{}", ran.err);
     }
     let help = run(&["--help"]).expect(0);
     let listed: Vec<&str> = help.out().lines().filter_map(|line| line.strip_prefix("  ")?.split("  ").next()).collect();
