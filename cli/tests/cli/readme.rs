@@ -16,7 +16,7 @@ fn code(text: &str) -> String {
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 fn output_is_as_in_readme() {
     let folder = Folder::new();
-    folder.file("fib.c", code(between(README, "With this as `fib.c`:\n", "it prints:")));
+    folder.file("fib.c", code(between(README, "Save this as `fib.c`:\n", "and this as `first.c`")));
     let shell = |line: &str| -> Ran {
         let program = Path::new(env!("CARGO_BIN_EXE_artifact"));
         let path = format!("{}:{}", program.parent().unwrap().display(), std::env::var("PATH").unwrap());
@@ -26,7 +26,7 @@ fn output_is_as_in_readme() {
     };
     // c_tests/readme tests the C program. Here, `artifact pack` takes its place.
     shell("cc -O2 -fPIC -c fib.c && artifact pack -o fib.artifact --object fib.o");
-    let shown = code(between(README, "The command line sees the same file:\n", "In C++17"));
+    let shown = code(between(README, "The command line works on the same file:\n", "\n### "));
     let commands: Vec<&str> = shown.split("$ ").filter(|command| !command.is_empty()).collect();
     assert_eq!(commands.len(), 3);
     for command in commands {
