@@ -1,49 +1,49 @@
-# What there is to do here. CMakeLists.txt builds and installs the library; this only calls it.
+# Common tasks. CMakeLists.txt builds and installs the library; these targets call it and cargo.
 .PHONY: help demo test header tsan bench docs deb matrix machines fuzz format
 
-help: ## What can be made
+help: ## List these targets
 	@sed -n 's/^\([a-z]*\): ##/  make \1	/p' Makefile
 
-demo: ## Pack compiled code into a file; open it in another process, check that it fits, run it
+demo: ## Save compiled code to a file; open it in another process, check that it fits, and run it
 	@scripts/setup demo
 	@demo/run
 
-test: ## Every test: Rust, C against both libraries, valgrind, sanitizers, programs that use the installed copy
+test: ## Run every test: Rust, C with both libraries, valgrind, sanitizers, programs that use an installed copy
 	@scripts/setup test
 	@scripts/test
 
-header: ## include/artifact.h, from the doc comments in src/
+header: ## Generate include/artifact.h from the doc comments in src/
 	@ARTIFACT_UPDATE_HEADER=1 cargo test --quiet --features header --test header
 
-tsan: ## Threads under ThreadSanitizer; needs a nightly toolchain
+tsan: ## Run the thread tests under ThreadSanitizer; needs a nightly toolchain
 	@scripts/tsan
 
-bench: ## How long opening, saving and verifying take, against the raw system calls and BLAKE3
+bench: ## Measure opening, saving, verifying, linking and loading against system calls, BLAKE3, linkers and dlopen
 	@scripts/setup demo
 	@benches/run
 
-docs: ## The reference of both headers, in target/docs
+docs: ## Build the reference of both headers in target/docs
 	@scripts/setup docs
 	@scripts/docs
 
-deb: ## Debian packages, in target/deb
+deb: ## Build Debian packages in target/deb
 	@scripts/setup deb
 	@scripts/deb
 
-matrix: ## The tests in every build type with every generator
+matrix: ## Run the tests in every build type with every generator
 	@scripts/setup test
 	@scripts/matrix
 
-machines: ## The tests on aarch64, s390x and i686, emulated
+machines: ## Run the C tests on aarch64, s390x and i686 under emulation
 	@scripts/setup demo
 	@scripts/machine aarch64
 	@scripts/machine s390x
 	@scripts/machine i686
 
-fuzz: ## Hostile files and sequences of calls, each kind for SECONDS_PER_TARGET (30)
+fuzz: ## Fuzz with hostile files and sequences of calls, each target for SECONDS_PER_TARGET (30)
 	@scripts/setup demo
 	@scripts/fuzz
 
-format: ## Rust and C sources as CI wants them
+format: ## Format the Rust and C sources as CI requires
 	@cargo fmt --all
 	@clang-format -i $$(git ls-files '*.c' '*.cc' '*.cpp' '*.hpp' 'c_tests/*.h')

@@ -1,6 +1,6 @@
-# Artifact::artifact_shared, Artifact::artifact_static, and Artifact::artifact, which is one of them. The build tree uses this file
-# as it is installed; whoever includes it has set
-#   artifact_include_dir, artifact_lib_dir (where $<CONFIG> may stand), artifact_native_libs, artifact_scope (GLOBAL or nothing)
+# Defines Artifact::artifact_shared, Artifact::artifact_static, and Artifact::artifact, which is one of them. The build tree and the
+# installed package both include this file. The variables to set before are
+#   artifact_include_dir, artifact_lib_dir (may contain $<CONFIG>), artifact_native_libs, artifact_scope (GLOBAL or empty)
 if(TARGET Artifact::artifact)
     return()
 endif()

@@ -1,4 +1,4 @@
-# The target artifact_build: cargo makes the libraries and the tool, BuildLibraries.cmake.in finishes them in
+# Defines the target artifact_build: cargo builds the libraries and the tool, and BuildLibraries.cmake.in puts the results into
 # ARTIFACT_OUT_DIR.
 find_program(ARTIFACT_CARGO cargo REQUIRED HINTS "$ENV{HOME}/.cargo/bin")
 find_program(ARTIFACT_RUSTC rustc REQUIRED HINTS "$ENV{HOME}/.cargo/bin")
@@ -10,14 +10,14 @@ if(NOT rust_target)
     set(rust_target ${CMAKE_MATCH_1})
 endif()
 
-# What a C program needs beside the static library. The C driver adds libgcc and libc by itself, in the form that -static
-# or -shared-libgcc asks for.
+# The system libraries that a C program must link in addition to the static library. The C compiler driver adds libgcc and libc by
+# itself, in the form that -static or -shared-libgcc selects.
 file(WRITE "${PROJECT_BINARY_DIR}/empty.rs" "")
 execute_process(
     COMMAND ${ARTIFACT_RUSTC} --target ${rust_target} --crate-type staticlib --print native-static-libs empty.rs
     WORKING_DIRECTORY "${PROJECT_BINARY_DIR}" ERROR_VARIABLE native RESULT_VARIABLE failed)
 if(failed)
-    message(FATAL_ERROR "rustc can't build for ${rust_target}:\n${native}")
+    message(FATAL_ERROR "rustc cannot build for ${rust_target}:\n${native}")
 endif()
 string(REGEX MATCH "native-static-libs: ([^\n]*)" native "${native}")
 separate_arguments(artifact_native_libs UNIX_COMMAND "${CMAKE_MATCH_1}")
@@ -35,7 +35,7 @@ endif()
 execute_process(COMMAND ${CMAKE_LINKER} --help OUTPUT_VARIABLE linker_help ERROR_QUIET)
 set(prelink ${ARTIFACT_PRELINK})
 if(prelink AND NOT linker_help MATCHES "--force-group-allocation")
-    message(WARNING "${CMAKE_LINKER} can't prelink: the static library won't go together with another one made by Rust")
+    message(WARNING "${CMAKE_LINKER} cannot prelink: the static library cannot be linked together with another Rust static library")
     set(prelink OFF)
 endif()
 

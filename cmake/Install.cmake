@@ -7,7 +7,7 @@ install(FILES "${ARTIFACT_OUT_DIR}/libartifact.so" "${ARTIFACT_OUT_DIR}/libartif
 install(DIRECTORY include/ DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}" COMPONENT dev FILES_MATCHING PATTERN "*.h" PATTERN "*.hpp")
 if(ARTIFACT_CLI)
     install(PROGRAMS "${ARTIFACT_OUT_DIR}/artifact" DESTINATION "${CMAKE_INSTALL_BINDIR}" COMPONENT tools)
-    # Not there where the program can't be run on this machine.
+    # These files do not exist if the program cannot run on this machine.
     install(DIRECTORY "${ARTIFACT_OUT_DIR}/man1" DESTINATION "${CMAKE_INSTALL_MANDIR}" COMPONENT tools OPTIONAL)
     set(completions "${ARTIFACT_OUT_DIR}/completions")
     set(shared "${CMAKE_INSTALL_DATADIR}")
@@ -16,7 +16,7 @@ if(ARTIFACT_CLI)
     install(FILES "${completions}/artifact.fish" DESTINATION "${shared}/fish/vendor_completions.d" COMPONENT tools OPTIONAL)
 endif()
 
-# Relative to where the files are, so that the prefix can be moved.
+# Paths are relative to the .pc file, so that the prefix can be moved.
 set(pc_dir "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
 if(IS_ABSOLUTE "${pc_dir}")
     set(pc_prefix "${CMAKE_INSTALL_PREFIX}")
