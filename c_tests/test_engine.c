@@ -127,6 +127,9 @@ TEST(engine_version_rule) {
     CHECK_OK(artifact_engine_set_version_rule(engine, ARTIFACT_VERSION_RULE_CUSTOM, longest, &error));
     CHECK(artifact_engine_version_rule(engine) == ARTIFACT_VERSION_RULE_CUSTOM);
     CHECK_STR(artifact_engine_version(engine), longest);
+    CHECK_OK(artifact_engine_set_version_rule(engine, ARTIFACT_VERSION_RULE_CUSTOM, "", &error));
+    CHECK(artifact_engine_version_rule(engine) == ARTIFACT_VERSION_RULE_CUSTOM);
+    CHECK_STR(artifact_engine_version(engine), "");
     CHECK_OK(artifact_engine_set_version_rule(engine, ARTIFACT_VERSION_RULE_CUSTOM, "größer", &error));
     longest[255] = 'v', longest[256] = 0;
     const struct {
@@ -134,7 +137,6 @@ TEST(engine_version_rule) {
         const char *custom;
     } bad[] = {
         {ARTIFACT_VERSION_RULE_CUSTOM, longest},
-        {ARTIFACT_VERSION_RULE_CUSTOM, ""},
         {ARTIFACT_VERSION_RULE_CUSTOM, NULL},
         {ARTIFACT_VERSION_RULE_CUSTOM, "\xff"},
         {ARTIFACT_VERSION_RULE_NONE, "x"},

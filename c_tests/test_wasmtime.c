@@ -136,6 +136,7 @@ static artifact_engine_t *host(const char *name) {
     if (IS("ver_custom")) {
         CHECK_OK(artifact_engine_set_version_rule(engine, ARTIFACT_VERSION_RULE_CUSTOM, "my-embedder-1", &error));
     }
+    if (IS("ver_empty")) CHECK_OK(artifact_engine_set_version_rule(engine, ARTIFACT_VERSION_RULE_CUSTOM, "", &error));
     return engine;
 }
 
@@ -181,6 +182,9 @@ static const struct {
      "Module was compiled with WebAssembly module linking support but it is not enabled for the host"},
     {"ver_custom", "default", "Module was compiled with incompatible Wasmtime version 'my-embedder-1'"},
     {"ver_none", "ver_custom", "Module was compiled with incompatible version ''"},
+    {"ver_none", "ver_empty", NULL},
+    {"addfib", "ver_empty", "Module was compiled with incompatible version '0.33.0'"},
+    {"ver_custom", "ver_empty", "Module was compiled with incompatible version 'my-embedder-1'"},
 };
 
 TEST(wasmtime_verdicts) {

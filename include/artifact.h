@@ -352,7 +352,7 @@ artifact_status_t artifact_engine_set_producer(artifact_engine_t *engine,
                                                artifact_error_t **error);
 
 /**
- * Sets which version is written and accepted: an artifact_version_rule_t. custom is the version's text, 1 to 255 bytes,
+ * Sets which version is written and accepted: an artifact_version_rule_t. custom is the version's text, 0 to 255 bytes,
  * with ARTIFACT_VERSION_RULE_CUSTOM, and NULL with the others; otherwise ARTIFACT_INVALID_ARGUMENT.
  */
 artifact_status_t artifact_engine_set_version_rule(artifact_engine_t *engine,

@@ -119,7 +119,7 @@ pub unsafe extern "C" fn artifact_engine_set_producer(
     unsafe { change(engine, error, |engine| engine.set_producer(text(producer, "producer")?)) }
 }
 
-/// Sets which version is written and accepted: an artifact_version_rule_t. custom is the version's text, 1 to 255 bytes,
+/// Sets which version is written and accepted: an artifact_version_rule_t. custom is the version's text, 0 to 255 bytes,
 /// with ARTIFACT_VERSION_RULE_CUSTOM, and NULL with the others; otherwise ARTIFACT_INVALID_ARGUMENT.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_engine_set_version_rule(

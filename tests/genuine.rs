@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use artifact::artifact::{Artifact, OpenOptions};
 use artifact::builder::Builder;
-use artifact::engine::{Engine, FlagMap};
+use artifact::engine::{Engine, FlagMap, VersionRule};
 use artifact::error::Status;
 use serde_json::Value;
 
@@ -119,6 +119,30 @@ fn every_verdict_of_the_genuine_loader() {
         }
     }
     assert!(compared > 360, "only {compared} verdicts could be compared");
+}
+
+/// Wasmtime 0.33 compares a custom version with the stored one even if it is empty; `ModuleVersionStrategy::None`, which writes
+/// the same bytes, compares nothing. So every file with another version gets the verdict of `ver_custom`, and a file with an
+/// empty version that of `ver_none`.
+#[test]
+fn an_empty_custom_version_accepts_only_an_empty_version() {
+    let engines = common::engines();
+    let mut empty = engines["ver_none"].clone();
+    empty.set_version_rule(VersionRule::Custom(String::new())).unwrap();
+    let verdict = |bytes: &[u8], engine| {
+        let checked = open(bytes, Some(engine)).and_then(|artifact| artifact.check(engine));
+        checked.map_err(|error| (error.status(), error.message().to_owned()))
+    };
+    for (name, bytes) in common::artifacts() {
+        let version = open(&bytes, None).unwrap().version().to_owned();
+        let like = if version.is_empty() { "ver_none" } else { "ver_custom" };
+        let mut expected = verdict(&bytes, &engines[like]);
+        if name == "ver_custom" {
+            let message = "Module was compiled with incompatible version 'my-embedder-1'".to_owned();
+            expected = Err((Status::WrongVersion, message));
+        }
+        assert_eq!(verdict(&bytes, &empty), expected, "{name}");
+    }
 }
 
 #[test]

@@ -65,7 +65,7 @@ fn features() -> impl Strategy<Value = Features> {
 }
 
 fn version() -> impl Strategy<Value = VersionRule> {
-    prop_oneof![Just(VersionRule::Library), ".{1,60}".prop_map(VersionRule::Custom), Just(VersionRule::None)]
+    prop_oneof![Just(VersionRule::Library), ".{0,60}".prop_map(VersionRule::Custom), Just(VersionRule::None)]
 }
 
 fn engine() -> impl Strategy<Value = Engine> {

@@ -148,6 +148,12 @@ mod tests {
         assert!(changed(|e| e.set_flag(FlagMap::Isa, "avx9", Flag::Bool(true)).unwrap()));
         assert!(changed(|e| e.set_flag(FlagMap::Shared, "pic", Flag::Bool(false)).unwrap()));
         assert!(changed(|e| e.set_version_rule(VersionRule::None).unwrap()));
+        let with_rule = |rule| {
+            let mut engine = base.clone();
+            engine.set_version_rule(rule).unwrap();
+            engine.fingerprint()
+        };
+        assert_ne!(with_rule(VersionRule::Custom(String::new())), with_rule(VersionRule::None));
         assert!(changed(|e| e.set_producer("other").unwrap()));
         assert!(changed(|e| e.set_target("s390x-unknown-linux-gnu").unwrap()));
         assert!(changed(|e| e.tunables.static_memory_bound = 1));

@@ -119,6 +119,8 @@ mod tests {
     fn there_and_back() {
         let mut custom = Engine::host();
         custom.set_version_rule(VersionRule::Custom("my \"own\" 1".into())).unwrap();
+        let mut empty = Engine::wasmtime();
+        empty.set_version_rule(VersionRule::Custom(String::new())).unwrap();
         let mut none = Engine::wasmtime();
         none.set_version_rule(VersionRule::None).unwrap();
         let mut trusting = Engine::new();
@@ -127,7 +129,7 @@ mod tests {
         }
         assert!(trusting.to_json().unwrap().contains("trusted_keys"));
         assert!(!none.to_json().unwrap().contains("trusted_keys"));
-        for engine in [Engine::new(), custom, none, trusting] {
+        for engine in [Engine::new(), custom, empty, none, trusting] {
             assert_eq!(Engine::from_json(&engine.to_json().unwrap()).unwrap(), engine);
         }
     }

@@ -32,9 +32,9 @@ const LAYOUT_REVISION: &str = "1";
 pub enum VersionRule {
     /// The layout's revision; under producer `wasmtime` 0.33.0. Accepts exactly that.
     Library,
-    /// The embedder's own. Accepts exactly that.
+    /// The embedder's own, 0 to 255 bytes. Accepts exactly that: an empty one accepts only files with an empty version.
     Custom(String),
-    /// None. Accepts anything.
+    /// Writes an empty version. Accepts anything.
     None,
 }
 
@@ -194,15 +194,10 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// INVALID_ARGUMENT for a custom version that is empty or too long.
+    /// INVALID_ARGUMENT for a custom version of more than 255 bytes.
     pub fn set_version_rule(&mut self, rule: VersionRule) -> Result<()> {
         if let VersionRule::Custom(version) = &rule {
             check_version(version.as_bytes())?;
-            if version.is_empty() {
-                let message =
-                    "custom version: expected 1 to 255 bytes, found none (the rule \"none\" writes no version)";
-                return Err(Error::new(Status::InvalidArgument, message));
-            }
         }
         self.version = rule;
         Ok(())
@@ -300,8 +295,12 @@ mod tests {
         assert_eq!(engine.version(), "");
         assert!(engine.version_rule().accepts("wasmtime", b"\xff\0"));
         assert!(engine.set_version_rule(VersionRule::Custom("x".repeat(256))).is_err());
-        assert!(engine.set_version_rule(VersionRule::Custom(String::new())).is_err());
         assert_eq!(engine.version_rule(), &VersionRule::None, "a refused rule changes nothing");
+        // Both write an empty version; only the rule "none" accepts others.
+        engine.set_version_rule(VersionRule::Custom(String::new())).unwrap();
+        assert_eq!(engine.version(), "");
+        assert!(engine.version_rule().accepts("wasmtime", b""));
+        assert!(!engine.version_rule().accepts("wasmtime", b"0.33.0"));
     }
 
     #[test]
