@@ -5,12 +5,12 @@ use std::ffi::c_char;
 use super::boundary::{fallible, free, give, give_handle, handle, handle_mut, infallible, past_the_end, text, unknown};
 use super::buffer::artifact_buffer_t;
 use super::error::artifact_error_t;
-use super::flags::{self, Slot, artifact_flag_t, feature_slot, flag_map, tunable_slot};
+use super::flags::{self, artifact_flag_t, flag_map, setting_index};
 use super::library::artifact_status_t;
 use super::text::Texts;
 use artifact::engine::{Engine, VersionRule, no_flag};
 use artifact::error::{Error, Result, Status};
-use artifact::format::flags::Flag;
+use artifact::format::flags::{Features, Flag, Tunables};
 
 /// What a host compiles with, or runs: target, flags, tunables, features, producer and version rule. Owned; freed with
 /// artifact_engine_free(). Functions that take it const may run in many threads at once as long as none changes it.
@@ -216,15 +216,8 @@ pub unsafe extern "C" fn artifact_engine_set_tunable(
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
     let body = |engine: &mut Engine| {
-        match (tunable_slot(&mut engine.tunables, tunable)?, value) {
-            (Slot::Number(number), value) => *number = value,
-            (Slot::Switch(on), 0 | 1) => *on = value == 1,
-            (Slot::Switch(_), found) => {
-                let message = format!("value: expected 0 or 1 for tunable {tunable}, found {found}");
-                return Err(Error::new(Status::InvalidArgument, message));
-            }
-        }
-        Ok(())
+        let index = setting_index("tunable", tunable, Tunables::SETTINGS.len())?;
+        engine.tunables.set(index, value)
     };
     // SAFETY: the header's rule for pointers.
     unsafe { change(engine, error, body) }
@@ -241,8 +234,8 @@ pub unsafe extern "C" fn artifact_engine_set_feature(
     // SAFETY: the header's rule for pointers.
     unsafe {
         change(engine, error, |engine| {
-            *feature_slot(&mut engine.features, feature)? = value;
-            Ok(())
+            let index = setting_index("feature", feature, Features::SETTINGS.len())?;
+            engine.features.set(index, value.into())
         })
     }
 }

@@ -109,53 +109,42 @@ pub(super) fn flag_map(map: u32) -> Result<FlagMap> {
     }
 }
 
-/// A tunable's value behind its key.
-pub(super) enum Slot<'t> {
-    Number(&'t mut u64),
-    Switch(&'t mut bool),
+/// Converts the key of a tunable or feature, of which there are `count`, to its index.
+pub(super) fn setting_index(name: &str, key: u32, count: usize) -> Result<usize> {
+    let index = key as usize;
+    if index < count { Ok(index) } else { Err(unknown(name, key, count as u32)) }
 }
 
-pub(super) fn tunable_slot(tunables: &mut Tunables, key: u32) -> Result<Slot<'_>> {
-    Ok(match key {
-        0 => Slot::Number(&mut tunables.static_memory_bound),
-        1 => Slot::Number(&mut tunables.static_memory_offset_guard_size),
-        2 => Slot::Number(&mut tunables.dynamic_memory_offset_guard_size),
-        3 => Slot::Number(&mut tunables.dynamic_memory_growth_reserve),
-        4 => Slot::Switch(&mut tunables.generate_native_debuginfo),
-        5 => Slot::Switch(&mut tunables.parse_wasm_debuginfo),
-        6 => Slot::Switch(&mut tunables.interruptable),
-        7 => Slot::Switch(&mut tunables.consume_fuel),
-        8 => Slot::Switch(&mut tunables.static_memory_bound_is_maximum),
-        9 => Slot::Switch(&mut tunables.guard_before_linear_memory),
-        10 => Slot::Switch(&mut tunables.generate_address_map),
-        found => return Err(unknown("tunable", found, 11)),
-    })
+pub(super) fn tunable(tunables: Tunables, key: u32) -> Result<u64> {
+    let values = tunables.values();
+    let index = setting_index("tunable", key, values.len())?;
+    Ok(values.get(index).map_or(0, |value| value.number()))
 }
 
-pub(super) fn tunable(mut tunables: Tunables, key: u32) -> Result<u64> {
-    Ok(match tunable_slot(&mut tunables, key)? {
-        Slot::Number(number) => *number,
-        Slot::Switch(on) => u64::from(*on),
-    })
+pub(super) fn feature(features: Features, key: u32) -> Result<bool> {
+    let values = features.values();
+    let index = setting_index("feature", key, values.len())?;
+    Ok(values.get(index).is_some_and(|value| value.number() != 0))
 }
 
-pub(super) fn feature_slot(features: &mut Features, key: u32) -> Result<&mut bool> {
-    Ok(match key {
-        0 => &mut features.reference_types,
-        1 => &mut features.multi_value,
-        2 => &mut features.bulk_memory,
-        3 => &mut features.module_linking,
-        4 => &mut features.simd,
-        5 => &mut features.threads,
-        6 => &mut features.tail_call,
-        7 => &mut features.deterministic_only,
-        8 => &mut features.multi_memory,
-        9 => &mut features.exceptions,
-        10 => &mut features.memory64,
-        found => return Err(unknown("feature", found, 11)),
-    })
-}
+#[cfg(test)]
+mod tests {
+    use artifact::format::flags::Setting;
 
-pub(super) fn feature(mut features: Features, key: u32) -> Result<bool> {
-    feature_slot(&mut features, key).map(|on| *on)
+    use super::*;
+
+    /// The core declares the settings, and this file numbers them for C: both must have the same names in the same order.
+    #[test]
+    fn enumerators_are_the_cores_settings() {
+        let source = include_str!("flags.rs");
+        let check = |prefix: &str, settings: &[Setting]| {
+            let numbered: Vec<_> = source.lines().filter(|line| line.trim_start().starts_with(prefix)).collect();
+            assert_eq!(numbered.len(), settings.len(), "{prefix}");
+            for (index, (line, setting)) in numbered.iter().zip(settings).enumerate() {
+                assert_eq!(line.trim(), format!("{prefix}{} = {index},", setting.name.to_uppercase()));
+            }
+        };
+        check("ARTIFACT_TUNABLE_", &Tunables::SETTINGS);
+        check("ARTIFACT_FEATURE_", &Features::SETTINGS);
+    }
 }

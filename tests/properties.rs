@@ -11,7 +11,7 @@ use artifact::builder::{Builder, Settings};
 use artifact::engine::{Engine, FlagMap, VersionRule};
 use artifact::error::Status;
 use artifact::format::Map;
-use artifact::format::flags::{Features, Flag, Tunables};
+use artifact::format::flags::{Features, Flag, SettingValue, Tunables};
 use artifact::format::types::{
     EntityType, FuncType, Global, GlobalInit, InstanceType, Memory, Table, Tag, Types, WasmType,
 };
@@ -33,34 +33,23 @@ fn flags() -> impl Strategy<Value = Vec<(String, Flag<String>)>> {
 }
 
 fn tunables() -> impl Strategy<Value = Tunables> {
-    (any::<[u64; 4]>(), any::<[bool; 7]>()).prop_map(|(sizes, switches)| Tunables {
-        static_memory_bound: sizes[0],
-        static_memory_offset_guard_size: sizes[1],
-        dynamic_memory_offset_guard_size: sizes[2],
-        dynamic_memory_growth_reserve: sizes[3],
-        generate_native_debuginfo: switches[0],
-        parse_wasm_debuginfo: switches[1],
-        interruptable: switches[2],
-        consume_fuel: switches[3],
-        static_memory_bound_is_maximum: switches[4],
-        guard_before_linear_memory: switches[5],
-        generate_address_map: switches[6],
+    any::<[u64; Tunables::SETTINGS.len()]>().prop_map(|numbers| {
+        let mut tunables = Tunables::default();
+        for (index, (number, value)) in numbers.into_iter().zip(tunables.values()).enumerate() {
+            let switch = matches!(value, SettingValue::Switch(_));
+            tunables.set(index, if switch { number & 1 } else { number }).unwrap();
+        }
+        tunables
     })
 }
 
 fn features() -> impl Strategy<Value = Features> {
-    any::<[bool; 11]>().prop_map(|on| Features {
-        reference_types: on[0],
-        multi_value: on[1],
-        bulk_memory: on[2],
-        module_linking: on[3],
-        simd: on[4],
-        threads: on[5],
-        tail_call: on[6],
-        deterministic_only: on[7],
-        multi_memory: on[8],
-        exceptions: on[9],
-        memory64: on[10],
+    any::<[bool; Features::SETTINGS.len()]>().prop_map(|switches| {
+        let mut features = Features::default();
+        for (index, on) in switches.into_iter().enumerate() {
+            features.set(index, on.into()).unwrap();
+        }
+        features
     })
 }
 

@@ -1,5 +1,6 @@
 //! Formats what `inspect` shows for people. Text from the file is quoted: it may hold terminal escape sequences.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io;
 use std::path::Path;
@@ -7,9 +8,7 @@ use std::path::Path;
 use artifact::artifact::{Artifact, Integrity};
 use artifact::error::quote;
 use artifact::format::Map;
-use artifact::format::flags::{Features, Flag, Tunables};
-use serde::Serialize;
-use serde_json::Value;
+use artifact::format::flags::{Features, Flag, Setting, SettingValue, Tunables};
 
 use crate::elf_names;
 use crate::facts::{Counts, Facts, Module, Section, Symbol, hex};
@@ -140,10 +139,7 @@ fn tunables(out: &mut Console, tunables: &Tunables) -> io::Result<()> {
         return out.heading("tunables: all off or 0");
     }
     out.heading("tunables:")?;
-    fields(out, tunables, |name, number| match name {
-        "static_memory_bound" => types::page_count(number),
-        _ => Bytes(number).to_string(),
-    })
+    settings(out, &Tunables::SETTINGS, &tunables.values())
 }
 
 fn features(out: &mut Console, features: &Features) -> io::Result<()> {
@@ -151,19 +147,17 @@ fn features(out: &mut Console, features: &Features) -> io::Result<()> {
         return out.heading("features: none");
     }
     out.heading("features:")?;
-    fields(out, features, |_, number| number.to_string())
+    settings(out, &Features::SETTINGS, &features.values())
 }
 
-/// Prints a row for each field of a struct of switches and numbers, under the names and in the order of its JSON.
-fn fields(out: &mut Console, settings: &impl Serialize, number: impl Fn(&str, u64) -> String) -> io::Result<()> {
-    let json = serde_json::to_string(settings)?;
-    let Map::<String, Value>(fields) = serde_json::from_str(&json)?;
-    for (name, value) in &fields {
-        let value = match value {
-            Value::Bool(on) => on_off(*on).to_owned(),
-            value => value.as_u64().map_or_else(|| value.to_string(), |value| number(name, value)),
+fn settings(out: &mut Console, settings: &[Setting], values: &[SettingValue]) -> io::Result<()> {
+    for (setting, value) in settings.iter().zip(values) {
+        let shown = match *value {
+            SettingValue::Pages(count) => types::page_count(count).into(),
+            SettingValue::Bytes(size) => Bytes(size).to_string().into(),
+            SettingValue::Switch(on) => Cow::Borrowed(on_off(on)),
         };
-        out.row(SETTING, [name, &value])?;
+        out.row(SETTING, [setting.name, &shown])?;
     }
     Ok(())
 }

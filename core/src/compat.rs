@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 
 use crate::engine::{Engine, FlagMap, FlagTable, VersionRule, WASMTIME, target};
 use crate::error::{Error, Result, quote};
-use crate::format::flags::{Features, Flag, Flags, Tunables};
+use crate::format::flags::{Features, Flag, Flags, Setting, SettingValue, Tunables};
 use crate::format::metadata::Metadata;
 use crate::report::{Finding, Kind, Report};
 
@@ -80,8 +80,10 @@ fn compare(engine: &Engine, metadata: &Metadata<'_>, sink: Sink<'_>) -> ControlF
     shared_flags(engine.flags(FlagMap::Shared), &metadata.shared_flags, sink)?;
     let strict = engine.producer() == WASMTIME;
     isa_flags(engine.flags(FlagMap::Isa), &metadata.isa_flags, strict, sink)?;
-    tunables(&engine.tunables, &metadata.tunables, sink)?;
-    features(&engine.features, &metadata.features, sink)
+    let (ours, theirs) = (engine.tunables.values(), metadata.tunables.values());
+    settings(Kind::Tunable, &Tunables::SETTINGS, theirs, ours, sink)?;
+    let (ours, theirs) = (engine.features.values(), metadata.features.values());
+    settings(Kind::Feature, &Features::SETTINGS, theirs, ours, sink)
 }
 
 fn triple(engine: &str, artifact: &str, sink: Sink<'_>) -> ControlFlow<()> {
@@ -213,101 +215,36 @@ fn isa_flags(engine: &FlagTable, artifact: &Flags<'_>, strict: bool, sink: Sink<
     flags(Kind::IsaFlag, engine, artifact, judge, sink)
 }
 
-fn size(setting: &str, name: &str, artifact: u64, engine: u64, sink: Sink<'_>) -> ControlFlow<()> {
-    if artifact == engine {
-        return ControlFlow::Continue(());
+/// Compares settings in the order in which they are declared, which is Wasmtime's too.
+fn settings<const N: usize>(
+    kind: Kind,
+    settings: &[Setting; N],
+    artifact: [SettingValue; N],
+    engine: [SettingValue; N],
+    sink: Sink<'_>,
+) -> ControlFlow<()> {
+    for ((setting, artifact), engine) in settings.iter().zip(artifact).zip(engine) {
+        match setting.compared_as {
+            Some(words) if artifact != engine => sink(setting_finding(kind, setting.name, words, artifact, engine))?,
+            _ => (),
+        }
     }
-    sink(Finding {
-        kind: Kind::Tunable,
-        setting: setting.to_owned(),
-        artifact: artifact.to_string(),
-        engine: engine.to_string(),
-        sentence: format!("Module was compiled with a {name} of '{artifact}' but '{engine}' is expected for the host"),
-    })
+    ControlFlow::Continue(())
 }
 
-fn switch(kind: Kind, setting: &str, name: &str, artifact: bool, engine: bool, sink: Sink<'_>) -> ControlFlow<()> {
-    if artifact == engine {
-        return ControlFlow::Continue(());
-    }
-    let (with, is) = if artifact { ("with", "is not") } else { ("without", "is") };
-    sink(Finding {
-        kind,
-        setting: setting.to_owned(),
-        artifact: artifact.to_string(),
-        engine: engine.to_string(),
-        sentence: format!("Module was compiled {with} {name} but it {is} enabled for the host"),
-    })
-}
-
-/// Compares one named field of both sides.
-macro_rules! compare_fields {
-    ($compare:expr, $artifact:expr, $engine:expr; $($field:ident: $name:literal),* $(,)?) => {
-        $( $compare(stringify!($field), $name, $artifact.$field, $engine.$field)?; )*
+#[cold]
+fn setting_finding(kind: Kind, name: &str, words: &str, artifact: SettingValue, engine: SettingValue) -> Finding {
+    let shown = |value| match value {
+        SettingValue::Pages(number) | SettingValue::Bytes(number) => number.to_string(),
+        SettingValue::Switch(on) => on.to_string(),
     };
-}
-
-fn tunables(engine: &Tunables, artifact: &Tunables, sink: Sink<'_>) -> ControlFlow<()> {
-    // A new field doesn't compile until somebody decides how it is compared.
-    let Tunables {
-        static_memory_bound: _,
-        static_memory_offset_guard_size: _,
-        dynamic_memory_offset_guard_size: _,
-        dynamic_memory_growth_reserve: _, // not compared: only how fast a memory grows
-        generate_native_debuginfo: _,
-        parse_wasm_debuginfo: _,
-        interruptable: _,
-        consume_fuel: _,
-        static_memory_bound_is_maximum: _,
-        guard_before_linear_memory: _,
-        generate_address_map: _, // not compared: only what a backtrace can say
-    } = engine;
-    let mut sizes = |setting, name, artifact, engine| size(setting, name, artifact, engine, sink);
-    compare_fields!(sizes, artifact, engine;
-        static_memory_bound: "static memory bound",
-        static_memory_offset_guard_size: "static memory guard size",
-        dynamic_memory_offset_guard_size: "dynamic memory guard size",
-    );
-    let mut switches = |setting, name, artifact, engine| switch(Kind::Tunable, setting, name, artifact, engine, sink);
-    compare_fields!(switches, artifact, engine;
-        generate_native_debuginfo: "debug information support",
-        parse_wasm_debuginfo: "WebAssembly backtrace support",
-        interruptable: "interruption support",
-        consume_fuel: "fuel support",
-        static_memory_bound_is_maximum: "pooling allocation support",
-        guard_before_linear_memory: "guard before linear memory",
-    );
-    ControlFlow::Continue(())
-}
-
-fn features(engine: &Features, artifact: &Features, sink: Sink<'_>) -> ControlFlow<()> {
-    // A new field doesn't compile until somebody decides how it is compared.
-    let Features {
-        reference_types: _,
-        multi_value: _,
-        bulk_memory: _,
-        module_linking: _,
-        simd: _,
-        threads: _,
-        tail_call: _,
-        deterministic_only: _,
-        multi_memory: _,
-        exceptions: _,
-        memory64: _,
-    } = engine;
-    let mut switches = |setting, name, artifact, engine| switch(Kind::Feature, setting, name, artifact, engine, sink);
-    compare_fields!(switches, artifact, engine;
-        reference_types: "WebAssembly reference types support",
-        multi_value: "WebAssembly multi-value support",
-        bulk_memory: "WebAssembly bulk memory support",
-        module_linking: "WebAssembly module linking support",
-        simd: "WebAssembly SIMD support",
-        threads: "WebAssembly threads support",
-        tail_call: "WebAssembly tail-call support",
-        deterministic_only: "WebAssembly deterministic-only support",
-        multi_memory: "WebAssembly multi-memory support",
-        exceptions: "WebAssembly exceptions support",
-        memory64: "WebAssembly 64-bit memory support",
-    );
-    ControlFlow::Continue(())
+    let (ours, theirs) = (shown(engine), shown(artifact));
+    let sentence = match artifact {
+        SettingValue::Pages(_) | SettingValue::Bytes(_) => {
+            format!("Module was compiled with a {words} of '{theirs}' but '{ours}' is expected for the host")
+        }
+        SettingValue::Switch(true) => format!("Module was compiled with {words} but it is not enabled for the host"),
+        SettingValue::Switch(false) => format!("Module was compiled without {words} but it is enabled for the host"),
+    };
+    Finding { kind, setting: name.to_owned(), artifact: theirs, engine: ours, sentence }
 }

@@ -2,7 +2,7 @@
 //! compatibility check.
 
 use super::{Engine, FlagMap, FlagTable, VersionRule, WASMTIME, target};
-use crate::format::flags::{Features, Flag, Tunables};
+use crate::format::flags::{Features, Flag, Setting, SettingValue, Tunables};
 
 /// Separates these hashes from every other use of BLAKE3 (its derive-key mode).
 const CONTEXT: &str = "libartifact 2026-11 engine fingerprint";
@@ -40,6 +40,15 @@ impl Hasher {
             }
         }
     }
+
+    fn settings<const N: usize>(&mut self, settings: &[Setting; N], values: [SettingValue; N]) {
+        for value in settings.iter().zip(values).filter_map(|(setting, value)| setting.compared_as.map(|_| value)) {
+            match value {
+                SettingValue::Pages(number) | SettingValue::Bytes(number) => self.number(number),
+                SettingValue::Switch(on) => drop(self.0.update(&[on.into()])),
+            }
+        }
+    }
 }
 
 impl Engine {
@@ -73,55 +82,8 @@ impl Engine {
         // Where an absent instruction set counts as off, one that is off counts as absent.
         let strict = producer == WASMTIME;
         hasher.flags(self.flags(FlagMap::Isa), |flag| strict || *flag != Flag::Bool(false));
-        let Tunables {
-            static_memory_bound,
-            static_memory_offset_guard_size,
-            dynamic_memory_offset_guard_size,
-            dynamic_memory_growth_reserve: _, // only how fast memories grow
-            generate_native_debuginfo,
-            parse_wasm_debuginfo,
-            interruptable,
-            consume_fuel,
-            static_memory_bound_is_maximum,
-            guard_before_linear_memory,
-            generate_address_map: _, // only what backtraces can say
-        } = *tunables;
-        hasher.number(static_memory_bound);
-        hasher.number(static_memory_offset_guard_size);
-        hasher.number(dynamic_memory_offset_guard_size);
-        let Features {
-            reference_types,
-            multi_value,
-            bulk_memory,
-            module_linking,
-            simd,
-            threads,
-            tail_call,
-            deterministic_only,
-            multi_memory,
-            exceptions,
-            memory64,
-        } = *features;
-        let switches = [
-            generate_native_debuginfo,
-            parse_wasm_debuginfo,
-            interruptable,
-            consume_fuel,
-            static_memory_bound_is_maximum,
-            guard_before_linear_memory,
-            reference_types,
-            multi_value,
-            bulk_memory,
-            module_linking,
-            simd,
-            threads,
-            tail_call,
-            deterministic_only,
-            multi_memory,
-            exceptions,
-            memory64,
-        ];
-        hasher.0.update(&switches.map(u8::from));
+        hasher.settings(&Tunables::SETTINGS, tunables.values());
+        hasher.settings(&Features::SETTINGS, features.values());
         *hasher.0.finalize().as_bytes()
     }
 }
@@ -158,5 +120,22 @@ mod tests {
         assert!(changed(|e| e.set_target("s390x-unknown-linux-gnu").unwrap()));
         assert!(changed(|e| e.tunables.static_memory_bound = 1));
         assert!(changed(|e| e.features.memory64 = true));
+    }
+
+    /// Fingerprints are keys of caches on disk: an engine keeps its own from one version of the library to the next.
+    #[test]
+    fn known_answers() {
+        let hex = |engine: &Engine| engine.fingerprint().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let mut plain = Engine::new();
+        plain.set_target("x86_64-unknown-linux-gnu").unwrap();
+        assert_eq!(hex(&plain), "41398c461965ee69be63dc7375da43bcbf9f44138a81e3a10456f534d31203c3");
+        let mut full = Engine::wasmtime();
+        full.set_target("s390x-unknown-linux-gnu").unwrap();
+        full.isa_flags.clear();
+        full.set_flag(FlagMap::Isa, "has_mie2", Flag::Bool(true)).unwrap();
+        full.tunables.static_memory_bound_is_maximum = true;
+        full.tunables.consume_fuel = true;
+        full.features.memory64 = true;
+        assert_eq!(hex(&full), "e79c2d0745cf145bfd569511f76537440ba60dfbdcdfa4368269bec09a6a8a30");
     }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::wire::Map;
 use crate::alloc;
-use crate::error::Result;
+use crate::error::{Error, Result, Status};
 
 /// The value of one compiler flag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,50 +99,163 @@ impl<'a> Flags<'a> {
     }
 }
 
-/// How the compiler laid out memories and what it compiled in.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Tunables {
-    /// Linear memories up to this many Wasm pages are reserved whole.
-    pub static_memory_bound: u64,
-    /// Bytes of guard behind such a memory.
-    pub static_memory_offset_guard_size: u64,
-    /// Bytes of guard behind a memory that can move.
-    pub dynamic_memory_offset_guard_size: u64,
-    /// Bytes that such a memory can grow in place. Not compared.
-    pub dynamic_memory_growth_reserve: u64,
-    /// DWARF for the machine code.
-    pub generate_native_debuginfo: bool,
-    /// DWARF of the Wasm module is read for backtraces.
-    pub parse_wasm_debuginfo: bool,
-    /// Code polls for interruption.
-    pub interruptable: bool,
-    /// Code counts fuel.
-    pub consume_fuel: bool,
-    /// No memory grows beyond the static bound.
-    pub static_memory_bound_is_maximum: bool,
-    /// A guard lies before each memory too.
-    pub guard_before_linear_memory: bool,
-    /// A map from code to Wasm offsets is stored. Not compared.
-    pub generate_address_map: bool,
+/// One setting of a table: its name, and what a compatibility check calls it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Setting {
+    /// The field's name, which JSON has too.
+    pub name: &'static str,
+    /// What a mismatch calls it, in Wasmtime's words; none if artifact and engine may differ.
+    pub compared_as: Option<&'static str>,
 }
 
-/// Wasm proposals that the compiler accepted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[allow(missing_docs)]
-pub struct Features {
-    pub reference_types: bool,
-    pub multi_value: bool,
-    pub bulk_memory: bool,
-    pub module_linking: bool,
-    pub simd: bool,
-    pub threads: bool,
-    pub tail_call: bool,
-    pub deterministic_only: bool,
-    pub multi_memory: bool,
-    pub exceptions: bool,
-    pub memory64: bool,
+/// The value of one setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SettingValue {
+    /// A number of Wasm pages.
+    Pages(u64),
+    /// A number of bytes.
+    Bytes(u64),
+    /// On or off.
+    Switch(bool),
+}
+
+impl SettingValue {
+    /// The value as a number: a switch is 0 or 1.
+    #[must_use]
+    pub fn number(self) -> u64 {
+        match self {
+            SettingValue::Pages(number) | SettingValue::Bytes(number) => number,
+            SettingValue::Switch(on) => on.into(),
+        }
+    }
+}
+
+/// The type of a field, from the number that stands for its value.
+trait FromNumber: Sized {
+    fn from_number(number: u64) -> Result<Self>;
+}
+
+impl FromNumber for u64 {
+    fn from_number(number: u64) -> Result<u64> {
+        Ok(number)
+    }
+}
+
+impl FromNumber for bool {
+    fn from_number(number: u64) -> Result<bool> {
+        match number {
+            0 | 1 => Ok(number == 1),
+            found => Err(Error::new(Status::InvalidArgument, format!("expected 0 or 1, found {found}"))),
+        }
+    }
+}
+
+/// Declares a struct of settings. The order of its fields is that of the wire, of the compatibility check and of the C
+/// interface's numbers. Every field says how it is compared, or that it is not; there is no default, so that a new field
+/// needs a decision.
+macro_rules! settings {
+    (
+        $(#[$attribute:meta])*
+        pub struct $name:ident {
+            $( $(#[$doc:meta])* $field:ident: $kind:ident($type:ty), $($compared:ident)+ $(: $words:literal)?; )*
+        }
+    ) => {
+        $(#[$attribute])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        #[non_exhaustive]
+        pub struct $name {
+            $( $(#[$doc])* pub $field: $type, )*
+        }
+
+        impl $name {
+            /// Every setting, in the order of the fields.
+            pub const SETTINGS: [Setting; [$(stringify!($field)),*].len()] = [
+                $( Setting { name: stringify!($field), compared_as: compared_as!($($compared)+ $($words)?) }, )*
+            ];
+
+            /// The value of every setting, in the order of [`SETTINGS`](Self::SETTINGS).
+            #[must_use]
+            pub fn values(&self) -> [SettingValue; Self::SETTINGS.len()] {
+                [$( SettingValue::$kind(self.$field), )*]
+            }
+
+            /// Sets the setting with this index in [`SETTINGS`](Self::SETTINGS); for a switch, `value` is 0 or 1.
+            ///
+            /// # Errors
+            ///
+            /// INVALID_ARGUMENT if there is no such setting, or if it is a switch and `value` is neither 0 nor 1.
+            pub fn set(&mut self, index: usize, value: u64) -> Result<()> {
+                let mut next = 0;
+                $(
+                    if index == next {
+                        self.$field = FromNumber::from_number(value)
+                            .map_err(|error: Error| error.within(stringify!($field)))?;
+                        return Ok(());
+                    }
+                    next += 1;
+                )*
+                Err(Error::new(Status::InvalidArgument, format!("setting: expected 0 to {}, found {index}", next - 1)))
+            }
+        }
+    };
+}
+
+/// What a field's declaration says about comparing it.
+macro_rules! compared_as {
+    (compared as $words:literal) => {
+        Some($words)
+    };
+    (not compared) => {
+        None
+    };
+}
+
+settings! {
+    /// How the compiler laid out memories and what it compiled in.
+    pub struct Tunables {
+        /// Linear memories up to this many Wasm pages are reserved whole.
+        static_memory_bound: Pages(u64), compared as: "static memory bound";
+        /// Bytes of guard behind such a memory.
+        static_memory_offset_guard_size: Bytes(u64), compared as: "static memory guard size";
+        /// Bytes of guard behind a memory that can move.
+        dynamic_memory_offset_guard_size: Bytes(u64), compared as: "dynamic memory guard size";
+        /// Bytes that such a memory can grow in place. Not compared: it changes only how fast a memory grows.
+        dynamic_memory_growth_reserve: Bytes(u64), not compared;
+        /// DWARF for the machine code.
+        generate_native_debuginfo: Switch(bool), compared as: "debug information support";
+        /// DWARF of the Wasm module is read for backtraces.
+        parse_wasm_debuginfo: Switch(bool), compared as: "WebAssembly backtrace support";
+        /// Code polls for interruption.
+        interruptable: Switch(bool), compared as: "interruption support";
+        /// Code counts fuel.
+        consume_fuel: Switch(bool), compared as: "fuel support";
+        /// No memory grows beyond the static bound.
+        static_memory_bound_is_maximum: Switch(bool), compared as: "pooling allocation support";
+        /// A guard lies before each memory too.
+        guard_before_linear_memory: Switch(bool), compared as: "guard before linear memory";
+        /// A map from code to Wasm offsets is stored. Not compared: it changes only what a backtrace can say.
+        generate_address_map: Switch(bool), not compared;
+    }
+}
+
+settings! {
+    /// Wasm proposals that the compiler accepted.
+    #[allow(missing_docs)]
+    pub struct Features {
+        reference_types: Switch(bool), compared as: "WebAssembly reference types support";
+        multi_value: Switch(bool), compared as: "WebAssembly multi-value support";
+        bulk_memory: Switch(bool), compared as: "WebAssembly bulk memory support";
+        module_linking: Switch(bool), compared as: "WebAssembly module linking support";
+        simd: Switch(bool), compared as: "WebAssembly SIMD support";
+        threads: Switch(bool), compared as: "WebAssembly threads support";
+        tail_call: Switch(bool), compared as: "WebAssembly tail-call support";
+        deterministic_only: Switch(bool), compared as: "WebAssembly deterministic-only support";
+        multi_memory: Switch(bool), compared as: "WebAssembly multi-memory support";
+        exceptions: Switch(bool), compared as: "WebAssembly exceptions support";
+        memory64: Switch(bool), compared as: "WebAssembly 64-bit memory support";
+    }
 }
 
 #[cfg(test)]
@@ -158,5 +271,27 @@ mod tests {
         assert_eq!(flags.get("b"), Some(Flag::Num(3)));
         assert_eq!(flags.get("c"), None);
         assert_eq!(flags.wire().0.len(), 3);
+    }
+
+    #[test]
+    fn settings_are_reached_by_their_index() {
+        for (index, setting) in Tunables::SETTINGS.iter().enumerate() {
+            let mut tunables = Tunables::default();
+            tunables.set(index, 1).unwrap();
+            let json = serde_json::to_value(tunables).unwrap();
+            for (other, (value, Setting { name, .. })) in tunables.values().iter().zip(&Tunables::SETTINGS).enumerate()
+            {
+                assert_eq!(value.number(), u64::from(other == index), "{} and {name}", setting.name);
+                let expected = match value {
+                    SettingValue::Switch(on) => serde_json::json!(on),
+                    SettingValue::Pages(number) | SettingValue::Bytes(number) => serde_json::json!(number),
+                };
+                assert_eq!(json[name], expected, "{name}");
+            }
+        }
+        let mut tunables = Tunables::default();
+        assert_eq!(tunables.set(4, 2).unwrap_err().message(), "generate_native_debuginfo: expected 0 or 1, found 2");
+        assert_eq!(tunables.set(11, 0).unwrap_err().message(), "setting: expected 0 to 10, found 11");
+        assert_eq!(tunables, Tunables::default());
     }
 }
