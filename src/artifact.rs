@@ -13,7 +13,6 @@ use super::text::Texts;
 use artifact::artifact::{Artifact, OpenOptions};
 use artifact::engine::Engine;
 use artifact::error::{Error, Result, Status};
-use artifact::limits::MAX_METADATA;
 use artifact::storage::{Part, shown};
 
 /// An opened artifact. Owned; freed with artifact_free(). All functions that read it may run in many threads at once.
@@ -60,15 +59,16 @@ unsafe fn read_options<'s>(given: *const artifact_open_options_t) -> Result<Open
     let artifact_open_options_t { flags, offset, length, memory_limit, signature, signature_len, .. } =
         unsafe { options(given, defaults, "options") }?;
     known_flags(flags, ARTIFACT_OPEN_VERIFY | ARTIFACT_OPEN_COPY)?;
-    Ok(OpenOptions {
-        part: Part { offset, length: (length != 0).then_some(length) },
-        memory_limit: if memory_limit == 0 { MAX_METADATA } else { memory_limit },
-        verify: flags & ARTIFACT_OPEN_VERIFY != 0,
-        copy: flags & ARTIFACT_OPEN_COPY != 0,
-        // SAFETY: the header's rule for pointers.
-        signature: unsafe { slice(signature, signature_len, "options.signature") }?,
-        trusted: &[],
-    })
+    let mut read = OpenOptions::default();
+    read.part = Part { offset, length: (length != 0).then_some(length) };
+    if memory_limit != 0 {
+        read.memory_limit = memory_limit;
+    }
+    read.verify = flags & ARTIFACT_OPEN_VERIFY != 0;
+    read.copy = flags & ARTIFACT_OPEN_COPY != 0;
+    // SAFETY: the header's rule for pointers.
+    read.signature = unsafe { slice(signature, signature_len, "options.signature") }?;
+    Ok(read)
 }
 
 /// Opens in `body`; the shape of every opening function.

@@ -276,11 +276,7 @@ pub unsafe extern "C" fn artifact_engine_version_rule(engine: *const artifact_en
     infallible(0, || {
         // SAFETY: the header's rule for pointers.
         let engine = unsafe { handle(engine, "engine") };
-        engine.map_or(0, |engine| match engine.engine.version_rule() {
-            VersionRule::Library => 0,
-            VersionRule::Custom(_) => 1,
-            VersionRule::None => 2,
-        })
+        engine.map_or(0, |engine| engine.engine.version_rule().number())
     })
 }
 

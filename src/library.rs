@@ -49,8 +49,8 @@ pub enum artifact_status_t {
     ARTIFACT_INTERNAL = 90,
 }
 
-impl From<Status> for artifact_status_t {
-    fn from(status: Status) -> artifact_status_t {
+impl artifact_status_t {
+    const fn of(status: Status) -> artifact_status_t {
         match status {
             Status::Ok => artifact_status_t::ARTIFACT_OK,
             Status::InvalidArgument => artifact_status_t::ARTIFACT_INVALID_ARGUMENT,
@@ -69,7 +69,23 @@ impl From<Status> for artifact_status_t {
             Status::Untrusted => artifact_status_t::ARTIFACT_UNTRUSTED,
             Status::Unresolved => artifact_status_t::ARTIFACT_UNRESOLVED,
             Status::Internal => artifact_status_t::ARTIFACT_INTERNAL,
+            _ => panic!("a status that has no number in C"),
         }
+    }
+}
+
+// Doesn't compile while a status of the core is missing above or has another number there.
+const _: () = {
+    let mut all = Status::ALL;
+    while let [status, rest @ ..] = all {
+        assert!(artifact_status_t::of(*status) as u32 == *status as u32);
+        all = rest;
+    }
+};
+
+impl From<Status> for artifact_status_t {
+    fn from(status: Status) -> artifact_status_t {
+        artifact_status_t::of(status)
     }
 }
 

@@ -27,15 +27,16 @@ pub unsafe extern "C" fn artifact_integrity(artifact: *const artifact_t) -> u32 
     infallible(0, || {
         // SAFETY: the header's rule for pointers.
         let found = unsafe { handle(artifact, "artifact") };
-        let integrity = found.map_or(Integrity::None, |found| found.artifact.integrity());
-        let integrity = match integrity {
-            Integrity::None => artifact_integrity_t::ARTIFACT_INTEGRITY_NONE,
-            Integrity::Digests => artifact_integrity_t::ARTIFACT_INTEGRITY_DIGESTS,
-            Integrity::Signed => artifact_integrity_t::ARTIFACT_INTEGRITY_SIGNED,
-        };
-        integrity as u32
+        found.map_or(Integrity::None, |found| found.artifact.integrity()) as u32
     })
 }
+
+// The core has the same numbers.
+const _: () = {
+    assert!(artifact_integrity_t::ARTIFACT_INTEGRITY_NONE as u32 == Integrity::None as u32);
+    assert!(artifact_integrity_t::ARTIFACT_INTEGRITY_DIGESTS as u32 == Integrity::Digests as u32);
+    assert!(artifact_integrity_t::ARTIFACT_INTEGRITY_SIGNED as u32 == Integrity::Signed as u32);
+};
 
 /// How many attributes it has. They are read, and their digest is checked, when this or another function that reads
 /// them is first called: ARTIFACT_DIGEST_MISMATCH or ARTIFACT_CORRUPT if they are damaged.

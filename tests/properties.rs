@@ -306,7 +306,8 @@ fn two_modules(engine: &Engine) -> (Vec<u8>, usize) {
 fn every_flipped_bit_is_found() {
     let (whole, _) = two_modules(&Engine::host());
     open(&whole, None).unwrap().verify().unwrap();
-    let options = OpenOptions { verify: true, ..OpenOptions::default() };
+    let mut options = OpenOptions::default();
+    options.verify = true;
     let mut bytes = whole.clone();
     for at in 0..whole.len() {
         for bit in 0..8 {

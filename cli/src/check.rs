@@ -103,5 +103,5 @@ fn check(file: &Path, engine: &Engine, rules: &OpenRules) -> Result<Report, Fail
 fn check_origin(file: &Path, input: &Input<'_>, engine: &Engine) -> Result<Option<Report>, Failure> {
     let found = detect(&input.region()?).map_err(|error| Failure::in_file(file, error))?;
     let finding = found.and_then(|found| compat::origin(engine, &found.producer, &found.version));
-    Ok(finding.map(|finding| Report { findings: vec![finding] }))
+    Ok(finding.map(Report::from))
 }

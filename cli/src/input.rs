@@ -119,7 +119,8 @@ impl<'p> Input<'p> {
 
     pub fn artifact(&self, rules: &OpenRules) -> Result<Artifact, Failure> {
         let OpenRules { engine, trusted, signature } = rules;
-        let (engine, options) = (engine.as_ref(), OpenOptions { trusted, signature, ..OpenOptions::default() });
+        let (engine, mut options) = (engine.as_ref(), OpenOptions::default());
+        (options.trusted, options.signature) = (trusted, signature);
         let opened = match &self.source {
             Source::File(file) => Artifact::open_fd(file.as_fd(), engine, &options),
             Source::Memory(bytes) => Artifact::open_borrowed(bytes, engine, &options),

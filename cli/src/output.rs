@@ -30,13 +30,7 @@ impl Outcome {
             }
             Status::NotAnArtifact | Status::Truncated | Status::Corrupt | Status::DigestMismatch => Outcome::Damaged,
             Status::Untrusted => Outcome::Untrusted,
-            Status::InvalidArgument
-            | Status::Io
-            | Status::Limit
-            | Status::NoMemory
-            | Status::NotFound
-            | Status::Unresolved
-            | Status::Internal => Outcome::OtherError,
+            _ => Outcome::OtherError,
         }
     }
 

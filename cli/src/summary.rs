@@ -38,6 +38,7 @@ pub fn print(out: &mut Console, file: &Path, artifact: &Artifact, facts: &Facts<
         Integrity::None => "none",
         Integrity::Digests => "digests",
         Integrity::Signed => "signed",
+        _ => "unknown",
     };
     match &facts.trailer {
         None => out.row(FACT, ["integrity", integrity])?,

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::path::Path;
 
-use artifact::report::{Finding, Kind, Report};
+use artifact::report::{Finding, Report};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -94,27 +94,7 @@ impl<'a> Line<'a> {
 
 impl<'a> Entry<'a> {
     fn new(finding: &'a Finding) -> Entry<'a> {
-        let Finding { kind, setting, artifact, engine, sentence } = finding;
-        Entry { kind: kind_name(*kind), setting, artifact, engine, sentence }
-    }
-}
-
-fn kind_name(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Producer => "producer",
-        Kind::Version => "version",
-        Kind::Architecture => "architecture",
-        Kind::OperatingSystem => "operating_system",
-        Kind::SharedFlag => "shared_flag",
-        Kind::IsaFlag => "isa_flag",
-        Kind::Tunable => "tunable",
-        Kind::Feature => "feature",
-        Kind::Link => "link",
-        Kind::Padding => "padding",
-        Kind::Machine => "machine",
-        Kind::Section => "section",
-        Kind::Metadata => "metadata",
-        Kind::TrailingBytes => "trailing_bytes",
-        Kind::Signature => "signature",
+        let Finding { kind, setting, artifact, engine, sentence, .. } = finding;
+        Entry { kind: kind.name(), setting, artifact, engine, sentence }
     }
 }

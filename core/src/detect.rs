@@ -7,6 +7,7 @@ use crate::storage::{Region, Window};
 
 /// An artifact's origin.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Detection {
     /// Who compiled it.
     pub producer: String,

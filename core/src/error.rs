@@ -11,6 +11,7 @@ use crate::limits::MAX_QUOTE;
 /// What a call came to. The numbers are part of the C interface: never changed, never reused.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Status {
     /// All is well.
     Ok = 0,
@@ -46,6 +47,29 @@ pub enum Status {
     Unresolved = 40,
     /// A defect of this library.
     Internal = 90,
+}
+
+macro_rules! every_status {
+    ($($status:ident)*) => {
+        impl Status {
+            /// Every status, in the order of their numbers.
+            pub const ALL: &'static [Status] = &[$(Status::$status),*];
+        }
+
+        // Doesn't compile while a status is missing above.
+        const _: fn(Status) = |status| match status {
+            $(Status::$status => (),)*
+        };
+    };
+}
+
+every_status! {
+    Ok InvalidArgument Io Limit NoMemory NotFound
+    NotAnArtifact Truncated Corrupt DigestMismatch
+    Incompatible WrongVersion WrongProducer Unsupported
+    Untrusted
+    Unresolved
+    Internal
 }
 
 /// A failure, owned.
@@ -90,6 +114,7 @@ impl Error {
     }
 
     /// JSON that isn't what was expected: INVALID_ARGUMENT, with line and column.
+    #[doc(hidden)] // for the command line
     #[cold]
     pub fn json(what: impl fmt::Display, cause: &serde_json::Error) -> Error {
         let (text, place) = (cause.to_string(), format!(" at line {} column {}", cause.line(), cause.column()));

@@ -6,6 +6,7 @@ use crate::limits::MAX_FINDINGS;
 /// What a finding is about. The values are bits of a mask and part of the C interface.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Kind {
     /// Another producer wrote it.
     Producer = 1,
@@ -39,8 +40,33 @@ pub enum Kind {
     Signature = 0x40_0000,
 }
 
+impl Kind {
+    /// The kind in lower case, as the command line's JSON has it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Producer => "producer",
+            Kind::Version => "version",
+            Kind::Architecture => "architecture",
+            Kind::OperatingSystem => "operating_system",
+            Kind::SharedFlag => "shared_flag",
+            Kind::IsaFlag => "isa_flag",
+            Kind::Tunable => "tunable",
+            Kind::Feature => "feature",
+            Kind::Link => "link",
+            Kind::Padding => "padding",
+            Kind::Machine => "machine",
+            Kind::Section => "section",
+            Kind::Metadata => "metadata",
+            Kind::TrailingBytes => "trailing_bytes",
+            Kind::Signature => "signature",
+        }
+    }
+}
+
 /// One mismatch, or one oddity.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Finding {
     /// What it is about.
     pub kind: Kind,
@@ -56,6 +82,7 @@ pub struct Finding {
 
 /// Findings, in the order of the checks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Report {
     /// Each one, the first first.
     pub findings: Vec<Finding>,
@@ -92,7 +119,7 @@ impl Report {
 
 /// What one finding of this kind comes to.
 #[must_use]
-pub fn status_of(kind: Kind) -> Status {
+fn status_of(kind: Kind) -> Status {
     match kind {
         Kind::Producer => Status::WrongProducer,
         Kind::Version => Status::WrongVersion,
@@ -109,6 +136,12 @@ pub fn status_of(kind: Kind) -> Status {
         | Kind::Metadata
         | Kind::TrailingBytes
         | Kind::Signature => Status::Ok,
+    }
+}
+
+impl From<Finding> for Report {
+    fn from(finding: Finding) -> Report {
+        Report { findings: vec![finding] }
     }
 }
 

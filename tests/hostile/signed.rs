@@ -50,7 +50,8 @@ pub fn run(data: &[u8]) {
     if kind & 2 != 0 {
         super::reseal(&mut file);
     }
-    let options = OpenOptions { copy: kind & 4 != 0, verify: kind & 8 != 0, ..OpenOptions::default() };
+    let mut options = OpenOptions::default();
+    (options.copy, options.verify) = (kind & 4 != 0, kind & 8 != 0);
     let Ok(opened) = Artifact::open_bytes(&file, Some(engine), &options) else { return };
     assert_eq!(opened.integrity(), Integrity::Signed);
     assert_eq!(opened.module_count(), images.len());

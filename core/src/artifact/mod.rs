@@ -15,17 +15,22 @@ use self_cell::self_cell;
 use crate::compat;
 use crate::engine::Engine;
 use crate::error::{Error, Result, Status, quote};
-use crate::format::body::{Head, LINK_SIZE, Place};
+use crate::format::body::{Head, LINK_SIZE};
 use crate::format::metadata::Metadata;
-use crate::format::trailer::{self, Attribute};
+use crate::format::trailer;
 use crate::limits::{MAX_CHUNKS, MAX_METADATA};
 use crate::report::Report;
-use crate::storage::{Part, Region};
+use crate::storage::Region;
 use crate::trust::digest;
 use crate::trust::keys::PublicKey;
 
+pub use crate::format::body::Place;
+pub use crate::format::elf::Extent;
+pub use crate::format::trailer::{Attribute, Root, Signature};
+pub use crate::storage::Part;
 use modules::Table;
-pub use open::{Trailer, mismatch};
+pub use open::Trailer;
+pub(crate) use open::mismatch;
 use trust::Detached;
 pub use trust::Integrity;
 pub(crate) use trust::trusted_by;
@@ -34,6 +39,7 @@ use verify::verify;
 
 /// How to open.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct OpenOptions<'s> {
     /// Which part of the file or memory is the artifact.
     pub part: Part,
@@ -115,6 +121,11 @@ impl Artifact {
     /// Opens the artifact at `path`. With an engine, trusted keys, producer and version rule are enforced, in this order, before
     /// Metadata is decoded.
     ///
+    /// Module bytes are mapped when they are first asked for. The file must not be truncated or written in place while the
+    /// artifact is open: reading pages that a truncated file has lost kills the process with SIGBUS, and rewritten bytes change
+    /// under the slices that were borrowed. Set [`OpenOptions::copy`] where other programs might do that; a file that is
+    /// replaced, by renaming another over it, is safe. The [crate's documentation](crate#files-that-change) has more.
+    ///
     /// # Errors
     ///
     /// IO, INVALID_ARGUMENT, NOT_AN_ARTIFACT, TRUNCATED, CORRUPT, LIMIT, NO_MEMORY; with an engine UNTRUSTED,
@@ -123,7 +134,8 @@ impl Artifact {
         Artifact::from_region(Region::open(path, options.part)?, engine, options)
     }
 
-    /// Opens the artifact in an open file, whose descriptor is duplicated.
+    /// Opens the artifact in an open file, whose descriptor is duplicated. The file must not change, as with
+    /// [`Artifact::open`].
     ///
     /// # Errors
     ///

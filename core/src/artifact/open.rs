@@ -29,15 +29,16 @@ const HEAD_ROOM: u64 = LINK_SIZE + Head::MOST;
 
 /// What a trailer says about the file, its checksum being right.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Trailer {
     /// The root record.
     pub root: Root,
     /// Where the parts are.
-    pub layout: Layout,
+    pub(crate) layout: Layout,
     /// The signatures that it carries.
     pub signatures: Vec<Signature>,
     /// The module table's bytes, if they were read with the rest; not looked at yet.
-    pub table: Option<Vec<u8>>,
+    pub(crate) table: Option<Vec<u8>>,
 }
 
 impl Trailer {
@@ -46,7 +47,7 @@ impl Trailer {
     /// # Errors
     ///
     /// DIGEST_MISMATCH, TRUNCATED, CORRUPT or UNSUPPORTED if it can't be relied on.
-    pub fn find(window: &Window<'_>, len: u64) -> Result<Option<Trailer>> {
+    pub(crate) fn find(window: &Window<'_>, len: u64) -> Result<Option<Trailer>> {
         let Some(footer) = Footer::find(window.bytes(), len)? else { return Ok(None) };
         let offset = footer.root_offset.get();
         let signatures = u64::from(footer.signatures.get()) * SIGNATURE_SIZE;

@@ -58,13 +58,14 @@ pub(super) fn signer(
 
 /// What vouches for an artifact's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Integrity {
     /// Nothing.
-    None,
+    None = 0,
     /// A trailer's digests, which anybody can make.
-    Digests,
+    Digests = 1,
     /// A trusted key's signature over digests.
-    Signed,
+    Signed = 2,
 }
 
 impl Artifact {

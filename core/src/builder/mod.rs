@@ -20,9 +20,10 @@ use crate::format::trailer::attribute_size;
 use crate::format::types::{EntityType, FuncType, InstanceType, ModuleType, Types, WasmType, check_index};
 use crate::format::upvars::Upvars;
 use crate::limits::{MAX_ATTRIBUTES, MAX_CHUNKS, MAX_MODULES};
-use crate::storage::{Mapping, Sync, replace_with, shown};
+use crate::storage::{Mapping, replace_with, shown};
 
-pub use settings::Settings;
+pub use crate::storage::Sync;
+pub use settings::{FileFlags, Settings};
 use signing::Signing;
 
 /// An artifact being made. Borrows the modules that it is given for `'m`.

@@ -7,7 +7,7 @@
 mod cpu;
 mod fingerprint;
 mod json;
-pub mod target;
+pub(crate) mod target;
 mod wasmtime;
 
 use std::collections::BTreeMap;
@@ -29,6 +29,7 @@ const LAYOUT_REVISION: &str = "1";
 
 /// Which version an engine writes, and which it accepts.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum VersionRule {
     /// The layout's revision; under producer `wasmtime` 0.33.0. Accepts exactly that.
     Library,
@@ -49,6 +50,17 @@ impl VersionRule {
         }
     }
 
+    /// Its number in the C interface.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn number(&self) -> u32 {
+        match self {
+            VersionRule::Library => 0,
+            VersionRule::Custom(_) => 1,
+            VersionRule::None => 2,
+        }
+    }
+
     /// Whether a file with this version is accepted.
     #[must_use]
     pub fn accepts(&self, producer: &str, version: &[u8]) -> bool {
@@ -58,7 +70,7 @@ impl VersionRule {
 
 /// The version of the body's layout that this library knows for a producer.
 #[must_use]
-pub fn library_version(producer: &str) -> &'static str {
+pub(crate) fn library_version(producer: &str) -> &'static str {
     if producer == WASMTIME { WASMTIME_VERSION } else { LAYOUT_REVISION }
 }
 
@@ -271,6 +283,7 @@ impl Default for Engine {
 }
 
 /// There is no flag of that name.
+#[doc(hidden)] // for the C interface
 #[must_use]
 pub fn no_flag(name: &str) -> Error {
     Error::new(Status::NotFound, format!("no flag is named '{}'", quote(name.as_bytes())))

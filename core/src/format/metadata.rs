@@ -11,6 +11,7 @@ use crate::limits::MAX_METADATA;
 
 /// Metadata, borrowed from the bytes that it was decoded from.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Metadata<'a> {
     /// Target triple.
     pub target: &'a str,
@@ -58,6 +59,7 @@ impl<'a> Metadata<'a> {
     }
 
     /// The fields, to be encoded anew.
+    #[doc(hidden)] // for tests of this repository
     #[must_use]
     pub fn fields(&self) -> Fields<'_, &'a str> {
         Fields {
@@ -73,6 +75,7 @@ impl<'a> Metadata<'a> {
 }
 
 /// What Metadata is encoded from.
+#[doc(hidden)]
 #[derive(Debug)]
 pub struct Fields<'f, S> {
     /// Target triple.

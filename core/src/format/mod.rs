@@ -3,17 +3,24 @@
 //!
 //! `docs/format.md` describes the format for people.
 
-pub mod body;
+pub(crate) mod body;
+// For tests of this repository.
+#[doc(hidden)]
 pub mod elf;
 pub mod flags;
 pub mod metadata;
 pub mod module;
+// For tests of this repository.
+#[doc(hidden)]
 pub mod trailer;
 pub mod types;
 pub mod upvars;
 mod wire;
 
-pub use wire::{Map, Object, object};
+pub use wire::Map;
+// For the command line, whose metadata.json is read by the same rules.
+#[doc(hidden)]
+pub use wire::{Object, object};
 
 /// Copies bytes at an offset of the artifact into a buffer, all of them or an error: how pure code reads a large file.
 pub trait Fetch {
@@ -27,7 +34,7 @@ pub trait Fetch {
 
 /// Where the first byte is that isn't zero. Padding is looked at in blocks: of small modules it is a good part.
 #[must_use]
-pub fn first_nonzero(bytes: &[u8]) -> Option<usize> {
+pub(crate) fn first_nonzero(bytes: &[u8]) -> Option<usize> {
     const BLOCK: usize = 64;
     let clean = bytes.as_chunks::<BLOCK>().0.iter().take_while(|block| **block == [0; BLOCK]).count() * BLOCK;
     bytes.get(clean..)?.iter().position(|byte| *byte != 0).map(|at| clean + at)
@@ -35,7 +42,7 @@ pub fn first_nonzero(bytes: &[u8]) -> Option<usize> {
 
 /// `value` rounded up to a multiple of `align`, a power of two.
 #[must_use]
-pub fn align_up(value: u64, align: u64) -> Option<u64> {
+pub(crate) fn align_up(value: u64, align: u64) -> Option<u64> {
     let mask = align.checked_sub(1)?;
     Some(value.checked_add(mask)? & !mask)
 }

@@ -184,7 +184,7 @@ impl<S> Types<S> {
     /// # Errors
     ///
     /// CORRUPT, saying which index has no type.
-    pub fn check_entity(&self, entity: &EntityType) -> Result<()> {
+    pub(crate) fn check_entity(&self, entity: &EntityType) -> Result<()> {
         let (what, index, count) = match *entity {
             EntityType::Function(index) => ("function", index, self.wasm_signatures.len()),
             EntityType::Tag(Tag { ty }) => ("function", ty, self.wasm_signatures.len()),
@@ -217,7 +217,7 @@ impl<S> Types<S> {
 /// # Errors
 ///
 /// CORRUPT if the table has no such entry.
-pub fn check_index(what: &str, index: u32, count: usize) -> Result<()> {
+pub(crate) fn check_index(what: &str, index: u32, count: usize) -> Result<()> {
     if (index as usize) < count {
         return Ok(());
     }

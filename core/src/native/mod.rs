@@ -2,7 +2,9 @@
 //! shared object that the loader maps, `eh_frame` of its unwind tables; all three are pure. `load` turns images into running
 //! code.
 
-pub mod eh_frame;
+mod eh_frame;
+// For tests of this repository.
+#[doc(hidden)]
 pub mod image;
 pub mod link;
 pub mod load;

@@ -15,7 +15,8 @@ use std::sync::OnceLock;
 use rustix::buffer::spare_capacity;
 use rustix::io::{Errno, pread};
 
-pub use mapping::{Mapping, PrivateCopy};
+pub use mapping::Mapping;
+pub(crate) use mapping::PrivateCopy;
 pub use save::{PRIVATE_MODE, PUBLIC_MODE, Sink, Sync, create, replace, replace_with};
 pub use snapshot::sealed;
 
@@ -338,7 +339,7 @@ impl Region {
 /// Reads through a small buffer. It begins with the region's last bytes, where a trailer would be, and for a small artifact
 /// everything else; later it holds what lies close together: a link word and the header that follows it, the last link word
 /// and Metadata.
-pub struct Window<'r> {
+pub(crate) struct Window<'r> {
     region: &'r Region,
     start: u64,
     filled: usize,
