@@ -6,7 +6,7 @@ use super::artifact::borrow_fd;
 use super::boundary::{fallible, out, path, slice};
 use super::error::artifact_error_t;
 use super::library::artifact_status_t;
-use artifact::detect::{Detection, detect};
+use artifact::detect::{Detection, detect_region};
 use artifact::error::Result;
 use artifact::storage::{Part, Region};
 
@@ -59,7 +59,7 @@ unsafe fn detecting(
     unsafe {
         fallible(error, || {
             let detection = out(detection, "detection", artifact_detection_t::NOTHING)?;
-            if let Some(found) = detect(&region()?)? {
+            if let Some(found) = detect_region(&region()?)? {
                 *detection = artifact_detection_t::of(&found);
             }
             Ok(())

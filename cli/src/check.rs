@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use artifact::artifact::Artifact;
 use artifact::compat;
-use artifact::detect::detect;
+use artifact::detect::detect_region;
 use artifact::engine::Engine;
 use artifact::error::Status;
 use artifact::report::Report;
@@ -101,7 +101,7 @@ fn check(file: &Path, engine: &Engine, rules: &OpenRules) -> Result<Report, Fail
 
 /// Returns a report if another producer or version than the engine's wrote the file.
 fn check_origin(file: &Path, input: &Input<'_>, engine: &Engine) -> Result<Option<Report>, Failure> {
-    let found = detect(&input.region()?).map_err(|error| Failure::in_file(file, error))?;
+    let found = detect_region(&input.region()?).map_err(|error| Failure::in_file(file, error))?;
     let finding = found.and_then(|found| compat::origin(engine, &found.producer, &found.version));
     Ok(finding.map(Report::from))
 }

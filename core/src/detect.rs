@@ -1,9 +1,11 @@
-//! What is this file? Answered from headers alone.
+//! Tells what a file is from its headers alone.
+
+use std::path::Path;
 
 use crate::artifact::{Trailer, header_offset};
 use crate::error::{Result, Status};
 use crate::format::body::{Head, walk};
-use crate::storage::{Region, Window};
+use crate::storage::{Part, Region, Window};
 
 /// An artifact's origin.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,12 +17,18 @@ pub struct Detection {
     pub version: Vec<u8>,
 }
 
-/// Tells whether a region is an artifact, and whose; none if it is nothing of ours.
+/// Tells whether the file at `path` is an artifact, and who made it; none if it is something else.
 ///
 /// # Errors
 ///
-/// TRUNCATED, CORRUPT or LIMIT for a damaged artifact; IO.
-pub fn detect(region: &Region) -> Result<Option<Detection>> {
+/// TRUNCATED, CORRUPT or LIMIT for a damaged artifact; IO; INVALID_ARGUMENT if it is no regular file.
+pub fn detect(path: &Path) -> Result<Option<Detection>> {
+    detect_region(&Region::open(path, Part::default())?)
+}
+
+/// The same for a region.
+#[doc(hidden)] // for the C interface and the command line
+pub fn detect_region(region: &Region) -> Result<Option<Detection>> {
     let mut buffer = Window::BUFFER;
     let mut window = Window::new(region, &mut buffer)?;
     let offset = match Trailer::find(&window, region.len())? {

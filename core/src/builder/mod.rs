@@ -240,7 +240,8 @@ impl<'m> Builder<'m> {
         self.store(Bytes::Borrowed(elf))
     }
 
-    /// Adds a module from a file, which is mapped until the builder is dropped.
+    /// Adds a module from a file, which is mapped until the builder is dropped and must not change until then: see
+    /// [files that change](crate#files-that-change).
     ///
     /// # Errors
     ///
