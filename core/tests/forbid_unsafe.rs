@@ -79,7 +79,11 @@ fn saved_opened_checked_and_read() {
         builder.serialize_to_file(&path, Sync::Yes).unwrap();
         let bytes = builder.serialize().unwrap();
         let mut pieces = Vec::new();
-        builder.serialize_to(|piece| -> Result<()> { Ok(pieces.extend_from_slice(piece)) }).unwrap();
+        let append = |piece: &[u8]| {
+            pieces.extend_from_slice(piece);
+            Ok(())
+        };
+        builder.serialize_to(append).unwrap();
         assert!(bytes == pieces && bytes == fs::read(&path).unwrap());
 
         let found = detect(&path).unwrap().unwrap();

@@ -23,6 +23,7 @@ pub use wire::Map;
 pub use wire::{Object, object};
 
 /// Copies bytes at an offset of the artifact into a buffer, all of them or an error: how pure code reads a large file.
+#[doc(hidden)] // elf, which is hidden too, reads through it
 pub trait Fetch {
     /// Fills `buffer` from `offset`.
     ///

@@ -201,7 +201,7 @@ impl FromStr for PublicKey {
 /// # Errors
 ///
 /// UNTRUSTED if none has: there is no signature, only others', or one that doesn't match.
-pub fn signer<'k, 's>(
+pub(crate) fn signer<'k, 's>(
     trusted: impl IntoIterator<Item = &'k PublicKey> + Clone,
     root: &Root,
     signatures: impl IntoIterator<Item = &'s Signature>,
