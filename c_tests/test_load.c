@@ -118,6 +118,8 @@ static void use_1000_modules(const char *module) {
     pack("code.artifact", module, 1000);
     loaded_t loaded = open_packed("code.artifact");
     CHECK_OK(artifact_load(loaded.artifact, loaded.engine, NULL, &loaded.code, &error));
+    CHECK(artifact_code_main_module(loaded.code) == artifact_main_module(loaded.artifact));
+    CHECK(artifact_code_main_module(loaded.code) == 999);
     char *lowest = NULL, *highest = NULL;
     for (size_t i = 0; i < 1000; i++) {
         int (*add)(int);
@@ -153,6 +155,7 @@ TEST(code_symbol_finds_what_is_exported) {
     CHECK(!artifact_code_symbol(loaded.code, 1, "answer", NULL));
     CHECK(!artifact_code_symbol(loaded.code, SIZE_MAX, "answer", NULL));
     CHECK(!artifact_code_symbol(loaded.code, 0, NULL, &size) && !artifact_code_symbol(NULL, 0, "answer", &size));
+    CHECK(artifact_code_main_module(loaded.code) == 0 && artifact_code_main_module(NULL) == 0);
     unload(&loaded);
 }
 

@@ -1466,6 +1466,12 @@ artifact_status_t artifact_load(const artifact_t *artifact,
                                 artifact_error_t **error);
 
 /**
+ * Returns the index of the main module, the last one; 0 for NULL. It is the same as artifact_main_module() of the artifact,
+ * which may have been freed.
+ */
+size_t artifact_code_main_module(const artifact_code_t *code);
+
+/**
  * The address of the function or object that a module exports under that name; NULL if it exports none. *size, which may be
  * NULL, is its size in bytes, or 0 where that isn't known. Of Wasmtime's modules, which export nothing, any symbol. Valid until
  * the code is freed.

@@ -1246,19 +1246,44 @@ template <class Resolve> struct resolver {
 #endif
 };
 
-[[gnu::noinline, gnu::cold]] inline error no_symbol(const char *name, const char *what) {
-    return error(status::not_found,
-                 std::string("expected a ") + what + " called '" + name + "', the module exports none");
+/// The `module` of a lookup that searched every module.
+inline constexpr std::size_t any_module = SIZE_MAX;
+
+/// The error of a lookup by name; `what` is "a function" or "an object".
+[[gnu::noinline, gnu::cold]] inline error no_symbol(c_string name, std::size_t module, const char *what) {
+    const std::string wanted = std::string(what) + " named '" + std::string(text(name.get())) + "'";
+    return error(status::not_found, module == any_module
+                                        ? "no module exports " + wanted
+                                        : "module " + std::to_string(module) + " does not export " + wanted);
 }
 
-/// A pointer, or the error for nullptr.
-template <class T> result<T *> found(T *pointer, c_string name, const char *what) {
-    if (pointer) return pointer;
+/// The error of a lookup of an object that is smaller than its C++ type.
+[[gnu::noinline, gnu::cold]] inline error too_small(c_string name, std::size_t expected, std::size_t found) {
+    return error(status::not_found, "expected an object of at least " + std::to_string(expected) + " bytes named '" +
+                                        std::string(text(name.get())) + "', found one of " + std::to_string(found));
+}
+
+/// Fails with an error, in either mode.
+template <class T> [[gnu::noinline, gnu::cold]] result<T> refuse(error &&why) {
 #ifdef ARTIFACT_NO_EXCEPTIONS
-    return no_symbol(name.get(), what);
+    return std::move(why);
 #else
-    throw no_symbol(name.get(), what);
+    throw std::move(why);
 #endif
+}
+
+template <class Function> result<Function *> typed_function(void *address, c_string name, std::size_t module) {
+    static_assert(std::is_function_v<Function>, "code.function<int(int)>(name)");
+    if (!address) return refuse<Function *>(no_symbol(name, module, "a function"));
+    return reinterpret_cast<Function *>(address);
+}
+
+template <class Object>
+result<Object *> typed_object(void *address, std::size_t size, c_string name, std::size_t module) {
+    static_assert(std::is_object_v<Object>, "code.object<int>(name)");
+    if (!address) return refuse<Object *>(no_symbol(name, module, "an object"));
+    if (size != 0 && size < sizeof(Object)) return refuse<Object *>(too_small(name, sizeof(Object), size));
+    return static_cast<Object *>(address);
 }
 
 } // namespace detail
@@ -1271,31 +1296,55 @@ struct location_view {
     std::size_t offset;
 };
 
-/// An artifact's modules, mapped and bound: see file::load(). Functions and objects of it are gone when it is.
+/// The modules of an artifact, loaded by file::load(). Keeps what it needs of the file, which may be destroyed first.
+///
+/// Destroying it runs destructors, if constructors ran, and unmaps the modules: pointers to their functions and objects
+/// are then dangling. At that time no thread may be executing the code, and no exception object that it threw may be
+/// alive.
+///
+/// A lookup by name alone searches the main module first, which is the last one of the artifact, and then the modules
+/// before it, from last to first, as `artifact run` does. With an index it searches that module only. Names are those
+/// that a module exports; for a module of Wasmtime, which exports nothing, those of all its symbols.
 class code : public detail::handle<artifact_code_t, artifact_code_free> {
   public:
     using handle::handle;
 
-    /// The address of a function or object, and its size if that is known; nullptr if the module exports none of that
-    /// name.
+    /// Returns the index of the main module.
+    std::size_t main_module() const noexcept { return artifact_code_main_module(get()); }
+
+    /// Returns the address of a function or object, or nullptr if no module exports that name. Sets *size, if given, to
+    /// its size in bytes, or to 0 if that is unknown.
+    void *symbol(c_string name, std::size_t *size = nullptr) const noexcept ARTIFACT_BORROWS {
+        std::size_t module = main_module();
+        void *address = symbol(module, name, size);
+        while (!address && module != 0) address = symbol(--module, name, size);
+        return address;
+    }
+    /// Returns the address of a function or object of one module, or nullptr if it does not export that name.
     void *symbol(std::size_t module, c_string name, std::size_t *size = nullptr) const noexcept ARTIFACT_BORROWS {
         return artifact_code_symbol(get(), module, name.get(), size);
     }
-    /// A function of a module, as in code.function<int(int)>("fib"); status::not_found. That it has this type nobody
-    /// can check.
-    template <class Function>
-    result<Function *> function(c_string name, std::size_t module = 0) const ARTIFACT_BORROWS {
-        static_assert(std::is_function_v<Function>, "code.function<int(int)>(name)");
-        void *address = symbol(module, name);
-        return detail::found(reinterpret_cast<Function *>(address), name, "function");
+    /// Returns a function, as in code.function<int(int)>("fib"). Fails with status::not_found if no module exports the
+    /// name. The caller is responsible for the type: nothing can check it.
+    template <class Function> result<Function *> function(c_string name) const ARTIFACT_BORROWS {
+        return detail::typed_function<Function>(symbol(name), name, detail::any_module);
     }
-    /// An object, as in code.object<int>("count"); status::not_found also where it is smaller than that.
-    template <class Object> result<Object *> object(c_string name, std::size_t module = 0) const ARTIFACT_BORROWS {
-        static_assert(std::is_object_v<Object>, "code.object<int>(name)");
+    /// Returns a function of one module. Fails with status::not_found.
+    template <class Function> result<Function *> function(c_string name, std::size_t module) const ARTIFACT_BORROWS {
+        return detail::typed_function<Function>(symbol(module, name), name, module);
+    }
+    /// Returns an object, as in code.object<int>("count"). Fails with status::not_found if no module exports the name,
+    /// or if the object is smaller than its type. The caller is responsible for the type otherwise.
+    template <class Object> result<Object *> object(c_string name) const ARTIFACT_BORROWS {
+        std::size_t size;
+        void *address = symbol(name, &size);
+        return detail::typed_object<Object>(address, size, name, detail::any_module);
+    }
+    /// Returns an object of one module. Fails with status::not_found.
+    template <class Object> result<Object *> object(c_string name, std::size_t module) const ARTIFACT_BORROWS {
         std::size_t size;
         void *address = symbol(module, name, &size);
-        if (size != 0 && size < sizeof(Object)) address = nullptr;
-        return detail::found(static_cast<Object *>(address), name, "object of that size");
+        return detail::typed_object<Object>(address, size, name, module);
     }
     /// Nothing if the address lies in none of this code's. Of a return address take the one before.
     std::optional<location_view> symbolize(const void *pc) const noexcept ARTIFACT_BORROWS {

@@ -168,6 +168,17 @@ fn ask(given: &artifact_load_options_t, missing: &mut [Import<'_>]) {
     }
 }
 
+/// Returns the index of the main module, the last one; 0 for NULL. It is the same as artifact_main_module() of the artifact,
+/// which may have been freed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_code_main_module(code: *const artifact_code_t) -> usize {
+    infallible(0, || {
+        // SAFETY: the header's rule for pointers.
+        let code = unsafe { handle(code, "code") };
+        code.map_or(0, |code| code.code.module_count().saturating_sub(1))
+    })
+}
+
 /// The address of the function or object that a module exports under that name; NULL if it exports none. *size, which may be
 /// NULL, is its size in bytes, or 0 where that isn't known. Of Wasmtime's modules, which export nothing, any symbol. Valid until
 /// the code is freed.

@@ -194,13 +194,14 @@ TEST(cpp_objects_are_linked) {
     CHECK(FAILS(builder.add_objects({})).status() == artifact::status::invalid_argument);
 }
 
-/// An artifact of one of the modules that native.cmake has built.
-static artifact::file native(const char *name, const artifact::engine &host) {
+/// Returns an artifact of modules that native.cmake has built.
+static artifact::file native(std::initializer_list<const char *> names, const artifact::engine &host) {
     artifact::builder builder = OK(artifact::builder::create(artifact::engine()));
-    OK(builder.add_module_file(std::string(NATIVE_DIR "/") + name + ".so"));
-    OK(builder.serialize_to_file(scratch(name)));
-    return OK(artifact::file::open(scratch(name), host));
+    for (const char *name : names) OK(builder.add_module_file(std::string(NATIVE_DIR "/") + name + ".so"));
+    OK(builder.serialize_to_file(scratch("native")));
+    return OK(artifact::file::open(scratch("native"), host));
 }
+static artifact::file native(const char *name, const artifact::engine &host) { return native({name}, host); }
 
 TEST(cpp_code_has_typed_functions) {
     const artifact::engine host = artifact::engine::host();
@@ -214,12 +215,43 @@ TEST(cpp_code_has_typed_functions) {
     CHECK(!code.symbol(0, "subtract") && !code.symbol(1, "answer"));
     const artifact::error missing = FAILS(code.function<int()>("subtract"));
     CHECK(missing.status() == artifact::status::not_found && !missing.get() && !missing.offset() && !missing.code());
-    CHECK(missing.what() == "expected a function called 'subtract', the module exports none"s);
-    CHECK(FAILS(code.object<long long>("total")).status() == artifact::status::not_found);
+    CHECK(missing.what() == "no module exports a function named 'subtract'"s);
+    CHECK(FAILS(code.function<int()>("subtract", 0)).what() == "module 0 does not export a function named 'subtract'"s);
+    CHECK(FAILS(code.object<int>(nullptr)).what() == "no module exports an object named ''"s);
+    const artifact::error small = FAILS(code.object<long long>("total"));
+    CHECK(small.status() == artifact::status::not_found);
+    CHECK(small.what() == "expected an object of at least 8 bytes named 'total', found one of 4"s);
 
     const std::optional<artifact::location_view> place = code.symbolize(reinterpret_cast<const char *>(answer) + 1);
     CHECK(place && place->module == 0 && place->name == "answer" && place->offset == 1);
     CHECK(!code.symbolize(&host));
+}
+
+TEST(cpp_names_are_looked_up_in_the_main_module_first) {
+    const artifact::engine host = artifact::engine::host();
+    const artifact::file file = native({"small", "small"}, host);
+    const artifact::code both = OK(file.load(host));
+    CHECK(OK(file.main_module()).index() == 1 && both.main_module() == 1);
+    std::size_t size = 0;
+    CHECK(both.symbol("total", &size) == both.symbol(1, "total") && size == sizeof(int));
+    CHECK(both.symbol("total") != both.symbol(0, "total") && both.symbol(0, "total") != nullptr);
+    CHECK(OK(both.function<int()>("answer")) == OK(both.function<int()>("answer", 1)));
+    CHECK(OK(both.function<int()>("answer")) != OK(both.function<int()>("answer", 0)));
+    CHECK(OK(both.object<int>("total")) == OK(both.object<int>("total", 1)));
+    CHECK(OK(both.function<int(int)>("add"))(4) == 5);
+    CHECK(*OK(both.object<int>("total")) == 5 && *OK(both.object<int>("total", 0)) == 1);
+
+    // A name that the main module doesn't export is looked up in the modules before it.
+    const artifact::code fallback = OK(native({"small", "many"}, host).load(host));
+    CHECK(OK(fallback.function<int(int)>("f2"))(3) == 9 && OK(fallback.function<int()>("answer"))() == 42);
+    CHECK(*OK(fallback.object<int>("total")) == 1 && fallback.symbol("answer") == fallback.symbol(0, "answer"));
+    CHECK(FAILS(fallback.function<int()>("answer", 1)).what() == "module 1 does not export a function named 'answer'"s);
+    CHECK(!fallback.symbol("subtract", &size) && size == 0);
+
+    // An empty handle has no modules.
+    const artifact::code empty(nullptr);
+    CHECK(empty.main_module() == 0 && !empty.symbol("answer"));
+    CHECK(FAILS(empty.function<int()>("answer")).status() == artifact::status::not_found);
 }
 
 static int host_value = 7;
