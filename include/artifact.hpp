@@ -31,6 +31,17 @@
 #ifndef ARTIFACT_HPP
 #define ARTIFACT_HPP
 
+// An older compiler would report hundreds of errors, so it gets one and skips the rest of the file. MSVC keeps
+// __cplusplus at 199711L unless told otherwise; _MSVC_LANG is its real version.
+#ifdef _MSVC_LANG
+#define ARTIFACT_HPP_LANGUAGE _MSVC_LANG
+#else
+#define ARTIFACT_HPP_LANGUAGE __cplusplus
+#endif
+#if ARTIFACT_HPP_LANGUAGE < 201703L
+#error "artifact.hpp needs C++17 or newer: compile with -std=c++17 (MSVC: /std:c++17)"
+#else
+
 #include "artifact.h"
 
 #include <array>
@@ -49,7 +60,7 @@
 #include <type_traits>
 #include <utility>
 #include <variant>
-#if __cplusplus >= 202002L
+#if ARTIFACT_HPP_LANGUAGE >= 202002L
 #include <version>
 #endif
 #ifdef __cpp_lib_span
@@ -1747,5 +1758,9 @@ template <class Get> inline constexpr bool std::ranges::enable_view<artifact::ra
 #endif
 
 #undef ARTIFACT_HPP_MODE
+
+#endif // C++17
+
+#undef ARTIFACT_HPP_LANGUAGE
 
 #endif // ARTIFACT_HPP
