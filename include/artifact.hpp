@@ -1,33 +1,41 @@
-// libartifact for C++17 and newer: artifact.h, which stays the manual, with handles that free themselves, views, ranges
-// and exceptions. Header-only, and one file, which a program can take along; a call costs what the C call costs, and at
-// most the move of a view to its place.
+// libartifact for C++17 and newer: owning handles, views, ranges and exceptions over the C functions of artifact.h.
 //
-//     artifact::engine engine;                                          saving: what your compiler used
+// Everything is inline and in this one file, so a program can carry its own copy. A call costs what the C call costs,
+// plus at most one move of a small view. artifact.h is the reference for what each call does; the comments here say
+// what differs in C++.
+//
+//     artifact::engine engine;                                          // saving: what your compiler used
 //     engine.set_flag(artifact::flag_map::isa, "avx2", true);
 //     auto builder = artifact::builder::create(engine);
 //     builder.add_module(elf);
 //     builder.serialize_to_file("code.artifact");
 //
-//     auto host = artifact::engine::host();                             using: what this CPU has
+//     auto host = artifact::engine::host();                             // using: what this CPU has
 //     auto file = artifact::file::open("code.artifact", host);
-//     if (!file.fits(host)) …                                           or check_compat(), which says why not
+//     if (!file.fits(host)) return;                                     // check_compat() says why
 //     for (auto symbol : file.main_module().symbols()) std::cout << symbol.name() << '\n';
 //     auto code = file.load(host);
 //     std::cout << code.function<int(int)>("fib")(42);
 //
-// Names. artifact_engine_set_target(engine, triple, &error) is engine.set_target(triple); an opened artifact is a file.
+// Names. artifact_engine_set_target(engine, triple, &error) is engine.set_target(triple). An artifact_t is a file.
 // Enumerators are those of C without their prefix.
 //
-// Errors. What fails throws artifact::error. Without exceptions (-fno-exceptions, or ARTIFACT_NO_EXCEPTIONS defined
-// before this header) every function that returns a result<T> returns one that holds either a T or an error. With
-// exceptions result<T> is T itself. The two may be mixed in one program.
+// Errors. Every function that returns result<T> can fail. By default result<T> is T, and a failure throws
+// artifact::error. Without exceptions (-fno-exceptions, or ARTIFACT_NO_EXCEPTIONS defined before this header is
+// included), result<T> holds either a T or an artifact::error. One program may mix both modes. An exception that a
+// callback throws propagates out of the call that invoked the callback.
 //
-// Lifetimes. A handle (engine, builder, file, code, report, key, buffer) owns and is as large as a pointer; it is
-// moved, not copied. An empty one, which has been moved from, is refused by every call. What is called a view, every
-// std::string_view, bytes and range borrows: it is valid until the handle that it was asked of is gone, however many
-// views stand in between. ARTIFACT_BORROWS tells clang, which warns where a view outlives a temporary handle.
+// Ownership. engine, builder, file, code, report, key and buffer are handles: each owns one C object, is as large as a
+// pointer, can be moved but not copied, and frees the object in its destructor. Handles may be destroyed in any order
+// unless a comment says otherwise. A handle that was moved from is empty: calls that can fail then fail with
+// status::invalid_argument (lookups in code: status::not_found), and the others return nothing, 0 or an empty value.
 //
-// Threads. const functions may run in many threads at once; the others in one at a time.
+// Lifetimes. Views (..._view), std::string_view, bytes and ranges borrow. They are valid until the handle that they
+// come from is destroyed, through however many views they were obtained, and they stay valid when the handle is moved.
+// With clang, ARTIFACT_BORROWS makes the compiler warn when a view outlives a temporary handle.
+//
+// Threads. Different threads may call const member functions of one object at the same time. Calls of other member
+// functions, and the destructor, need exclusive access.
 #ifndef ARTIFACT_HPP
 #define ARTIFACT_HPP
 
@@ -83,7 +91,8 @@
 #define ARTIFACT_BORROWS
 #endif
 
-// Functions whose signature depends on the language mode stand in a namespace of that mode.
+// Types and functions that differ between exception modes or standards are in an inline namespace of their own, so that
+// one program can be built from translation units of several modes.
 #if defined(ARTIFACT_NO_EXCEPTIONS) && defined(__cpp_lib_span)
 #define ARTIFACT_HPP_MODE results_span
 #elif defined(ARTIFACT_NO_EXCEPTIONS)
@@ -96,7 +105,7 @@
 
 namespace artifact {
 
-// ==== Enumerations: artifact.h says what they mean ====
+// ==== Enumerations: artifact.h documents the values ====
 
 enum class status : std::uint32_t {
     ok = ARTIFACT_OK,
@@ -118,12 +127,12 @@ enum class status : std::uint32_t {
     internal = ARTIFACT_INTERNAL,
 };
 
-/// Whether a status is one of those that a damaged file gives: 11 to 19.
+/// Returns whether the status says that the file is damaged (11 to 19).
 constexpr bool is_damage(status which) noexcept {
     return static_cast<std::uint32_t>(which) >= 11 && static_cast<std::uint32_t>(which) <= 19;
 }
 
-/// Whether a status is one of those of a sound file that is stale or foreign, and to be made anew: 20 to 29.
+/// Returns whether the status says that the file is valid but stale or foreign, and should be rebuilt (20 to 29).
 constexpr bool is_stale(status which) noexcept {
     return static_cast<std::uint32_t>(which) >= 20 && static_cast<std::uint32_t>(which) <= 29;
 }
@@ -170,7 +179,7 @@ enum class feature : std::uint32_t {
     memory64 = ARTIFACT_FEATURE_MEMORY64,
 };
 
-/// As wide as in the arrays of C.
+/// One byte wide, as in the arrays of the C interface.
 enum class wasm_type : std::uint8_t {
     i32 = ARTIFACT_WASM_I32,
     i64 = ARTIFACT_WASM_I64,
@@ -234,21 +243,23 @@ enum class detected : std::uint32_t { nothing = ARTIFACT_DETECTED_NOTHING, artif
 
 // ==== Library ====
 
-/// The version of the library, not of this header, as ARTIFACT_VERSION_NUMBER.
+/// Returns the version of the library at run time, encoded as ARTIFACT_VERSION_NUMBER, which is the version of the
+/// header.
 inline std::uint32_t version() noexcept { return artifact_version(); }
 
-/// The same as text.
+/// Returns the version of the library at run time as text. Static storage.
 inline std::string_view version_string() noexcept { return artifact_version_string(); }
 
-/// The name in C, such as "ARTIFACT_CORRUPT".
+/// Returns the C name of a status, such as "ARTIFACT_CORRUPT". Static storage.
 inline std::string_view status_name(status which) noexcept {
     return artifact_status_name(static_cast<std::uint32_t>(which));
 }
 
 // ==== Arguments ====
 
-/// NUL-terminated text or a path, for the time of a call: a literal, or anything with a c_str(), such as std::string
-/// and std::filesystem::path. Not a std::string_view, which would have to be copied to get its NUL.
+/// A NUL-terminated text or path, for parameters only. Converts from a literal and from anything with a c_str(), such
+/// as std::string and std::filesystem::path, but not from std::string_view, which has no NUL and would need a copy.
+/// Borrows the text for the duration of the call.
 class c_string {
   public:
     c_string(const char *text) noexcept : text_(text) {}
@@ -261,26 +272,26 @@ class c_string {
     const char *text_;
 };
 
-/// How to link.
+/// Options of builder::add_objects().
 struct link_options {
-    /// Keep what only debuggers read; false is ARTIFACT_LINK_NO_DEBUG.
+    /// Keep debug sections; false is ARTIFACT_LINK_NO_DEBUG.
     bool debug = true;
 };
 
-/// How to save.
+/// Options of builder::serialize_to_file().
 struct save_options {
-    /// Wait until the file is on the disk. False is for caches: see ARTIFACT_SAVE_NO_SYNC.
+    /// Wait until the file is on the disk. Caches can do without: see ARTIFACT_SAVE_NO_SYNC.
     bool sync = true;
 };
 
-/// An entity of a type. As in artifact_entity_t, each kind uses some of the fields.
+/// What an import expects or an export provides. Each kind uses some of the fields, as in artifact_entity_t.
 struct entity {
     entity_kind kind = entity_kind::function;
     /// Function, instance, module, tag: the index of its type.
     std::uint32_t index = 0;
     /// Global, table.
     wasm_type type = wasm_type::i32;
-    /// Global: how it begins, and the bits of its initial value.
+    /// Global: the kind of its initial value, and the bits of that value.
     init_kind init = init_kind::i32;
     std::uint64_t init_low = 0;
     std::uint64_t init_high = 0;
@@ -289,16 +300,16 @@ struct entity {
     std::optional<std::uint64_t> maximum = std::nullopt;
     /// Global.
     bool is_mutable = false;
-    /// Memory.
+    /// Memory: shared between threads; 64-bit addresses.
     bool is_shared = false;
     bool is_memory64 = false;
 };
 
 // ==== Ranges ====
 
-/// What is asked for by index, as a range of random access. Elements are made when they are asked for: where that can
-/// fail, the iterator throws, or without exceptions gives a result. Copies are as good as the original, and its
-/// iterators outlive it.
+/// A random-access range over items that the library returns by index. Elements are fetched on each access and returned
+/// by value: if that can fail, dereferencing throws, or yields a result without exceptions. A range is a view in the
+/// sense of C++20: cheap to copy, and iterators remain valid after it is gone, as long as the handle lives.
 template <class Get> class range {
   public:
     class iterator;
@@ -310,7 +321,8 @@ template <class Get> class range {
     iterator end() const noexcept { return iterator(get_, size_); }
     std::size_t size() const noexcept { return size_; }
     bool empty() const noexcept { return size_ == 0; }
-    /// Past the end: status::not_found, where the elements are asked of the library.
+    /// Returns an element. Past the end, the library reports status::not_found (tunables and features:
+    /// status::invalid_argument); ranges whose elements cannot fail don't check the index.
     value_type operator[](std::size_t index) const { return get_(index); }
 
   private:
@@ -324,7 +336,7 @@ template <class Get> class range<Get>::iterator {
     using reference = value_type;
     using pointer = void;
     using difference_type = std::ptrdiff_t;
-    using iterator_category = std::input_iterator_tag; // for C++17, where others give references
+    using iterator_category = std::input_iterator_tag; // in C++17 the others must return references
     using iterator_concept = std::random_access_iterator_tag;
 
     iterator() = default;
@@ -364,7 +376,9 @@ template <class Get> class range<Get>::iterator {
 
 // ==== Errors ====
 
-/// Why a call failed. what() is one sentence: what was expected, what was found, where. Copies share what they say.
+/// Why a call failed: what result<T> holds, or what is thrown. what() is one sentence that says what was expected, what
+/// was found, and where. Copies are cheap and don't throw, since they share the underlying error. May be used by many
+/// threads at once. Visible with default visibility, so that it can be caught across shared objects.
 class [[gnu::visibility("default")]] error : public std::runtime_error {
   public:
     struct missing_at {
@@ -375,30 +389,30 @@ class [[gnu::visibility("default")]] error : public std::runtime_error {
         }
     };
 
-    /// Takes ownership of an error that the C interface gave.
+    /// Takes ownership of an error that a C function returned.
     [[gnu::noinline, gnu::cold]] explicit error(artifact_error_t * owned)
         : error(std::shared_ptr<const artifact_error_t>(owned, artifact_error_free)) {}
-    /// One that the library didn't give: only status and what() say something.
+    /// An error of the program's own. It has a status and a message only.
     error(artifact::status status, const std::string &what) : std::runtime_error(what), status_(status) {}
 
     artifact::status status() const noexcept { return status_; }
 
-    /// Where in the file or bytes, if it is about a place.
+    /// Returns the offset in the file or bytes that the error is about, if there is one.
     std::optional<std::uint64_t> offset() const noexcept {
         const std::uint64_t offset = artifact_error_offset(raw_.get());
         return offset == UINT64_MAX ? std::nullopt : std::optional(offset);
     }
 
-    /// The operating system's errno; none, which is false, if it had no part in it.
+    /// Returns the operating system's errno; an error code that is false if the operating system reported none.
     std::error_code code() const noexcept { return {artifact_error_errno(raw_.get()), std::generic_category()}; }
 
-    /// The names that nobody defines, of status::unresolved; empty past the last one. They live as long as an error
-    /// that says them.
+    /// Returns the names of the undefined symbols, for status::unresolved. They are valid as long as this error or a
+    /// copy of it exists. An index past the end gives an empty name.
     range<missing_at> missing() const noexcept ARTIFACT_BORROWS {
         return {{raw_.get()}, artifact_error_missing_count(raw_.get())};
     }
 
-    /// nullptr where the library didn't give it.
+    /// Returns the C error, which stays owned by this object; nullptr if no C function returned it.
     const artifact_error_t *get() const noexcept { return raw_.get(); }
 
   private:
@@ -414,8 +428,8 @@ inline namespace ARTIFACT_HPP_MODE {
 
 #ifdef ARTIFACT_NO_EXCEPTIONS
 
-/// A T, or why there is none; as much of C++23's std::expected as is needed here. To look for what isn't there ends the
-/// process.
+/// A T, or the error that explains why there is none: the subset of C++23's std::expected that is needed here. value(),
+/// operator* and operator-> call std::terminate() if it holds an error; error() does if it holds a value.
 template <class T> class [[nodiscard]] result {
   public:
     using value_type = T;
@@ -446,7 +460,7 @@ template <class T> class [[nodiscard]] result {
     std::variant<T, artifact::error> holds_;
 };
 
-/// Success, or why there is none.
+/// Success, or an error.
 template <> class [[nodiscard]] result<void> {
   public:
     using value_type = void;
@@ -466,7 +480,7 @@ template <> class [[nodiscard]] result<void> {
 
 #else
 
-/// What a function gives that throws artifact::error if it fails.
+/// The return type of functions that throw artifact::error on failure.
 template <class T> using result = T;
 
 #endif
@@ -502,33 +516,35 @@ inline void done(artifact_status_t status, artifact_error_t *raw) {
 
 #endif
 
-/// Calls a C function that takes an error last. Inlined always: it would be called through a pointer otherwise.
+/// Calls a C function whose last parameter is an error. Always inlined, so that the call is direct, not through a
+/// pointer.
 template <class Function, class... In> [[gnu::always_inline]] inline result<void> run(Function *function, In... in) {
     artifact_error_t *error;
     const artifact_status_t status = function(in..., &error);
     return done(status, error);
 }
 
-/// How the library's value becomes ours.
+/// Converts a value of the C interface to one of this header.
 template <class T> struct make {
     template <class Raw> T operator()(const Raw &raw) const noexcept { return T(raw); }
 };
 
-/// Calls a C function that takes an out-parameter, of which the result is made, and an error last.
+/// Calls a C function whose last parameters are an out-parameter, from which `make` builds the result, and an error.
 template <class Raw, class Make, class Function, class... In>
 [[gnu::always_inline]] inline auto call(Make make, Function *function, In... in) {
-    Raw raw; // written on every path, as error is
+    Raw raw; // C functions write out-parameters and error on every path
     artifact_error_t *error;
     const artifact_status_t status = function(in..., &raw, &error);
     return give(status, error, [&] { return make(raw); });
 }
 
+/// Calls a C function as call() does, and converts its out-parameter to a T.
 template <class T, class Raw = T, class Function, class... In>
 [[gnu::always_inline]] inline auto read(Function *function, In... in) {
     return call<Raw>(make<T>(), function, in...);
 }
 
-/// The same where ARTIFACT_NOT_FOUND is an answer.
+/// Calls a C function as read() does, and returns std::nullopt for ARTIFACT_NOT_FOUND.
 template <class T, class Raw, class Function, class... In>
 [[gnu::always_inline]] inline auto find(Function *function, In... in) {
     Raw raw;
@@ -542,15 +558,17 @@ template <class T, class Raw, class Function, class... In>
     return give(status, error, [&] { return missing ? std::nullopt : std::optional<T>(make<T>()(raw)); });
 }
 
-/// Owns what a _new gave.
+/// Owns an object of the C interface. Its members are those of every handle.
 template <class Raw, void (*Free)(Raw *)> class handle {
   public:
-    /// Takes ownership of a handle of the C interface.
+    /// Takes ownership of a C object, which may be nullptr.
     explicit handle(Raw *owned) noexcept : raw_(owned) {}
 
+    /// Returns the C object for calls of artifact.h. The handle keeps ownership.
     Raw *get() const noexcept { return raw_.get(); }
-    /// Gives up ownership: free it with the C function, or with another handle.
+    /// Gives up ownership. The caller frees the object with its C function, or hands it to another handle.
     [[nodiscard]] Raw *release() noexcept { return raw_.release(); }
+    /// Returns whether the handle owns an object.
     explicit operator bool() const noexcept { return raw_ != nullptr; }
 
   private:
@@ -576,7 +594,7 @@ template <class T> using span = std::span<T>;
 
 #else
 
-/// As much of C++20's std::span as is needed here.
+/// The subset of C++20's std::span that is needed here.
 template <class T> class span {
   public:
     constexpr span() noexcept = default;
@@ -604,14 +622,14 @@ template <class T> class span {
 /// Borrowed bytes.
 using bytes = span<const std::uint8_t>;
 
-/// The bytes of a std::string, a vector of char or std::byte, or anything else that has data(), size() and elements of
-/// one byte.
+/// Returns the bytes of a std::string, a vector of char or std::byte, or anything else that has data(), size() and
+/// elements of one byte. Borrows from the container.
 template <class Container> bytes bytes_of(const Container &container ARTIFACT_BORROWS) noexcept {
     static_assert(sizeof(*container.data()) == 1);
     return {reinterpret_cast<const std::uint8_t *>(container.data()), container.size()};
 }
 
-/// Bytes read as text.
+/// Returns bytes as text, without checking their encoding. Borrows the same memory.
 inline std::string_view text_of(bytes borrowed) noexcept {
     return {reinterpret_cast<const char *>(borrowed.data()), borrowed.size()};
 }
@@ -624,7 +642,7 @@ template <> struct make<bytes> {
 
 } // namespace detail
 
-/// Owned bytes; text in them is NUL-terminated.
+/// Bytes that the library allocated. A NUL follows the last byte, so text().data() is a C string.
 class buffer : public detail::handle<artifact_buffer_t, artifact_buffer_free> {
   public:
     using handle::handle;
@@ -636,39 +654,41 @@ class buffer : public detail::handle<artifact_buffer_t, artifact_buffer_free> {
     std::string_view text() const noexcept ARTIFACT_BORROWS { return text_of({data(), size()}); }
 };
 
-/// How to open.
+/// Options of file::open() and its siblings.
 struct open_options {
-    /// Do what file::verify() does while opening: ARTIFACT_OPEN_VERIFY.
+    /// Also do what file::verify() does: ARTIFACT_OPEN_VERIFY.
     bool verify = false;
-    /// Read everything into private memory first: ARTIFACT_OPEN_COPY.
+    /// Copy everything to private memory first, against others who change the file: ARTIFACT_OPEN_COPY.
     bool copy = false;
-    /// Where the artifact begins in the file or bytes.
+    /// The offset of the artifact in the file or bytes.
     std::uint64_t offset = 0;
-    /// Its length; 0: to the end.
+    /// Its length in bytes; 0 means up to the end.
     std::uint64_t length = 0;
-    /// Most bytes of Metadata to read; 0, or more than that: 64 MiB.
+    /// The maximum size of Metadata in bytes; 0, or anything larger, means 64 MiB.
     std::uint64_t memory_limit = 0;
-    /// Detached signatures, one behind the other, for an engine with trusted keys.
+    /// Concatenated detached signatures, for an engine that trusts keys. Read during the call only.
     bytes signature = {};
 };
 
 // ==== Keys ====
 
-/// What stands before a root record where it is signed, its NUL being part of it.
+/// The prefix of a signed message, including its NUL. What is signed is this prefix followed by a root record.
 inline constexpr std::string_view signature_context{ARTIFACT_SIGNATURE_CONTEXT, sizeof ARTIFACT_SIGNATURE_CONTEXT};
 
-/// A public key: a value.
+/// A public key (Ed25519). A value type.
 class public_key {
   public:
     explicit public_key(const artifact_public_key_t &raw) noexcept : raw_(raw) {}
 
+    /// Parses a PEM text (SubjectPublicKeyInfo). Fails with status::invalid_argument.
     static result<public_key> from_pem(c_string pem) {
         return detail::read<public_key, artifact_public_key_t>(artifact_public_key_from_pem, pem.get());
     }
+    /// Returns the key as a PEM text. Fails with status::invalid_argument if the bytes are not a valid key.
     result<buffer> to_pem() const {
         return detail::read<buffer, artifact_buffer_t *>(artifact_public_key_to_pem, &raw_);
     }
-    /// The 32 bytes of RFC 8032.
+    /// Returns the 32 bytes of RFC 8032. Borrows from this object.
     artifact::bytes bytes() const noexcept ARTIFACT_BORROWS { return raw_.bytes; }
     const artifact_public_key_t &get() const noexcept ARTIFACT_BORROWS { return raw_; }
 
@@ -681,19 +701,22 @@ class public_key {
     artifact_public_key_t raw_;
 };
 
-/// A private key, which is wiped from memory when it goes.
+/// A private key (Ed25519). It is wiped from memory once this handle and every builder that signs with it are gone.
 class key : public detail::handle<artifact_key_t, artifact_key_free> {
   public:
     using handle::handle;
 
+    /// Generates a key. Fails with status::io if the operating system has no random numbers.
     static result<key> generate() { return detail::read<key, artifact_key_t *>(artifact_key_generate); }
+    /// Parses an unencrypted PEM text (PKCS#8). Fails with status::invalid_argument. The text is the caller's to wipe.
     static result<key> from_pem(c_string pem) {
         return detail::read<key, artifact_key_t *>(artifact_key_from_pem, pem.get());
     }
-    /// Wiped when it goes, too.
+    /// Returns the key as a PEM text. The buffer is wiped when it is destroyed.
     result<buffer> to_pem() const { return detail::read<buffer, artifact_buffer_t *>(artifact_key_to_pem, get()); }
-    /// In a new file, which only its owner can read.
+    /// Saves the key in a new file that only its owner can read. Never replaces a file: status::io with EEXIST.
     result<void> save(c_string path) const { return detail::run(artifact_key_save, get(), path.get()); }
+    /// Returns the public half.
     result<artifact::public_key> public_key() const {
         return detail::read<artifact::public_key, artifact_public_key_t>(artifact_key_public, get());
     }
@@ -701,7 +724,7 @@ class key : public detail::handle<artifact_key_t, artifact_key_free> {
 
 namespace detail {
 
-/// The keys of an engine or artifact, by their index.
+/// Fetches a key of an engine or artifact by its index.
 template <class Raw, auto Function> struct key_at {
     const Raw *of;
     result<public_key> operator()(std::size_t index) const {
@@ -713,27 +736,29 @@ template <class Raw, auto Function> struct key_at {
 
 // ==== Settings ====
 
-/// A compiler flag.
+/// A compiler flag. Borrows from the engine or file that it comes from.
 class flag_view {
   public:
     explicit flag_view(const artifact_flag_t &raw) noexcept : raw_(raw) {}
 
     std::string_view name() const noexcept { return raw_.name; }
     flag_kind kind() const noexcept { return flag_kind{raw_.kind}; }
-    /// The number, or 1 for on and 0 for off; 0 for a word.
+    /// Returns the number, or 1 for true and 0 for false; 0 for a word.
     std::uint32_t value() const noexcept { return raw_.value; }
-    /// The word; empty for the other kinds.
+    /// Returns the word; empty for the other kinds.
     std::string_view text() const noexcept { return detail::text(raw_.text); }
 
   private:
     artifact_flag_t raw_;
 };
 
+/// A tunable with its value.
 struct tunable_setting {
     artifact::tunable tunable;
     std::uint64_t value;
 };
 
+/// A Wasm feature, and whether it is on.
 struct feature_setting {
     artifact::feature feature;
     bool on;
@@ -744,7 +769,7 @@ namespace detail {
 constexpr std::size_t tunables = number(tunable::generate_address_map) + 1;
 constexpr std::size_t features = number(feature::memory64) + 1;
 
-/// The settings of an engine or artifact, by their index.
+// Fetch a setting of an engine or artifact by its index.
 template <class Raw, auto Function> struct flag_at {
     const Raw *of;
     flag_map map;
@@ -775,44 +800,50 @@ template <class Raw, auto Function> struct feature_at {
 
 } // namespace detail
 
-// ==== Engine: what a host compiles with, or runs ====
+// ==== Engine: a configuration to compile for or to run on ====
 
-/// What a host compiles with, or runs. Builders, files and reports keep what they need of it: it may be changed or go
-/// at any time after the call.
+/// The configuration that a host compiles for or runs: target, flags, tunables, features, producer, version rule and
+/// trusted keys. Builders, files and reports copy what they need, so an engine may be changed or destroyed after any
+/// call. A setter that fails, with status::invalid_argument if not said otherwise, changes nothing.
 class engine : public detail::handle<artifact_engine_t, artifact_engine_free> {
   public:
     using handle::handle;
 
-    /// This host's target and no flags: the baseline that a compiler fills in.
+    /// Creates an engine with this host's target and no flags: the baseline that a compiler fills in.
     engine() noexcept : handle(artifact_engine_new()) {}
-    /// The same plus every instruction set of this very CPU: what files are checked against.
+    /// Returns an engine with this host's target and every instruction set of its CPU, to check files against.
     static engine host() noexcept { return engine(artifact_engine_new_host()); }
-    /// What Wasmtime 0.33 compiles with on this host by default.
+    /// Returns the default configuration of Wasmtime 0.33 on this host.
     static engine wasmtime() noexcept { return engine(artifact_engine_new_wasmtime()); }
+    /// Parses what to_json() returned. Fails with status::invalid_argument, with line and column in what().
     static result<engine> from_json(c_string json) {
         return detail::read<engine, artifact_engine_t *>(artifact_engine_from_json, json.get());
     }
+    /// Returns an independent copy.
     engine clone() const noexcept { return engine(artifact_engine_clone(get())); }
 
     result<void> set_target(c_string triple) { return detail::run(artifact_engine_set_target, get(), triple.get()); }
     result<void> set_producer(c_string producer) {
         return detail::run(artifact_engine_set_producer, get(), producer.get());
     }
-    /// custom is the version's text with version_rule::custom, and nullptr with the others.
+    /// Sets which version is written and accepted. Pass custom with version_rule::custom only.
     result<void> set_version_rule(artifact::version_rule rule, c_string custom = nullptr) {
         return detail::run(artifact_engine_set_version_rule, get(), detail::number(rule), custom.get());
     }
-    /// On or off. A template, so that neither a pointer nor a number passes for a bool.
+    /// Sets a flag to true or false. A template, so that neither a pointer nor a number converts to bool.
     template <class Bool, class = std::enable_if_t<std::is_same_v<Bool, bool>>>
     result<void> set_flag(flag_map map, c_string name, Bool value) {
         return detail::run(artifact_engine_set_flag_bool, get(), detail::number(map), name.get(), value);
     }
+    /// Sets a flag to a number.
     result<void> set_flag(flag_map map, c_string name, std::uint8_t value) {
         return detail::run(artifact_engine_set_flag_num, get(), detail::number(map), name.get(), value);
     }
+    /// Sets a flag to a word.
     result<void> set_flag(flag_map map, c_string name, c_string word) {
         return detail::run(artifact_engine_set_flag_enum, get(), detail::number(map), name.get(), word.get());
     }
+    /// Removes a flag. Fails with status::not_found if there is none of that name.
     result<void> unset_flag(flag_map map, c_string name) {
         return detail::run(artifact_engine_unset_flag, get(), detail::number(map), name.get());
     }
@@ -823,6 +854,7 @@ class engine : public detail::handle<artifact_engine_t, artifact_engine_free> {
         return detail::run(artifact_engine_set_feature, get(), detail::number(which), on);
     }
 
+    // These texts are valid until the engine is destroyed, even if the setting is changed.
     std::string_view target() const noexcept ARTIFACT_BORROWS { return detail::text(artifact_engine_target(get())); }
     std::string_view producer() const noexcept ARTIFACT_BORROWS {
         return detail::text(artifact_engine_producer(get()));
@@ -831,17 +863,21 @@ class engine : public detail::handle<artifact_engine_t, artifact_engine_free> {
     artifact::version_rule version_rule() const noexcept {
         return artifact::version_rule{artifact_engine_version_rule(get())};
     }
-    /// The flags of a map in the order of their names.
+    /// Returns the flags of a map, ordered by name. The range keeps the count of the moment, so don't change flags
+    /// while iterating.
     auto flags(flag_map map) const noexcept ARTIFACT_BORROWS {
         using at = detail::flag_at<artifact_engine_t, artifact_engine_flag_at>;
         return range<at>({get(), map}, artifact_engine_flag_count(get(), detail::number(map)));
     }
+    /// Returns a flag. Fails with status::not_found if there is none of that name.
     result<flag_view> flag(flag_map map, c_string name) const ARTIFACT_BORROWS {
         return detail::read<flag_view, artifact_flag_t>(artifact_engine_flag, get(), detail::number(map), name.get());
     }
+    /// Returns a flag, or std::nullopt if there is none of that name.
     result<std::optional<flag_view>> find_flag(flag_map map, c_string name) const ARTIFACT_BORROWS {
         return detail::find<flag_view, artifact_flag_t>(artifact_engine_flag, get(), detail::number(map), name.get());
     }
+    /// Returns every tunable, in the order of the enumeration.
     auto tunables() const noexcept ARTIFACT_BORROWS {
         using at = detail::tunable_at<artifact_engine_t, artifact_engine_tunable>;
         return range<at>({get()}, detail::tunables);
@@ -849,6 +885,7 @@ class engine : public detail::handle<artifact_engine_t, artifact_engine_free> {
     result<std::uint64_t> tunable(artifact::tunable which) const {
         return detail::read<std::uint64_t>(artifact_engine_tunable, get(), detail::number(which));
     }
+    /// Returns every Wasm feature, in the order of the enumeration.
     auto features() const noexcept ARTIFACT_BORROWS {
         using at = detail::feature_at<artifact_engine_t, artifact_engine_feature>;
         return range<at>({get()}, detail::features);
@@ -856,27 +893,30 @@ class engine : public detail::handle<artifact_engine_t, artifact_engine_free> {
     result<bool> feature(artifact::feature which) const {
         return detail::read<bool>(artifact_engine_feature, get(), detail::number(which));
     }
-    /// Opening with this engine what no trusted key has signed is status::untrusted from now on.
+    /// Trusts a public key (PEM). From then on, opening a file with this engine fails with status::untrusted unless a
+    /// trusted key has signed it.
     result<void> trust_key(c_string pem) { return detail::run(artifact_engine_trust_key, get(), pem.get()); }
+    /// Returns the trusted keys, ordered by their bytes.
     auto trusted_keys() const noexcept ARTIFACT_BORROWS {
         using at = detail::key_at<artifact_engine_t, artifact_engine_trusted_key_at>;
         return range<at>({get()}, artifact_engine_trusted_key_count(get()));
     }
-    /// A cache key over everything that a check compares.
+    /// Returns a cache key: a digest of everything that check_compat() compares.
     result<std::array<std::uint8_t, 32>> fingerprint() const {
         std::array<std::uint8_t, 32> key;
         artifact_error_t *error;
         const artifact_status_t status = artifact_engine_fingerprint(get(), key.data(), &error);
         return detail::give(status, error, [&] { return key; });
     }
+    /// Returns the whole engine as JSON, including its trusted keys.
     result<buffer> to_json() const { return detail::read<buffer, artifact_buffer_t *>(artifact_engine_to_json, get()); }
 };
 
-/// Stands for an engine where a file is opened to be looked at, whatever it is.
+/// Passed in place of an engine to open any file for inspection.
 struct inspect_t {};
 inline constexpr inspect_t inspect;
 
-/// For the time of a call: the engine to open for, or inspect.
+/// A parameter: the engine to open a file for, or `inspect`. Borrows the engine for the duration of the call.
 class engine_or_inspect {
   public:
     engine_or_inspect(const engine &engine) noexcept : raw_(engine.get()) {}
@@ -888,7 +928,7 @@ class engine_or_inspect {
     const artifact_engine_t *raw_;
 };
 
-// ==== Types: what module graphs are described with ====
+// ==== Types: the types of modules, instances and functions ====
 
 namespace detail {
 
@@ -938,12 +978,13 @@ struct wasm_type_at {
 
 } // namespace detail
 
-/// An import or export.
+/// An import or export. The name borrows from the file.
 struct named_entity {
     std::string_view name;
     artifact::entity entity;
 };
 
+/// A function type. Borrows from the file.
 class func_type_view {
   public:
     explicit func_type_view(const artifact_func_type_t &raw) noexcept : raw_(raw) {}
@@ -973,13 +1014,14 @@ template <auto Function> struct entity_at {
 
 } // namespace detail
 
+/// A module type. Borrows from the file.
 class module_type_view {
   public:
     module_type_view(const artifact_t *artifact, std::size_t index, std::size_t imports, std::uint32_t exports) noexcept
         : imports_({artifact, index}, imports), exports_(exports) {}
 
     auto imports() const noexcept { return imports_; }
-    /// The index of the instance type of what it exports.
+    /// Returns the index of the instance type that lists its exports.
     std::uint32_t exports() const noexcept { return exports_; }
 
   private:
@@ -987,6 +1029,7 @@ class module_type_view {
     std::uint32_t exports_;
 };
 
+/// An instance type. Borrows from the file.
 class instance_type_view {
   public:
     instance_type_view(const artifact_t *artifact, std::size_t index, std::size_t exports) noexcept
@@ -998,15 +1041,18 @@ class instance_type_view {
     range<detail::entity_at<artifact_instance_export>> exports_;
 };
 
+/// A module that nested modules can reach, for Wasmtime's module linking. Borrows from the file.
 class upvar_view {
   public:
     explicit upvar_view(const artifact_upvar_t &raw) noexcept : raw_(raw) {}
 
-    /// The index of the upvar that it is nested in.
+    /// Returns the index of the upvar that it is nested in.
     std::optional<std::size_t> parent() const noexcept {
         return raw_.parent == SIZE_MAX ? std::nullopt : std::optional(raw_.parent);
     }
+    /// Returns the index of its module in the artifact.
     std::uint64_t module() const noexcept { return raw_.module; }
+    /// Returns the indexes of the modules that it passes on.
     span<const std::uint64_t> artifact_upvars() const noexcept {
         return {raw_.artifact_upvars, raw_.artifact_upvars_len};
     }
@@ -1054,12 +1100,15 @@ struct upvar_at {
 
 // ==== Modules: the ELF images in an artifact ====
 
+/// A section. Borrows from the file. Numbers are those of <elf.h>.
 class section_view {
   public:
     explicit section_view(const artifact_section_t &raw) noexcept : raw_(raw) {}
 
     std::string_view name() const noexcept { return raw_.name; }
+    /// Returns the contents; empty for SHT_NOBITS.
     artifact::bytes bytes() const noexcept { return {raw_.bytes.data, raw_.bytes.len}; }
+    /// Returns the offset in the module.
     std::uint64_t offset() const noexcept { return raw_.offset; }
     std::uint64_t size() const noexcept { return raw_.size; }
     std::uint64_t align() const noexcept { return raw_.align; }
@@ -1071,14 +1120,16 @@ class section_view {
     artifact_section_t raw_;
 };
 
+/// A symbol. Borrows from the file. Numbers are those of <elf.h>.
 class symbol_view {
   public:
     explicit symbol_view(const artifact_symbol_t &raw) noexcept : raw_(raw) {}
 
     std::string_view name() const noexcept { return raw_.name; }
+    /// Returns st_value: an offset in the section in a relocatable module, otherwise an address.
     std::uint64_t value() const noexcept { return raw_.value; }
     std::uint64_t size() const noexcept { return raw_.size; }
-    /// The index of its section; 0 if it is undefined.
+    /// Returns the index of its section; 0 if it is undefined.
     std::uint32_t section() const noexcept { return raw_.section; }
     std::uint32_t type() const noexcept { return raw_.type; }
     std::uint32_t binding() const noexcept { return raw_.binding; }
@@ -1100,21 +1151,26 @@ using symbol_at = in_module_at<symbol_view, artifact_symbol_t, artifact_symbol_a
 
 } // namespace detail
 
+/// A module. Borrows from the file. Numbers are those of <elf.h>.
 class module_view {
   public:
     module_view(const artifact_t *artifact, std::size_t index, const artifact_module_t &raw) noexcept
         : artifact_(artifact), index_(index), raw_(raw) {}
 
-    /// Which module of the artifact it is.
+    /// Returns the index of the module in the artifact.
     std::size_t index() const noexcept { return index_; }
+    /// Returns the whole ELF image.
     artifact::bytes bytes() const noexcept { return {raw_.bytes.data, raw_.bytes.len}; }
+    /// Returns the offset in the artifact.
     std::uint64_t offset() const noexcept { return raw_.offset; }
+    /// Returns the alignment of that offset.
     std::uint64_t align() const noexcept { return raw_.align; }
     std::uint32_t machine() const noexcept { return raw_.machine; }
     std::uint32_t type() const noexcept { return raw_.type; }
     artifact::byte_order byte_order() const noexcept { return artifact::byte_order{raw_.byte_order}; }
 
-    /// Every section, the null section first: sections()[symbol.section()] is a symbol's.
+    /// Returns every section, with the null section first, so that sections()[symbol.section()] is the section of a
+    /// symbol.
     result<range<detail::section_at>> sections() const {
         return detail::call<std::size_t>(
             [&](std::size_t n) {
@@ -1122,13 +1178,15 @@ class module_view {
             },
             artifact_section_count, artifact_, index_);
     }
+    /// Returns the first section of that name. Fails with status::not_found if there is none.
     result<section_view> section(c_string name) const {
         return detail::read<section_view, artifact_section_t>(artifact_section, artifact_, index_, name.get());
     }
+    /// Returns the first section of that name, or std::nullopt if there is none.
     result<std::optional<section_view>> find_section(c_string name) const {
         return detail::find<section_view, artifact_section_t>(artifact_section, artifact_, index_, name.get());
     }
-    /// Every symbol, the null symbol first.
+    /// Returns every symbol, with the null symbol first.
     result<range<detail::symbol_at>> symbols() const {
         return detail::call<std::size_t>(
             [&](std::size_t n) {
@@ -1136,9 +1194,12 @@ class module_view {
             },
             artifact_symbol_count, artifact_, index_);
     }
+    /// Returns the symbol of that name: a defined global one if there are several. Fails with status::not_found if
+    /// there is none.
     result<symbol_view> symbol(c_string name) const {
         return detail::read<symbol_view, artifact_symbol_t>(artifact_symbol, artifact_, index_, name.get());
     }
+    /// Returns the symbol of that name as symbol() does, or std::nullopt if there is none.
     result<std::optional<symbol_view>> find_symbol(c_string name) const {
         return detail::find<symbol_view, artifact_symbol_t>(artifact_symbol, artifact_, index_, name.get());
     }
@@ -1151,14 +1212,19 @@ class module_view {
 
 // ==== Report: mismatches and oddities ====
 
+/// A mismatch or oddity. Borrows from the report.
 class entry_view {
   public:
     explicit entry_view(const artifact_report_entry_t &raw) noexcept : raw_(raw) {}
 
     report_kind kind() const noexcept { return report_kind{raw_.kind}; }
+    /// Returns the name of the setting, or what the oddity is about.
     std::string_view setting() const noexcept { return raw_.setting; }
+    /// Returns the value in the artifact; empty if it has none.
     std::string_view artifact_value() const noexcept { return raw_.artifact_value; }
+    /// Returns the value in the engine; empty if it has none.
     std::string_view engine_value() const noexcept { return raw_.engine_value; }
+    /// Returns the sentence that file::check_compat() would fail with.
     std::string_view sentence() const noexcept { return raw_.sentence; }
 
   private:
@@ -1176,46 +1242,52 @@ struct entry_at {
 
 } // namespace detail
 
-/// What a comparison or a verification found.
+/// The findings of a compatibility check or a verification.
 class report : public detail::handle<artifact_report_t, artifact_report_free> {
   public:
     using handle::handle;
 
-    /// What file::check_compat() says; of a verification status::ok.
+    /// Returns the status that file::check_compat() fails with; status::ok for a verification.
     artifact::status status() const noexcept { return artifact::status{artifact_report_status(get())}; }
-    /// Its entries in the order of the checks.
+    /// Returns the entries in the order of the checks.
     range<detail::entry_at> entries() const noexcept ARTIFACT_BORROWS {
         return {{get()}, artifact_report_count(get())};
     }
-    /// The kinds of its entries, as a mask.
+    /// Returns the kinds of its entries as a bit mask.
     std::uint64_t kinds() const noexcept { return artifact_report_kinds(get()); }
+    /// Returns whether there is an entry of that kind.
     bool has(report_kind kind) const noexcept { return (kinds() & detail::number(kind)) != 0; }
 };
 
-// ==== Code: modules made runnable ====
+// ==== Code: loaded modules ====
 
-/// A symbol that modules use and the host defines: for load_options::symbols. The name is borrowed.
+/// Returns an entry for load_options::symbols: a function that the host provides to modules under a name. Borrows the
+/// name.
 template <class Function, class = std::enable_if_t<std::is_function_v<Function>>>
 artifact_import_t define(c_string name, Function *function) noexcept {
     return {name.get(), reinterpret_cast<void *>(function)};
 }
+/// Returns an entry for load_options::symbols: an object that the host provides. Borrows the name.
 inline artifact_import_t define(c_string name, void *object) noexcept { return {name.get(), object}; }
 
-/// How to load.
+/// Options of file::load().
 struct load_options {
-    /// What the host defines: see define(). Needed during the call only.
+    /// The symbols that the host provides: see define(). If a name is there twice, the first entry counts. Borrowed for
+    /// the duration of the call.
     span<const artifact_import_t> symbols = {};
-    /// Look in the process for what nobody else defines: ARTIFACT_LOAD_PROCESS_SYMBOLS.
+    /// Look up symbols that are still undefined in the process, as dlsym() does: ARTIFACT_LOAD_PROCESS_SYMBOLS.
     bool process_symbols = false;
-    /// Run constructors now, and destructors when the code goes: ARTIFACT_LOAD_RUN_CONSTRUCTORS.
+    /// Run constructors in load(), and destructors when the code is destroyed: ARTIFACT_LOAD_RUN_CONSTRUCTORS.
     bool run_constructors = false;
-    /// Load a private copy where the file can't be mapped executable: ARTIFACT_LOAD_ALLOW_MEMFD.
+    /// Load a private copy if the file cannot be mapped executable: ARTIFACT_LOAD_ALLOW_MEMFD.
     bool allow_memfd = false;
-    /// Let exceptions pass through the code; false is ARTIFACT_LOAD_NO_UNWIND.
+    /// Register unwind tables, so that exceptions can pass through the code; false is ARTIFACT_LOAD_NO_UNWIND.
     bool unwind = true;
-    /// Show the code to GDB, and its functions to profilers: ARTIFACT_LOAD_GDB, _PERF_MAP, _JITDUMP.
+    /// Register the code with GDB: ARTIFACT_LOAD_GDB.
     bool gdb = false;
+    /// Write function names for profilers to /tmp/perf-PID.map: ARTIFACT_LOAD_PERF_MAP.
     bool perf_map = false;
+    /// Write the functions for `perf inject --jit` to /tmp/jit-PID.dump: ARTIFACT_LOAD_JITDUMP.
     bool jitdump = false;
 };
 
@@ -1235,7 +1307,8 @@ inline artifact_load_options_t raw_options(const load_options &options) noexcept
     return raw;
 }
 
-/// What artifact_load() calls instead of a user's function, which may throw where C may not.
+/// The callback of artifact_load(). It calls the user's function and stores what that throws, since an exception must
+/// not pass through the library.
 template <class Resolve> struct resolver {
     Resolve &resolve;
 #ifdef ARTIFACT_NO_EXCEPTIONS
@@ -1299,11 +1372,13 @@ result<Object *> typed_object(void *address, std::size_t size, c_string name, st
 
 } // namespace detail
 
-/// What an address lies in.
+/// The function or object that an address belongs to. Borrows from the code.
 struct location_view {
+    /// The index of the module.
     std::size_t module;
+    /// The name of the function or object.
     std::string_view name;
-    /// How many bytes behind its beginning.
+    /// The offset of the address from the start of the function or object, in bytes.
     std::size_t offset;
 };
 
@@ -1357,7 +1432,8 @@ class code : public detail::handle<artifact_code_t, artifact_code_free> {
         void *address = symbol(module, name, &size);
         return detail::typed_object<Object>(address, size, name, module);
     }
-    /// Nothing if the address lies in none of this code's. Of a return address take the one before.
+    /// Returns the function or object, exported or not, that an address belongs to, or std::nullopt if there is none in
+    /// this code. For a return address pass pc - 1: the call may be the last instruction of its function.
     std::optional<location_view> symbolize(const void *pc) const noexcept ARTIFACT_BORROWS {
         std::size_t module, offset;
         const char *name;
@@ -1366,9 +1442,9 @@ class code : public detail::handle<artifact_code_t, artifact_code_free> {
     }
 };
 
-// ==== Artifact: an opened one ====
+// ==== Files: opened artifacts ====
 
-/// An attribute: bytes of the embedder's own under a name of its own.
+/// An attribute: a name and bytes that the program that saved the artifact chose. Borrows from the file.
 struct attribute_view {
     std::string_view name;
     bytes value;
@@ -1408,56 +1484,78 @@ inline artifact_open_options_t raw_options(const open_options &options) noexcept
 
 } // namespace detail
 
-/// An opened artifact. With an engine, producer and version are checked while opening; whether it fits otherwise is
-/// asked afterwards. A file that others change in place while it is open can take the process down: replace files, and
-/// open with open_options::copy where others can write.
+/// An opened artifact.
+///
+/// Opening with an engine checks the signature, if the engine trusts keys, then producer and version; check_compat()
+/// checks everything else. Opening with `inspect` skips these checks. Opening fails with
+/// - status::untrusted, wrong_producer or wrong_version if one of the checks fails;
+/// - status::not_an_artifact, truncated, corrupt, digest_mismatch, unsupported or limit for a foreign or damaged file;
+/// - status::io if it cannot be read; error::code() has the reason;
+/// - status::invalid_argument if it is not a regular file, or if the options select a range outside it.
+///
+/// Replace files, never change them in place: reading a module of a file that was truncated since it was opened kills
+/// the process (SIGBUS). Use open_options::copy where others can write to the file.
+///
+/// Functions that read settings (target, flags, tunables, features, upvars, types) fail with status::wrong_version if
+/// the file has a foreign version whose settings cannot be decoded.
 class file : public detail::handle<artifact_t, artifact_free> {
   public:
     using handle::handle;
 
+    /// Opens the file at a path.
     static result<file> open(c_string path, engine_or_inspect engine, const open_options &options = {}) {
         const artifact_open_options_t raw = detail::raw_options(options);
         return detail::read<file, artifact_t *>(artifact_open_file, path.get(), engine.get(), &raw);
     }
-    /// The descriptor is duplicated: yours stays yours.
+    /// Opens an open file. Duplicates the descriptor, which the caller keeps, and doesn't use its position.
     static result<file> open_fd(int fd, engine_or_inspect engine, const open_options &options = {}) {
         const artifact_open_options_t raw = detail::raw_options(options);
         return detail::read<file, artifact_t *>(artifact_open_fd, fd, engine.get(), &raw);
     }
-    /// Copies the bytes.
+    /// Opens an artifact in memory, of which it makes a copy.
     static result<file> open_bytes(bytes data, engine_or_inspect engine, const open_options &options = {}) {
         const artifact_open_options_t raw = detail::raw_options(options);
         return detail::read<file, artifact_t *>(artifact_open_bytes, data.data(), data.size(), engine.get(), &raw);
     }
-    /// Doesn't: they must stay as they are until the file, and every builder made of it, is gone.
+    /// Opens an artifact in memory without copying it. The bytes must neither change nor be freed before the file,
+    /// every builder made from it, and its code are destroyed.
     static result<file> open_borrowed(bytes data, engine_or_inspect engine, const open_options &options = {}) {
         const artifact_open_options_t raw = detail::raw_options(options);
         return detail::read<file, artifact_t *>(artifact_open_borrowed, data.data(), data.size(), engine.get(), &raw);
     }
 
-    /// Fails with the first mismatch if it doesn't fit the engine.
+    /// Checks that the file fits the engine. Fails with the first mismatch: status::wrong_producer, wrong_version or
+    /// incompatible.
     result<void> check_compat(const engine &engine) const {
         return detail::run(artifact_check_compat, get(), engine.get());
     }
-    /// The same as an answer, without a reason.
+    /// Returns whether check_compat() succeeds.
     bool fits(const engine &engine) const noexcept {
         return artifact_check_compat(get(), engine.get(), nullptr) == ARTIFACT_OK;
     }
-    /// Every mismatch.
+    /// Returns every mismatch; the report is empty if the file fits.
     result<report> compat_report(const engine &engine) const {
         return detail::read<report, artifact_report_t *>(artifact_compat_report, get(), engine.get());
     }
-    /// Checks everything, in time that grows with the file. Damage is an error, an oddity an entry of the report.
+    /// Checks every digest, bound, link and table, which takes time in proportion to the size of the file. Fails with
+    /// status::digest_mismatch, corrupt, truncated or limit if the file is damaged. The report lists oddities that do
+    /// no harm.
     result<report> verify() const { return detail::read<report, artifact_report_t *>(artifact_verify, get()); }
 
-    /// Makes the modules runnable, after check_compat(). Fails with status::unresolved if symbols are missing.
+    /// Maps the modules and binds their symbols. Checks the signature, if the engine trusts keys, and then
+    /// check_compat(), whatever was checked before. Fails with status::unresolved if symbols are undefined (see
+    /// error::missing()), with status::unsupported if a module needs something that the loader doesn't have, and for
+    /// damage as verify() does.
+    ///
+    /// Load only what you trust: nothing can check what the code does.
     result<code> load(const engine &engine, const load_options &options = {}) const {
         const artifact_load_options_t raw = detail::raw_options(options);
         return detail::read<code, artifact_code_t *>(artifact_load, get(), engine.get(), &raw);
     }
-    /// The same with a function that is called with span<artifact_import_t>, everything that the table doesn't have, at
-    /// most once, and sets the addresses that it knows: wanted = define(wanted.name, function). What it throws comes
-    /// out of here; without exceptions it must not throw.
+    /// Loads with a callback for symbols that options.symbols doesn't have. resolve(span<artifact_import_t> missing) is
+    /// called at most once, with every missing name, and sets the addresses that it knows: wanted = define(wanted.name,
+    /// function). Names are valid during the call. An exception that it throws propagates to the caller, and nothing
+    /// stays loaded; without exceptions it must not throw.
     template <class Resolve>
     result<code> load(const engine &engine, const load_options &options, Resolve &&resolve) const {
         detail::resolver<std::remove_reference_t<Resolve>> resolver{resolve};
@@ -1477,25 +1575,32 @@ class file : public detail::handle<artifact_t, artifact_free> {
         return detail::give(status, error, [&] { return artifact::code(code); });
     }
 
+    /// Returns the name of the program that compiled the artifact.
     std::string_view producer() const noexcept ARTIFACT_BORROWS { return detail::text(artifact_producer(get())); }
-    /// Bytes of any kind.
+    /// Returns the version of that program: up to 255 bytes, not necessarily text.
     std::string_view producer_version() const noexcept ARTIFACT_BORROWS {
         return text_of(detail::make<bytes>()(artifact_producer_version(get())));
     }
-    /// Its length in bytes, with whatever follows the body.
+    /// Returns the length in bytes, including whatever follows the body.
     std::uint64_t file_len() const noexcept { return artifact_file_len(get()); }
+    /// Returns what protects the bytes of the artifact.
     artifact::integrity integrity() const noexcept { return artifact::integrity{artifact_integrity(get())}; }
 
+    /// Returns the modules. There is at least one. A module is read or mapped on first access, which fails with
+    /// status::digest_mismatch if the file is signed and the module isn't what was signed.
     range<detail::module_at> modules() const noexcept ARTIFACT_BORROWS {
         return {{get()}, artifact_module_count(get())};
     }
+    /// Returns a module. Fails with status::not_found past the last one.
     result<module_view> module(std::size_t index) const ARTIFACT_BORROWS { return detail::module_at{get()}(index); }
+    /// Returns the main module, the last one.
     result<module_view> main_module() const ARTIFACT_BORROWS { return module(artifact_main_module(get())); }
 
+    /// Returns the target triple.
     result<std::string_view> target() const ARTIFACT_BORROWS {
         return detail::read<std::string_view, const char *>(artifact_target, get());
     }
-    /// The flags of a map in the order of their names.
+    /// Returns the flags of a map, ordered by name.
     auto flags(flag_map map) const ARTIFACT_BORROWS {
         using at = detail::flag_at<artifact_t, artifact_flag_at>;
         return detail::call<std::size_t>(
@@ -1504,18 +1609,22 @@ class file : public detail::handle<artifact_t, artifact_free> {
             },
             artifact_flag_count, get(), detail::number(map));
     }
+    /// Returns a flag. Fails with status::not_found if there is none of that name.
     result<flag_view> flag(flag_map map, c_string name) const ARTIFACT_BORROWS {
         return detail::read<flag_view, artifact_flag_t>(artifact_flag, get(), detail::number(map), name.get());
     }
+    /// Returns a flag, or std::nullopt if there is none of that name.
     result<std::optional<flag_view>> find_flag(flag_map map, c_string name) const ARTIFACT_BORROWS {
         return detail::find<flag_view, artifact_flag_t>(artifact_flag, get(), detail::number(map), name.get());
     }
+    /// Returns every tunable, in the order of the enumeration.
     auto tunables() const noexcept ARTIFACT_BORROWS {
         return range(detail::tunable_at<artifact_t, artifact_tunable>{get()}, detail::tunables);
     }
     result<std::uint64_t> tunable(artifact::tunable which) const {
         return detail::read<std::uint64_t>(artifact_tunable, get(), detail::number(which));
     }
+    /// Returns every Wasm feature, in the order of the enumeration.
     auto features() const noexcept ARTIFACT_BORROWS {
         return range(detail::feature_at<artifact_t, artifact_feature>{get()}, detail::features);
     }
@@ -1546,41 +1655,47 @@ class file : public detail::handle<artifact_t, artifact_free> {
         return detail::give(status, error, [&] { return range(detail::instance_type_at{get()}, count); });
     }
 
-    /// The trusted key whose signature was found when it was opened; status::not_found without trusted keys.
+    /// Returns the trusted key whose signature was found when the file was opened. Fails with status::not_found if the
+    /// engine trusted no keys.
     result<public_key> signed_by() const {
         return detail::read<public_key, artifact_public_key_t>(artifact_signed_by, get());
     }
-    /// Whose signatures it carries, or claims to: nobody has checked them.
+    /// Returns the keys that the file claims to be signed by. These signatures are not verified: see signed_by().
     auto signatures() const noexcept ARTIFACT_BORROWS {
         using at = detail::key_at<artifact_t, artifact_signature_at>;
         return range<at>({get()}, artifact_signature_count(get()));
     }
-    /// A detached signature, for open_options::signature.
+    /// Returns a detached signature of the file, for open_options::signature. Reads every byte.
     result<buffer> sign(const key &key) const {
         return detail::read<buffer, artifact_buffer_t *>(artifact_sign, get(), key.get());
     }
-    /// What a key signs that this process doesn't have: behind signature_context.
+    /// Returns the root record, for a detached signature by a key that this process doesn't have: sign
+    /// signature_context followed by this record.
     result<buffer> detached_record() const {
         return detail::read<buffer, artifact_buffer_t *>(artifact_detached_record, get());
     }
 
+    /// Returns the attributes in the order of the file.
     result<range<detail::attribute_at>> attributes() const ARTIFACT_BORROWS {
         return detail::call<std::size_t>([&](std::size_t count) { return range(detail::attribute_at{get()}, count); },
                                          artifact_attribute_count, get());
     }
+    /// Returns the value of an attribute. Fails with status::not_found if there is none of that name.
     result<bytes> attribute(c_string name) const ARTIFACT_BORROWS {
         return detail::read<bytes, artifact_slice_t>(artifact_attribute, get(), name.get());
     }
+    /// Returns the value of an attribute, or std::nullopt if there is none of that name.
     result<std::optional<bytes>> find_attribute(c_string name) const ARTIFACT_BORROWS {
         return detail::find<bytes, artifact_slice_t>(artifact_attribute, get(), name.get());
     }
 };
 
-// ==== Builder: an artifact being made ====
+// ==== Builder: writes artifacts ====
 
 namespace detail {
 
-/// What artifact_serialize_to() calls instead of a user's function, which may throw where C may not.
+/// The callback of artifact_serialize_to(). It calls the user's function and stores what that throws, since an
+/// exception must not pass through the library.
 template <class Write> struct sink {
     Write &write;
 #ifndef ARTIFACT_NO_EXCEPTIONS
@@ -1613,37 +1728,46 @@ template <class Write> struct sink {
 
 } // namespace detail
 
+/// Collects modules, types and attributes, and writes them as an artifact. Saving doesn't consume the builder: it can
+/// be changed and saved again.
 class builder : public detail::handle<artifact_builder_t, artifact_builder_free> {
   public:
     using handle::handle;
 
-    /// For a new artifact, with the engine's settings as they are now.
+    /// Returns a builder for a new artifact with a copy of the engine's settings.
     static result<builder> create(const engine &engine) {
         return detail::read<builder, artifact_builder_t *>(artifact_builder_new, engine.get());
     }
-    /// Keeps the body of an artifact byte for byte, and its attributes.
+    /// Returns a builder that keeps the body of an opened artifact byte for byte, with its attributes and signatures.
+    /// Modules, types and upvars can't be added to it. The file may be destroyed before the builder.
     static result<builder> from_artifact(const file &file) {
         return detail::read<builder, artifact_builder_t *>(artifact_builder_new_from_artifact, file.get());
     }
 
-    /// Adds an ELF64 image, which is borrowed: it must stay as it is until the builder is gone. Returns its index. The
-    /// module added last is the main module.
+    /// Adds an ELF64 image as a module and returns its index. The module added last is the main module. Borrows the
+    /// bytes: they must neither change nor be freed before the builder is destroyed. Fails with
+    /// status::invalid_argument if they are not ELF, unsupported for ELF32, truncated or corrupt if damaged, and limit
+    /// for an alignment over 2 MiB.
     result<std::size_t> add_module(bytes elf) {
         return detail::read<std::size_t>(artifact_builder_add_module, get(), elf.data(), elf.size());
     }
-    /// The same from a file, which is mapped until the builder is gone.
+    /// Adds a module from a file and returns its index. The file stays mapped, and must not change, until the builder
+    /// is destroyed. Fails as add_module() does, or with status::io.
     result<std::size_t> add_module_file(c_string path) {
         return detail::read<std::size_t>(artifact_builder_add_module_file, get(), path.get());
     }
-    /// Links relocatable objects into one shared object, and adds that. They are needed during the call only.
+    /// Links relocatable objects into one shared object, adds it as a module and returns its index. The objects are
+    /// needed during the call only. Fails with status::invalid_argument, for example for a duplicate symbol, or
+    /// unsupported.
     result<std::size_t> add_objects(span<const artifact_object_t> objects, const link_options &options = {}) {
         artifact_link_options_t raw = ARTIFACT_LINK_OPTIONS_INIT;
         raw.flags = options.debug ? 0 : ARTIFACT_LINK_NO_DEBUG;
         return detail::read<std::size_t>(artifact_builder_add_objects, get(), objects.data(), objects.size(), &raw);
     }
+    /// Returns the number of modules.
     std::size_t module_count() const noexcept { return artifact_builder_module_count(get()); }
 
-    /// Returns its index among the function types.
+    /// Adds a function type and returns its index among the function types.
     result<std::uint32_t> add_func_type(span<const wasm_type> params, span<const wasm_type> returns) {
         return detail::read<std::uint32_t>(artifact_builder_add_func_type, get(), detail::raw_types(params),
                                            params.size(), detail::raw_types(returns), returns.size());
@@ -1652,61 +1776,72 @@ class builder : public detail::handle<artifact_builder_t, artifact_builder_free>
                                         std::initializer_list<wasm_type> returns) {
         return add_func_type(detail::listed(params), detail::listed(returns));
     }
-    /// Without exports. Returns its index among the instance types.
+    /// Adds an instance type without exports and returns its index among the instance types.
     result<std::uint32_t> add_instance_type() {
         return detail::read<std::uint32_t>(artifact_builder_add_instance_type, get());
     }
+    /// Appends an export to an instance type. Fails with status::invalid_argument if it has one of that name.
     result<void> add_instance_export(std::uint32_t instance_type, c_string name, const entity &entity) {
         const artifact_entity_t raw = detail::raw_entity(entity);
         return detail::run(artifact_builder_add_instance_export, get(), instance_type, name.get(), &raw);
     }
-    /// Without imports, with an instance type of exports. Returns its index among the module types.
+    /// Adds a module type without imports and returns its index among the module types. `exports` is the index of the
+    /// instance type that lists its exports.
     result<std::uint32_t> add_module_type(std::uint32_t exports) {
         return detail::read<std::uint32_t>(artifact_builder_add_module_type, get(), exports);
     }
+    /// Appends an import to a module type. Fails with status::invalid_argument if it has one of that name.
     result<void> add_module_import(std::uint32_t module_type, c_string name, const entity &entity) {
         const artifact_entity_t raw = detail::raw_entity(entity);
         return detail::run(artifact_builder_add_module_import, get(), module_type, name.get(), &raw);
     }
-    /// parent is the index of the upvar that it is nested in. Returns its index.
+    /// Adds an upvar and returns its index. `parent` is the index of the upvar that it is nested in.
     result<std::size_t> add_upvar(std::optional<std::size_t> parent, std::size_t module,
                                   span<const std::size_t> artifact_upvars = {}) {
         return detail::read<std::size_t>(artifact_builder_add_upvar, get(), parent.value_or(SIZE_MAX), module,
                                          artifact_upvars.data(), artifact_upvars.size());
     }
 
-    /// Whether digests and attributes follow the body.
+    /// Sets whether a trailer (digests, attributes, signatures) is written; true by default. Fails with
+    /// status::invalid_argument if false while the builder has attributes or keys.
     result<void> set_trailer(bool trailer) { return detail::run(artifact_builder_set_trailer, get(), trailer); }
-    /// Copies both; replaces an attribute of that name.
+    /// Sets an attribute, replacing one of that name. Copies name and value.
     result<void> set_attribute(c_string name, bytes value) {
         return detail::run(artifact_builder_set_attribute, get(), name.get(), value.data(), value.size());
     }
+    /// Removes an attribute. Fails with status::not_found if there is none of that name.
     result<void> unset_attribute(c_string name) {
         return detail::run(artifact_builder_unset_attribute, get(), name.get());
     }
 
-    /// Signs with this key whatever is written from now on.
+    /// Signs everything that is written from now on. Keeps what it needs of the key.
     result<void> add_key(const key &key) { return detail::run(artifact_builder_add_key, get(), key.get()); }
-    /// What a key signs that this process doesn't have: behind signature_context.
+    /// Returns the root record of the artifact as it is now, for a key that this process doesn't have: sign
+    /// signature_context followed by this record, and pass the signature to add_signature().
     result<buffer> root_record() const {
         return detail::read<buffer, artifact_buffer_t *>(artifact_root_record, get());
     }
-    /// Adds a signature made elsewhere, of the artifact as it is now.
+    /// Adds a signature (64 bytes) that was made elsewhere, of the artifact as it is now. Fails with
+    /// status::invalid_argument if it doesn't match the key or the artifact.
     result<void> add_signature(const public_key &key, bytes signature) {
         return detail::run(artifact_builder_add_signature, get(), &key.get(), signature.data(), signature.size());
     }
+    /// Removes all keys and signatures.
     result<void> clear_signatures() { return detail::run(artifact_builder_clear_signatures, get()); }
 
+    /// Returns the artifact as bytes. The same input gives the same bytes.
     result<buffer> serialize() const { return detail::read<buffer, artifact_buffer_t *>(artifact_serialize, get()); }
-    /// Whoever opens the path sees the old file whole or the new one whole.
+    /// Saves the artifact, atomically replacing the file at the path: other processes see either the old file or the
+    /// complete new one. Fails with status::io.
     result<void> serialize_to_file(c_string path, const save_options &options = {}) const {
         artifact_save_options_t raw = ARTIFACT_SAVE_OPTIONS_INIT;
         raw.flags = options.sync ? 0 : ARTIFACT_SAVE_NO_SYNC;
         return detail::run(artifact_serialize_to_file, get(), path.get(), &raw);
     }
-    /// Calls write(bytes) with one piece after the other; each is valid during its call. It returns nothing, or an int:
-    /// 0, or an errno that ends the writing with status::io. What it throws ends the writing, and comes out of here;
-    /// without exceptions it must not throw. It must not use the builder.
+    /// Writes the artifact through a callback: calls write(bytes) for one piece after another, in order. A piece is
+    /// valid during its call. The callback returns void, or an int: 0, or an errno that stops the writing with
+    /// status::io. An exception that it throws stops the writing and propagates to the caller; without exceptions it
+    /// must not throw. It must not use the builder.
     template <class Write> result<void> serialize_to(Write &&write) const {
         detail::sink<std::remove_reference_t<Write>> sink{write};
         artifact_error_t *error;
@@ -1721,9 +1856,9 @@ class builder : public detail::handle<artifact_builder_t, artifact_builder_free>
     }
 };
 
-// ==== Detection: what is it? ====
+// ==== Detection: is it an artifact? ====
 
-/// What a file is, and if an artifact, of whom. Its texts are borrowed from it.
+/// Whether a file is an artifact, and which program made it. A value type; its texts borrow from it.
 class detection {
   public:
     explicit detection(const artifact_detection_t &raw) noexcept : raw_(raw) {}
@@ -1731,19 +1866,23 @@ class detection {
     detected kind() const noexcept { return detected{raw_.kind}; }
     bool is_artifact() const noexcept { return kind() == detected::artifact; }
     std::string_view producer() const noexcept ARTIFACT_BORROWS { return raw_.producer; }
-    /// Bytes of any kind.
+    /// Returns the version of the producer: up to 255 bytes, not necessarily text.
     std::string_view version() const noexcept ARTIFACT_BORROWS { return {raw_.version, raw_.version_len}; }
 
   private:
     artifact_detection_t raw_;
 };
 
+/// Detects what the file at a path is, reading only its headers. Fails with status::truncated or corrupt for a damaged
+/// artifact, with status::io, and with status::invalid_argument if it is not a regular file.
 inline result<detection> detect_file(c_string path) {
     return detail::read<detection, artifact_detection_t>(artifact_detect_file, path.get());
 }
+/// Detects what an open file is. The descriptor's position is neither used nor moved.
 inline result<detection> detect_fd(int fd) {
     return detail::read<detection, artifact_detection_t>(artifact_detect_fd, fd);
 }
+/// Detects what bytes in memory are.
 inline result<detection> detect_bytes(bytes data) {
     return detail::read<detection, artifact_detection_t>(artifact_detect_bytes, data.data(), data.size());
 }
