@@ -1,16 +1,16 @@
 /*
- * The harness of the C tests; include it first. A file of tests looks like this:
+ * The harness of the C tests. Include it first. A test file looks like this:
  *
  *     #include "check.h"
  *     TEST(buffer_free_takes_null) { artifact_buffer_free(NULL); }
  *
- * `./test_buffer buffer_free_takes_null` runs one test (0 passed, 1 failed, 77 skipped), `./test_buffer` each in a
- * process of its own. A failed CHECK ends the process, so it may stand in callbacks and helpers too.
+ * `./test_buffer buffer_free_takes_null` runs one test: exit status 0 is passed, 1 failed, 77 skipped. `./test_buffer`
+ * runs each test in a process of its own. A failed CHECK ends the process, so callbacks and helpers may use it too.
  */
 #ifndef CHECK_H
 #define CHECK_H
 #ifndef _GNU_SOURCE
-#define _GNU_SOURCE /* mkdtemp, nftw, and memfd_create and the like for the tests */
+#define _GNU_SOURCE /* mkdtemp and nftw here; memfd_create and others in the tests */
 #endif
 #include <artifact.h>
 #include <ftw.h>
@@ -60,7 +60,7 @@ static inline void check_str(const char *file, int line, const char *what, const
     if (strcmp(found, expected) != 0) check_fail(file, line, what, found, *expected ? expected : "an empty string");
 }
 
-/* The path of a fixture; good until this thread's next call. */
+/* Returns the path of a fixture. Valid until this thread's next call. */
 static inline const char *fixture(const char *name) {
     static _Thread_local char path[4096];
     snprintf(path, sizeof path, "%s/%s", FIXTURES_DIR, name);
@@ -76,7 +76,9 @@ static inline int check_remove(const char *path, const struct stat *stat, int ty
 
 static inline void check_clean(void) { nftw(check_folder, check_remove, 8, FTW_DEPTH | FTW_PHYS); }
 
-/* A path in a folder that is this process's own and gone at its end; good until this thread's next call. */
+/* Returns a path in a folder of this process, which is removed when the process ends. Valid until this thread's next
+ * call.
+ */
 static inline const char *scratch(const char *name) {
     static _Thread_local char path[4096];
     if (!*check_folder) {
@@ -112,7 +114,7 @@ int main(int argc, char **argv) {
             failed++;
         }
     }
-    if (argc > 1) return fprintf(stderr, "no test is called %s\n", argv[1]), 1;
+    if (argc > 1) return fprintf(stderr, "no such test: %s\n", argv[1]), 1;
     printf("%zu tests, %zu failed, %zu skipped\n", check_count, failed, skipped);
     return failed != 0;
 }

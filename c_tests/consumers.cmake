@@ -1,4 +1,4 @@
-# Programs of users, built the way that users build them: against an installed copy, or with the source in their tree.
+# Users' programs, built as users build them: against an installed copy, or with the source in their tree.
 set(work "${CMAKE_CURRENT_BINARY_DIR}/consumers")
 set(prefix "${work}/installed")
 set(cargo_dir "-DARTIFACT_CARGO_DIR=${ARTIFACT_CARGO_DIR}")

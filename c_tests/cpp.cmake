@@ -1,11 +1,11 @@
-# Programs in C++ are made by commands: CMake knows one C++ compiler in a project, these are made by all that are there, and
-# where there is none everything else is tested all the same. header.cmake has looked for them.
+# C++ programs are built by custom commands: a CMake project has one C++ compiler, but these tests use every one that is
+# installed, and are left out without one. header.cmake finds the compilers.
 set(cpp_compilers "")
 foreach(compiler IN ITEMS g++ clang++)
     if(COMPILER_${compiler})
         list(APPEND cpp_compilers ${compiler})
     else()
-        message(STATUS "artifact.hpp isn't tested with ${compiler}, which isn't there")
+        message(STATUS "artifact.hpp is not tested with ${compiler}: it is not installed")
     endif()
 endforeach()
 set(cpp_flags ${warnings} -Wshadow -I "${include_dir}" "-DFIXTURES_DIR=\"${ARTIFACT_FIXTURES}\""
@@ -15,7 +15,8 @@ if(TARGET artifact_build)
     list(APPEND cpp_depends artifact_build)
 endif()
 
-# The program $<CONFIG>/`name` in the current folder of the build, with the shared library: sources, and flags if they begin with a dash.
+# Adds the program $<CONFIG>/`name` to the current build folder, linked with the shared library. Further arguments are sources, or
+# flags if they start with a dash.
 function(add_cpp_program name compiler standard)
     set(sources ${ARGN})
     list(FILTER sources EXCLUDE REGEX "^-")

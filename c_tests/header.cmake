@@ -1,4 +1,4 @@
-# The header by itself, included twice, in every language it is for, with every compiler that is there.
+# Compiles the header alone and included twice, in every language that it supports, with every compiler that is installed.
 file(WRITE "${CMAKE_CURRENT_BINARY_DIR}/alone.c" "#include <artifact.h>\n")
 file(WRITE "${CMAKE_CURRENT_BINARY_DIR}/twice.c" "#include <artifact.h>\n#include <artifact.h>\n")
 

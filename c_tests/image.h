@@ -1,6 +1,6 @@
 /*
- * Files made by hand, byte for byte and without the library: ELF images of many shapes, and artifact bodies around
- * them. Include it after support.h.
+ * Builds files byte by byte, without the library: ELF images of many shapes, and artifact bodies around them. Include
+ * it after support.h.
  */
 #ifndef IMAGE_H
 #define IMAGE_H
@@ -10,16 +10,16 @@
 
 /* ---- ELF images ---- */
 
-/* A shape; all zero is a little-endian x86-64 object. */
+/* The shape of an image. All zero is a little-endian x86-64 object. */
 typedef struct shape_t {
     bool big_endian;
     bool headers_first;  /* section headers before the sections */
-    bool extended;       /* e_shnum and e_shstrndx stand in section 0, as in files with more than 65279 sections */
+    bool extended;       /* e_shnum and e_shstrndx are in section 0, as in files of more than 65279 sections */
     uint16_t machine;    /* 0: EM_X86_64 */
     uint64_t align;      /* of .text; 0: 16 */
     uint64_t load_align; /* p_align of a PT_LOAD segment; 0: none */
-    size_t trailing;     /* bytes 0xee after everything */
-    uint8_t fill;        /* what .text is filled with; 0: 0xc3 */
+    size_t trailing;     /* number of 0xee bytes at the end */
+    uint8_t fill;        /* the bytes of .text; 0: 0xc3 */
 } shape_t;
 
 enum { NO_SECTION, TEXT, DATA, BSS, SYMTAB, STRTAB, SHSTRTAB, SECTIONS };
@@ -137,7 +137,7 @@ static inline bytes_t make_elf(shape_t shape) {
     return elf;
 }
 
-/* Where the little-endian ELF at `offset` has the header of a section; that of section SECTIONS is its end. */
+/* Returns the offset of a section header of the little-endian ELF at `offset`; for SECTIONS, the end of the table. */
 static inline size_t section_at(const bytes_t *bytes, size_t offset, size_t index) {
     uint64_t headers = get_u64(bytes->data + offset + offsetof(Elf64_Ehdr, e_shoff));
     return offset + (size_t)headers + index * sizeof(Elf64_Shdr);
@@ -150,7 +150,7 @@ static inline void add_str(bytes_t *out, const char *text) {
     bytes_add(out, text, strlen(text));
 }
 
-/* One more ELF, the first at 0, the others linked. */
+/* Appends an ELF: the first at offset 0, further ones after a link. */
 static inline void add_linked(bytes_t *out, const bytes_t *elf, uint64_t align) {
     if (out->len) {
         add_u64(out, (out->len + 8 + align - 1) / align * align);
@@ -159,7 +159,7 @@ static inline void add_linked(bytes_t *out, const bytes_t *elf, uint64_t align) 
     bytes_add(out, elf->data, elf->len);
 }
 
-/* The terminator, the producer's header, the version. */
+/* Appends the terminator, the producer's header and the version. */
 static inline void add_header(bytes_t *out, const char *producer, const char *version) {
     add_u64(out, UINT64_MAX);
     add_u8(out, 0);
@@ -169,7 +169,7 @@ static inline void add_header(bytes_t *out, const char *producer, const char *ve
     bytes_add(out, version, strlen(version));
 }
 
-/* 39 bytes: the profile's defaults. */
+/* Appends the tunables of the default profile, 39 bytes. */
 static inline void add_tunables(bytes_t *out) {
     add_u64(out, 65536);
     add_u64(out, UINT64_C(2147483648));
@@ -180,7 +180,7 @@ static inline void add_tunables(bytes_t *out) {
 
 static inline void add_features(bytes_t *out) { bytes_add(out, "\1\1\1\0\1\0\0\0\0\0\0", 11); }
 
-/* Metadata up to where the upvars begin: a target, no flags, default tunables and features. */
+/* Appends Metadata up to the upvars: a target, no flags, default tunables and features. */
 static inline void add_settings(bytes_t *out, const char *target) {
     add_str(out, target);
     add_u64(out, 0);
@@ -189,10 +189,10 @@ static inline void add_settings(bytes_t *out, const char *target) {
     add_features(out);
 }
 
-/* No upvars, no types. */
+/* Appends the end of Metadata: no upvars, no types. */
 static inline void add_no_types(bytes_t *out) { bytes_grow(out, 4 * 8); }
 
-/* One module and everything up to Metadata. */
+/* Returns a body of one module, up to Metadata. */
 static inline bytes_t make_front(const char *producer, const char *version) {
     bytes_t elf = make_elf((shape_t){0}), out = {0};
     add_linked(&out, &elf, 1);
@@ -201,7 +201,7 @@ static inline bytes_t make_front(const char *producer, const char *version) {
     return out;
 }
 
-/* The smallest whole artifact: one module, the given names, plain settings. */
+/* Returns a minimal complete artifact: one module, the given names, plain settings. */
 static inline bytes_t make_body(const char *producer, const char *version) {
     bytes_t out = make_front(producer, version);
     add_settings(&out, HOST_TARGET);

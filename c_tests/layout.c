@@ -1,4 +1,5 @@
-/* How structs lie in memory on 64-bit machines: programs are compiled for it, so it stays. Options grow at the end. */
+/* The layout of structs on 64-bit machines. Programs are compiled for it, so it must not change; options grow at the
+ * end. */
 #include <artifact.h>
 
 #define SIZE(type, size) _Static_assert(sizeof(type) == (size), #type)

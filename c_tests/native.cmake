@@ -1,5 +1,5 @@
-# Modules that the tests load: linked by the system linker, in several ways, so that dlopen() can load the same. Each program of
-# tests gets NATIVE_DIR.
+# Modules that the tests load. The system linker links them, in several ways, so that dlopen() can load them too. Each test
+# program gets NATIVE_DIR.
 set(native_dir "${CMAKE_CURRENT_BINARY_DIR}/native")
 if(NOT CMAKE_CXX_COMPILER AND NOT CMAKE_CROSSCOMPILING)
     include(CheckLanguage)
@@ -42,7 +42,7 @@ if(CMAKE_CXX_COMPILER)
     native_module(exceptions native/exceptions.cc OPTIONS -Wall -Wextra -Werror)
 endif()
 
-# 5,000 functions, each reached through a table of pointers too.
+# 5,000 functions, which are also called through a table of pointers.
 set(generated "${CMAKE_CURRENT_BINARY_DIR}/native/many.c")
 set(text "extern int (*const many[])(int);\nint call_many(int at, int n);\n")
 set(table "")
@@ -54,7 +54,7 @@ string(APPEND text "int (*const many[])(int) = {${table}};\nint call_many(int at
 file(CONFIGURE OUTPUT "${generated}" CONTENT "${text}" @ONLY)
 native_module(many "${generated}" OPTIONS ${strict})
 
-# The same as objects, which the library links itself.
+# The same sources as objects, which the library links.
 # native_object(name SOURCE [OPTIONS ...])
 function(native_object name source)
     cmake_parse_arguments(PARSE_ARGV 2 arg "" "" "OPTIONS")
@@ -62,7 +62,7 @@ function(native_object name source)
     set_target_properties(object_${name} PROPERTIES C_STANDARD 11 CXX_STANDARD 11)
     target_compile_options(object_${name} PRIVATE -O2 -g -fPIC ${arg_OPTIONS})
     set(object "${native_dir}/${name}.o")
-    # Each time: Makefiles know no rule for another target's objects.
+    # Copied in every build: Makefiles have no rule for the objects of another target.
     add_custom_target(native_${name}_object VERBATIM
         COMMAND ${CMAKE_COMMAND} -E make_directory "${native_dir}"
         COMMAND ${CMAKE_COMMAND} -E copy_if_different $<TARGET_OBJECTS:object_${name}> "${object}")

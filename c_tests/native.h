@@ -1,6 +1,6 @@
 /*
- * Loading in the tests: artifacts of modules that native.cmake has built, loaded by us and, to compare, by dlopen.
- * Include it after support.h.
+ * Helpers for tests of loading: artifacts of the modules that native.cmake builds, loaded by the library and, for
+ * comparison, by dlopen(). Include it after support.h.
  */
 #ifndef NATIVE_H
 #define NATIVE_H
@@ -12,23 +12,23 @@
 #define NATIVE_DIR "native"
 #endif
 
-/* Modules are called as their sources, and are linked by the system; or with ".o", and are linked by us. */
+/* A module is named after its source and was linked by the system linker; with ".o" appended, the library links it. */
 static inline bool is_object(const char *module) { return strstr(module, ".o") != NULL; }
 
-/* The path of a module, or of its object; good until this thread's next call. */
+/* Returns the path of a module or object. Valid until this thread's next call. */
 static inline const char *native(const char *module) {
     static _Thread_local char path[4096];
     snprintf(path, sizeof path, "%s/%s%s", NATIVE_DIR, module, is_object(module) ? "" : ".so");
     return path;
 }
 
-/* Whether this runs under an emulator, whose own pages and processes are what /proc and debuggers see. */
+/* Returns whether this runs under an emulator. /proc and debuggers then show the emulator's pages and processes. */
 static inline bool is_emulated(void) { return getenv("ARTIFACT_EMULATED") != NULL; }
 
-/* Other machines' code isn't loaded. */
+/* Skips the test on machines whose code the library does not load. */
 static inline void need_machine(void) {
 #if !defined(__x86_64__) && !defined(__aarch64__)
-    SKIP("code of this machine isn't loaded");
+    SKIP("the library does not load code of this machine");
 #endif
 }
 
@@ -36,7 +36,7 @@ static inline void skip_without(const char *module) {
     if (access(native(module), R_OK) != 0) SKIP("the module was not built here");
 }
 
-/* An artifact of `count` times the same module, saved under that name in the scratch folder. */
+/* Saves an artifact of `count` copies of a module in the scratch folder. */
 static inline void pack(const char *file, const char *module, size_t count) {
     need_machine();
     artifact_engine_t *engine = artifact_engine_new();
@@ -57,14 +57,14 @@ static inline void pack(const char *file, const char *module, size_t count) {
     artifact_engine_free(engine);
 }
 
-/* What the tests of loading need at once. */
+/* Loaded code with its artifact and engine. */
 typedef struct loaded_t {
     artifact_engine_t *engine;
     artifact_t *artifact;
     artifact_code_t *code;
 } loaded_t;
 
-/* Opens what `pack` saved. */
+/* Opens an artifact that pack() saved. */
 static inline loaded_t open_packed(const char *file) {
     loaded_t loaded = {artifact_engine_new_host(), NULL, NULL};
     loaded.artifact = open_path(scratch(file), loaded.engine);
@@ -92,7 +92,7 @@ static inline void unload(loaded_t *loaded) {
     *loaded = (loaded_t){0};
 }
 
-/* Function pointers from addresses and back, as POSIX has them, without a cast that C doesn't know. */
+/* Convert between addresses and function pointers. POSIX guarantees that this works; ISO C has no cast for it. */
 static inline void set_function(void *function, const void *address) { memcpy(function, &address, sizeof address); }
 
 static inline void *address_of(const void *function) {
@@ -101,7 +101,7 @@ static inline void *address_of(const void *function) {
     return address;
 }
 
-/* A symbol as the function pointer that it is assigned to. */
+/* Sets a function pointer to the address of a symbol. */
 #define SYMBOL(code, module, name, function) set_function(&(function), symbol_of((code), (module), (name)))
 
 static inline void *symbol_of(const artifact_code_t *code, size_t module, const char *name) {
@@ -116,7 +116,7 @@ typedef struct page_t {
     long dirty; /* KiB of Private_Dirty */
 } page_t;
 
-/* What is mapped at an address; CHECKs on the way that nothing in the process is writable and executable. */
+/* Returns the mapping that an address is in. Also CHECKs that no page of the process is writable and executable. */
 static inline page_t page_of(const void *address) {
     FILE *maps = fopen(is_emulated() ? "/proc/self/maps" : "/proc/self/smaps", "r");
     if (!maps) SKIP("there is no /proc/self/smaps");
@@ -138,7 +138,7 @@ static inline page_t page_of(const void *address) {
     return found;
 }
 
-/* Where symbols come from: ours, or dlopen's. */
+/* A loaded module: by the library, or by dlopen(). */
 typedef struct side_t {
     const artifact_code_t *code;
     void *handle;

@@ -1,4 +1,4 @@
-/* What the tests of signatures share: keys, and artifacts that they sign. Include it after support.h. */
+/* Helpers for tests of signatures: keys, and signed artifacts. Include it after support.h. */
 #ifndef SIGNED_H
 #define SIGNED_H
 #include "image.h"
@@ -27,7 +27,7 @@ static inline void trust(artifact_engine_t *engine, const artifact_key_t *key) {
     artifact_buffer_free(pem);
 }
 
-/* A builder with three modules of different alignments, which stay in `elfs`. */
+/* Returns a builder of three modules with different alignments. It borrows `elfs`. */
 static inline artifact_builder_t *builder_of(bytes_t elfs[3]) {
     static const uint64_t aligns[3] = {64, 4096, 65536};
     artifact_engine_t *engine = plain_engine();
@@ -40,7 +40,7 @@ static inline artifact_builder_t *builder_of(bytes_t elfs[3]) {
     return builder;
 }
 
-/* An artifact that these keys sign; without any it has no trailer if `plain`. */
+/* Returns an artifact signed with these keys. If there are none and `plain` is set, it has no trailer. */
 static inline bytes_t make(const artifact_key_t *const *keys, size_t count, bool plain) {
     bytes_t elfs[3];
     artifact_builder_t *builder = builder_of(elfs);
@@ -52,7 +52,7 @@ static inline bytes_t make(const artifact_key_t *const *keys, size_t count, bool
     return bytes;
 }
 
-/* An artifact that a key has signed which the engine trusts from then on. */
+/* Returns an artifact signed with a new key, and makes the engine trust that key. */
 static inline bytes_t make_trusted(artifact_engine_t *engine) {
     artifact_key_t *key = new_key();
     const artifact_key_t *keys[] = {key};

@@ -1,6 +1,6 @@
 /*
- * What several of the tests need besides check.h: bytes that grow, files, and short ways to engines, builders and
- * opened artifacts. Include it after check.h.
+ * Helpers that several tests share: growable bytes, files, engines, builders and opened artifacts. Include it after
+ * check.h.
  */
 #ifndef SUPPORT_H
 #define SUPPORT_H
@@ -16,7 +16,7 @@
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 #define HOST_TARGET "x86_64-unknown-linux-gnu"
 
-/* What out-parameters hold before a call: a failing call has to replace it. */
+/* The value of out-parameters before a call, which a failing call must replace. */
 #define GARBAGE ((void *)(uintptr_t)0x5a5a5a50)
 
 /* ---- bytes ---- */
@@ -31,7 +31,7 @@ static inline void bytes_free(bytes_t *bytes) {
     *bytes = (bytes_t){0};
 }
 
-/* Makes room for `len` zero bytes at the end and returns where they stand. */
+/* Appends `len` zero bytes and returns a pointer to them. */
 static inline uint8_t *bytes_grow(bytes_t *bytes, size_t len) {
     if (bytes->capacity - bytes->len < len) {
         bytes->capacity = (bytes->len + len) * 2;
@@ -48,7 +48,7 @@ static inline void bytes_add(bytes_t *bytes, const void *data, size_t len) {
     if (len) memcpy(bytes_grow(bytes, len), data, len);
 }
 
-/* An exact copy in memory of its own, so that valgrind and ASan see a read past its end. */
+/* Returns a copy in an allocation of exactly its size, so that valgrind and ASan see a read past its end. */
 static inline bytes_t bytes_copy(const void *data, size_t len) {
     bytes_t copy = {malloc(len ? len : 1), len, len};
     if (!copy.data) abort();
@@ -95,7 +95,7 @@ static inline void write_file(const char *path, const void *data, size_t len) {
     CHECK(fclose(file) == 0);
 }
 
-/* How many entries a folder has, "." and ".." aside. */
+/* Returns the number of entries of a folder without "." and "..". */
 static inline size_t count_entries(const char *folder) {
     DIR *dir = opendir(folder);
     CHECK(dir);
@@ -105,7 +105,7 @@ static inline size_t count_entries(const char *folder) {
     return count - 2;
 }
 
-/* Every genuine file. */
+/* The files that Wasmtime wrote. */
 static const char *const genuine[] = {
     "addfib.cwasm",       "cfg_debug_info.cwasm", "cfg_fuel.cwasm",
     "cfg_memory64.cwasm", "cfg_no_addrmap.cwasm", "cfg_opt_none.cwasm",
@@ -119,7 +119,7 @@ static const char *const genuine[] = {
 
 /* ---- handles ---- */
 
-/* A failed call that should not have failed: says what the library said. */
+/* Reports an unexpected error and ends the test. */
 #define CHECK_OK(call)                                                                                                 \
     do {                                                                                                               \
         artifact_error_t *error = GARBAGE;                                                                             \
@@ -131,7 +131,7 @@ static const char *const genuine[] = {
         CHECK(error == NULL);                                                                                          \
     } while (0)
 
-/* A call, made with `&error`, that has to fail with this status and say all of these words, separated by '|'. */
+/* Expects a call, which mentions `&error`, to fail with this status and with all of these words, separated by '|'. */
 #define CHECK_FAILS(call, expected, words)                                                                             \
     do {                                                                                                               \
         artifact_error_t *error = GARBAGE;                                                                             \
@@ -150,7 +150,7 @@ static inline void check_words(const char *file, int line, const char *text, con
     }
 }
 
-/* Every error says its status and one printable line. */
+/* Checks that an error has the status and a message of one printable line. */
 static inline void check_error(const char *file, int line, const artifact_error_t *error, artifact_status_t status,
                                const char *words) {
     if (error == NULL || error == GARBAGE) check_fail(file, line, "error", "not set", "an error");
@@ -163,7 +163,7 @@ static inline void check_error(const char *file, int line, const artifact_error_
     check_words(file, line, message, words);
 }
 
-/* The default engine, but for one target wherever the tests run. */
+/* Returns the default engine with a fixed target, wherever the tests run. */
 static inline artifact_engine_t *plain_engine(void) {
     artifact_engine_t *engine = artifact_engine_new();
     CHECK(engine);
@@ -171,7 +171,7 @@ static inline artifact_engine_t *plain_engine(void) {
     return engine;
 }
 
-/* The Wasmtime profile of the machine that the genuine files come from. */
+/* Returns the Wasmtime profile of the machine that the genuine files come from. */
 static inline artifact_engine_t *genuine_engine(void) {
     static const char *const x86[] = {"avx",        "avx2",     "avx512bitalg", "avx512dq", "avx512f",
                                       "avx512vbmi", "avx512vl", "bmi1",         "bmi2",     "lzcnt",
@@ -223,13 +223,13 @@ static inline artifact_t *open_path(const char *path, const artifact_engine_t *e
 
 /* ---- memory ---- */
 
-/* Valgrind makes code as it goes: it has pages that are writable and executable. */
+/* Returns whether this runs under valgrind, which generates code in pages that are writable and executable. */
 static inline bool is_valgrind(void) {
     const char *preload = getenv("LD_PRELOAD");
     return preload && strstr(preload, "vgpreload");
 }
 
-/* Whether a sanitizer or valgrind manages memory, and has mappings of its own. */
+/* Returns whether a sanitizer or valgrind manages memory and adds mappings of its own. */
 static inline bool is_sanitized(void) {
 #ifdef __SANITIZE_ADDRESS__
     return true;
@@ -238,7 +238,7 @@ static inline bool is_sanitized(void) {
 #endif
 }
 
-/* Leaves room for so many more bytes of address space; false where something else manages it. */
+/* Limits the address space to `more` bytes above the current size. Returns false where that is not possible. */
 static inline bool limit_memory(size_t more) {
     if (is_sanitized()) return false;
     unsigned long pages = 0;
@@ -249,7 +249,7 @@ static inline bool limit_memory(size_t more) {
     CHECK(getrlimit(RLIMIT_AS, &limit) == 0);
     limit.rlim_cur = (rlim_t)pages * (rlim_t)sysconf(_SC_PAGESIZE) + more;
     if (setrlimit(RLIMIT_AS, &limit) != 0) return false;
-    /* An emulator says yes and does nothing. */
+    /* An emulator accepts the limit and ignores it. */
     void *more_than_that = mmap(NULL, 2 * more, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (more_than_that == MAP_FAILED) return true;
     munmap(more_than_that, 2 * more);

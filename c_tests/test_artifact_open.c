@@ -1,4 +1,4 @@
-/* Opening: four ways in, the options, and everything that isn't a regular file. */
+/* Opening: the four functions, and everything that is not a regular file. */
 #include "check.h"
 #include "image.h"
 #include "support.h"
@@ -7,7 +7,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-/* ---- the four ways ---- */
+/* ---- the four functions ---- */
 
 static void check_is_the_body(const artifact_t *artifact, const bytes_t *body) {
     CHECK(artifact_file_len(artifact) == body->len);
@@ -18,7 +18,7 @@ static void check_is_the_body(const artifact_t *artifact, const bytes_t *body) {
     CHECK(module.offset == 0 && same_bytes(module.bytes.data, module.bytes.len, body->data, module.bytes.len));
 }
 
-TEST(open_each_way_gives_the_same) {
+TEST(open_functions_agree) {
     bytes_t body = make_body("artifact", "1");
     artifact_engine_t *engine = plain_engine();
     artifact_t *artifacts[4];
@@ -86,19 +86,19 @@ TEST(open_fd_leaves_the_descriptor_alone) {
     CHECK(lseek(fd, 0, SEEK_CUR) == 5);
     artifact_free(artifact);
     uint8_t byte = 0;
-    CHECK(read(fd, &byte, 1) == 1 && byte == body.data[5]); /* still open, still ours */
+    CHECK(read(fd, &byte, 1) == 1 && byte == body.data[5]); /* still open, at its old position */
     CHECK_OK(artifact_open_fd(fd, NULL, NULL, &second, &error));
     CHECK(close(fd) == 0);
     CHECK(unlink(scratch("fd.cwasm")) == 0);
-    check_is_the_body(second, &body); /* duplicated: ours may go */
+    check_is_the_body(second, &body); /* opening duplicated the descriptor */
     artifact_free(second);
     bytes_free(&body);
 }
 
-/* A file without a name, as a process gets it from another. */
+/* A memfd has no name; processes pass such files to one another. */
 TEST(open_fd_of_memory) {
     int fd = memfd_create("artifact", MFD_CLOEXEC);
-    if (fd < 0) SKIP("no memfd here");
+    if (fd < 0) SKIP("memfd_create is not available");
     bytes_t body = make_body("artifact", "1");
     CHECK(write(fd, body.data, body.len) == (ssize_t)body.len);
     artifact_t *artifact = GARBAGE;
@@ -109,7 +109,7 @@ TEST(open_fd_of_memory) {
     bytes_free(&body);
 }
 
-/* What an opened artifact keeps must not leak into programs that the process starts. */
+/* Descriptors of an opened artifact must not leak into child programs. */
 TEST(open_keeps_only_close_on_exec_descriptors) {
     bytes_t body = make_body("artifact", "1");
     write_file(scratch("cloexec.cwasm"), body.data, body.len);
@@ -124,7 +124,7 @@ TEST(open_keeps_only_close_on_exec_descriptors) {
     }
     artifact_free(one), artifact_free(two);
     for (int i = 0; i < 64; i++) {
-        if (i != fd && !inherited[i]) CHECK(fcntl(i, F_GETFD) < 0); /* none stays behind */
+        if (i != fd && !inherited[i]) CHECK(fcntl(i, F_GETFD) < 0); /* none leaks */
     }
     close(fd);
     bytes_free(&body);
@@ -155,7 +155,7 @@ TEST(open_fifo_does_not_block) {
     char path[4096];
     snprintf(path, sizeof path, "%s", scratch("fifo"));
     CHECK(mkfifo(path, 0600) == 0);
-    alarm(20); /* were it to block, this ends the test */
+    alarm(20); /* ends the test if opening blocks */
     cannot_open(path, ARTIFACT_INVALID_ARGUMENT, 0);
 }
 
@@ -163,7 +163,7 @@ TEST(open_socket) {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     CHECK(snprintf(address.sun_path, sizeof address.sun_path, "%s", scratch("socket")) < (int)sizeof address.sun_path);
     int fd = socket(AF_UNIX, SOCK_STREAM, 0);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) != 0) SKIP("no Unix sockets here");
+    if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) != 0) SKIP("Unix sockets are not available");
     cannot_open(address.sun_path, ARTIFACT_IO, ENXIO);
     artifact_t *artifact = GARBAGE;
     CHECK_FAILS(artifact_open_fd(fd, NULL, NULL, &artifact, &error), ARTIFACT_INVALID_ARGUMENT, "socket");
@@ -218,7 +218,7 @@ TEST(open_descriptors_that_cannot_be_read) {
         {pipes[0], ARTIFACT_INVALID_ARGUMENT, 0, "regular file|FIFO"},
         {folder, ARTIFACT_INVALID_ARGUMENT, 0, "regular file|directory"},
     };
-    alarm(20); /* none of these may wait for anything */
+    alarm(20); /* ends the test if one of them blocks */
     for (size_t i = 0; i < COUNT(bad); i++) {
         artifact_t *artifact = GARBAGE;
         artifact_error_t *error = GARBAGE;
@@ -256,7 +256,7 @@ TEST(open_enforces_producer_then_version) {
         check_words(__FILE__, __LINE__, artifact_error_message(error), files[i].words);
         artifact_error_free(error);
         artifact_free(artifact);
-        artifact = open_bytes(&body, NULL); /* for inspection, anything opens */
+        artifact = open_bytes(&body, NULL); /* without an engine every file opens */
         CHECK_STR(artifact_producer(artifact), files[i].producer);
         CHECK(artifact_producer_version(artifact).len == strlen(files[i].version));
         artifact_free(artifact);
@@ -272,7 +272,7 @@ TEST(open_does_not_compare_settings) {
     artifact_t *artifact = open_bytes(&body, engine);
     CHECK_STATUS(artifact_check_compat(artifact, engine, NULL), ARTIFACT_INCOMPATIBLE);
     const char *target = GARBAGE;
-    CHECK_OK(artifact_target(artifact, &target, &error)); /* it stays readable */
+    CHECK_OK(artifact_target(artifact, &target, &error)); /* still readable */
     CHECK_STR(target, HOST_TARGET);
     artifact_free(artifact);
     artifact_engine_free(engine);

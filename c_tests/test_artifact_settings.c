@@ -1,4 +1,4 @@
-/* What an artifact says it was compiled with. */
+/* The settings of an opened artifact. */
 #include "check.h"
 #include "image.h"
 #include "support.h"
@@ -80,7 +80,7 @@ TEST(settings_of_other_targets) {
     }
 }
 
-TEST(settings_versions_that_are_written) {
+TEST(settings_version_follows_the_rule) {
     static const char *const versions[][2] = {
         {"addfib.cwasm", "0.33.0"}, {"ver_custom.cwasm", "my-embedder-1"}, {"ver_none.cwasm", ""}};
     for (size_t i = 0; i < COUNT(versions); i++) {
@@ -91,7 +91,7 @@ TEST(settings_versions_that_are_written) {
     }
 }
 
-/* The rule "none" accepts anything, even what is not UTF-8. */
+/* The rule "none" accepts any version, even one that is not UTF-8. */
 TEST(settings_version_may_be_any_bytes) {
     bytes_t body = make_body("artifact", "\xff\x01");
     artifact_engine_t *engine = plain_engine();
@@ -104,7 +104,7 @@ TEST(settings_version_may_be_any_bytes) {
     bytes_free(&body);
 }
 
-TEST(settings_that_are_not_there) {
+TEST(settings_not_found) {
     artifact_t *artifact = open_path(fixture("addfib.cwasm"), NULL);
     artifact_flag_t flag;
     size_t count = 77;
@@ -134,7 +134,7 @@ TEST(settings_that_are_not_there) {
     artifact_free(artifact);
 }
 
-/* Duplicate and unsorted keys are odd, but a genuine reader takes them: the last of a name counts. */
+/* Wasmtime accepts duplicate and unsorted keys: the last one of a name counts. */
 TEST(settings_last_of_a_duplicate_flag_wins) {
     bytes_t body = make_front("artifact", "1");
     add_str(&body, HOST_TARGET);
@@ -155,9 +155,9 @@ TEST(settings_last_of_a_duplicate_flag_wins) {
     bytes_free(&body);
 }
 
-/* ---- a foreign version, whose Metadata may have any layout ---- */
+/* ---- a foreign version, whose Metadata can have any layout ---- */
 
-TEST(settings_of_a_foreign_layout_say_so) {
+TEST(settings_of_a_foreign_layout_are_the_wrong_version) {
     bytes_t body = make_front("artifact", "layout-99");
     bytes_add(&body, "what another version put here", 29);
     artifact_t *artifact = open_bytes(&body, NULL);
@@ -198,7 +198,7 @@ TEST(settings_of_a_foreign_layout_say_so) {
     bytes_free(&body);
 }
 
-/* The same bytes under our own version are damage, not another layout. */
+/* The same bytes under the library's own version are damage, not another layout. */
 TEST(settings_undecodable_under_our_own_version_are_damage) {
     static const char *const own[][2] = {{"artifact", "1"}, {"wasmtime", "0.33.0"}};
     for (size_t i = 0; i < COUNT(own); i++) {

@@ -1,4 +1,4 @@
-/* Owned bytes. */
+/* Buffers: bytes that the caller owns. */
 #include "check.h"
 #include "image.h"
 #include "support.h"
@@ -9,8 +9,8 @@ TEST(buffer_null) {
     artifact_buffer_free(NULL);
 }
 
-/* So that JSON in a buffer is a C string as it is. */
-TEST(buffer_of_text_ends_in_a_nul_that_is_not_counted) {
+/* JSON in a buffer can be used as a C string. */
+TEST(buffer_of_text_is_nul_terminated) {
     artifact_engine_t *engine = plain_engine();
     artifact_buffer_t *json = GARBAGE;
     CHECK_OK(artifact_engine_to_json(engine, &json, &error));
@@ -20,7 +20,7 @@ TEST(buffer_of_text_ends_in_a_nul_that_is_not_counted) {
     artifact_engine_free(engine);
 }
 
-TEST(buffer_of_an_artifact_ends_in_a_nul_too) {
+TEST(buffer_of_an_artifact_is_nul_terminated) {
     artifact_engine_t *engine = plain_engine();
     artifact_builder_t *builder = new_builder(engine);
     bytes_t elf = make_elf((shape_t){0});
@@ -35,7 +35,7 @@ TEST(buffer_of_an_artifact_ends_in_a_nul_too) {
     bytes_free(&elf);
 }
 
-TEST(buffer_keeps_its_bytes_when_everything_else_is_gone) {
+TEST(buffer_outlives_everything_else) {
     artifact_engine_t *engine = plain_engine();
     artifact_buffer_t *first = GARBAGE, *second = GARBAGE;
     CHECK_OK(artifact_engine_to_json(engine, &first, &error));

@@ -1,9 +1,9 @@
-/* The builder: which modules it takes, what it writes byte for byte, how it writes to a callback. */
+/* The builder: which modules it accepts, the exact bytes that it writes, writing to a callback. */
 #include "check.h"
 #include "image.h"
 #include "support.h"
 
-/* Adding fails as said and leaves the builder as it was. */
+/* Expects that adding fails and leaves the builder unchanged. */
 static void refuses(const bytes_t *elf, size_t len, artifact_status_t status, const char *words) {
     artifact_engine_t *engine = plain_engine();
     artifact_builder_t *builder = new_builder(engine);
@@ -17,7 +17,7 @@ static void refuses(const bytes_t *elf, size_t len, artifact_status_t status, co
     bytes_free(&exact);
 }
 
-TEST(builder_refuses_what_is_no_elf) {
+TEST(builder_refuses_other_than_elf) {
     bytes_t text = bytes_copy("#!/bin/sh\necho this is a script, and one longer than an ELF header is: 64 bytes\n", 78);
     refuses(&text, text.len, ARTIFACT_INVALID_ARGUMENT, "ELF");
     refuses(&text, 3, ARTIFACT_INVALID_ARGUMENT, "ELF");
@@ -32,7 +32,7 @@ TEST(builder_refuses_elf32) {
     bytes_free(&elf);
 }
 
-TEST(builder_refuses_elves_cut_short_anywhere) {
+TEST(builder_refuses_truncated_elf) {
     bytes_t elf = make_elf((shape_t){0});
     for (size_t len = SELFMAG; len < elf.len; len++) {
         if (len >= sizeof(Elf64_Ehdr)) {
@@ -51,7 +51,7 @@ TEST(builder_refuses_elves_cut_short_anywhere) {
     bytes_free(&elf);
 }
 
-TEST(builder_refuses_damaged_elves) {
+TEST(builder_refuses_damaged_elf) {
     static const struct {
         size_t field, size;
         uint64_t value;
@@ -83,7 +83,7 @@ TEST(builder_refuses_damaged_elves) {
     }
 }
 
-TEST(builder_takes_alignments_up_to_2_mib) {
+TEST(builder_accepts_alignments_up_to_2_mib) {
     bytes_t elf = make_elf((shape_t){0});
     uint8_t *align = elf.data + section_at(&elf, 0, TEXT) + offsetof(Elf64_Shdr, sh_addralign);
     put_uint(align, 4 << 20, 8, false);
@@ -113,7 +113,7 @@ TEST(builder_adds_from_files) {
     CHECK(index == 0);
     CHECK_OK(artifact_builder_add_module_file(builder, path, &index, &error));
     CHECK(index == 1);
-    CHECK(unlink(path) == 0); /* mapped or read: the name is not needed any more */
+    CHECK(unlink(path) == 0); /* the file is mapped: its name is no longer needed */
     CHECK(artifact_builder_module_count(builder) == 2);
     bytes_t body = serialize(builder);
     artifact_t *artifact = open_bytes(&body, engine);
@@ -129,7 +129,7 @@ TEST(builder_adds_from_files) {
     bytes_free(&elf);
 }
 
-TEST(builder_refuses_files_that_hold_no_module) {
+TEST(builder_refuses_files_without_a_module) {
     artifact_engine_t *engine = plain_engine();
     artifact_builder_t *builder = new_builder(engine);
     size_t index = 77;
@@ -145,7 +145,7 @@ TEST(builder_refuses_files_that_hold_no_module) {
     CHECK_FAILS(artifact_builder_add_module_file(builder, scratch("text.o"), NULL, &error), ARTIFACT_INVALID_ARGUMENT,
                 "text.o");
     CHECK(mkfifo(scratch("fifo.o"), 0600) == 0);
-    alarm(20); /* it must not wait for a writer */
+    alarm(20); /* ends the test if opening waits for a writer */
     CHECK_FAILS(artifact_builder_add_module_file(builder, scratch("fifo.o"), NULL, &error), ARTIFACT_INVALID_ARGUMENT,
                 "fifo.o|FIFO");
     CHECK(artifact_builder_module_count(builder) == 0);
@@ -153,7 +153,7 @@ TEST(builder_refuses_files_that_hold_no_module) {
     artifact_engine_free(engine);
 }
 
-TEST(builder_without_modules_writes_nothing) {
+TEST(builder_without_modules_cannot_be_saved) {
     artifact_engine_t *engine = plain_engine();
     artifact_builder_t *builder = new_builder(engine);
     artifact_buffer_t *buffer = GARBAGE;
@@ -166,7 +166,7 @@ TEST(builder_without_modules_writes_nothing) {
     artifact_engine_free(engine);
 }
 
-/* Format.md, byte for byte: three modules of different alignment, flags sorted by name, all of the settings. */
+/* Checks every byte against format.md: three modules of different alignment, flags sorted by name, every setting. */
 TEST(builder_writes_exactly_the_format) {
     bytes_t one = make_elf((shape_t){0}), two = make_elf((shape_t){.align = 4096, .fill = 2});
     bytes_t three = make_elf((shape_t){.load_align = 4096, .fill = 3}), expected = {0};
@@ -212,7 +212,7 @@ TEST(builder_writes_exactly_the_format) {
     bytes_free(&written), bytes_free(&again);
 }
 
-/* ---- shapes whose end is not their section headers ---- */
+/* ---- images that do not end with their section headers ---- */
 
 static void comes_back_whole(shape_t shape) {
     bytes_t elf = make_elf(shape), last = make_elf((shape_t){0});
@@ -225,7 +225,7 @@ static void comes_back_whole(shape_t shape) {
     CHECK(artifact_module_count(artifact) == 2 && artifact_main_module(artifact) == 1);
     artifact_module_t module;
     CHECK_OK(artifact_module(artifact, 0, &module, &error));
-    /* Nothing is cut away: all bytes but the 8 of e_shoff are there, and the headers stand behind them. */
+    /* All bytes but the 8 of e_shoff are kept; a copy of the headers follows them. */
     CHECK(module.bytes.len >= elf.len);
     CHECK(memcmp(module.bytes.data, elf.data, offsetof(Elf64_Ehdr, e_shoff)) == 0);
     CHECK(memcmp(module.bytes.data + 48, elf.data + 48, elf.len - 48) == 0);
@@ -285,7 +285,7 @@ TEST(builder_writes_to_a_callback) {
         artifact_error_t *error = GARBAGE;
         CHECK_STATUS(artifact_serialize_to(builder, sink, &broken, &error), ARTIFACT_IO);
         CHECK(artifact_error_errno(error) == codes[at % COUNT(codes)]);
-        CHECK(broken.calls == at + 1); /* not called again after it said no */
+        CHECK(broken.calls == at + 1); /* not called again after it returned an error */
         CHECK(memcmp(broken.got.data ? broken.got.data : expected.data, expected.data, broken.got.len) == 0);
         artifact_error_free(error);
         bytes_free(&broken.got);

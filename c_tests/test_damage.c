@@ -1,10 +1,10 @@
-/* Damaged files: each row of the format's table that opening finds. A clear error each, with the place where it helps.
- */
+/* Damaged files: every check of docs/format.md that opening makes. Each gives a clear error, with an offset where that
+ * helps. */
 #include "check.h"
 #include "image.h"
 #include "support.h"
 
-/* Whatever the engine, the file doesn't open and its status is one of those for damage. */
+/* Expects that the file does not open under any engine, with a status that means damage. */
 static void is_damage(const bytes_t *bytes, const char *words, uint64_t offset) {
     artifact_engine_t *engine = plain_engine();
     for (int with = 0; with < 2; with++) {
@@ -30,7 +30,7 @@ TEST(damage_link_words) {
                               1,
                               end - 1,
                               end,
-                              end + 7, /* smaller than where the link word itself ends */
+                              end + 7, /* before the end of the link word itself */
                               body.len,
                               body.len - 1,
                               UINT64_C(1) << 40,
@@ -46,7 +46,7 @@ TEST(damage_link_words) {
     bytes_free(&body);
 }
 
-TEST(damage_links_to_something_that_is_no_elf) {
+TEST(damage_links_to_something_other_than_elf) {
     bytes_t body = make_body("artifact", "1");
     size_t end = section_at(&body, 0, SECTIONS);
     put_uint(body.data + end, end + 8, 8, false);
@@ -54,7 +54,7 @@ TEST(damage_links_to_something_that_is_no_elf) {
     bytes_free(&body);
 }
 
-/* An artifact of the same module twice; where the second one begins. */
+/* Returns an artifact of two equal modules, and the offset of the second. */
 static bytes_t twice(const bytes_t *elf, size_t *second) {
     bytes_t body = {0};
     add_linked(&body, elf, 16);
@@ -66,7 +66,7 @@ static bytes_t twice(const bytes_t *elf, size_t *second) {
     return body;
 }
 
-/* In the second module, where nobody can say that the file isn't an artifact at all. */
+/* In the second module: damage in the first one could also mean that the file is not an artifact. */
 TEST(damage_elf_headers) {
     static const struct {
         size_t field, size;
@@ -102,7 +102,7 @@ TEST(damage_elf_headers) {
     bytes_free(&elf);
 }
 
-/* With e_shnum 0 the count stands in section 0: no number there may make a reader believe it. */
+/* If e_shnum is 0 the count is in section 0. No number there may be used unchecked. */
 TEST(damage_extended_numbering) {
     static const uint64_t counts[] = {0, 1, 8, 1 << 20, UINT64_C(1) << 40, UINT64_C(1) << 58, UINT64_MAX};
     bytes_t elf = make_elf((shape_t){.extended = true});
@@ -133,14 +133,14 @@ TEST(damage_header) {
     bytes_free(&body);
 }
 
-/* Metadata bytes, NULs too, ended up in the message of the original. */
+/* The original implementation copied Metadata bytes, including NULs, into its message. */
 TEST(damage_version_length) {
     bytes_t body = make_body("artifact", "1"), longer = bytes_copy(body.data, body.len);
     size_t length = section_at(&body, 0, SECTIONS) + 8 + 13;
     body.data[length] = 255;
     artifact_engine_t *engine = plain_engine();
     artifact_t *artifact = GARBAGE;
-    is_damage(&body, "", UINT64_MAX); /* the file ends before 255 bytes do */
+    is_damage(&body, "", UINT64_MAX); /* the file has fewer than 255 bytes left */
     bytes_add(&longer, body.data, 255);
     longer.data[length] = 255;
     CHECK_FAILS(artifact_open_bytes(longer.data, longer.len, engine, NULL, &artifact, &error), ARTIFACT_WRONG_VERSION,
@@ -152,14 +152,14 @@ TEST(damage_version_length) {
 
 /* ---- counts in Metadata ---- */
 
-/* Address space beside what the process has, where it can be limited: an error of the file, not of memory. */
+/* Limits the address space, if possible: the error must be about the file, not about memory. */
 enum { LITTLE = 32 << 20 };
 
 static const uint64_t counts[] = {
     1000,           UINT32_MAX, UINT64_C(1) << 32, UINT64_C(1) << 40, UINT64_C(1) << 61, UINT64_C(1) << 63,
     UINT64_MAX - 8, UINT64_MAX};
 
-/* A whole Metadata with a list of one of everything; `at` of `place` gives where its count stands. */
+/* Returns an artifact with one item in every list of Metadata. `place` receives the offset of each count. */
 enum {
     TARGET_LEN,
     SHARED_COUNT,
@@ -207,7 +207,7 @@ static bytes_t make_rich(size_t place[PLACES]) {
 TEST(damage_counts) {
     size_t place[PLACES];
     bytes_t body = make_rich(place);
-    artifact_free(open_bytes(&body, NULL)); /* it is whole */
+    artifact_free(open_bytes(&body, NULL)); /* it is valid */
     (void)limit_memory(LITTLE);
     for (size_t i = 0; i < PLACES; i++) {
         for (size_t j = 0; j < COUNT(counts); j++) {
@@ -220,7 +220,7 @@ TEST(damage_counts) {
     bytes_free(&body);
 }
 
-/* Enough bytes follow for items of nothing, or of one byte each; still nothing is reserved that isn't there. */
+/* Enough bytes follow for items of one byte each. Even then nothing may be allocated for items that are missing. */
 TEST(damage_counts_with_bytes_to_spare) {
     size_t place[PLACES];
     (void)limit_memory(LITTLE);
@@ -231,7 +231,7 @@ TEST(damage_counts_with_bytes_to_spare) {
         artifact_t *artifact = GARBAGE;
         artifact_status_t status = artifact_open_bytes(body.data, body.len, NULL, NULL, &artifact, NULL);
         CHECK(status == ARTIFACT_CORRUPT || status == ARTIFACT_TRUNCATED || status == ARTIFACT_LIMIT ||
-              status == ARTIFACT_OK); /* zeros are good items of some lists: trailing bytes are accepted */
+              status == ARTIFACT_OK); /* zeros are valid items of some lists, and trailing bytes are accepted */
         CHECK((artifact != NULL) == (status == ARTIFACT_OK));
         artifact_free(artifact);
         bytes_free(&body);
@@ -265,7 +265,7 @@ TEST(damage_indexes) {
     }
 }
 
-TEST(damage_values_that_are_none) {
+TEST(damage_invalid_values) {
     size_t place[PLACES];
     bytes_t body = make_rich(place);
     for (size_t i = place[ISA_COUNT] + 8 + 4 * 8; i < place[UPVARS]; i++) { /* the booleans */
@@ -279,7 +279,7 @@ TEST(damage_values_that_are_none) {
     bytes_free(&body);
 }
 
-/* Each level would cost a stack frame: the original overflowed its stack. */
+/* A recursive decoder overflows its stack here, as the original implementation did. */
 TEST(damage_upvars_nested_deeply) {
     static const size_t depths[] = {100, 101, 10000, 100000};
     (void)limit_memory(LITTLE);
@@ -287,7 +287,7 @@ TEST(damage_upvars_nested_deeply) {
         bytes_t body = make_front("artifact", "1");
         add_settings(&body, HOST_TARGET);
         for (size_t j = 0; j < depths[i]; j++) {
-            add_u64(&body, 1); /* one upvar, of module 0, closing over nothing */
+            add_u64(&body, 1); /* one upvar, of module 0, without artifact upvars */
             add_u64(&body, 0);
             add_u64(&body, 0);
         }

@@ -1,4 +1,4 @@
-/* Detection: what is this file? */
+/* Detection: is a file an artifact, and whose? */
 #include "check.h"
 #include "image.h"
 #include "support.h"
@@ -16,7 +16,7 @@ static void check_empty(const artifact_detection_t *detection) {
     CHECK(memcmp(detection->version, empty.version, sizeof empty.version) == 0);
 }
 
-TEST(detect_tells_producer_and_version_each_way) {
+TEST(detect_functions_agree) {
     bytes_t body = make_body("my.engine", "v 7");
     write_file(scratch("d.cwasm"), body.data, body.len);
     int fd = open(scratch("d.cwasm"), O_RDONLY);
@@ -62,7 +62,7 @@ TEST(detect_longest_names) {
     bytes_free(&body);
 }
 
-TEST(detect_version_that_is_no_text) {
+TEST(detect_version_other_than_text) {
     bytes_t body = make_body("artifact", "\xff\x1b");
     artifact_detection_t detection = garbage();
     CHECK_OK(artifact_detect_bytes(body.data, body.len, &detection, &error));
@@ -70,7 +70,7 @@ TEST(detect_version_that_is_no_text) {
     bytes_free(&body);
 }
 
-/* Metadata isn't looked at: another version's may have any layout. */
+/* Detection ignores Metadata: another version's can have any layout. */
 TEST(detect_any_layout) {
     bytes_t body = make_front("artifact", "99");
     artifact_detection_t detection = garbage();
@@ -80,7 +80,7 @@ TEST(detect_any_layout) {
     bytes_free(&body);
 }
 
-TEST(detect_nothing_in_what_is_not_ours) {
+TEST(detect_nothing_in_other_files) {
     bytes_t elf = make_elf((shape_t){0}), elf32 = make_elf((shape_t){0}), stripped = make_elf((shape_t){0});
     elf32.data[EI_CLASS] = ELFCLASS32;
     put_uint(stripped.data + offsetof(Elf64_Ehdr, e_shoff), 0, 8, false);
@@ -89,7 +89,7 @@ TEST(detect_nothing_in_what_is_not_ours) {
         {(uint8_t *)"x", 1, 0},
         {(uint8_t *)"#!/bin/sh\n", 10, 0},
         elf,      /* any object file */
-        elf32,    /* one of 32 bits */
+        elf32,    /* a 32-bit one */
         stripped, /* one without section headers */
     };
     for (size_t i = 0; i < COUNT(foreign); i++) {
@@ -123,7 +123,7 @@ TEST(detect_damage) {
     bytes_free(&body);
 }
 
-TEST(detect_what_cannot_be_read) {
+TEST(detect_unreadable_files) {
     artifact_detection_t detection = garbage();
     artifact_error_t *error = GARBAGE;
     CHECK_STATUS(artifact_detect_file(scratch("missing"), &detection, &error), ARTIFACT_IO);
@@ -131,7 +131,7 @@ TEST(detect_what_cannot_be_read) {
     check_empty(&detection);
     artifact_error_free(error);
     CHECK(mkfifo(scratch("fifo"), 0600) == 0);
-    alarm(20); /* it must not wait for a writer */
+    alarm(20); /* ends the test if opening waits for a writer */
     static const char *const odd[] = {"/tmp", "/dev/null", "/dev/zero"};
     for (size_t i = 0; i <= COUNT(odd); i++) {
         detection = garbage();

@@ -19,7 +19,7 @@ TEST(engine_new_is_a_baseline) {
     artifact_engine_free(engine);
 }
 
-TEST(engine_new_host_has_this_cpus_features_under_llvms_names) {
+TEST(engine_new_host_names_cpu_features_as_llvm_does) {
     artifact_engine_t *engine = artifact_engine_new_host();
     CHECK_STR(artifact_engine_producer(engine), "artifact");
     size_t count = artifact_engine_flag_count(engine, ARTIFACT_FLAGS_ISA);
@@ -176,14 +176,14 @@ TEST(engine_flags_come_back_in_name_order) {
     artifact_engine_free(engine);
 }
 
-TEST(engine_flag_can_change_its_kind_and_go) {
+TEST(engine_flag_can_change_its_kind_and_be_unset) {
     artifact_engine_t *engine = plain_engine();
     artifact_flag_t flag, after;
     memset(&after, 0x5a, sizeof after);
     CHECK_OK(artifact_engine_set_flag_enum(engine, ARTIFACT_FLAGS_SHARED, "x", "text", &error));
     CHECK_OK(artifact_engine_flag(engine, ARTIFACT_FLAGS_SHARED, "x", &flag, &error));
     CHECK_OK(artifact_engine_set_flag_num(engine, ARTIFACT_FLAGS_SHARED, "x", 3, &error));
-    CHECK_STR(flag.text, "text"); /* borrowed until the engine is freed, whatever changes */
+    CHECK_STR(flag.text, "text"); /* valid until the engine is freed, whatever changes */
     CHECK(artifact_engine_flag_count(engine, ARTIFACT_FLAGS_SHARED) == 1);
     CHECK_FAILS(artifact_engine_flag(engine, ARTIFACT_FLAGS_ISA, "x", &after, &error), ARTIFACT_NOT_FOUND, "x");
     CHECK(after.name == NULL && after.text == NULL && after.kind == 0 && after.value == 0);
@@ -251,9 +251,9 @@ TEST(engine_features) {
     artifact_engine_free(engine);
 }
 
-/* ---- the whole of it ---- */
+/* ---- clone ---- */
 
-TEST(engine_clone_is_its_own) {
+TEST(engine_clone_is_independent) {
     artifact_engine_t *engine = genuine_engine(), *clone = artifact_engine_clone(engine);
     CHECK(clone && clone != engine);
     CHECK(artifact_engine_flag_count(clone, ARTIFACT_FLAGS_SHARED) == 25);

@@ -1,4 +1,4 @@
-/* What stands for an engine elsewhere: the fingerprint in cache keys, JSON in files. */
+/* Representations of an engine: the fingerprint for cache keys, JSON for files. */
 #include "check.h"
 #include "support.h"
 
@@ -33,7 +33,7 @@ static artifact_engine_t *from_json(const char *json) {
     return engine;
 }
 
-/* One change each of everything that a check compares: each must give another cache key. */
+/* One change of each setting that a check compares. Each must change the fingerprint. */
 static void change(artifact_engine_t *engine, size_t which) {
     switch (which) {
     case 0:
@@ -122,8 +122,8 @@ TEST(fingerprint_is_the_same_for_the_same_settings) {
     artifact_engine_free(b);
 }
 
-/* Settings that no check tells apart give the same key. */
-TEST(fingerprint_leaves_out_what_nobody_compares) {
+/* Settings that no check distinguishes have the same fingerprint. */
+TEST(fingerprint_ignores_what_is_not_compared) {
     artifact_engine_t *a = plain_engine(), *b = plain_engine();
     CHECK_OK(artifact_engine_set_target(b, "x86_64-pc-linux-musl", &error));
     CHECK_OK(artifact_engine_set_version_rule(b, ARTIFACT_VERSION_RULE_CUSTOM, artifact_engine_version(a), &error));
@@ -165,7 +165,7 @@ TEST(json_keeps_every_setting) {
     }
 }
 
-TEST(json_of_every_profile_comes_back) {
+TEST(json_of_every_profile_round_trips) {
     artifact_engine_t *(*const make[])(void) = {artifact_engine_new, artifact_engine_new_host,
                                                 artifact_engine_new_wasmtime};
     for (size_t i = 0; i < COUNT(make); i++) {
@@ -179,7 +179,7 @@ TEST(json_of_every_profile_comes_back) {
     }
 }
 
-TEST(json_that_is_no_engine_is_refused) {
+TEST(json_refuses_other_than_an_engine) {
     static const char *const bad[] = {
         "", "{", "null", "[]", "17", "\"text\"", "\xff", "{\"target\": 3}", "{} x", "{\"unheard_of\": true}"};
     for (size_t i = 0; i < COUNT(bad); i++) {
@@ -189,8 +189,8 @@ TEST(json_that_is_no_engine_is_refused) {
     }
 }
 
-/* JSON is a way around the setters: it has to refuse what they refuse. */
-TEST(json_holds_values_to_the_rules_of_the_setters) {
+/* JSON bypasses the setters, so it must refuse what they refuse. */
+TEST(json_refuses_what_setters_refuse) {
     static const char *const edits[][2] = {
         {HOST_TARGET, "x86_64-no-such-thing-at-all"},
         {"\"artifact\"", "\"Not A Producer\""},
@@ -215,8 +215,8 @@ TEST(json_holds_values_to_the_rules_of_the_setters) {
     artifact_engine_free(engine);
 }
 
-/* Brackets without end would end the process on the stack, if nobody counted them. */
-TEST(json_nested_without_end_is_refused) {
+/* Without a limit on nesting this would overflow the stack. */
+TEST(json_refuses_deep_nesting) {
     size_t depth = 200000;
     char *json = malloc(depth + 1);
     CHECK(json);

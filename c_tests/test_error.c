@@ -1,4 +1,4 @@
-/* The error object: what it says, that it is the caller's own, and that it can be left out. */
+/* The error object: its contents, its ownership, and that callers may pass NULL for it. */
 #include "check.h"
 #include "image.h"
 #include "support.h"
@@ -42,7 +42,7 @@ TEST(error_of_a_file_has_the_offset) {
     bytes_free(&body);
 }
 
-/* In a larger file the offset counts from the beginning of that file: that is where somebody will look. */
+/* For an artifact inside a larger file, the offset counts from the beginning of that file, for whoever inspects it. */
 TEST(error_offset_counts_from_the_start_of_the_file) {
     bytes_t body = make_body("artifact", "1"), file = {0};
     size_t link = section_at(&body, 0, SECTIONS);
@@ -68,7 +68,7 @@ TEST(error_is_reset_by_success) {
     artifact_engine_free(engine);
 }
 
-/* Two errors at once are two errors: nothing is kept per thread or globally. */
+/* Errors are independent: the library keeps none per thread or globally. */
 TEST(error_does_not_change_when_another_call_fails) {
     artifact_engine_t *engine = artifact_engine_new();
     artifact_error_t *first = NULL, *second = NULL;
@@ -88,8 +88,8 @@ TEST(error_does_not_change_when_another_call_fails) {
     artifact_engine_free(engine);
 }
 
-/* A message never carries raw bytes of a file: it may end up on a terminal or in a log. */
-TEST(error_message_shows_bytes_of_a_file_escaped) {
+/* A message has no raw bytes of a file, since it may end up on a terminal or in a log. */
+TEST(error_message_escapes_bytes_of_a_file) {
     bytes_t body = make_body("artifact", "\x1b[31m\xff\n");
     artifact_engine_t *engine = plain_engine();
     artifact_t *artifact = GARBAGE;

@@ -1,4 +1,4 @@
-/* Keys: PEM, files, and engines that list whom they trust. */
+/* Keys: PEM, files, and the trusted keys of an engine. */
 #include "check.h"
 #include "signed.h"
 
@@ -8,7 +8,7 @@
     "MC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g\n"                                               \
     "-----END PRIVATE KEY-----\n"
 
-TEST(keys_go_through_pem) {
+TEST(keys_round_trip_through_pem) {
     artifact_key_t *key = GARBAGE, *again = GARBAGE;
     artifact_buffer_t *pem = GARBAGE;
     CHECK_OK(artifact_key_from_pem(KNOWN_PRIVATE, &key, &error));
@@ -30,12 +30,12 @@ TEST(keys_go_through_pem) {
     artifact_key_free(NULL);
 }
 
-TEST(keys_that_are_none_are_refused) {
+TEST(keys_refuse_invalid_pem) {
     artifact_public_key_t key = {{1}}, weak = {{1}};
     CHECK_FAILS(artifact_public_key_from_pem("", &key, &error), ARTIFACT_INVALID_ARGUMENT, "PUBLIC KEY");
     CHECK(key.bytes[0] == 0);
     CHECK_FAILS(artifact_public_key_from_pem(KNOWN_PRIVATE, &key, &error), ARTIFACT_INVALID_ARGUMENT, "PUBLIC KEY");
-    /* The neutral element: signatures that verify under it prove nothing. */
+    /* The neutral element: signatures that verify with it prove nothing. */
     static const char small_order[] = "-----BEGIN PUBLIC KEY-----\n"
                                       "MCowBQYDK2VwAyEAAQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n"
                                       "-----END PUBLIC KEY-----\n";
@@ -88,7 +88,7 @@ TEST(engines_list_the_keys_they_trust) {
     CHECK(same_key(first, public_of(a)) || same_key(second, public_of(a)));
     CHECK_FAILS(artifact_engine_trusted_key_at(engine, 2, &none, &error), ARTIFACT_NOT_FOUND, "below 2");
     CHECK(none.bytes[0] == 0);
-    /* JSON has them, and so has a clone. */
+    /* JSON and clones include them. */
     artifact_buffer_t *json = GARBAGE;
     artifact_engine_t *again = GARBAGE, *clone = artifact_engine_clone(engine);
     CHECK_OK(artifact_engine_to_json(engine, &json, &error));

@@ -1,9 +1,9 @@
-/* Large artifacts: offsets beyond 4 GiB, memory that does not grow with payload, memory that runs out. */
+/* Large artifacts: offsets beyond 4 GiB, memory use independent of payload, running out of memory. */
 #include "check.h"
 #include "image.h"
 #include "support.h"
 
-/* An ELF of about `len` bytes, all but its ends zeros that take no memory until somebody reads them. */
+/* Returns an ELF of about `len` bytes. All but its ends are zeros, which take no memory until they are read. */
 static uint8_t *make_huge(size_t len, size_t *total) {
     bytes_t elf = make_elf((shape_t){.trailing = 8});
     size_t headers = section_at(&elf, 0, NO_SECTION), table = SECTIONS * sizeof(Elf64_Shdr);
@@ -17,7 +17,7 @@ static uint8_t *make_huge(size_t len, size_t *total) {
     return huge;
 }
 
-/* Writes what isn't a large run of zeros; leaves holes for the rest. */
+/* A callback that writes to a file, and leaves holes for large runs of zeros. */
 typedef struct sparse_t {
     int fd;
     uint64_t at;
@@ -52,7 +52,7 @@ TEST(large_payload_goes_out_without_a_copy) {
         CHECK_FAILS(artifact_serialize(builder, &buffer, &error), ARTIFACT_NO_MEMORY, "memory");
         CHECK(buffer == NULL);
     }
-    /* Opening and reading settings needs no mapping; the module's bytes do. */
+    /* Opening and reading settings need no mapping; reading the bytes of the module does. */
     artifact_t *artifact = open_path(scratch("huge"), engine);
     CHECK(artifact_file_len(artifact) == file.at);
     CHECK_OK(artifact_check_compat(artifact, engine, &error));
@@ -72,23 +72,23 @@ TEST(large_payload_goes_out_without_a_copy) {
     close(file.fd);
 }
 
-TEST(large_copies_that_memory_does_not_hold) {
+TEST(large_copies_that_do_not_fit_in_memory) {
     size_t len = 0;
     uint8_t *elf = make_huge(PAYLOAD, &len);
-    if (!limit_memory(LITTLE)) SKIP("address space can't be limited here");
+    if (!limit_memory(LITTLE)) SKIP("the address space cannot be limited");
     artifact_t *artifact = GARBAGE;
     CHECK_FAILS(artifact_open_bytes(elf, len, NULL, NULL, &artifact, &error), ARTIFACT_NO_MEMORY, "memory");
     CHECK(artifact == NULL);
     munmap(elf, len);
 }
 
-/* Counts in a small file that ask for much more memory than there is: an error of the file, not of memory. */
+/* Counts that ask for far more memory than there is: the error must be about the file, not about memory. */
 TEST(large_counts_in_small_files) {
     bytes_t body = make_front("artifact", "1");
     add_settings(&body, HOST_TARGET);
     add_u64(&body, UINT64_C(1) << 33);
     bytes_grow(&body, 1 << 16);
-    (void)limit_memory(LITTLE); /* where it can't be, this is worth less */
+    (void)limit_memory(LITTLE); /* without a limit the test proves less */
     artifact_t *artifact = GARBAGE;
     artifact_status_t status = artifact_open_bytes(body.data, body.len, NULL, NULL, &artifact, NULL);
     CHECK(status == ARTIFACT_CORRUPT || status == ARTIFACT_TRUNCATED || status == ARTIFACT_LIMIT);
@@ -96,9 +96,9 @@ TEST(large_counts_in_small_files) {
     bytes_free(&body);
 }
 
-/* The second module lies beyond 4 GiB. */
+/* The second module is beyond 4 GiB. */
 TEST(large_offsets) {
-    if (sizeof(void *) < 8) SKIP("no room to map 5 GiB");
+    if (sizeof(void *) < 8) SKIP("the address space is too small for 5 GiB");
     const uint64_t far = UINT64_C(5) << 30;
     bytes_t elf = make_elf((shape_t){.fill = 7}), tail = {0}, front = bytes_copy(elf.data, elf.len);
     add_u64(&front, far);
@@ -108,7 +108,7 @@ TEST(large_offsets) {
     add_no_types(&tail);
     int fd = open(scratch("far"), O_RDWR | O_CREAT | O_TRUNC, 0600);
     CHECK(fd >= 0 && pwrite(fd, front.data, front.len, 0) == (ssize_t)front.len);
-    if (pwrite(fd, tail.data, tail.len, (off_t)far) != (ssize_t)tail.len) SKIP("no files of 5 GiB here");
+    if (pwrite(fd, tail.data, tail.len, (off_t)far) != (ssize_t)tail.len) SKIP("a file of 5 GiB cannot be written");
     artifact_engine_t *engine = plain_engine();
     artifact_t *artifact = open_path(scratch("far"), engine);
     artifact_module_t module;
@@ -119,7 +119,7 @@ TEST(large_offsets) {
     CHECK_OK(artifact_section(artifact, 1, ".text", &section, &error));
     CHECK(section.bytes.len == TEXT_LEN && section.bytes.data[0] == 7);
     artifact_free(artifact);
-    /* An error in there says where. */
+    /* Errors have offsets beyond 4 GiB. */
     uint8_t byte = 0;
     CHECK(pwrite(fd, &byte, 1, (off_t)far) == 1);
     artifact_error_t *error = NULL;
@@ -155,11 +155,11 @@ TEST(large_number_of_modules) {
     bytes_free(&elf), bytes_free(&body);
 }
 
-/* ---- What several threads do together ---- */
+/* ---- work that several threads share ---- */
 
 enum { TOGETHER = 3 };
 
-/* More than one thread is worth, in modules of different lengths, with nothing alike in them. */
+/* Modules of different lengths and contents, large enough for several threads. */
 static artifact_builder_t *new_large_builder(const artifact_engine_t *engine, uint8_t *elves[TOGETHER]) {
     artifact_builder_t *builder = new_builder(engine);
     uint32_t random = 1;
@@ -173,9 +173,9 @@ static artifact_builder_t *new_large_builder(const artifact_engine_t *engine, ui
     return builder;
 }
 
-/* In a process of its own, which leaves no thread's stack behind for the next one. */
+/* Runs in a process of its own, so that no cached thread stack is left for the next run. */
 static void save_expected(const artifact_builder_t *builder) {
-    (void)scratch(""); /* one folder for both */
+    (void)scratch(""); /* so that both processes use one folder */
     pid_t child = fork();
     CHECK(child >= 0);
     if (child == 0) {
@@ -197,17 +197,17 @@ static artifact_t *open_mapped(const char *path) {
     return artifact;
 }
 
-/* Saves and verifies, and compares with what another process saved. */
+/* Saves and verifies, and compares the result with that of another process. */
 static void save_and_verify(bool without_threads) {
-    if (is_valgrind()) SKIP("its processes end with what they have");
+    if (is_valgrind()) SKIP("valgrind reports what its child processes leave allocated");
     uint8_t *elves[TOGETHER];
     artifact_engine_t *engine = plain_engine();
     artifact_builder_t *builder = new_large_builder(engine, elves), *rewrite = GARBAGE;
     save_expected(builder);
     artifact_t *sound = open_mapped(scratch("expected")), *damaged = open_mapped(scratch("damaged"));
     CHECK_OK(artifact_builder_new_from_artifact(damaged, &rewrite, &error));
-    /* Less than a thread's stack. */
-    if (without_threads && !limit_memory(128 << 10)) SKIP("address space can't be limited here");
+    /* Smaller than the stack of a thread. */
+    if (without_threads && !limit_memory(128 << 10)) SKIP("the address space cannot be limited");
 
     CHECK_OK(artifact_serialize_to_file(builder, scratch("saved"), NULL, &error));
     artifact_report_t *report = GARBAGE;

@@ -1,4 +1,4 @@
-/* The version, the names of the statuses, and that the numbers are the ones promised. */
+/* The version, the names of statuses, and the numbers of all enumerators. */
 #include "check.h"
 #include "support.h"
 
@@ -16,7 +16,7 @@ TEST(library_version_arithmetic) {
     CHECK(ARTIFACT_VERSION_NUMBER % 1000 == ARTIFACT_VERSION_PATCH);
 }
 
-/* Programs compare numbers that an older header gave them: none may ever change. */
+/* Programs were compiled with the numbers of an older header, so none may change. */
 static const struct {
     uint32_t number, constant;
     const char *name;
@@ -52,7 +52,7 @@ TEST(library_unknown_status_has_a_name) {
     for (size_t i = 0; i < COUNT(unknown); i++) CHECK_STR(artifact_status_name(unknown[i]), "unknown status");
 }
 
-/* The rest of the numbers that callers pass in, or find in structs. */
+/* The other numbers that callers pass in or read from structs. */
 TEST(library_enum_numbers) {
     CHECK(ARTIFACT_VERSION_RULE_LIBRARY == 0 && ARTIFACT_VERSION_RULE_CUSTOM == 1 && ARTIFACT_VERSION_RULE_NONE == 2);
     CHECK(ARTIFACT_FLAGS_SHARED == 0 && ARTIFACT_FLAGS_ISA == 1);
@@ -78,7 +78,7 @@ TEST(library_initializers_give_their_size) {
     CHECK(save_options.size == sizeof save_options && save_options.flags == 0);
 }
 
-/* A library says nothing on its own: what goes wrong is told to the caller alone. */
+/* The library prints nothing: it reports failures to the caller only. */
 TEST(library_prints_nothing) {
     const char *path = scratch("output");
     fflush(NULL);

@@ -1,4 +1,4 @@
-/* Any handle may be freed in any order; what was handed out lives as long as the header says. */
+/* Handles may be freed in any order, and borrowed values live as long as the header says. */
 #include "check.h"
 #include "image.h"
 #include "support.h"
@@ -90,7 +90,8 @@ static void end(world_t *world, size_t which) {
     world->gone[which] = true;
 }
 
-/* Any two in front, in either order, and the rest behind; everything that is left still works after each. */
+/* Frees any two handles first, in either order, and then the others. After each step all remaining handles still work.
+ */
 TEST(lifetimes_free_in_many_orders) {
     for (size_t first = 0; first < HANDLES; first++) {
         for (size_t second = 0; second < HANDLES; second++) {
@@ -148,13 +149,13 @@ TEST(lifetimes_builder_borrows_modules_until_it_is_freed) {
     elf.data[sizeof(Elf64_Ehdr)] = 0x90; /* the first byte of .text: not copied, so the change shows */
     bytes_t body = serialize(builder);
     CHECK(body.data[sizeof(Elf64_Ehdr)] == 0x90);
-    artifact_builder_free(builder); /* does not touch the modules: */
+    artifact_builder_free(builder); /* must not read the module */
     bytes_free(&elf);
     artifact_engine_free(engine);
     bytes_free(&body);
 }
 
-TEST(lifetimes_rebuilder_keeps_its_artifact) {
+TEST(lifetimes_builder_from_an_artifact_keeps_it) {
     bytes_t body = make_body("artifact", "1");
     write_file(scratch("kept.cwasm"), body.data, body.len);
     artifact_t *artifact = open_path(scratch("kept.cwasm"), NULL);
@@ -170,9 +171,9 @@ TEST(lifetimes_rebuilder_keeps_its_artifact) {
     bytes_free(&body), bytes_free(&again);
 }
 
-/* ---- what is handed out ---- */
+/* ---- borrowed values ---- */
 
-TEST(lifetimes_text_of_an_artifact_stays_while_more_is_asked_for) {
+TEST(lifetimes_text_of_an_artifact_stays_valid) {
     artifact_t *artifact = open_path(fixture("ml_types.cwasm"), NULL);
     const char *target = NULL, *name = NULL;
     artifact_flag_t flags[25];
@@ -199,7 +200,7 @@ TEST(lifetimes_text_of_an_artifact_stays_while_more_is_asked_for) {
     artifact_free(artifact);
 }
 
-TEST(lifetimes_text_of_an_engine_stays_after_changes) {
+TEST(lifetimes_text_of_an_engine_stays_valid_after_changes) {
     artifact_engine_t *engine = plain_engine();
     CHECK_OK(artifact_engine_set_version_rule(engine, ARTIFACT_VERSION_RULE_CUSTOM, "first", &error));
     const char *target = artifact_engine_target(engine), *producer = artifact_engine_producer(engine);
@@ -216,7 +217,7 @@ TEST(lifetimes_text_of_an_engine_stays_after_changes) {
     artifact_engine_free(engine);
 }
 
-TEST(lifetimes_text_of_an_artifact_outlives_the_engine_it_was_opened_with) {
+TEST(lifetimes_text_of_an_artifact_outlives_the_engine) {
     artifact_engine_t *engine = genuine_engine();
     artifact_t *artifact = open_path(fixture("addfib.cwasm"), engine);
     artifact_engine_t *other = artifact_engine_clone(engine);

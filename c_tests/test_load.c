@@ -1,4 +1,4 @@
-/* Loading: what compilers emit works as it does when dlopen() loads it; symbols, resolving, lifetimes. */
+/* Loading: compiled code works as it does under dlopen(); symbols, resolving, lifetimes. */
 #include "check.h"
 #include "native.h"
 
@@ -18,7 +18,7 @@ typedef struct outcome_t {
 
 static void note(outcome_t *outcome, long long value) { outcome->values[outcome->count++] = value; }
 
-/* Everything that basic.c can do without the host. */
+/* Calls everything in basic.c that needs no host. */
 static outcome_t use_basic(const side_t *side) {
     outcome_t outcome = {0};
     int (*switch_table)(int), (*count)(void), (*common)(int), (*weak)(void), (*dispatch)(int, int), (*large_frame)(int);
@@ -53,7 +53,7 @@ static void compare_basic(const char *module) {
     skip_without(module);
     loaded_t loaded = load_basic(module);
     const char *same = is_object(module) ? "basic" : module;
-    /* An artifact is the shared object that its first module is. */
+    /* dlopen() can load an artifact too: as the shared object that is its first module. */
     side_t sides[] = {{.handle = dlopen(native(same), RTLD_NOW)},
                       {.code = loaded.code},
                       {.handle = dlopen(scratch("code.artifact"), RTLD_NOW)}};
@@ -74,8 +74,8 @@ static void compare_basic(const char *module) {
     unload(&loaded);
 }
 
-TEST(load_what_compilers_emit) { compare_basic("basic"); }
-TEST(load_what_we_link) { compare_basic("basic.o"); }
+TEST(load_system_linked) { compare_basic("basic"); }
+TEST(load_linked_by_us) { compare_basic("basic.o"); }
 TEST(load_with_a_sysv_hash_table) { compare_basic("basic_sysv"); }
 TEST(load_without_separate_code_or_relro) { compare_basic("basic_together"); }
 TEST(load_bound_at_once_and_stripped) { compare_basic("basic_now"); }
@@ -94,7 +94,7 @@ static void compare_5000_functions(const char *module) {
         SYMBOL(loaded.code, 0, name, ours);
         set_function(&theirs, dlsym(handle, name));
         CHECK(ours(i) == theirs(i) && call_many(i, 2) == 2 * i + 3);
-        if (i % 50 != 0) continue; /* each looks at all symbols */
+        if (i % 50 != 0) continue; /* symbolize searches all symbols, so sample */
         size_t index = 9, offset = 9;
         const char *found = NULL;
         CHECK_STATUS(artifact_code_symbolize(loaded.code, (char *)address_of(&ours) + 1, &index, &found, &offset),
@@ -107,7 +107,7 @@ static void compare_5000_functions(const char *module) {
 }
 
 TEST(load_5000_functions) { compare_5000_functions("many"); }
-TEST(load_5000_functions_that_we_link) { compare_5000_functions("many.o"); }
+TEST(load_5000_functions_linked_by_us) { compare_5000_functions("many.o"); }
 
 static void use_1000_modules(const char *module) {
     int (*theirs)(int);
@@ -124,7 +124,7 @@ static void use_1000_modules(const char *module) {
     for (size_t i = 0; i < 1000; i++) {
         int (*add)(int);
         SYMBOL(loaded.code, i, "add", add);
-        CHECK(add((int)i) == theirs((int)i) && theirs(-(int)i) == before); /* data of its own */
+        CHECK(add((int)i) == theirs((int)i) && theirs(-(int)i) == before); /* each module has its own data */
         char *at = (char *)address_of(&add);
         if (!lowest || at < lowest) lowest = at;
         if (at > highest) highest = at;
@@ -132,17 +132,17 @@ static void use_1000_modules(const char *module) {
         CHECK_STATUS(artifact_code_symbolize(loaded.code, at, &found, NULL, NULL), ARTIFACT_OK);
         CHECK(found == i);
     }
-    CHECK(highest - lowest < 1 << 30); /* one range */
+    CHECK(highest - lowest < 1 << 30); /* all in one range */
     unload(&loaded);
     dlclose(handle);
 }
 
 TEST(load_1000_modules) { use_1000_modules("small"); }
-TEST(load_1000_modules_that_we_link) { use_1000_modules("small.o"); }
+TEST(load_1000_modules_linked_by_us) { use_1000_modules("small.o"); }
 
 /* ---- symbols ---- */
 
-TEST(code_symbol_finds_what_is_exported) {
+TEST(code_symbol_finds_exported_symbols) {
     loaded_t loaded = load_flags("small", 0);
     size_t size = 99;
     int *total = artifact_code_symbol(loaded.code, 0, "total", &size);
@@ -159,7 +159,7 @@ TEST(code_symbol_finds_what_is_exported) {
     unload(&loaded);
 }
 
-TEST(code_symbolize_names_what_is_there) {
+TEST(code_symbolize_finds_functions_and_objects) {
     loaded_t loaded = load_basic("basic");
     char *count = symbol_of(loaded.code, 0, "count");
     size_t module = 9, offset = 9;
@@ -225,7 +225,7 @@ TEST(load_asks_table_then_callback) {
     pack("code.artifact", "imports", 3);
     loaded_t loaded = open_packed("code.artifact");
     CHECK_OK(artifact_load(loaded.artifact, loaded.engine, &options, &loaded.code, &error));
-    CHECK(asked.calls == 1 && asked.count == 3); /* each once, of all modules */
+    CHECK(asked.calls == 1 && asked.count == 3); /* each name once, for all modules */
     CHECK(was_asked(&asked, "host_second") && was_asked(&asked, "host_value") && was_asked(&asked, "host_weak"));
     for (size_t i = 0; i < 3; i++) {
         int (*use_first)(int), (*use_second)(int), (*use_value)(void), (*has_weak)(void), *(*place)(void);
@@ -238,7 +238,7 @@ TEST(load_asks_table_then_callback) {
     unload(&loaded);
 }
 
-TEST(load_names_everything_that_is_missing) {
+TEST(load_reports_every_undefined_symbol) {
     asked_t asked = {.answer = false};
     artifact_load_options_t options = ARTIFACT_LOAD_OPTIONS_INIT;
     options.resolve = resolve;
@@ -307,7 +307,7 @@ TEST(load_checks_its_arguments) {
     unload(&loaded);
 }
 
-TEST(load_checks_compatibility_whatever_opening_did) {
+TEST(load_always_checks_compatibility) {
     pack("code.artifact", "small", 1);
     artifact_t *artifact = open_path(scratch("code.artifact"), NULL);
     artifact_engine_t *engine = artifact_engine_new_host(), *foreign = artifact_engine_new_wasmtime();
@@ -320,7 +320,7 @@ TEST(load_checks_compatibility_whatever_opening_did) {
     artifact_free(artifact);
 }
 
-TEST(code_keeps_what_it_needs) {
+TEST(code_outlives_artifact_and_engine) {
     loaded_t loaded = load_basic("basic");
     artifact_free(loaded.artifact);
     artifact_engine_free(loaded.engine);
@@ -331,7 +331,7 @@ TEST(code_keeps_what_it_needs) {
     artifact_code_free(loaded.code);
 }
 
-TEST(load_twice_gives_data_of_their_own) {
+TEST(load_twice_gives_separate_data) {
     loaded_t loaded = load_flags("small", 0);
     artifact_code_t *again = NULL;
     CHECK_OK(artifact_load(loaded.artifact, loaded.engine, NULL, &again, &error));

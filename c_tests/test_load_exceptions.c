@@ -1,8 +1,8 @@
-/* Exceptions through loaded frames, with the host in between; constructors and destructors. */
+/* Exceptions through frames of loaded code and of the host; constructors and destructors. */
 #include "check.h"
 #include "native.h"
 
-/* The C++ runtime that modules need: this program is C. */
+/* Loads the C++ runtime that the modules need; this program is C. */
 static void need_cxx(void) {
     skip_without("exceptions");
     if (!dlopen("libstdc++.so.6", RTLD_NOW | RTLD_GLOBAL)) SKIP("there is no libstdc++.so.6");
@@ -13,7 +13,7 @@ enum { CXX = ARTIFACT_LOAD_PROCESS_SYMBOLS | ARTIFACT_LOAD_RUN_CONSTRUCTORS };
 static int (*thrower)(int);
 static int depth_of_host;
 
-/* Frames of the host between two modules. */
+/* A frame of the host between two modules. */
 static int host(int n) {
     depth_of_host++;
     int result = thrower(n);
@@ -79,7 +79,7 @@ static void exchange_exceptions(const char *module) {
 }
 
 TEST(exceptions_pass_between_modules_and_the_host) { exchange_exceptions("exceptions"); }
-TEST(exceptions_pass_between_modules_that_we_link) { exchange_exceptions("exceptions.o"); }
+TEST(exceptions_pass_between_modules_linked_by_us) { exchange_exceptions("exceptions.o"); }
 
 static void throw_in_many_modules(const char *module) {
     need_cxx();
@@ -98,7 +98,7 @@ static void throw_in_many_modules(const char *module) {
 }
 
 TEST(exceptions_pass_through_any_of_many_modules) { throw_in_many_modules("exceptions"); }
-TEST(exceptions_pass_through_any_of_many_that_we_link) { throw_in_many_modules("exceptions.o"); }
+TEST(exceptions_pass_through_any_of_many_modules_linked_by_us) { throw_in_many_modules("exceptions.o"); }
 
 static void construct_if_asked(const char *module) {
     need_machine();
@@ -126,18 +126,19 @@ static void construct_if_asked(const char *module) {
     CHECK(local_static() == 57);
     *(int **)symbol_of(loaded.code, 0, "destroyed") = &destroyed;
     unload(&loaded);
-    CHECK(destroyed == 2 && by_dlclose == 2); /* now, and not when the process ends */
+    CHECK(destroyed == 2 && by_dlclose == 2); /* destructors ran now, not at exit */
 }
 
 TEST(constructors_run_only_if_asked) { construct_if_asked("exceptions"); }
-TEST(constructors_that_we_link_run_only_if_asked) { construct_if_asked("exceptions.o"); }
+TEST(constructors_linked_by_us_run_only_if_asked) { construct_if_asked("exceptions.o"); }
 
 /* ---- unwinders ---- */
 
-/* That an unwinder finds the functions of one module, where its table is, and of several; until they are freed. */
+/* Checks that an unwinder finds functions until the code is freed: of one module, whose table is used in place, and of
+ * several. */
 static void unwinder_finds_functions(const char *library) {
     void *handle = dlopen(library, RTLD_NOW | RTLD_GLOBAL);
-    if (!handle) SKIP("the library isn't here");
+    if (!handle) SKIP("the library is not installed");
     void *(*enclosing)(void *);
     set_function(&enclosing, dlsym(handle, "_Unwind_FindEnclosingFunction"));
     CHECK(address_of(&enclosing));

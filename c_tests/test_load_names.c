@@ -1,8 +1,8 @@
-/* Who defines a name that a module leaves open: the order of those who may, and what compilers take for granted. */
+/* Resolving undefined symbols: the order of the sources, and the symbols that compilers rely on implicitly. */
 #include "check.h"
 #include "native.h"
 
-enum { MOST = 512 };
+enum { MAX_VALUES = 512 };
 
 static size_t run_granted(const side_t *side, uint64_t seed, uint64_t *out) {
     size_t (*arithmetic)(uint64_t, uint64_t *), (*atomics)(uint64_t, uint64_t *);
@@ -11,15 +11,15 @@ static size_t run_granted(const side_t *side, uint64_t seed, uint64_t *out) {
     return count + atomics(seed, out + count);
 }
 
-TEST(names_that_compilers_take_for_granted_are_defined) {
-    loaded_t loaded = load_flags("granted.o", 0); /* whatever the process has */
+TEST(names_that_compilers_rely_on_are_defined) {
+    loaded_t loaded = load_flags("granted.o", 0); /* independent of the symbols of the process */
     side_t ours = {.code = loaded.code}, theirs = {.handle = dlopen(native("granted"), RTLD_NOW)};
     CHECK(theirs.handle);
     uint64_t seed = 0x0123456789abcdef;
     for (int i = 0; i < 1000; i++) {
-        uint64_t found[MOST], expected[MOST];
+        uint64_t found[MAX_VALUES], expected[MAX_VALUES];
         size_t count = run_granted(&ours, seed, found);
-        CHECK(count > 150 && count <= MOST && run_granted(&theirs, seed, expected) == count);
+        CHECK(count > 150 && count <= MAX_VALUES && run_granted(&theirs, seed, expected) == count);
         CHECK(memcmp(found, expected, count * sizeof *found) == 0);
         seed = (seed ^ seed >> 29) * 0xbf58476d1ce4e5b9 + 1;
     }
@@ -27,7 +27,7 @@ TEST(names_that_compilers_take_for_granted_are_defined) {
     unload(&loaded);
 }
 
-TEST(names_that_nobody_exports_are_explained) {
+TEST(names_that_no_library_exports_are_explained) {
     pack("code.artifact", "not_granted.o", 1);
     loaded_t loaded = open_packed("code.artifact");
     artifact_load_options_t options = ARTIFACT_LOAD_OPTIONS_INIT;
@@ -56,8 +56,8 @@ static void answer_strlen(void *context, artifact_import_t *missing, size_t coun
     }
 }
 
-/* The process has a strlen, too, and all the other functions that the module calls. */
-TEST(names_are_the_callback_s_before_they_are_the_process_s) {
+/* The process also has strlen and the other functions that the module calls. */
+TEST(names_from_the_callback_precede_the_process) {
     size_t calls = 0, (*libc)(const char *, char *, size_t);
     artifact_load_options_t options = ARTIFACT_LOAD_OPTIONS_INIT;
     options.flags = ARTIFACT_LOAD_PROCESS_SYMBOLS;
@@ -74,15 +74,15 @@ TEST(names_are_the_callback_s_before_they_are_the_process_s) {
 
 static uint64_t own_division(void) { return 7; }
 
-/* No definition of ours stands in the way of the host's. */
-TEST(names_are_the_host_s_before_they_are_taken_for_granted) {
+/* The host can override the built-in definitions. */
+TEST(names_from_the_host_precede_built_in_ones) {
     void *division = address_of(&(uint64_t(*[1])(void)){own_division});
     artifact_import_t table[] = {{"__udivti3", division}, {"__udivmodti4", division}};
     artifact_load_options_t options = ARTIFACT_LOAD_OPTIONS_INIT;
     options.symbols = table;
     options.symbol_count = COUNT(table);
     loaded_t loaded = load_with("granted.o", &options);
-    uint64_t out[MOST];
+    uint64_t out[MAX_VALUES];
     CHECK(run_granted(&(side_t){.code = loaded.code}, 1, out) > 150 && out[0] == 7);
     unload(&loaded);
 }

@@ -1,9 +1,9 @@
-/* What isn't loaded, and why: what can't be done, by name, and images that contradict themselves. */
+/* Modules that cannot be loaded: unsupported features, and damaged images. */
 #include "check.h"
 #include "image.h"
 #include "native.h"
 
-/* An artifact of this image, loaded under the host's engine. */
+/* Loads an artifact of this image with the host's engine. */
 static artifact_status_t load_image(const bytes_t *image, artifact_code_t **code, artifact_error_t **error) {
     need_machine();
     artifact_engine_t *engine = artifact_engine_new(), *host = artifact_engine_new_host();
@@ -40,7 +40,7 @@ TEST(load_refuses_indirect_functions) {
     bytes_free(&image);
 }
 
-/* Small ones are read, large ones mapped, and several mapped together. */
+/* Small modules are read, large ones mapped, and several mapped together. */
 TEST(load_refuses_a_file_that_was_cut_since_it_was_opened) {
     static const struct {
         const char *module;
@@ -128,7 +128,7 @@ static Elf64_Dyn *dynamic_of(bytes_t *image, int64_t tag) {
     return NULL;
 }
 
-/* The image once more, changed by `change`, which is named by its line. */
+/* Loads the image with a change. A failure reports the line of that change. */
 #define DAMAGED(change, expected, words)                                                                               \
     do {                                                                                                               \
         bytes_t image = bytes_copy(original.data, original.len);                                                       \
@@ -194,7 +194,7 @@ static Elf64_Rela *relocation_of(bytes_t *image, size_t at) {
 TEST(load_refuses_damaged_relocations) {
     need_machine();
     bytes_t original = read_file(native("basic"));
-    /* In read-only and executable segments, in the hole between them, just past the end, overflowing. */
+    /* In read-only and executable segments, in the gap between them, just past the end, and overflowing. */
     static const uint64_t outside[] = {0, 8, 0x1000, UINT64_C(1) << 40, UINT64_MAX, UINT64_MAX - 7};
     for (size_t i = 0; i < COUNT(outside); i++) {
         DAMAGED(relocation_of(&image, 0)->r_offset = outside[i], ARTIFACT_CORRUPT, "module 0|relocation");
@@ -236,7 +236,7 @@ TEST(load_refuses_damaged_hash_and_unwind_tables) {
     bytes_free(&original);
 }
 
-/* Every byte that a loader looks at, changed: sound or refused, and never worse. */
+/* Changes every byte that a loader reads. The module must load or be refused, without a crash. */
 TEST(load_survives_any_changed_byte_of_headers_and_tables) {
     need_machine();
     bytes_t original = read_file(native("small"));

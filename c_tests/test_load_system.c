@@ -1,5 +1,4 @@
-/* Loading and the operating system: rights of pages, files that may not be executed, nothing left behind, forks, trust.
- */
+/* Loading and the operating system: page protections, files that must not be executed, leaks, forks, trust. */
 #include "check.h"
 #include "native.h"
 #include "signed.h"
@@ -16,12 +15,12 @@
 #define PR_MDWE_REFUSE_EXEC_GAIN 1
 #endif
 
-/* Whoever has the right to open what is mapped there can't change it. */
+/* Checks that a mapping cannot be changed through /proc, even by a process that may open it. */
 static void check_sealed(const page_t *page) {
     char path[128];
     snprintf(path, sizeof path, "/proc/self/map_files/%lx-%lx", page->start, page->end);
     int fd = open(path, O_RDWR | O_CLOEXEC);
-    if (fd < 0) return; /* only root may, and not under emulators */
+    if (fd < 0) return; /* only root may open it, and not under emulators */
     int all = F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL;
     CHECK(fcntl(fd, F_GET_SEALS) == all);
     CHECK(pwrite(fd, "", 1, 0) < 0 && errno == EPERM);
@@ -57,8 +56,8 @@ TEST(relocated_constants_are_read_only) {
     unload(&loaded);
 }
 
-/* Saves what `pack` saved with the relocated constants of its one module elsewhere: on the last whole page of its data.
- */
+/* Saves a copy of an artifact that pack() saved, in which the relocated constants of the module are on the last whole
+ * page of its data. */
 static void move_constants(const char *file) {
     artifact_t *artifact = open_path(scratch(file), NULL);
     artifact_module_t module;
@@ -85,7 +84,7 @@ static void move_constants(const char *file) {
     bytes_free(&image);
 }
 
-TEST(relocated_constants_behind_data_are_read_only) {
+TEST(relocated_constants_after_data_are_read_only) {
     pack("code.artifact", "data.o", 1);
     move_constants("code.artifact");
     loaded_t loaded = open_packed("code.artifact");
@@ -98,7 +97,7 @@ TEST(relocated_constants_behind_data_are_read_only) {
     unload(&loaded);
 }
 
-TEST(code_in_no_file_is_mapped_from_a_sealed_copy) {
+TEST(code_in_memory_is_mapped_from_a_sealed_copy) {
     pack("code.artifact", "basic", 3);
     bytes_t bytes = read_file(scratch("code.artifact"));
     artifact_engine_t *engine = artifact_engine_new_host();
@@ -161,8 +160,8 @@ TEST(load_works_under_memory_deny_write_execute) {
     loaded_t loaded = open_packed("code.artifact");
     bytes_t bytes = read_file(scratch("code.artifact"));
     artifact_t *copy = open_bytes(&bytes, loaded.engine);
-    if (is_valgrind()) SKIP("valgrind itself can't work then");
-    if (prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0) != 0) SKIP("this kernel has no PR_SET_MDWE");
+    if (is_valgrind()) SKIP("valgrind does not work under it");
+    if (prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0) != 0) SKIP("the kernel does not have PR_SET_MDWE");
     void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     CHECK(page != MAP_FAILED && mprotect(page, 4096, PROT_READ | PROT_EXEC) != 0);
     artifact_t *artifacts[] = {loaded.artifact, copy};
@@ -187,7 +186,7 @@ static void count_call(void *context, artifact_import_t *missing, size_t count) 
 }
 
 TEST(a_mount_without_exec_is_respected) {
-    if (is_emulated()) SKIP("the emulator maps nothing executable");
+    if (is_emulated()) SKIP("the emulator does not map files executable");
     pack("code.artifact", "basic", 1);
     bytes_t bytes = read_file(scratch("code.artifact"));
     char folder[4096], path[4200];
@@ -196,7 +195,7 @@ TEST(a_mount_without_exec_is_respected) {
     CHECK(mkdir(folder, 0700) == 0);
     if (mount("tmpfs", folder, "tmpfs", MS_NOEXEC, NULL) != 0) {
         rmdir(folder);
-        SKIP("mounting isn't allowed here");
+        SKIP("mounting is not permitted");
     }
     write_file(path, bytes.data, bytes.len);
     char importing[4200];
@@ -212,7 +211,7 @@ TEST(a_mount_without_exec_is_respected) {
     artifact_t *unloadable = open_path(importing, engine);
     CHECK(umount2(folder, MNT_DETACH) == 0 && rmdir(folder) == 0);
     artifact_load_options_t options = ARTIFACT_LOAD_OPTIONS_INIT;
-    /* Nobody is asked for names that wouldn't help. */
+    /* The callback is not called if the module cannot be mapped anyway. */
     int calls = 0;
     artifact_code_t *none = GARBAGE;
     options.resolve = count_call, options.context = &calls;
@@ -241,7 +240,7 @@ TEST(a_mount_without_exec_is_respected) {
     bytes_free(&bytes);
 }
 
-/* ---- nothing left behind ---- */
+/* ---- memory ---- */
 
 static size_t resident(void) {
     FILE *file = fopen("/proc/self/statm", "r");
@@ -252,8 +251,8 @@ static size_t resident(void) {
     return pages;
 }
 
-TEST(bss_takes_memory_when_it_is_used) {
-    if (is_emulated() || is_sanitized()) SKIP("the emulator's or sanitizer's own memory counts, too");
+TEST(bss_takes_no_memory_until_it_is_used) {
+    if (is_emulated() || is_sanitized()) SKIP("the memory of the emulator or sanitizer would be counted");
     loaded_t loaded = load_flags("large_bss.o", 0);
     const size_t len = 2 << 20, page = (size_t)sysconf(_SC_PAGESIZE);
     size_t before = resident();
@@ -279,7 +278,7 @@ static void cycle(const char *path, const artifact_engine_t *engine, const artif
 }
 
 TEST(load_and_free_10000_times_without_growth) {
-    if (is_emulated() || is_sanitized()) SKIP("the emulator's or sanitizer's own memory grows");
+    if (is_emulated() || is_sanitized()) SKIP("the memory of the emulator or sanitizer grows");
     pack("code.artifact", "small", 2);
     artifact_engine_t *engine = artifact_engine_new_host();
     char path[4096];
@@ -289,12 +288,12 @@ TEST(load_and_free_10000_times_without_growth) {
     for (int i = 0; i < 10000; i++) cycle(path, engine, NULL);
     CHECK(count_lines("/proc/self/maps") <= maps + 2);
     CHECK(count_entries("/proc/self/fd") == files);
-    CHECK(resident() < pages + 128); /* half a MiB; a page lost each time would be 40 */
+    CHECK(resident() < pages + 128); /* half a MiB; a leak of one page per load would be 40 MiB */
     artifact_engine_free(engine);
 }
 
 TEST(a_failed_load_leaves_nothing_mapped) {
-    if (is_sanitized()) SKIP("the sanitizer's own mappings grow");
+    if (is_sanitized()) SKIP("the mappings of the sanitizer grow");
     pack("code.artifact", "imports", 3);
     loaded_t loaded = open_packed("code.artifact");
     CHECK_STATUS(artifact_load(loaded.artifact, loaded.engine, NULL, &loaded.code, NULL), ARTIFACT_UNRESOLVED);
@@ -326,7 +325,7 @@ TEST(code_survives_a_fork_and_can_be_freed_in_the_child) {
 
 /* ---- trust ---- */
 
-TEST(load_wants_a_signature_whatever_opening_wanted) {
+TEST(load_checks_signatures_whatever_opening_did) {
     pack("plain.artifact", "basic", 1);
     artifact_key_t *key = new_key();
     artifact_engine_t *engine = artifact_engine_new(), *host = artifact_engine_new_host();
@@ -350,10 +349,10 @@ TEST(load_wants_a_signature_whatever_opening_wanted) {
         int (*count)(void);
         SYMBOL(code, 1, "count", count);
         CHECK(count() == 41);
-        CHECK(strstr(page_of(address_of(&count)).path, "memfd:artifact") != NULL); /* the checked copy */
+        CHECK(strstr(page_of(address_of(&count)).path, "memfd:artifact") != NULL); /* the verified copy */
         artifact_code_free(code);
     }
-    /* A byte of code changed after opening: found when its module is loaded. */
+    /* A byte of code that changes after opening is detected when its module is loaded. */
     artifact_t *late[] = {open_path(scratch("signed.artifact"), NULL), open_path(scratch("signed.artifact"), host)};
     bytes_t bytes = read_file(scratch("signed.artifact"));
     FILE *file = fopen(scratch("signed.artifact"), "r+b");
@@ -363,7 +362,7 @@ TEST(load_wants_a_signature_whatever_opening_wanted) {
         CHECK_FAILS(artifact_load(late[i], host, &options, &code, &error), ARTIFACT_DIGEST_MISMATCH, "module 0");
         artifact_free(late[i]);
     }
-    /* A file that was truncated: where checked copies are there already it loads, else that is an error and no signal.
+    /* After the file is truncated, modules with a verified copy still load; others give an error, not a signal.
      */
     CHECK(truncate(scratch("signed.artifact"), 100) == 0);
     CHECK_OK(artifact_load(trusted, host, &options, &code, &error));

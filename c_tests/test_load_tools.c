@@ -1,10 +1,10 @@
-/* What debuggers and profilers see: GDB's JIT interface, a real gdb, the perf map, jitdump, a real perf. */
+/* Debuggers and profilers: GDB's JIT interface with a real gdb, the perf map, jitdump with a real perf. */
 #include "check.h"
 #include "native.h"
 
 #include <signal.h>
 
-/* Runs a command, and gives what it prints. */
+/* Runs a command and returns its output. */
 static bytes_t output_of(const char *command, int *status) {
     bytes_t out = {0};
     FILE *pipe = popen(command, "r");
@@ -23,13 +23,13 @@ static bool has_program(const char *command) {
     return status == 0;
 }
 
-/* The child that gdb runs: stops in the host, called from the module. */
+/* The process that gdb runs: stops in a function of the host that the module calls. */
 static int stop_here(int n) {
     raise(SIGTRAP);
     return n;
 }
 
-TEST(gdb_child_is_not_a_test_of_its_own) {
+TEST(gdb_child) {
     const char *module = getenv("LOAD_FOR_GDB");
     if (!module) SKIP("run by another test, under gdb");
     loaded_t loaded = load_flags(module, ARTIFACT_LOAD_PROCESS_SYMBOLS | ARTIFACT_LOAD_GDB);
@@ -40,24 +40,24 @@ TEST(gdb_child_is_not_a_test_of_its_own) {
 }
 
 static void ask_gdb(const char *module) {
-    if (is_emulated() || !has_program("gdb --version >/dev/null 2>&1")) SKIP("there is no gdb here");
+    if (is_emulated() || !has_program("gdb --version >/dev/null 2>&1")) SKIP("gdb is not installed");
     char self[4000] = "", command[9000];
     CHECK(readlink("/proc/self/exe", self, sizeof self - 1) > 0);
     const char *script = "ASAN_OPTIONS=detect_leaks=0 LOAD_FOR_GDB=%s gdb -nx -batch -iex 'set auto-load off' "
                          "-iex 'set debuginfod enabled off' -ex run -ex bt -ex continue "
-                         "--args %s gdb_child_is_not_a_test_of_its_own 2>&1";
+                         "--args %s gdb_child 2>&1";
     snprintf(command, sizeof command, script, module, self);
     int status = 0;
     bytes_t out = output_of(command, &status);
     const char *text = (const char *)out.data;
-    if (strstr(text, "ptrace: Operation not permitted")) SKIP("gdb may not trace here");
+    if (strstr(text, "ptrace: Operation not permitted")) SKIP("gdb is not permitted to trace");
     check_words(__FILE__, __LINE__, text,
                 "debugged_inner (|debugged_outer (|debugged.c:9|debugged.c:13|exited normally");
     bytes_free(&out);
 }
 
 TEST(gdb_names_frames_with_file_and_line) { ask_gdb("debugged"); }
-TEST(gdb_names_frames_that_we_link) { ask_gdb("debugged.o"); }
+TEST(gdb_names_frames_linked_by_us) { ask_gdb("debugged.o"); }
 
 TEST(perf_map_names_functions) {
     loaded_t loaded = load_flags("small", ARTIFACT_LOAD_PERF_MAP);
@@ -112,7 +112,7 @@ TEST(jitdump_has_names_and_code) {
     unload(&loaded);
 }
 
-TEST(perf_child_is_not_a_test_of_its_own) {
+TEST(perf_child) {
     const char *module = getenv("LOAD_FOR_PERF");
     if (!module) SKIP("run by another test, under perf");
     pack("code.artifact", "small", 1);
@@ -130,15 +130,15 @@ TEST(perf_child_is_not_a_test_of_its_own) {
 
 static void ask_perf(const char *module) {
     if (is_emulated() || !has_program("perf record -q -k mono -e cpu-clock -o /dev/null true >/dev/null 2>&1")) {
-        SKIP("perf can't count here");
+        SKIP("perf is not available");
     }
     char self[4000] = "", command[16000], folder[4096];
     CHECK(readlink("/proc/self/exe", self, sizeof self - 1) > 0);
     snprintf(folder, sizeof folder, "%s", scratch("perf"));
     CHECK(mkdir(folder, 0700) == 0);
-    /* Its own dump only: other tests run at the same time. */
+    /* Only the dump of this process: other tests run at the same time. */
     const char *script = "cd %s && LOAD_FOR_PERF=%s perf record -q -k mono -e cpu-clock -o a "
-                         "sh -c 'echo $$ >pid && exec %s perf_child_is_not_a_test_of_its_own' >/dev/null 2>&1 && "
+                         "sh -c 'echo $$ >pid && exec %s perf_child' >/dev/null 2>&1 && "
                          "perf inject --jit -i a -o b 2>/dev/null && perf report -i b --stdio 2>/dev/null; "
                          "rm -f /tmp/jit-$(cat pid).dump";
     snprintf(command, sizeof command, script, folder, module, self);
@@ -149,4 +149,4 @@ static void ask_perf(const char *module) {
 }
 
 TEST(perf_report_names_a_function_of_a_later_module) { ask_perf("debugged"); }
-TEST(perf_report_names_a_function_that_we_link) { ask_perf("debugged.o"); }
+TEST(perf_report_names_a_function_linked_by_us) { ask_perf("debugged.o"); }

@@ -1,4 +1,4 @@
-/* Modules of Wasmtime 0.33: mapped as they are, or with the addresses of runtime helpers filled in. */
+/* Modules of Wasmtime 0.33: mapped unchanged, or with the addresses of runtime helpers filled in. */
 #include "check.h"
 #include "native.h"
 
@@ -10,8 +10,8 @@ enum { IS_X86 = 0 };
 
 static loaded_t open_genuine(const char *name) {
     if (!IS_X86) SKIP("the genuine files are for x86-64");
-    /* What runs here isn't what they were compiled for, down to the last instruction set: nothing of it is called but
-     * what any x86-64 has. */
+    /* The files were compiled for a CPU with more instruction sets than this one may have. The tests call only
+     * functions that run on any x86-64. */
     loaded_t loaded = {artifact_engine_new_wasmtime(), open_path(fixture(name), NULL), NULL};
     size_t count = 0;
     for (uint32_t map = 0; map < 2; map++) {
@@ -41,7 +41,7 @@ static loaded_t open_genuine(const char *name) {
     return loaded;
 }
 
-/* A function of Wasmtime's takes two contexts first, which these don't look at. */
+/* The first two parameters of a function of Wasmtime are contexts, which these functions ignore. */
 typedef int32_t (*binary_fn)(void *, void *, int32_t, int32_t);
 
 TEST(load_wasmtime_in_place) {

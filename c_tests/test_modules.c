@@ -15,7 +15,7 @@ static artifact_t *open_elf(const shape_t *shape, bytes_t *elf) {
     return artifact;
 }
 
-/* The same module in each shape reads the same. */
+/* The same module in every shape. All of them must read the same. */
 static const shape_t shapes[] = {
     {0},
     {.align = 4096},
@@ -25,7 +25,7 @@ static const shape_t shapes[] = {
     {.big_endian = true, .machine = EM_S390, .extended = true, .load_align = 4096},
 };
 
-TEST(modules_say_what_they_are) {
+TEST(modules_have_machine_type_and_byte_order) {
     for (size_t i = 0; i < COUNT(shapes); i++) {
         bytes_t elf;
         artifact_t *artifact = open_elf(&shapes[i], &elf);
@@ -42,7 +42,7 @@ TEST(modules_say_what_they_are) {
     }
 }
 
-/* The largest alignment of a section; with segments to be mapped also that of a page, up to 64 KiB. */
+/* The largest alignment of the sections and, up to 64 KiB, of the segments. */
 TEST(modules_alignment) {
     static const struct {
         shape_t shape;
@@ -133,7 +133,7 @@ TEST(modules_symbols_by_index_and_name) {
     }
 }
 
-TEST(modules_that_are_not_there) {
+TEST(modules_not_found) {
     bytes_t elf;
     artifact_t *artifact = open_elf(&shapes[0], &elf);
     artifact_module_t module;
@@ -176,7 +176,7 @@ TEST(modules_that_are_not_there) {
 /* gABI: a symbol with SHN_XINDEX has its section in SHT_SYMTAB_SHNDX. */
 TEST(modules_extended_section_numbers_of_symbols) {
     bytes_t body = make_body("artifact", "1");
-    /* .text becomes the table: a number for each symbol. */
+    /* Turns .text into that table, with one number per symbol. */
     uint8_t *table = body.data + section_at(&body, 0, TEXT), *symbols = body.data + section_at(&body, 0, SYMTAB);
     uint8_t *answer = body.data + get_u64(symbols + offsetof(Elf64_Shdr, sh_offset)) + 2 * sizeof(Elf64_Sym);
     uint8_t *numbers = body.data + get_u64(table + offsetof(Elf64_Shdr, sh_offset));
@@ -193,8 +193,8 @@ TEST(modules_extended_section_numbers_of_symbols) {
     bytes_free(&body);
 }
 
-/* Text given to C is UTF-8, whatever a file says. */
-TEST(modules_names_that_are_no_text) {
+/* Text for C is always UTF-8, whatever bytes the file has. */
+TEST(modules_names_other_than_utf8) {
     bytes_t body = make_body("artifact", "1");
     char *names =
         (char *)body.data + get_u64(body.data + section_at(&body, 0, SHSTRTAB) + offsetof(Elf64_Shdr, sh_offset));
@@ -227,8 +227,8 @@ TEST(modules_without_symbols_have_none) {
     bytes_free(&body);
 }
 
-/* A section or symbol that points outside gives an error, not other people's memory. */
-TEST(modules_never_read_outside_of_themselves) {
+/* A section or symbol outside its module gives an error, never the memory there. */
+TEST(modules_are_never_read_out_of_bounds) {
     static const struct {
         size_t section, field;
         uint64_t value;
@@ -284,7 +284,7 @@ TEST(modules_of_a_genuine_file_with_several) {
         CHECK_OK(artifact_module(artifact, i, &module, &error));
         CHECK(module.offset == expected[i].offset && module.bytes.len == expected[i].len && module.align == 4096);
         CHECK(module.machine == EM_X86_64 && module.type == ET_REL && module.byte_order == ARTIFACT_LITTLE_ENDIAN);
-        /* The mapping itself: pages of code lie on pages of memory. */
+        /* These bytes are the mapping itself, so page alignment is kept. */
         CHECK((uintptr_t)module.bytes.data % 4096 == 0);
         CHECK_OK(artifact_section(artifact, i, ".text", &text, &error));
         CHECK(text.offset == (text.size ? 4096 : text.offset));

@@ -1,10 +1,10 @@
-/* NULL for every pointer of every function: refused, naming the argument, with outputs emptied; getters give nothing.
- */
+/* Passes NULL for every pointer of every function. Calls that can fail name the argument and clear their outputs;
+ * getters return nothing. */
 #include "check.h"
 #include "image.h"
 #include "support.h"
 
-/* The call, which mentions `error`, fails because of `argument`; it does so too where nobody wants the error. */
+/* Expects a call, which mentions `error`, to fail because of `argument`, also if no error is asked for. */
 #define REFUSES(argument, call)                                                                                        \
     do {                                                                                                               \
         artifact_error_t *kept = GARBAGE, **error = &kept;                                                             \
@@ -15,7 +15,7 @@
         CHECK_STATUS(call, ARTIFACT_INVALID_ARGUMENT);                                                                 \
     } while (0)
 
-/* The same, and `output` holds `empty` afterwards. */
+/* Also expects `output` to be `empty` afterwards. */
 #define EMPTIES(argument, output, garbage, empty, call)                                                                \
     do {                                                                                                               \
         (output) = garbage;                                                                                            \
@@ -23,7 +23,7 @@
         CHECK((output) == (empty));                                                                                    \
     } while (0)
 
-/* The same for a struct: all of it is zero, up to its last field. */
+/* The same for a struct, whose fields must all be zero. */
 #define CLEARS(argument, output, last, call)                                                                           \
     do {                                                                                                               \
         memset(&(output), 0x5a, sizeof(output));                                                                       \

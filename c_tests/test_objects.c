@@ -1,11 +1,11 @@
-/* artifact_builder_add_objects(): what comes of objects, and what is refused. That it behaves as the same linked by the
- * system test_load*.c see. */
+/* artifact_builder_add_objects(): the linked module, and objects that are refused. test_load*.c check that the module
+ * behaves like one that the system linker made. */
 #include "check.h"
 #include "native.h"
 
 #include <elf.h>
 
-/* The objects that native.cmake has compiled. */
+/* Reads an object that native.cmake compiled. */
 static bytes_t object(const char *name) {
     char file[64];
     snprintf(file, sizeof file, "%s.o", name);
@@ -13,7 +13,7 @@ static bytes_t object(const char *name) {
     bytes_t bytes = read_file(native(file));
     uint16_t machine = 0;
     memcpy(&machine, bytes.data + offsetof(Elf64_Ehdr, e_machine), sizeof machine);
-    if (machine != EM_X86_64 && machine != EM_AARCH64) SKIP("objects for this machine can't be linked");
+    if (machine != EM_X86_64 && machine != EM_AARCH64) SKIP("the library does not link objects of this machine");
     return bytes;
 }
 
@@ -27,7 +27,7 @@ static artifact_status_t add_one(artifact_builder_t *builder, const bytes_t *byt
     return artifact_builder_add_objects(builder, &one, 1, NULL, index, error);
 }
 
-/* An artifact of one object, saved under that name. */
+/* Saves an artifact of one object. */
 static void pack_object(const char *file, const char *name) {
     bytes_t bytes = object(name);
     artifact_engine_t *engine = artifact_engine_new();
@@ -35,7 +35,7 @@ static void pack_object(const char *file, const char *name) {
     size_t index = 9;
     CHECK_OK(add_one(builder, &bytes, &index, &error));
     CHECK(index == 0 && artifact_builder_module_count(builder) == 1);
-    /* Not needed any more. */
+    /* Objects are needed during the call only. */
     memset(bytes.data, 0xee, bytes.len);
     bytes_free(&bytes);
     CHECK_OK(artifact_serialize_to_file(builder, scratch(file), NULL, &error));
@@ -43,7 +43,7 @@ static void pack_object(const char *file, const char *name) {
     artifact_engine_free(engine);
 }
 
-TEST(objects_together_are_one_module) {
+TEST(objects_become_one_module) {
     bytes_t imports = object("imports"), host = object("objects_host");
     artifact_object_t both[] = {named("imports.o", &imports), named("host.o", &host)};
     artifact_engine_t *engine = artifact_engine_new();
@@ -57,7 +57,7 @@ TEST(objects_together_are_one_module) {
     artifact_builder_free(builder);
     artifact_engine_free(engine);
     loaded_t loaded = open_packed("both.artifact");
-    /* Nothing is left for the host, so that it loads without any. */
+    /* No symbol is left undefined, so it loads without a host. */
     CHECK_OK(artifact_load(loaded.artifact, loaded.engine, NULL, &loaded.code, &error));
     for (size_t module = 0; module < 2; module++) {
         int (*use_first)(int), (*use_value)(void), (*has_weak)(void);
@@ -74,7 +74,7 @@ TEST(objects_together_are_one_module) {
     bytes_free(&host);
 }
 
-TEST(objects_leave_names_to_the_loader) {
+TEST(objects_leave_undefined_symbols_to_the_loader) {
     pack_object("imports.artifact", "imports");
     loaded_t loaded = open_packed("imports.artifact");
     CHECK_FAILS(artifact_load(loaded.artifact, loaded.engine, NULL, &loaded.code, &error), ARTIFACT_UNRESOLVED,
@@ -82,7 +82,7 @@ TEST(objects_leave_names_to_the_loader) {
     unload(&loaded);
 }
 
-TEST(objects_give_the_same_module_again) {
+TEST(objects_are_linked_deterministically) {
     bytes_t basic = object("basic");
     artifact_engine_t *engine = artifact_engine_new();
     bytes_t made[3];
@@ -96,7 +96,7 @@ TEST(objects_give_the_same_module_again) {
         artifact_builder_free(builder);
     }
     CHECK(same_bytes(made[0].data, made[0].len, made[1].data, made[1].len));
-    /* Debug sections are there unless they are left out. */
+    /* Debug sections are kept unless the options say otherwise. */
     artifact_section_t section;
     for (size_t i = 0; i < 3; i += 2) {
         artifact_t *artifact = open_bytes(&made[i], NULL);
@@ -111,7 +111,7 @@ TEST(objects_give_the_same_module_again) {
     bytes_free(&basic);
 }
 
-/* Adding fails as said and leaves the builder as it was. */
+/* Expects that adding fails and leaves the builder unchanged. */
 static void refuses(const artifact_object_t *objects, size_t count, artifact_status_t status, const char *words) {
     artifact_engine_t *engine = artifact_engine_new();
     artifact_builder_t *builder = new_builder(engine);
@@ -154,7 +154,7 @@ TEST(objects_that_cannot_be_linked) {
     bytes_free(&small), bytes_free(&thread), bytes_free(&indirect), bytes_free(&direct), bytes_free(&shared);
 }
 
-TEST(objects_of_the_target_only) {
+TEST(objects_of_another_machine_are_refused) {
     bytes_t small = object("small");
     artifact_engine_t *engine = artifact_engine_new();
     static const char *const targets[] = {"x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu",
@@ -191,7 +191,7 @@ TEST(objects_with_options_of_the_future) {
     options.size = 3;
     CHECK_FAILS(artifact_builder_add_objects(builder, &one, 1, &options, NULL, &error), ARTIFACT_INVALID_ARGUMENT,
                 "size");
-    options.size = sizeof options.size; /* flags aren't read */
+    options.size = sizeof options.size; /* flags are outside the struct, so they are ignored */
     options.flags = UINT64_MAX;
     CHECK_OK(artifact_builder_add_objects(builder, &one, 1, &options, NULL, &error));
     bytes_t bytes = serialize(builder);
@@ -208,7 +208,7 @@ TEST(objects_with_options_of_the_future) {
     bytes_free(&small);
 }
 
-/* Whatever is changed about an object, adding it fails cleanly or gives a module that opens. */
+/* After any change to an object, adding it fails cleanly or gives a module that opens. */
 TEST(objects_damaged) {
     bytes_t small = object("small");
     artifact_engine_t *engine = artifact_engine_new();

@@ -1,4 +1,4 @@
-/* ARTIFACT_OPEN_COPY: what others do to a file afterwards changes nothing. */
+/* ARTIFACT_OPEN_COPY: later changes to the file have no effect. */
 #include "check.h"
 #include "image.h"
 #include "support.h"
@@ -11,7 +11,7 @@ static artifact_open_options_t copying(void) {
     return options;
 }
 
-TEST(copy_outlives_whatever_happens_to_the_file) {
+TEST(copy_is_independent_of_the_file) {
     bytes_t file = read_file(fixture("ml_two.cwasm"));
     for (int shorter = 0; shorter < 2; shorter++) {
         write_file(scratch("shared"), file.data, file.len);
@@ -49,7 +49,7 @@ TEST(copy_of_a_part_of_a_file) {
     artifact_t *one = NULL, *other = NULL;
     CHECK_OK(artifact_open_file(scratch("larger"), NULL, &options, &one, &error));
     CHECK_OK(artifact_open_borrowed(larger.data, larger.len, NULL, &options, &other, &error));
-    bytes_free(&larger); /* borrowed no longer: it was copied */
+    bytes_free(&larger); /* the bytes were copied, so they may go */
     artifact_module_t first, second;
     CHECK_OK(artifact_module(one, 0, &first, &error));
     CHECK_OK(artifact_module(other, 0, &second, &error));
@@ -59,21 +59,21 @@ TEST(copy_of_a_part_of_a_file) {
     bytes_free(&file);
 }
 
-/* How many descriptors the process has. */
+/* Returns the number of open descriptors. */
 static size_t descriptors(void) {
     size_t count = 0;
     DIR *folder = opendir("/proc/self/fd");
-    if (!folder) SKIP("no /proc");
+    if (!folder) SKIP("there is no /proc");
     while (readdir(folder)) count++;
     closedir(folder);
     return count;
 }
 
-TEST(copy_of_what_cannot_change_is_not_made) {
+TEST(copy_is_omitted_for_immutable_files) {
     bytes_t file = read_file(fixture("addfib.cwasm"));
     for (int sealed = 0; sealed < 2; sealed++) {
         int fd = memfd_create("artifact", MFD_ALLOW_SEALING | MFD_CLOEXEC);
-        if (fd < 0) SKIP("no memfd_create");
+        if (fd < 0) SKIP("memfd_create is not available");
         CHECK(write(fd, file.data, file.len) == (ssize_t)file.len);
         if (sealed) CHECK(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK) == 0);
         artifact_open_options_t options = copying();

@@ -32,20 +32,20 @@ TEST(options_of_every_size) {
         CHECK_STATUS(open_with(&body, &larger.known, &artifact), ARTIFACT_UNSUPPORTED);
         tail[i] = 0;
     }
-    /* A caller built with a header that ended at `flags`: what comes after isn't its own and isn't looked at. */
+    /* A caller whose header ended at `flags`: what follows is not part of its struct and must be ignored. */
     larger.known = (artifact_open_options_t){offsetof(artifact_open_options_t, offset), 0, 1, 2, 3, NULL, 0};
     CHECK_STATUS(open_with(&body, &larger.known, &artifact), ARTIFACT_OK);
     larger.known.size = offsetof(artifact_open_options_t, length);
-    CHECK(open_with(&body, &larger.known, &artifact) != ARTIFACT_OK); /* now offset 1 counts */
+    CHECK(open_with(&body, &larger.known, &artifact) != ARTIFACT_OK); /* now offset 1 is part of it */
     bytes_free(&body);
 }
 
-/* Sizes that no header ever had: 0 and in the midst of a field. Never read beyond, never crash. */
+/* Sizes that no header had, such as 0 or one that ends within a field. No read beyond, no crash. */
 TEST(options_of_odd_sizes) {
     bytes_t body = make_body("artifact", "1");
     for (size_t size = 0; size <= sizeof(artifact_open_options_t); size++) {
         size_t room = size < sizeof(size_t) ? sizeof(size_t) : size;
-        uint8_t *memory = calloc(1, room); /* exactly as long as it says: valgrind and ASan watch */
+        uint8_t *memory = calloc(1, room); /* exactly the given size, so that valgrind and ASan see a read beyond */
         CHECK(memory);
         memcpy(memory, &size, sizeof size);
         artifact_t *artifact = GARBAGE;
@@ -105,7 +105,7 @@ TEST(options_offset_and_length) {
         CHECK(artifact_file_len(ways[i]) == multi.len);
         CHECK(artifact_module_count(ways[i]) == 2);
         CHECK_OK(artifact_module(ways[i], 1, &module, &error));
-        CHECK(module.offset == 8192); /* counted from where the artifact begins, as links are */
+        CHECK(module.offset == 8192); /* relative to the artifact, as links are */
         CHECK(same_bytes(module.bytes.data, module.bytes.len, elf.data, elf.len));
         artifact_report_t *report = GARBAGE;
         CHECK_OK(artifact_verify(ways[i], &report, &error));
@@ -117,7 +117,7 @@ TEST(options_offset_and_length) {
     bytes_free(&elf), bytes_free(&body), bytes_free(&multi), bytes_free(&file);
 }
 
-TEST(options_length_0_goes_to_the_end) {
+TEST(options_length_0_means_to_the_end) {
     bytes_t body = make_body("artifact", "1"), file = wrap(&body);
     artifact_open_options_t options = ARTIFACT_OPEN_OPTIONS_INIT;
     options.offset = LEAD;
@@ -128,7 +128,7 @@ TEST(options_length_0_goes_to_the_end) {
     bytes_free(&body), bytes_free(&file);
 }
 
-TEST(options_length_cuts) {
+TEST(options_length_truncates) {
     bytes_t body = make_body("artifact", "1"), file = wrap(&body);
     artifact_open_options_t options = ARTIFACT_OPEN_OPTIONS_INIT;
     artifact_t *artifact;
@@ -175,7 +175,7 @@ TEST(options_memory_limit) {
 
 /* ---- ARTIFACT_OPEN_VERIFY ---- */
 
-TEST(options_verify_finds_damage_at_opening) {
+TEST(options_verify_finds_damage_when_opening) {
     bytes_t body = make_body("artifact", "1");
     put_uint(body.data + section_at(&body, 0, TEXT) + offsetof(Elf64_Shdr, sh_offset), UINT64_C(1) << 40, 8, false);
     artifact_open_options_t options = ARTIFACT_OPEN_OPTIONS_INIT;
@@ -185,7 +185,7 @@ TEST(options_verify_finds_damage_at_opening) {
     bytes_free(&body);
 }
 
-TEST(options_verify_lets_oddities_pass) {
+TEST(options_verify_accepts_oddities) {
     bytes_t body = make_body("artifact", "1");
     bytes_add(&body, "trailing", 8);
     artifact_open_options_t options = ARTIFACT_OPEN_OPTIONS_INIT;

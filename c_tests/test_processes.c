@@ -1,9 +1,9 @@
-/* Several processes write one path while others read it: whoever opens it sees one of the files whole. */
+/* Several processes write one path while others read it. Readers always see one of the files, complete. */
 #include "check.h"
 #include "image.h"
 #include "support.h"
 
-enum { WRITERS = 3, READERS = 3, SAVES = 80, MOST_READS = 20000 };
+enum { WRITERS = 3, READERS = 3, SAVES = 80, MAX_READS = 20000 };
 
 static artifact_builder_t *builders[WRITERS];
 static bytes_t files[WRITERS];
@@ -17,13 +17,13 @@ static void write_often(size_t writer) {
     }
 }
 
-/* Until the pipe says that all writers are done, and once more. */
+/* Reads until the pipe shows that all writers are done, and once more. */
 static void read_often(int done) {
     artifact_open_options_t options = ARTIFACT_OPEN_OPTIONS_INIT;
     options.flags = ARTIFACT_OPEN_VERIFY;
     char byte;
     bool last = false;
-    for (int i = 0; i < MOST_READS && !last; i++) {
+    for (int i = 0; i < MAX_READS && !last; i++) {
         last = read(done, &byte, 1) == 0;
         artifact_t *artifact = NULL;
         artifact_slice_t value;
@@ -63,7 +63,7 @@ TEST(processes_write_and_read_one_path) {
         CHECK(children[i] >= 0);
         if (children[i] > 0) continue;
         if (i < WRITERS) {
-            write_often(i); /* with the pipe's other end, which says that it isn't done */
+            write_often(i); /* keeps its end of the pipe open, which shows that it is not done */
         } else {
             close(done[1]);
             read_often(done[0]);

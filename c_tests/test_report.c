@@ -1,4 +1,4 @@
-/* Compatibility: the first sentence, and the report of every mismatch. */
+/* Compatibility: the first mismatch, and the report of every mismatch. */
 #include "check.h"
 #include "image.h"
 #include "support.h"
@@ -16,7 +16,7 @@ static artifact_report_entry_t entry_at(const artifact_report_t *report, size_t 
     return entry;
 }
 
-/* The default engine with a few flags of each kind, and an artifact that it made. */
+/* Returns the default engine with a few flags of each kind, and an artifact that was built with it. */
 static artifact_engine_t *flag_engine(void) {
     artifact_engine_t *engine = plain_engine();
     CHECK_OK(artifact_engine_set_flag_bool(engine, ARTIFACT_FLAGS_SHARED, "fast", true, &error));
@@ -39,7 +39,7 @@ static artifact_t *made_by(const artifact_engine_t *engine) {
     return artifact;
 }
 
-TEST(report_of_what_fits_is_empty) {
+TEST(report_of_a_compatible_artifact_is_empty) {
     artifact_engine_t *engine = flag_engine();
     artifact_t *artifact = made_by(engine);
     CHECK_OK(artifact_check_compat(artifact, engine, &error));
@@ -62,7 +62,7 @@ TEST(report_null) {
     artifact_report_free(NULL);
 }
 
-/* ---- one difference each: kind, setting, both values, sentence ---- */
+/* ---- single differences: kind, setting, both values, sentence ---- */
 
 typedef enum how_t { TARGET, BOOL, NUM, ENUM, UNSET, TUNABLE, FEATURE } how_t;
 
@@ -176,9 +176,9 @@ static const difference_t differences[] = {
      .setting = "avx2",
      .artifact_value = "true",
      .sentence = NULL},
-    {.how = BOOL, .map = ARTIFACT_FLAGS_ISA, .name = "fma", .value = 1},     /* the host can do more */
+    {.how = BOOL, .map = ARTIFACT_FLAGS_ISA, .name = "fma", .value = 1},     /* the host has more */
     {.how = UNSET, .map = ARTIFACT_FLAGS_ISA, .name = "fma"},                /* absent counts as off */
-    {.how = BOOL, .map = ARTIFACT_FLAGS_ISA, .name = "avx10.2", .value = 1}, /* a feature learned later */
+    {.how = BOOL, .map = ARTIFACT_FLAGS_ISA, .name = "avx10.2", .value = 1}, /* a feature of newer CPUs */
     {.how = ENUM,
      .map = ARTIFACT_FLAGS_ISA,
      .name = "tune",
@@ -239,7 +239,7 @@ TEST(report_of_one_difference) {
     for (size_t i = 0; i < COUNT(differences); i++) check_difference(&differences[i]);
 }
 
-/* Tunables and features, off in the artifact and on for the host and the other way round. */
+/* Tunables and features that are off in the artifact and on in the host, and vice versa. */
 static const struct {
     how_t how;
     uint32_t key;

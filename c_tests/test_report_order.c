@@ -1,4 +1,4 @@
-/* Reports of several mismatches at once: all of them, in the order of the checks. */
+/* Reports of several mismatches: all of them, in the order of the checks. */
 #include "check.h"
 #include "image.h"
 #include "support.h"
@@ -24,7 +24,7 @@ static const struct {
      "Module was compiled without WebAssembly threads support but it is enabled for the host"},
 };
 
-/* side 0 is the artifact's, side 1 the host's. */
+/* Side 0 is the artifact, side 1 the host. */
 static artifact_engine_t *side(bool host) {
     artifact_engine_t *engine = artifact_engine_new();
     CHECK_OK(artifact_engine_set_target(engine, host ? "aarch64-apple-darwin" : HOST_TARGET, &error));
@@ -45,7 +45,7 @@ TEST(report_has_every_mismatch_in_order) {
     bytes_t elf = make_elf((shape_t){0});
     CHECK_OK(artifact_builder_add_module(builder, elf.data, elf.len, NULL, &error));
     bytes_t body = serialize(builder);
-    artifact_t *artifact = open_bytes(&body, host); /* an incompatible artifact opens */
+    artifact_t *artifact = open_bytes(&body, host); /* an incompatible artifact can be opened */
     artifact_report_t *report = GARBAGE;
     CHECK_OK(artifact_compat_report(artifact, host, &report, &error));
     CHECK(artifact_report_count(report) == COUNT(expected));
@@ -68,7 +68,7 @@ TEST(report_has_every_mismatch_in_order) {
     bytes_free(&elf), bytes_free(&body);
 }
 
-/* A foreign producer or version decides alone: nothing else can be compared then. */
+/* With a foreign producer or version nothing else can be compared. */
 TEST(report_of_a_foreign_producer_or_version_has_one_entry) {
     static const struct {
         const char *producer, *version;
@@ -83,7 +83,7 @@ TEST(report_of_a_foreign_producer_or_version_has_one_entry) {
     artifact_engine_t *engine = plain_engine();
     for (size_t i = 0; i < COUNT(files); i++) {
         bytes_t body = make_front(files[i].producer, files[i].version);
-        add_settings(&body, "s390x-unknown-linux-gnu"); /* differs too, but that is not said */
+        add_settings(&body, "s390x-unknown-linux-gnu"); /* differs too, but is not reported */
         add_no_types(&body);
         artifact_t *artifact = open_bytes(&body, NULL);
         artifact_report_t *report = GARBAGE;
@@ -104,7 +104,7 @@ TEST(report_of_a_foreign_producer_or_version_has_one_entry) {
     artifact_engine_free(engine);
 }
 
-/* Under producer wasmtime the words name Wasmtime, and an ISA flag that only one side has is a mismatch. */
+/* With producer "wasmtime" the sentences name Wasmtime, and an ISA flag that only one side has is a mismatch. */
 TEST(report_under_the_wasmtime_profile) {
     bytes_t foreign = make_body("wasmtime", "0.34.0");
     artifact_engine_t *engine = genuine_engine();

@@ -1,4 +1,4 @@
-/* Saving to a file: whole or not at all, with the right mode bits, through links, never over something else. */
+/* Saving to a file: atomically, with the right mode bits, through links, never over anything but a regular file. */
 #include "check.h"
 #include "image.h"
 #include "support.h"
@@ -7,7 +7,7 @@
 #include <sys/resource.h>
 #include <time.h>
 
-/* A folder of its own for each test, so that left-overs show. */
+/* Makes a folder for the test, so that leftover files are noticed. */
 static char folder[4200], target[4300];
 
 static artifact_builder_t *set_up(uint8_t fill) {
@@ -36,7 +36,7 @@ static mode_t mode_of(const char *path) {
     return stat.st_mode & 07777;
 }
 
-/* Saving fails with this status, the folder has no more entries than before. */
+/* Expects that saving fails with this status and leaves no new file in the folder. */
 static int cannot_save(const artifact_builder_t *builder, const char *path, artifact_status_t status,
                        const char *words) {
     size_t before = count_entries(folder);
@@ -92,7 +92,7 @@ TEST(save_mode_follows_the_replaced_file) {
     artifact_builder_free(builder);
 }
 
-/* Others have the old file mapped: it must not change under them. */
+/* Other processes may have the old file mapped, so it must not change. */
 TEST(save_never_writes_in_place) {
     artifact_builder_t *old = set_up(1), *new = set_up(2);
     CHECK_OK(artifact_serialize_to_file(old, target, NULL, &error));
@@ -111,7 +111,7 @@ TEST(save_never_writes_in_place) {
     artifact_builder_free(old), artifact_builder_free(new);
 }
 
-TEST(save_over_the_artifact_that_it_comes_from) {
+TEST(save_over_the_artifact_it_was_built_from) {
     artifact_builder_t *builder = set_up(1), *again = GARBAGE;
     CHECK_OK(artifact_serialize_to_file(builder, target, NULL, &error));
     artifact_t *artifact = open_path(target, NULL);
@@ -160,7 +160,7 @@ TEST(save_relative_names) {
     artifact_builder_free(builder);
 }
 
-TEST(save_names_that_are_not_text_or_as_long_as_can_be) {
+TEST(save_names_that_are_not_text_or_of_maximum_length) {
     artifact_builder_t *builder = set_up(1);
     char path[4600], longest[256];
     memset(longest, 'n', 255);
@@ -177,15 +177,15 @@ TEST(save_names_that_are_not_text_or_as_long_as_can_be) {
     artifact_builder_free(builder);
 }
 
-/* ---- what it refuses to replace ---- */
+/* ---- files that it does not replace ---- */
 
-TEST(save_refuses_what_is_no_regular_file) {
+TEST(save_refuses_other_than_regular_files) {
     artifact_builder_t *builder = set_up(1);
     char fifo[4600], link[4600];
     snprintf(fifo, sizeof fifo, "%s/fifo", folder);
     snprintf(link, sizeof link, "%s/null", folder);
     CHECK(mkfifo(fifo, 0600) == 0 && symlink("/dev/null", link) == 0);
-    alarm(20); /* a FIFO would make it wait */
+    alarm(20); /* ends the test if opening the FIFO blocks */
     cannot_save(builder, folder, ARTIFACT_INVALID_ARGUMENT, "directory");
     cannot_save(builder, fifo, ARTIFACT_INVALID_ARGUMENT, "fifo|FIFO");
     cannot_save(builder, link, ARTIFACT_INVALID_ARGUMENT, "device");
@@ -196,7 +196,7 @@ TEST(save_refuses_what_is_no_regular_file) {
     artifact_builder_free(builder);
 }
 
-TEST(save_into_folders_that_are_not_there) {
+TEST(save_into_missing_folders) {
     artifact_builder_t *builder = set_up(1);
     char path[4400];
     snprintf(path, sizeof path, "%s/no/such", folder);
@@ -211,19 +211,19 @@ TEST(save_into_folders_that_are_not_there) {
     artifact_builder_free(builder);
 }
 
-/* Root may write anywhere, so it becomes somebody else for a moment. */
+/* Root may write anywhere, so it temporarily switches to another user. */
 TEST(save_into_a_folder_that_is_read_only) {
     artifact_builder_t *builder = set_up(1);
     write_file(target, "old", 3);
     CHECK(chmod(folder, 0555) == 0 && chmod(check_folder, 0755) == 0);
     bool root = geteuid() == 0;
-    if (root && seteuid(65534) != 0) SKIP("root that can't be anybody else may write anywhere");
+    if (root && seteuid(65534) != 0) SKIP("root cannot switch to another user");
     bool reachable = faccessat(AT_FDCWD, folder, X_OK, AT_EACCESS) == 0;
     artifact_error_t *error = NULL;
     artifact_status_t status = artifact_serialize_to_file(builder, target, NULL, &error);
     if (root) CHECK(seteuid(0) == 0);
     CHECK(chmod(folder, 0755) == 0);
-    if (!reachable) SKIP("the scratch folder lies where only root can look");
+    if (!reachable) SKIP("only root can reach the scratch folder");
     CHECK_STATUS(status, ARTIFACT_IO);
     check_error(__FILE__, __LINE__, error, ARTIFACT_IO, "out.cwasm");
     CHECK(artifact_error_errno(error) == EACCES);
@@ -235,7 +235,7 @@ TEST(save_into_a_folder_that_is_read_only) {
     artifact_builder_free(builder);
 }
 
-/* A disk that fills up in the midst of it: the old file stays whole and the temporary one goes. */
+/* The disk fills up while saving: the old file stays intact and the temporary one is removed. */
 TEST(save_that_runs_out_of_room) {
     artifact_builder_t *builder = set_up(1);
     struct rlimit room = {60000, RLIM_INFINITY}, before;
@@ -253,7 +253,7 @@ TEST(save_that_runs_out_of_room) {
     artifact_builder_free(builder);
 }
 
-/* Killed at any moment: the path holds the old file whole or the new one whole. */
+/* Killed at any moment: the path has the old file or the new one, complete. */
 TEST(save_that_is_killed) {
     artifact_builder_t *old = set_up(1), *new = set_up(2);
     bytes_t before = serialize(old), after = serialize(new);
@@ -300,7 +300,8 @@ TEST(save_options) {
         options.flags = UINT64_C(1) << bit;
         CHECK_FAILS(artifact_serialize_to_file(builder, target, &options, &error), ARTIFACT_UNSUPPORTED, "flag");
     }
-    artifact_save_options_t smaller = {sizeof(size_t), UINT64_MAX}; /* flags are beyond its size: not looked at */
+    artifact_save_options_t smaller = {sizeof(size_t),
+                                       UINT64_MAX}; /* flags are outside the struct, so they are ignored */
     CHECK_OK(artifact_serialize_to_file(builder, target, &smaller, &error));
     CHECK(count_entries(folder) == 1);
     artifact_builder_free(builder);

@@ -1,8 +1,8 @@
-/* Signatures: who has signed, in the file or beside it, and engines that ask. */
+/* Signatures, in the file or detached, and engines that require them. */
 #include "check.h"
 #include "signed.h"
 
-TEST(signed_artifacts_open_for_those_who_trust_a_signer) {
+TEST(signed_artifacts_open_with_a_trusted_key) {
     artifact_key_t *a = new_key(), *b = new_key(), *c = new_key();
     const artifact_key_t *both[] = {a, b};
     bytes_t one = make(both, 1, false), two = make(both, 2, false), again = make(both, 2, false);
@@ -30,7 +30,7 @@ TEST(signed_artifacts_open_for_those_who_trust_a_signer) {
     CHECK_UNTRUSTED(two, trusts_c, "2 of others");
     artifact_free(open_bytes(&two, trusts_b));
 
-    /* Who trusts no key opens whatever it is, and nothing is known about who signed it. */
+    /* An engine without trusted keys opens it, and no signer is known. */
     artifact = open_bytes(&one, NULL);
     CHECK(artifact_integrity(artifact) == ARTIFACT_INTEGRITY_DIGESTS);
     CHECK(artifact_signature_count(artifact) == 1);
@@ -43,17 +43,17 @@ TEST(signed_artifacts_open_for_those_who_trust_a_signer) {
     bytes_free(&one), bytes_free(&two), bytes_free(&again);
 }
 
-TEST(unsigned_artifacts_are_untrusted_before_anything_else) {
+TEST(unsigned_artifacts_are_untrusted_before_other_checks) {
     artifact_key_t *key = new_key();
     bytes_t with = make(NULL, 0, false), without = make(NULL, 0, true);
     artifact_engine_t *engine = plain_engine();
-    CHECK_OK(artifact_engine_set_producer(engine, "somebody", &error)); /* would be WRONG_PRODUCER */
+    CHECK_OK(artifact_engine_set_producer(engine, "somebody", &error)); /* otherwise WRONG_PRODUCER */
     trust(engine, key);
     CHECK_UNTRUSTED(with, engine, "found none");
     CHECK_UNTRUSTED(without, engine, "without a trailer");
     bytes_t foreign = bytes_copy("no artifact at all", 18);
     CHECK_UNTRUSTED(foreign, engine, "without a trailer");
-    /* Even where what a signature would cover is damaged. */
+    /* Even if the bytes that a signature would cover are damaged. */
     with.data[with.len - 64 - 256 - 300] ^= 1;
     CHECK_UNTRUSTED(with, engine, "found none");
     artifact_engine_free(engine);
@@ -61,7 +61,7 @@ TEST(unsigned_artifacts_are_untrusted_before_anything_else) {
     bytes_free(&with), bytes_free(&without), bytes_free(&foreign);
 }
 
-/* Where a signed artifact's signature stands: before the footer. */
+/* The offset of the signature in a signed artifact: before the footer. */
 static uint8_t *signature_in(bytes_t *bytes) { return bytes->data + bytes->len - 64 - 96; }
 
 TEST(forged_signatures_are_found) {
@@ -69,7 +69,8 @@ TEST(forged_signatures_are_found) {
     const artifact_key_t *keys[] = {key, mallory};
     artifact_engine_t *engine = plain_engine();
     trust(engine, key);
-    /* A signature by somebody else, in the trusted key's name: the footer's digest is made anew by saving it again. */
+    /* A signature by another key in the name of the trusted key. Saving it again recomputes the digest in the footer.
+     */
     bytes_t mine = make(keys, 1, false), theirs = make(keys + 1, 1, false);
     CHECK(memcmp(signature_in(&mine), public_of(key).bytes, 32) == 0);
     for (size_t bit = 0; bit < 96 * 8; bit++) {
@@ -86,7 +87,7 @@ TEST(forged_signatures_are_found) {
     bytes_free(&mine), bytes_free(&theirs);
 }
 
-TEST(signatures_made_elsewhere_are_added) {
+TEST(signatures_made_elsewhere_can_be_added) {
     bytes_t elfs[3];
     artifact_builder_t *builder = builder_of(elfs);
     artifact_key_t *key = new_key(), *other = new_key();
@@ -96,7 +97,7 @@ TEST(signatures_made_elsewhere_are_added) {
     CHECK(artifact_buffer_len(record) == 256);
     CHECK(sizeof ARTIFACT_SIGNATURE_CONTEXT == 24);
 
-    /* This process plays the hardware: the detached signature of the same artifact is over the same record. */
+    /* A detached signature of the same artifact signs the same record, so it can play the part of a hardware key. */
     bytes_t bytes = serialize(builder);
     artifact_t *artifact = open_bytes(&bytes, NULL);
     artifact_buffer_t *detached = GARBAGE, *same = GARBAGE;
@@ -116,7 +117,7 @@ TEST(signatures_made_elsewhere_are_added) {
     trust(engine, key);
     artifact_free(open_bytes(&signed_bytes, engine));
 
-    /* It isn't one of the artifact that the builder makes after a change. */
+    /* It does not match the artifact that the builder makes after a change. */
     CHECK_OK(artifact_builder_set_attribute(builder, "a", NULL, 0, &error));
     artifact_buffer_t *buffer = GARBAGE;
     CHECK_FAILS(artifact_serialize(builder, &buffer, &error), ARTIFACT_INVALID_ARGUMENT, "changed since");
@@ -153,7 +154,7 @@ TEST(signatures_need_a_trailer) {
     }
     artifact_key_t *last = new_key();
     CHECK_FAILS(artifact_builder_add_key(builder, last, &error), ARTIFACT_LIMIT, "64");
-    CHECK_OK(artifact_builder_add_key(builder, key, &error)); /* it is there */
+    CHECK_OK(artifact_builder_add_key(builder, key, &error)); /* there is a trailer */
     bytes_t bytes = serialize(builder);
     artifact_t *artifact = open_bytes(&bytes, NULL);
     CHECK(artifact_signature_count(artifact) == 64);
@@ -164,7 +165,7 @@ TEST(signatures_need_a_trailer) {
     bytes_free(&bytes);
 }
 
-TEST(rewritten_artifacts_keep_signatures_that_hold) {
+TEST(rewritten_artifacts_keep_valid_signatures) {
     artifact_key_t *a = new_key(), *b = new_key();
     const artifact_key_t *keys[] = {a};
     bytes_t bytes = make(keys, 1, false);
@@ -200,7 +201,7 @@ static artifact_status_t open_detached(const bytes_t *bytes, const artifact_engi
     return artifact_open_bytes(bytes->data, bytes->len, engine, &options, artifact, error);
 }
 
-TEST(detached_signatures_vouch_for_files_as_they_are) {
+TEST(detached_signatures_cover_files_as_they_are) {
     artifact_key_t *key = new_key(), *other = new_key();
     artifact_engine_t *engine = plain_engine();
     trust(engine, key);
@@ -230,7 +231,7 @@ TEST(detached_signatures_vouch_for_files_as_they_are) {
         CHECK_FAILS(open_detached(&bytes, engine, two.data, 95, &artifact, &error), ARTIFACT_UNTRUSTED, "96");
         CHECK_FAILS(open_detached(&bytes, NULL, two.data, 96, &artifact, &error), ARTIFACT_INVALID_ARGUMENT, "trusts");
 
-        /* Any bit of a file without a trailer, and any that opening looks at of one with a trailer. */
+        /* Flips any bit of a file without a trailer, or any that opening reads of one with a trailer. */
         size_t step = plain ? 997 : 64;
         for (size_t at = plain ? 0 : bytes.len - 64 - 256; at < bytes.len; at += step) {
             bytes_t bad = bytes_copy(bytes.data, bytes.len);
@@ -247,7 +248,7 @@ TEST(detached_signatures_vouch_for_files_as_they_are) {
     artifact_key_free(key), artifact_key_free(other);
 }
 
-TEST(files_with_bytes_of_no_meaning_are_not_signed) {
+TEST(files_with_unknown_bytes_cannot_be_signed) {
     artifact_key_t *key = new_key();
     bytes_t bytes = make(NULL, 0, true);
     add_u8(&bytes, 7);
@@ -260,7 +261,7 @@ TEST(files_with_bytes_of_no_meaning_are_not_signed) {
     bytes_free(&bytes);
 }
 
-TEST(damage_is_not_signed) {
+TEST(damaged_files_cannot_be_signed) {
     artifact_key_t *key = new_key();
     bytes_t bytes = make(NULL, 0, false);
     bytes.data[100] ^= 1;
@@ -274,7 +275,7 @@ TEST(damage_is_not_signed) {
     bytes_free(&bytes);
 }
 
-/* Nobody can have signed them: so they are untrusted, whatever else is wrong with them. */
+/* No valid signature of them can exist, so they are untrusted, whatever else is wrong with them. */
 TEST(detached_signatures_of_damaged_files_are_untrusted) {
     artifact_key_t *key = new_key();
     artifact_engine_t *engine = plain_engine();
@@ -296,7 +297,7 @@ TEST(detached_signatures_of_damaged_files_are_untrusted) {
     bytes_free(&bytes);
 }
 
-TEST(signatures_that_are_asked_for_come_before_inherited_ones) {
+TEST(requested_signatures_precede_inherited_ones) {
     bytes_t elfs[3];
     artifact_builder_t *builder = builder_of(elfs);
     for (size_t i = 0; i < 64; i++) {
@@ -323,7 +324,7 @@ TEST(signatures_that_are_asked_for_come_before_inherited_ones) {
     bytes_free(&bytes), bytes_free(&mixed);
 }
 
-TEST(signatures_take_no_null) {
+TEST(signatures_refuse_null) {
     artifact_key_t *key = new_key(), *none = GARBAGE;
     artifact_public_key_t public_key;
     artifact_buffer_t *buffer = GARBAGE;

@@ -1,11 +1,11 @@
-/* Modules of signed artifacts: copies that were checked, whatever happens to the file. */
+/* Modules of signed artifacts: verified private copies, independent of the file. */
 #include "check.h"
 #include "signed.h"
 
 #include <inttypes.h>
 #include <sys/mman.h>
 
-TEST(signed_modules_are_checked_copies) {
+TEST(signed_modules_are_verified_copies) {
     artifact_engine_t *engine = plain_engine();
     bytes_t bytes = make_trusted(engine);
     char path[4096];
@@ -19,10 +19,10 @@ TEST(signed_modules_are_checked_copies) {
     CHECK(third.align == 65536 && (uintptr_t)third.bytes.data % 65536 == 0);
     CHECK(same_bytes(third.bytes.data, third.bytes.len, bytes.data + third.offset, third.bytes.len));
 
-    /* Somebody writes into the file: what was asked for stays, what comes next is found out. */
+    /* After a write to the file, modules that were read stay as they are; others are found to be damaged. */
     int fd = open(path, O_RDWR);
     CHECK(fd >= 0);
-    uint64_t at[] = {first.offset + 100, 4096 + 100}; /* module 1 begins with the second page */
+    uint64_t at[] = {first.offset + 100, 4096 + 100}; /* module 1 is on the second page */
     for (size_t i = 0; i < 2; i++) {
         uint8_t byte = bytes.data[at[i]] ^ 1;
         CHECK(pwrite(fd, &byte, 1, (off_t)at[i]) == 1);
@@ -31,7 +31,7 @@ TEST(signed_modules_are_checked_copies) {
     CHECK_FAILS(artifact_module(artifact, 1, &second, &error), ARTIFACT_DIGEST_MISMATCH, "module 1");
     CHECK_OK(artifact_module(artifact, 0, &first, &error));
     CHECK(first.bytes.data[100] == bytes.data[at[0]]);
-    /* Even a truncated file takes nobody down. */
+    /* Even truncating the file does not crash the process. */
     CHECK(ftruncate(fd, 100) == 0);
     CHECK(first.bytes.data[100] == bytes.data[at[0]]);
     CHECK_FAILS(artifact_module(artifact, 1, &second, &error), ARTIFACT_TRUNCATED, "shorter");
@@ -41,7 +41,7 @@ TEST(signed_modules_are_checked_copies) {
     bytes_free(&bytes);
 }
 
-/* With all copies made, verifying has the rest to read: what isn't there any more is an error, and no signal. */
+/* All modules were copied. Verifying reads the rest of the truncated file: an error, not a signal. */
 TEST(signed_files_are_verified_without_their_mapping) {
     artifact_engine_t *engine = plain_engine();
     bytes_t bytes = make_trusted(engine);
@@ -58,7 +58,7 @@ TEST(signed_files_are_verified_without_their_mapping) {
     bytes_free(&bytes);
 }
 
-/* Writes over module 0 and freezes the file, as somebody would who hopes that it is asked about too late. */
+/* Overwrites module 0 and seals the file, like an attacker who hopes that the seals are checked too late. */
 static void change_and_freeze(int fd, uint64_t at) {
     uint8_t byte = 0;
     CHECK(pread(fd, &byte, 1, (off_t)at) == 1);
@@ -67,11 +67,11 @@ static void change_and_freeze(int fd, uint64_t at) {
     CHECK(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW) == 0);
 }
 
-TEST(files_that_are_frozen_too_late_count_as_changeable) {
+TEST(files_sealed_after_opening_count_as_changeable) {
     artifact_engine_t *engine = plain_engine();
     bytes_t bytes = make_trusted(engine);
     int fd = memfd_create("artifact", MFD_ALLOW_SEALING | MFD_CLOEXEC);
-    if (fd < 0) SKIP("no memfd_create");
+    if (fd < 0) SKIP("memfd_create is not available");
     CHECK(write(fd, bytes.data, bytes.len) == (ssize_t)bytes.len);
     artifact_t *artifact = NULL;
     CHECK_OK(artifact_open_fd(fd, engine, NULL, &artifact, &error));
@@ -83,7 +83,7 @@ TEST(files_that_are_frozen_too_late_count_as_changeable) {
     CHECK(first.bytes.data[100] == bytes.data[100]);
     CHECK_OK(artifact_module(artifact, 1, &second, &error));
     artifact_free(artifact);
-    /* Opened now, it is found out. */
+    /* Opening it now detects the damage. */
     CHECK_OK(artifact_open_fd(fd, engine, NULL, &artifact, &error));
     CHECK_FAILS(artifact_module(artifact, 0, &first, &error), ARTIFACT_DIGEST_MISMATCH, "module 0");
     artifact_free(artifact);
@@ -92,7 +92,7 @@ TEST(files_that_are_frozen_too_late_count_as_changeable) {
     bytes_free(&bytes);
 }
 
-/* Whether this address lies in a mapping of a memfd. */
+/* Returns whether an address is in a mapping of a memfd. */
 static bool is_in_memfd(const uint8_t *address) {
     FILE *maps = fopen("/proc/self/maps", "r");
     if (!maps) SKIP("there is no /proc/self/maps");
@@ -107,13 +107,13 @@ static bool is_in_memfd(const uint8_t *address) {
     return found;
 }
 
-TEST(signed_modules_that_nobody_can_change_are_not_copied) {
+TEST(signed_modules_of_immutable_files_are_not_copied) {
     artifact_engine_t *engine = plain_engine();
     bytes_t bytes = make_trusted(engine);
     static const int seals[] = {0, F_SEAL_WRITE, F_SEAL_SHRINK, F_SEAL_WRITE | F_SEAL_SHRINK};
     for (size_t i = 0; i < COUNT(seals); i++) {
         int fd = memfd_create("artifact", MFD_ALLOW_SEALING | MFD_CLOEXEC);
-        if (fd < 0) SKIP("no memfd_create");
+        if (fd < 0) SKIP("memfd_create is not available");
         CHECK(write(fd, bytes.data, bytes.len) == (ssize_t)bytes.len);
         CHECK(fcntl(fd, F_ADD_SEALS, seals[i]) == 0);
         artifact_t *artifact = NULL;
@@ -129,7 +129,7 @@ TEST(signed_modules_that_nobody_can_change_are_not_copied) {
     bytes_free(&bytes);
 }
 
-TEST(signed_modules_in_borrowed_memory_are_checked_copies_too) {
+TEST(signed_modules_in_borrowed_memory_are_verified_copies) {
     artifact_engine_t *engine = plain_engine();
     bytes_t bytes = make_trusted(engine);
     artifact_t *artifact = NULL;
@@ -142,7 +142,7 @@ TEST(signed_modules_in_borrowed_memory_are_checked_copies_too) {
     bytes_free(&bytes);
 }
 
-TEST(unsigned_files_are_not_even_copied) {
+TEST(unsigned_files_are_refused_without_a_copy) {
     artifact_key_t *key = new_key();
     artifact_engine_t *engine = plain_engine();
     trust(engine, key);

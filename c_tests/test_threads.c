@@ -1,4 +1,4 @@
-/* A const handle may be used from many threads at once, and what is made on first use is made for all of them. */
+/* Many threads may use a const handle at once. Values that are computed on first use are computed once for all. */
 #include "check.h"
 #include "signed.h"
 
@@ -64,7 +64,7 @@ static void *reader(void *context) {
 TEST(threads_read_one_artifact) {
     bytes_t expected = read_file(fixture("ml_two.cwasm"));
     artifact_engine_t *engine = genuine_engine();
-    for (int round = 0; round < ROUNDS; round++) { /* fresh each time: first uses meet */
+    for (int round = 0; round < ROUNDS; round++) { /* a new artifact each time, so that first uses coincide */
         artifact_t *artifact = open_path(fixture("ml_two.cwasm"), engine);
         artifact_builder_t *builder = GARBAGE;
         CHECK_OK(artifact_builder_new_from_artifact(artifact, &builder, &error));
@@ -82,7 +82,7 @@ TEST(threads_read_one_artifact) {
     bytes_free(&expected);
 }
 
-/* Modules of a signed artifact, each copied and checked when the first thread asks for it. */
+/* Modules of a signed artifact: each is copied and verified when the first thread reads it. */
 enum { MODULES = 3 };
 
 typedef struct asker_t {
@@ -131,7 +131,7 @@ TEST(threads_share_the_copies_of_signed_modules) {
     bytes_free(&bytes);
 }
 
-/* A handle made in one thread can be freed in another. */
+/* A handle that one thread made can be freed by another. */
 static void *freer(void *artifact) {
     artifact_free(artifact);
     return NULL;
@@ -146,7 +146,7 @@ TEST(threads_free_elsewhere) {
     CHECK(pthread_join(thread, NULL) == 0);
 }
 
-/* Readers of a path that is being replaced all the time see one of the files whole. */
+/* Readers of a path that is constantly replaced always see one of the files, complete. */
 static void *replacer(void *builders) {
     artifact_builder_t **both = builders;
     for (int i = 0; i < 60; i++) {
@@ -186,13 +186,13 @@ TEST(threads_open_while_the_file_is_replaced) {
     artifact_engine_free(engine);
 }
 
-/* Everything at once: opening, reading, checking, verifying, saving and closing, the same artifacts and each its own.
- */
+/* Everything at once: opening, reading, checking, verifying, saving and closing, of shared artifacts and of separate
+ * ones. */
 enum { FILES = 3, LARGE = 2, TURNS = 3, PAYLOAD = 6 << 20 };
 static const char *const names[FILES] = {"sealed", "bare", "large"};
 
 typedef struct worker_t {
-    shared_t *shared; /* its builder is a large one, which is hashed by several threads */
+    shared_t *shared; /* its builder is large enough to be hashed by several threads */
     const artifact_t *opened[FILES];
     char paths[FILES][4200], own[4200];
 } worker_t;
@@ -238,7 +238,7 @@ static void *worker(void *context) {
         }
         artifact_save_options_t options = ARTIFACT_SAVE_OPTIONS_INIT;
         options.flags = ARTIFACT_SAVE_NO_SYNC;
-        /* Some onto the path that the others read. */
+        /* Some threads save to the path that the others read. */
         const char *path = turn == 1 ? worker->paths[LARGE] : worker->own;
         CHECK_OK(artifact_serialize_to_file(worker->shared->builder, path, &options, &error));
     }

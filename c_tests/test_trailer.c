@@ -3,7 +3,7 @@
 #include "image.h"
 #include "support.h"
 
-/* A builder with one module, which stays in `elf`. */
+/* Returns a builder of one module. It borrows `elf`. */
 static artifact_builder_t *builder_of(bytes_t *elf) {
     artifact_engine_t *engine = plain_engine();
     artifact_builder_t *builder = new_builder(engine);
@@ -24,7 +24,7 @@ static bytes_t sealed(void) {
     return bytes;
 }
 
-TEST(trailer_is_written_by_default_behind_the_same_body) {
+TEST(trailer_is_written_by_default_after_the_same_body) {
     bytes_t elf;
     artifact_builder_t *builder = builder_of(&elf);
     bytes_t with = serialize(builder);
@@ -43,7 +43,7 @@ TEST(trailer_is_written_by_default_behind_the_same_body) {
     bytes_free(&elf), bytes_free(&with), bytes_free(&without);
 }
 
-TEST(trailer_attributes_come_back) {
+TEST(trailer_attributes_round_trip) {
     bytes_t bytes = sealed();
     artifact_t *artifact = open_bytes(&bytes, NULL);
     size_t count = 0;
@@ -94,7 +94,7 @@ TEST(trailer_attributes_are_changed_without_touching_the_body) {
     bytes_free(&bytes), bytes_free(&same), bytes_free(&changed);
 }
 
-TEST(trailer_takes_no_null) {
+TEST(trailer_refuses_null) {
     bytes_t bytes = sealed(), elf;
     artifact_t *artifact = open_bytes(&bytes, NULL);
     artifact_builder_t *builder = builder_of(&elf);
@@ -126,7 +126,7 @@ TEST(trailer_takes_no_null) {
     bytes_free(&bytes), bytes_free(&elf);
 }
 
-/* Opening finds some of it, verifying all. */
+/* Opening finds some flipped bits, verifying all of them. */
 TEST(trailer_finds_every_flipped_bit) {
     bytes_t bytes = sealed();
     artifact_open_options_t options = ARTIFACT_OPEN_OPTIONS_INIT;
@@ -145,14 +145,14 @@ TEST(trailer_finds_every_flipped_bit) {
     bytes_free(&bytes);
 }
 
-TEST(trailer_damage_has_its_status_and_place) {
+TEST(trailer_damage_has_status_and_offset) {
     bytes_t bytes = sealed();
     artifact_t *artifact = NULL;
     bytes.data[bytes.len - 40] ^= 1; /* the footer's checksum */
     CHECK_FAILS(artifact_open_bytes(bytes.data, bytes.len, NULL, NULL, &artifact, &error), ARTIFACT_DIGEST_MISMATCH,
                 "footer");
     bytes.data[bytes.len - 40] ^= 1;
-    bytes.data[bytes.len - 1] ^= 1; /* its last byte: the trailer still shows where it began */
+    bytes.data[bytes.len - 1] ^= 1; /* its last byte: the start of the trailer is still recognized */
     CHECK_FAILS(artifact_open_bytes(bytes.data, bytes.len, NULL, NULL, &artifact, &error), ARTIFACT_TRUNCATED,
                 "footer");
     bytes.data[bytes.len - 1] ^= 1;

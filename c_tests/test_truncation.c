@@ -1,19 +1,19 @@
-/* Three artifacts cut at every byte, and with every bit of their Metadata flipped. */
+/* Three artifacts, truncated at every byte, and with every bit of their Metadata flipped. */
 #include "check.h"
 #include "image.h"
 #include "support.h"
 
-/* Where the first module ends: up to there a cut file is none of ours. */
+/* Returns the end of the first module. A file that is truncated before it is not an artifact. */
 static size_t first_end(const bytes_t *bytes) {
     uint64_t headers = get_u64(bytes->data + offsetof(Elf64_Ehdr, e_shoff));
     return (size_t)headers + (size_t)(bytes->data[offsetof(Elf64_Ehdr, e_shnum)] * sizeof(Elf64_Shdr));
 }
 
-/* `bytes` are a whole body, so every cut loses something that a reader needs. */
+/* `bytes` is a complete body, so a reader needs every byte of it. */
 static void cut_everywhere(const bytes_t *bytes, const artifact_engine_t *engine) {
     size_t end = first_end(bytes);
     uint8_t *page =
-        malloc(bytes->len); /* grows from its end towards the front: a read past a cut is a read past malloc */
+        malloc(bytes->len); /* filled from the end, so that a read past the cut is a read past the allocation */
     CHECK(page);
     for (size_t len = 0; len < bytes->len; len++) {
         uint8_t *exact = realloc(page, len ? len : 1);
@@ -37,7 +37,7 @@ static void cut_everywhere(const bytes_t *bytes, const artifact_engine_t *engine
         }
     }
     free(page);
-    artifact_t *artifact = open_bytes(bytes, engine); /* and the whole one is whole */
+    artifact_t *artifact = open_bytes(bytes, engine); /* the complete one opens */
     artifact_free(artifact);
 }
 
@@ -77,7 +77,7 @@ TEST(truncation_of_a_genuine_file_with_several_modules) {
     bytes_free(&file);
 }
 
-TEST(truncation_of_our_own) {
+TEST(truncation_of_a_file_of_the_library) {
     artifact_engine_t *engine = plain_engine();
     bytes_t body = our_own(engine);
     cut_everywhere(&body, engine);
@@ -85,7 +85,7 @@ TEST(truncation_of_our_own) {
     bytes_free(&body);
 }
 
-/* A file, too, cut below what is being read from it, and detection as well. */
+/* Truncates a file that is read, also for detection. */
 TEST(truncation_of_files) {
     artifact_engine_t *engine = plain_engine();
     bytes_t body = our_own(engine);
@@ -110,7 +110,7 @@ TEST(truncation_of_files) {
 
 static uint64_t sink;
 
-/* Reads all that can be read: none of it may crash, whatever it says. */
+/* Reads everything. Any result is fine, but nothing may crash. */
 static void read_everything(const artifact_t *artifact) {
     size_t count = 0, inner = 0, funcs = 0, modules = 0, instances = 0;
     const char *text;
@@ -187,7 +187,7 @@ static void flip(bytes_t *bytes, size_t from, size_t to, const artifact_engine_t
     CHECK(opened > 0 && refused > 0);
 }
 
-TEST(flips_in_our_own) {
+TEST(flips_in_a_file_of_the_library) {
     artifact_engine_t *engine = plain_engine();
     bytes_t body = our_own(engine);
     flip(&body, 0, body.len, engine);

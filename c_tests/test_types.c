@@ -1,9 +1,9 @@
-/* The type tables: made with the builder, read back, and as genuine files have them. */
+/* Type tables: built and read back, and those of genuine files. */
 #include "check.h"
 #include "image.h"
 #include "support.h"
 
-/* A builder with one module; types are added to it. */
+/* A builder of one module, to which the tests add types. */
 static artifact_builder_t *module_builder(void) {
     artifact_engine_t *engine = plain_engine();
     artifact_builder_t *builder = new_builder(engine);
@@ -29,7 +29,7 @@ static bool same_entity(const artifact_entity_t *a, const artifact_entity_t *b) 
            a->is_shared == b->is_shared && a->is_memory64 == b->is_memory64;
 }
 
-TEST(types_functions_come_back) {
+TEST(types_functions_round_trip) {
     static const uint8_t params[] = {ARTIFACT_WASM_I32, ARTIFACT_WASM_EXTERNREF, ARTIFACT_WASM_EXTERNREF,
                                      ARTIFACT_WASM_V128, ARTIFACT_WASM_EXNREF};
     static const uint8_t returns[] = {ARTIFACT_WASM_EXTERNREF, ARTIFACT_WASM_F64};
@@ -39,7 +39,7 @@ TEST(types_functions_come_back) {
     CHECK(index == 0);
     CHECK_OK(artifact_builder_add_func_type(builder, params, 5, returns, 2, &index, &error));
     CHECK(index == 1);
-    CHECK_OK(artifact_builder_add_func_type(builder, params, 5, returns, 2, NULL, &error)); /* the same once more */
+    CHECK_OK(artifact_builder_add_func_type(builder, params, 5, returns, 2, NULL, &error)); /* the same type again */
     artifact_t *artifact = finish(builder);
     size_t funcs = 77, modules = 77, instances = 77;
     CHECK_OK(artifact_type_counts(artifact, &funcs, &modules, &instances, &error));
@@ -50,7 +50,7 @@ TEST(types_functions_come_back) {
     CHECK_OK(artifact_func_type(artifact, 1, &type, &error));
     CHECK(same_bytes(type.params, type.params_len, params, 5) &&
           same_bytes(type.returns, type.returns_len, returns, 2));
-    /* A type made anew has the true counts, both of them. */
+    /* In a type that the builder made, both counts are correct. */
     CHECK(type.externref_params == 2 && type.externref_returns == 1);
     memset(&type, 0x5a, sizeof type);
     CHECK_FAILS(artifact_func_type(artifact, 3, &type, &error), ARTIFACT_NOT_FOUND, "3");
@@ -59,7 +59,7 @@ TEST(types_functions_come_back) {
     artifact_free(artifact);
 }
 
-TEST(types_functions_refuse_types_that_are_none) {
+TEST(types_functions_refuse_invalid_types) {
     static const uint8_t bad[] = {ARTIFACT_WASM_I32, 8};
     artifact_builder_t *builder = module_builder();
     uint32_t index = 77;
@@ -73,11 +73,11 @@ TEST(types_functions_refuse_types_that_are_none) {
     CHECK_FAILS(artifact_builder_add_func_type(builder, NULL, 0, NULL, 2, &index, &error), ARTIFACT_INVALID_ARGUMENT,
                 "returns");
     CHECK_OK(artifact_builder_add_func_type(builder, NULL, 0, NULL, 0, &index, &error));
-    CHECK(index == 0); /* the failed ones left nothing behind */
+    CHECK(index == 0); /* failed calls added nothing */
     artifact_builder_free(builder);
 }
 
-/* One entity of every kind and, for globals, of every initial value. */
+/* One entity of every kind, and one global for every kind of initial value. */
 static const artifact_entity_t entities[] = {
     {.kind = ARTIFACT_ENTITY_MEMORY, .minimum = UINT64_MAX, .is_memory64 = true},
     {.kind = ARTIFACT_ENTITY_MEMORY, .minimum = 1, .maximum = 2, .has_maximum = true, .is_shared = true},
@@ -110,7 +110,7 @@ static const artifact_entity_t entities[] = {
     {.kind = ARTIFACT_ENTITY_GLOBAL, .wasm_type = ARTIFACT_WASM_EXNREF, .init = ARTIFACT_INIT_IMPORT},
 };
 
-/* Two functions, an empty instance type 0, a module type 0; instance type 1 is what a test fills. */
+/* Adds two functions, an empty instance type 0 and a module type 0. Tests fill instance type 1. */
 static artifact_builder_t *type_builder(void) {
     artifact_builder_t *builder = module_builder();
     uint32_t index = 77;
@@ -125,14 +125,14 @@ static artifact_builder_t *type_builder(void) {
     return builder;
 }
 
-TEST(types_entities_of_every_kind_come_back_in_order) {
+TEST(types_entities_of_every_kind_round_trip_in_order) {
     artifact_builder_t *builder = type_builder();
     uint32_t module_type = 77;
     CHECK_OK(artifact_builder_add_module_type(builder, 1, &module_type, &error));
     CHECK(module_type == 1);
     char name[32];
     for (size_t i = 0; i < COUNT(entities); i++) {
-        snprintf(name, sizeof name, "%c größe %zu", (char)('z' - i), i); /* not the order of the alphabet */
+        snprintf(name, sizeof name, "%c größe %zu", (char)('z' - i), i); /* not in alphabetical order */
         CHECK_OK(artifact_builder_add_instance_export(builder, 1, name, &entities[i], &error));
         CHECK_OK(artifact_builder_add_module_import(builder, module_type, name, &entities[i], &error));
     }
@@ -159,7 +159,7 @@ TEST(types_entities_of_every_kind_come_back_in_order) {
     artifact_free(artifact);
 }
 
-TEST(types_entities_that_make_no_sense_are_refused) {
+TEST(types_entities_refuse_invalid_values) {
     static const artifact_entity_t bad[] = {
         {.kind = 7},
         {.kind = UINT32_MAX},
@@ -192,7 +192,7 @@ TEST(types_entities_that_make_no_sense_are_refused) {
     artifact_free(artifact);
 }
 
-TEST(types_names_and_indexes_are_checked_on_the_way_in) {
+TEST(types_names_and_indexes_are_checked) {
     artifact_entity_t memory = {.kind = ARTIFACT_ENTITY_MEMORY};
     artifact_builder_t *builder = type_builder();
     uint32_t index = 77;
@@ -210,7 +210,7 @@ TEST(types_names_and_indexes_are_checked_on_the_way_in) {
                 "UTF-8");
     CHECK_FAILS(artifact_builder_add_module_type(builder, 2, &index, &error), ARTIFACT_INVALID_ARGUMENT, "2");
     CHECK(index == 0);
-    CHECK_OK(artifact_builder_add_instance_export(builder, 1, "", &memory, &error)); /* wasm has empty names */
+    CHECK_OK(artifact_builder_add_instance_export(builder, 1, "", &memory, &error)); /* Wasm allows empty names */
     artifact_builder_free(builder);
 }
 
@@ -285,7 +285,7 @@ TEST(types_of_a_genuine_file) {
     artifact_free(artifact);
 }
 
-/* The original counted the parameters for it: what stands in the file is what is told. */
+/* The original implementation stored the count of parameters here. The library reports what the file has. */
 TEST(types_keep_the_count_of_returned_references_as_stored) {
     artifact_t *artifact = open_path(fixture("types.cwasm"), NULL);
     artifact_func_type_t type;

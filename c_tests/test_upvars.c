@@ -1,9 +1,9 @@
-/* Upvars: which modules a module closes over, nested. */
+/* Upvars: the modules that a module closes over, nested. */
 #include "check.h"
 #include "image.h"
 #include "support.h"
 
-/* A builder with three modules. */
+/* Returns a builder of three modules. */
 static artifact_builder_t *three_modules(void) {
     static bytes_t elf;
     if (!elf.data) elf = make_elf((shape_t){0});
@@ -14,7 +14,7 @@ static artifact_builder_t *three_modules(void) {
     return builder;
 }
 
-TEST(upvars_come_back_as_a_flat_list_with_parents) {
+TEST(upvars_round_trip_as_a_flat_list_with_parents) {
     static const size_t closed[] = {2, 0, 1};
     artifact_builder_t *builder = three_modules();
     size_t root = 77, child = 77, grandchild = 77, second = 77;
@@ -49,7 +49,7 @@ TEST(upvars_come_back_as_a_flat_list_with_parents) {
     bytes_free(&body);
 }
 
-/* Children given in any order end up behind their parent on the wire: nodes are numbered in wire order then. */
+/* Children may be added in any order. The file stores them after their parent and numbers them in that order. */
 TEST(upvars_can_be_added_breadth_first) {
     artifact_builder_t *builder = three_modules();
     CHECK_OK(artifact_builder_add_upvar(builder, SIZE_MAX, 0, NULL, 0, NULL, &error));
@@ -75,7 +75,7 @@ TEST(upvars_can_be_added_breadth_first) {
     bytes_free(&body);
 }
 
-TEST(upvars_are_checked_on_the_way_in) {
+TEST(upvars_are_checked) {
     static const size_t beyond[] = {0, 3};
     artifact_builder_t *builder = three_modules();
     size_t index = 77;
@@ -103,7 +103,7 @@ TEST(upvars_nest_100_deep_and_no_deeper) {
     CHECK_FAILS(artifact_builder_add_upvar(builder, parent, 0, NULL, 0, &index, &error), ARTIFACT_LIMIT, "100");
     CHECK(index == 0);
     bytes_t body = serialize(builder);
-    artifact_t *artifact = open_bytes(&body, NULL); /* what can be written can be read */
+    artifact_t *artifact = open_bytes(&body, NULL); /* what the builder writes can be read */
     size_t count = 0;
     CHECK_OK(artifact_upvar_count(artifact, &count, &error));
     CHECK(count == 100);

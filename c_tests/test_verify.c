@@ -1,9 +1,9 @@
-/* Verification: what a genuine reader accepts although no writer makes it is named; damage is an error. */
+/* Verification: oddities, which Wasmtime accepts although no writer makes them, are reported; damage is an error. */
 #include "check.h"
 #include "image.h"
 #include "support.h"
 
-/* Where each part of a body with two modules of alignment 4096 begins. */
+/* The offsets of the parts of a body with two modules of alignment 4096. */
 typedef struct two_t {
     bytes_t bytes;
     size_t first_end, second;
@@ -22,7 +22,7 @@ static two_t make_two(void) {
     return two;
 }
 
-/* The artifact opens and its report has exactly these kinds. */
+/* Expects that the artifact opens, and that its report has exactly these kinds. */
 static void finds(bytes_t *bytes, uint64_t kinds, const char *words) {
     artifact_t *artifact = open_bytes(bytes, NULL);
     artifact_report_t *report = GARBAGE;
@@ -49,7 +49,7 @@ static void finds(bytes_t *bytes, uint64_t kinds, const char *words) {
     bytes_free(bytes);
 }
 
-TEST(verify_finds_nothing_in_what_the_library_writes) {
+TEST(verify_finds_nothing_in_files_of_the_library) {
     artifact_engine_t *engine = plain_engine();
     artifact_builder_t *builder = new_builder(engine);
     static const shape_t shapes[] = {{.align = 4096}, {.trailing = 9}, {.headers_first = true}, {.load_align = 65536}};
@@ -72,8 +72,8 @@ TEST(verify_finds_nothing_in_genuine_files) {
     }
 }
 
-TEST(verify_names_a_link_that_skips) {
-    /* Three modules; the first link leads past the second. */
+TEST(verify_reports_a_link_that_skips_bytes) {
+    /* Three modules; the first link skips the second. */
     bytes_t elf = make_elf((shape_t){0}), body = {0};
     add_linked(&body, &elf, 1);
     size_t link = body.len;
@@ -87,7 +87,7 @@ TEST(verify_names_a_link_that_skips) {
     finds(&body, ARTIFACT_REPORT_LINK | ARTIFACT_REPORT_PADDING, "module 1");
 }
 
-TEST(verify_names_dirty_padding) {
+TEST(verify_reports_nonzero_padding) {
     two_t two = make_two();
     two.bytes.data[two.second - 1] = 1;
     finds(&two.bytes, ARTIFACT_REPORT_PADDING, "module 1|8191");
@@ -96,13 +96,13 @@ TEST(verify_names_dirty_padding) {
     finds(&two.bytes, ARTIFACT_REPORT_PADDING, "");
 }
 
-TEST(verify_names_another_machine) {
+TEST(verify_reports_another_machine) {
     bytes_t body = make_body("artifact", "1");
     put_uint(body.data + offsetof(Elf64_Ehdr, e_machine), EM_AARCH64, 2, false);
     finds(&body, ARTIFACT_REPORT_MACHINE, "183|62");
 }
 
-TEST(verify_names_odd_sections) {
+TEST(verify_reports_odd_sections) {
     two_t two = make_two();
     size_t text = section_at(&two.bytes, two.second, TEXT);
     put_uint(two.bytes.data + text + offsetof(Elf64_Shdr, sh_size), 200, 8, false);
@@ -114,15 +114,15 @@ TEST(verify_names_odd_sections) {
     finds(&two.bytes, ARTIFACT_REPORT_SECTION, ".text|4097");
 }
 
-/* The code is still there, but no reader that asks for .text finds it. */
-TEST(verify_names_a_renamed_text_section) {
+/* The code is still there, but a reader that looks for .text does not find it. */
+TEST(verify_reports_a_renamed_text_section) {
     bytes_t body = make_body("artifact", "1");
     size_t text = section_at(&body, 0, TEXT);
     put_uint(body.data + text + offsetof(Elf64_Shdr, sh_name), 7, 4, false);
     finds(&body, ARTIFACT_REPORT_SECTION, ".data");
 }
 
-TEST(verify_names_untidy_metadata) {
+TEST(verify_reports_unsorted_metadata) {
     static const char *const names[][2] = {{"b", "a"}, {"a", "a"}};
     for (size_t i = 0; i < 4; i++) {
         bytes_t body = make_front("artifact", "1");
@@ -137,7 +137,7 @@ TEST(verify_names_untidy_metadata) {
     }
 }
 
-TEST(verify_names_trailing_bytes) {
+TEST(verify_reports_trailing_bytes) {
     bytes_t body = make_body("artifact", "1");
     size_t end = body.len;
     char words[40];
@@ -149,7 +149,7 @@ TEST(verify_names_trailing_bytes) {
     finds(&body, ARTIFACT_REPORT_TRAILING_BYTES, "1");
 }
 
-TEST(verify_names_everything_at_once) {
+TEST(verify_reports_everything_at_once) {
     two_t two = make_two();
     two.bytes.data[two.second - 1] = 1;
     put_uint(two.bytes.data + offsetof(Elf64_Ehdr, e_machine), EM_AARCH64, 2, false);

@@ -1,8 +1,8 @@
-/* Genuine Wasmtime 0.33 files: read, checked with the original's words, written again byte for byte. */
+/* Genuine Wasmtime 0.33 files: read, checked with Wasmtime's own sentences, rewritten byte for byte. */
 #include "check.h"
 #include "support.h"
 
-/* ---- all of them ---- */
+/* ---- every file ---- */
 
 TEST(wasmtime_files_open) {
     artifact_engine_t *engine = genuine_engine();
@@ -21,7 +21,7 @@ TEST(wasmtime_files_open) {
     artifact_engine_free(engine);
 }
 
-TEST(wasmtime_files_come_out_as_they_went_in) {
+TEST(wasmtime_files_round_trip) {
     for (size_t i = 0; i < COUNT(genuine); i++) {
         bytes_t file = read_file(fixture(genuine[i]));
         artifact_t *artifact = open_path(fixture(genuine[i]), NULL);
@@ -40,8 +40,8 @@ TEST(wasmtime_files_come_out_as_they_went_in) {
     }
 }
 
-/* The body is kept: nothing can be added to it. */
-TEST(wasmtime_rewriting_takes_no_additions) {
+/* A rewrite keeps the body, so nothing can be added to it. */
+TEST(wasmtime_rewriting_refuses_additions) {
     artifact_t *artifact = open_path(fixture("ml_types.cwasm"), NULL);
     artifact_builder_t *builder = GARBAGE;
     artifact_entity_t entity = {.kind = ARTIFACT_ENTITY_MEMORY};
@@ -64,7 +64,7 @@ TEST(wasmtime_rewriting_takes_no_additions) {
     bytes_free(&elf);
 }
 
-/* What genuine code would be compiled into: built from its parts, a genuine file comes out, but for nothing. */
+/* Building an artifact from the parts of a genuine file gives the same bytes. */
 TEST(wasmtime_files_can_be_built_from_their_parts) {
     static const char *const plain[] = {"addfib.cwasm", "empty.cwasm", "unicode.cwasm", "passive.cwasm"};
     artifact_engine_t *engine = genuine_engine();
@@ -101,7 +101,7 @@ static void set_flag(artifact_engine_t *engine, const char *name, bool value) {
     CHECK_OK(artifact_engine_set_flag_bool(engine, ARTIFACT_FLAGS_SHARED, name, value, &error));
 }
 
-/* Hosts as the genuine loader was configured when it gave its verdicts. */
+/* The engines with which the genuine loader gave its verdicts. */
 static artifact_engine_t *host(const char *name) {
     artifact_engine_t *engine = genuine_engine();
 #define IS(text) (strcmp(name, text) == 0)
@@ -141,7 +141,7 @@ static artifact_engine_t *host(const char *name) {
 }
 
 static const struct {
-    const char *file, *host, *sentence; /* NULL: it was loaded */
+    const char *file, *host, *sentence; /* NULL: the genuine loader accepted it */
 } verdicts[] = {
     {"addfib", "default", NULL},
     {"addfib", "ver_none", NULL},

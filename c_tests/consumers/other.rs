@@ -1,8 +1,8 @@
-//! Another library made by Rust, with a runtime of its own.
+//! Another static library in Rust, with its own copy of the runtime.
 
 use std::panic::catch_unwind;
 
-/// Panics and survives it: both libraries' unwinders are at work in one program.
+/// Panics and catches it, so that the unwinders of both libraries run in one program.
 #[unsafe(no_mangle)]
 pub extern "C" fn other_survives() -> bool {
     std::panic::set_hook(Box::new(|_| ()));

@@ -1,4 +1,4 @@
-/* A program of a user: C and C++, against whatever copy of the library it was built with. */
+/* A user's program, in C and C++, for any copy of the library. */
 #include <artifact.h>
 #include <stdio.h>
 #include <string.h>

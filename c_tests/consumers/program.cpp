@@ -1,4 +1,4 @@
-// A program of a user of artifact.hpp, against an installed copy.
+// A user's program with artifact.hpp, for an installed copy of the library.
 #include <artifact.hpp>
 #include <iostream>
 

@@ -1,4 +1,4 @@
-/* One program with two static libraries made by Rust. */
+/* A program with two static libraries that were written in Rust. */
 #include <artifact.h>
 #include <stdbool.h>
 

@@ -1,8 +1,8 @@
-// The harness of the C++ tests, as check.h is that of the C tests. Each file of tests is compiled with exceptions and
-// without; what reads the same in both is written with these:
+// The harness of the C++ tests. Test files are compiled with exceptions and without, and use these macros to work in
+// both modes:
 //
-//     OK(call)       the value of a call that has to succeed
-//     FAILS(call)    the artifact::error of one that has to fail
+//     OK(call)       returns the value of a call, which must succeed
+//     FAILS(call)    returns the artifact::error of a call, which must fail
 #pragma once
 #include <artifact.hpp>
 #include <cstdio>
@@ -76,7 +76,7 @@ template <class Call> artifact::error error_of(Call call) {
 
 inline std::string fixture(const std::string &name) { return std::string(FIXTURES_DIR "/") + name; }
 
-/// A path in a folder that is this process's own and gone at its end.
+/// Returns a path in a folder of this process, which is removed when the process ends.
 inline std::filesystem::path scratch(const char *name) {
     static const struct folder {
         std::filesystem::path path;

@@ -1,4 +1,4 @@
-// Pairs of functions, the calls in C and what artifact.hpp makes of them, for `cost` to compare the machine code of.
+// Pairs of functions, in C and with artifact.hpp. `cost` compares their machine code.
 #include <artifact.hpp>
 
 static void must(artifact_status_t status, artifact_error_t *error) {

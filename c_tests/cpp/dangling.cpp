@@ -1,4 +1,4 @@
-// Doesn't compile with clang's -Werror=dangling: the name belongs to a file that is gone.
+// Must not compile with clang's -Werror=dangling: the name belongs to a file that has been destroyed.
 #include <artifact.hpp>
 
 std::size_t length(const char *path) {

@@ -1,9 +1,9 @@
 #include <artifact.hpp>
-#include <artifact.hpp> // twice is as good as once
+#include <artifact.hpp> // including it twice is fine
 
 #include "check.hpp"
 
-// All tests, or the one that is named.
+// Runs all tests, or the one that is named.
 int main(int argc, char **argv) {
     bool found = false;
     for (const check::test &test : check::tests()) {

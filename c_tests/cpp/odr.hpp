@@ -1,4 +1,4 @@
-// What the translation units of `odr` are compiled as differs; what they share is this.
+// Shared by the translation units of `odr`, which are compiled in different modes.
 #pragma once
 #include <artifact.hpp>
 #include <stdexcept>

@@ -1,4 +1,4 @@
-// The same functions by name, which return something else here.
+// Calls functions of the same name, which return results in this mode.
 #include "odr.hpp"
 
 std::string returning(const char *path) {

@@ -1,4 +1,4 @@
-// Opens a file in the oldest language, and catches what the newer one throws.
+// Opens a file in C++17, and catches an exception that was thrown in C++20.
 #include "odr.hpp"
 
 #include <cstdio>

@@ -1,4 +1,4 @@
-// What the tests of artifact.hpp share: genuine files, and short ways to engines and builders.
+// Helpers that the tests of artifact.hpp share: genuine files, engines and builders.
 #pragma once
 #include "check.hpp"
 
@@ -7,14 +7,14 @@ using check::fixture, check::scratch;
 
 inline artifact::file genuine(const char *name) { return OK(artifact::file::open(fixture(name), artifact::inspect)); }
 
-/// An engine that is the same wherever the tests run.
+/// Returns an engine that is the same wherever the tests run.
 inline artifact::engine plain_engine() {
     artifact::engine engine;
     OK(engine.set_target("x86_64-unknown-linux-gnu"));
     return engine;
 }
 
-/// A builder with one genuine module, which outlives it.
+/// Returns a builder of one genuine module, which outlives it.
 inline artifact::builder plain_builder(const artifact::engine &engine) {
     static const artifact::file file = genuine("addfib.cwasm");
     artifact::builder builder = OK(artifact::builder::create(engine));

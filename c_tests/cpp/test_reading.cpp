@@ -1,11 +1,11 @@
-// artifact.hpp: files, signatures, code and reports give what the C interface gives.
+// artifact.hpp: files, signatures, code and reports agree with the C interface.
 #include "support.hpp"
 
 #include <fcntl.h>
 
 // ---- reading ----
 
-TEST(cpp_opening_in_every_way) {
+TEST(cpp_opening_functions_agree) {
     const artifact::engine engine = plain_engine();
     const artifact::builder builder = plain_builder(engine);
     const std::filesystem::path path = scratch("opened");
@@ -167,7 +167,7 @@ TEST(cpp_signed_files) {
     options.signature = detached;
     CHECK(OK(OK(artifact::file::open_bytes(unsigned_bytes, engine, options)).signed_by()) == mine);
 
-    // A detached signature is the key and what a key elsewhere makes of the record.
+    // A detached signature is the public key and the signature of the record.
     CHECK(detached.size() == 96 && same({detached.data(), 32}, mine.bytes()));
     CHECK(same(OK(plain.detached_record()), OK(builder.root_record())) && OK(builder.root_record()).size() == 256);
     CHECK(artifact::signature_context.size() == 24 && artifact::signature_context.back() == '\0');
@@ -183,7 +183,7 @@ TEST(cpp_objects_are_linked) {
     CHECK(stream);
     const std::string small((std::istreambuf_iterator<char>(stream)), std::istreambuf_iterator<char>());
     const artifact::bytes elf = artifact::bytes_of(small);
-    if (elf.data()[18] != 62 && elf.data()[18] != 183) return; // objects for this machine can't be linked
+    if (elf.data()[18] != 62 && elf.data()[18] != 183) return; // the library does not link objects of this machine
     const artifact_object_t one[] = {{"small.o", elf.data(), elf.size()}};
     artifact::builder builder = OK(artifact::builder::create(artifact::engine()));
     artifact::link_options options;
@@ -273,7 +273,7 @@ TEST(cpp_code_is_bound_to_the_host) {
     CHECK(OK(table.function<int(int)>("use_first"))(10) == 21 && OK(table.function<int(int)>("use_second"))(10) == 32);
     CHECK(OK(table.function<int()>("use_value"))() == 7 && OK(table.function<int()>("has_weak"))() == -1);
 
-    // A callback gets what the table lacks.
+    // The callback is asked for names that the table doesn't have.
     options.symbols = {symbols, 2};
     std::string seen;
     const artifact::code both = OK(file.load(host, options, [&](artifact::span<artifact_import_t> missing) {
@@ -332,7 +332,7 @@ TEST(cpp_code_is_shown_to_profilers) {
     std::filesystem::remove(map);
 }
 
-// ---- does it fit? ----
+// ---- compatibility ----
 
 TEST(cpp_compatibility) {
     artifact::engine engine = plain_engine();

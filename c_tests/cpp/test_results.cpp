@@ -1,4 +1,4 @@
-// What only programs without exceptions see: results.
+// Results, which only programs without exceptions have.
 #include "check.hpp"
 
 using artifact::result;

@@ -1,4 +1,4 @@
-// artifact.hpp: the library, errors, handles, engines and builders give what the C interface gives.
+// artifact.hpp: the library, errors, handles, engines and builders agree with the C interface.
 #include "support.hpp"
 
 #include <cstring>
@@ -27,7 +27,7 @@ TEST(cpp_library) {
     CHECK(!artifact::is_stale(artifact::status::untrusted) && !artifact::is_stale(artifact::status::corrupt));
 }
 
-TEST(cpp_error_has_what_the_c_error_has) {
+TEST(cpp_error_agrees_with_the_c_error) {
     const artifact::error missing = FAILS(artifact::file::open("/no such file", artifact::inspect));
     CHECK(missing.status() == artifact::status::io && !missing.offset());
     CHECK(missing.code() == std::errc::no_such_file_or_directory);
@@ -54,14 +54,14 @@ TEST(cpp_handles_move_and_are_released) {
     artifact_engine_t *const raw = engine.get();
     artifact::engine moved = std::move(engine);
     CHECK(moved.get() == raw && moved);
-    engine = artifact::engine(moved.release()); // a handle may be assigned to again
+    engine = artifact::engine(moved.release()); // a moved-from handle may be assigned to
     CHECK(engine.get() == raw && !moved);
     CHECK(FAILS(moved.set_target("x86_64-unknown-linux-gnu")).status() == artifact::status::invalid_argument);
     CHECK(moved.target().empty() && moved.flags(artifact::flag_map::isa).empty());
     artifact_engine_free(engine.release());
 }
 
-TEST(cpp_handles_go_in_any_order) {
+TEST(cpp_handles_may_be_destroyed_in_any_order) {
     std::optional<artifact::engine> engine = plain_engine();
     std::optional<artifact::builder> builder = plain_builder(*engine);
     engine.reset();
@@ -128,7 +128,7 @@ TEST(cpp_engine_tunables_and_features) {
         if (OK(each).on) on.push_back(OK(each).feature);
     }
     CHECK(on == std::vector{artifact::feature::simd, artifact::feature::memory64});
-    // Nothing lies behind the last of either.
+    // There is nothing past the last of either.
     CHECK(FAILS(engine.tunables()[engine.tunables().size()]).status() == artifact::status::invalid_argument);
     CHECK(FAILS(engine.features()[engine.features().size()]).status() == artifact::status::invalid_argument);
 }
@@ -156,13 +156,13 @@ TEST(cpp_saving_everywhere_gives_the_same_bytes) {
     CHECK(same(artifact::bytes_of(check::contents(path)), buffer));
 
     std::vector<std::uint8_t> collected;
-    OK(builder.serialize_to([&](artifact::bytes piece) { // nothing returned: it can't fail
+    OK(builder.serialize_to([&](artifact::bytes piece) { // returns void: it cannot fail
         collected.insert(collected.end(), piece.begin(), piece.end());
     }));
     CHECK(same(collected, buffer));
 }
 
-TEST(cpp_callbacks_end_the_writing) {
+TEST(cpp_callbacks_can_stop_writing) {
     const artifact::builder builder = plain_builder(plain_engine());
     int calls = 0;
     const auto full = [&](artifact::bytes) { return ++calls == 2 ? ENOSPC : 0; };
@@ -171,7 +171,7 @@ TEST(cpp_callbacks_end_the_writing) {
     CHECK(FAILS(builder.serialize_to_file("/no such folder/file")).code() == std::errc::no_such_file_or_directory);
 }
 
-struct counter { // a callback that can't be copied and has state
+struct counter { // a callback with state that cannot be copied
     std::size_t len = 0;
     counter() = default;
     counter(const counter &) = delete;
@@ -226,7 +226,7 @@ TEST(cpp_attributes) {
     CHECK(reopened(builder).integrity() == artifact::integrity::none);
 }
 
-TEST(cpp_types_come_back) {
+TEST(cpp_types_round_trip) {
     using wasm = artifact::wasm_type;
     artifact::builder builder = plain_builder(plain_engine());
     const std::vector<wasm> params{wasm::i32, wasm::externref}, returns{wasm::f64};
@@ -278,7 +278,7 @@ TEST(cpp_types_come_back) {
     CHECK(FAILS(OK(file.module_types())[1]).status() == artifact::status::not_found);
 }
 
-TEST(cpp_upvars_come_back) {
+TEST(cpp_upvars_round_trip) {
     artifact::builder builder = plain_builder(plain_engine());
     const std::size_t passed_on[] = {0, 0};
     CHECK(OK(builder.add_upvar(std::nullopt, 0)) == 0 && OK(builder.add_upvar(0, 0, passed_on)) == 1);

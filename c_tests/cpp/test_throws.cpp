@@ -1,4 +1,4 @@
-// What only exceptions can do.
+// Tests that need exceptions.
 #include "check.hpp"
 
 static artifact::builder builder() {
@@ -8,7 +8,7 @@ static artifact::builder builder() {
     return builder;
 }
 
-TEST(cpp_what_a_callback_throws_comes_out) {
+TEST(cpp_exceptions_of_a_callback_propagate) {
     int calls = 0, caught = 0;
     try {
         builder().serialize_to([&](artifact::bytes) {
@@ -21,14 +21,14 @@ TEST(cpp_what_a_callback_throws_comes_out) {
     CHECK(calls == 1 && caught == 42);
 }
 
-TEST(cpp_what_a_resolver_throws_comes_out) {
+TEST(cpp_exceptions_of_a_resolver_propagate) {
     const artifact::engine host = artifact::engine::host();
     artifact::builder builder = artifact::builder::create(artifact::engine());
     builder.add_module_file(NATIVE_DIR "/imports.so");
     const artifact::file file = artifact::file::open_bytes(builder.serialize(), host);
     const auto define_and_throw = [](artifact::span<artifact_import_t> missing) {
         static int anything;
-        for (artifact_import_t &wanted : missing) wanted.address = &anything; // so that loading goes well
+        for (artifact_import_t &wanted : missing) wanted.address = &anything; // so that loading succeeds
         throw 42;
     };
     int caught = 0;
@@ -49,7 +49,7 @@ TEST(cpp_errors_are_runtime_errors) {
     }
 }
 
-// The example of the header, with a file that fits and is run through.
+// The example at the top of the header.
 TEST(cpp_reading_is_short) {
     const std::filesystem::path path = check::scratch("short");
     const artifact::engine host = artifact::engine::host();

@@ -1,6 +1,6 @@
 /*
- * Saving under faults: strace makes each system call of a save fail in turn, with each error that it could have, or
- * kills the process there. The path holds the old file whole or the new one whole, whatever happens.
+ * Saving under faults: strace makes each system call of a save fail in turn, with each error that it can have, or kills
+ * the process there. Whatever happens, the path has the old file or the new one, complete.
  */
 #include "../check.h"
 #include "../image.h"
@@ -9,40 +9,40 @@
 #include <ctype.h>
 #include <signal.h>
 
-enum { MOST_CALLS = 400, MODULES = 3, WHOLE = 1 << 30 };
+enum { MAX_CALLS = 400, MODULES = 3, WHOLE = 1 << 30 };
 
 typedef struct setting_t {
-    bool fresh;     /* no old file */
-    bool link;      /* the path is a symbolic link */
-    bool relative;  /* the path is a name in the current folder */
-    uint64_t flags; /* ARTIFACT_SAVE_ */
-    size_t most;    /* bytes that a write takes */
-    size_t more;    /* that many bytes more in each module: the disk is to begin before all is written */
+    bool fresh;       /* no old file */
+    bool link;        /* the path is a symbolic link */
+    bool relative;    /* the path is a name in the current folder */
+    uint64_t flags;   /* ARTIFACT_SAVE_ */
+    size_t max_write; /* the maximum number of bytes that a write accepts */
+    size_t extra;     /* extra bytes in each module, so that writeback starts before everything is written */
 } setting_t;
 
-/* One system call of the save: the nth of its name in the process. */
+/* A system call of the save: the nth of its name in the process. */
 typedef struct call_t {
     char name[32];
     unsigned nth;
-    bool renamed; /* it comes after the rename */
+    bool renamed; /* the call comes after the rename */
 } call_t;
 
-/* What a call fails with. EINTR must not surface; where it isn't listed, Linux doesn't give it. */
+/* The errors to inject. EINTR must not be reported; where it is not listed, Linux does not return it. */
 static const struct {
     const char *name, *errors;
-    bool must_fail; /* with that very error */
+    bool must_fail; /* the save must report this error */
 } faults[] = {
     {"openat", "EIO ENOSPC EROFS EMFILE EDQUOT EINTR", true},
     {"write", "EIO ENOSPC EDQUOT EINTR", true},
     {"writev", "EIO ENOSPC EDQUOT EINTR", true},
     {"fsync", "EIO ENOSPC EDQUOT EINTR", true},
-    {"sync_file_range", "EIO ENOSPC EINTR", false}, /* fsync tells it too */
+    {"sync_file_range", "EIO ENOSPC EINTR", false}, /* fsync reports it too */
     {"fdatasync", "EIO ENOSPC EDQUOT EINTR", true},
     {"fchmod", "EIO EPERM EROFS EINTR", true},
     {"rename", "EIO ENOSPC EROFS", true},
     {"renameat", "EIO ENOSPC EROFS", true},
     {"renameat2", "EIO ENOSPC EROFS", true},
-    {"close", "EIO ENOSPC EINTR", false}, /* what it could tell, fsync has told */
+    {"close", "EIO ENOSPC EINTR", false}, /* fsync has reported it already */
     {"getrandom", "ENOSYS EINTR", false},
     {"mmap", "ENOMEM", false},
     {"mremap", "ENOMEM", false},
@@ -60,7 +60,7 @@ static char folder[4200], path[4300], link_path[4300], modules[MODULES][4200], t
 static bytes_t old_file, new_file;
 static unsigned runs;
 
-static void make_files(size_t more) {
+static void make_files(size_t extra) {
     snprintf(folder, sizeof folder, "%s", scratch("folder"));
     snprintf(path, sizeof path, "%s/saved.artifact", folder);
     snprintf(link_path, sizeof link_path, "%s", scratch("link.artifact"));
@@ -73,7 +73,7 @@ static void make_files(size_t more) {
         char name[32];
         snprintf(name, sizeof name, "module-%zu", i);
         snprintf(modules[i], sizeof modules[i], "%s", scratch(name));
-        elves[i] = make_elf((shape_t){.fill = (uint8_t)(i + 1), .align = UINT64_C(16) << 4 * i, .trailing = more});
+        elves[i] = make_elf((shape_t){.fill = (uint8_t)(i + 1), .align = UINT64_C(16) << 4 * i, .trailing = extra});
         write_file(modules[i], elves[i].data, elves[i].len);
         CHECK_OK(artifact_builder_add_module(new, elves[i].data, elves[i].len, NULL, &error));
     }
@@ -84,7 +84,7 @@ static void make_files(size_t more) {
     artifact_engine_free(engine);
 }
 
-/* An empty folder but for the old file, if there is to be one. */
+/* Empties the folder, and writes the old file unless the setting is without one. */
 static void reset(const setting_t *setting) {
     DIR *dir = opendir(folder);
     CHECK(dir);
@@ -94,23 +94,23 @@ static void reset(const setting_t *setting) {
     closedir(dir);
     if (!setting->fresh) {
         write_file(path, old_file.data, old_file.len);
-        CHECK(chmod(path, 0666) == 0); /* what a umask narrows, so that the save has to set it */
+        CHECK(chmod(path, 0666) == 0); /* wider than the umask, so that the save has to set it */
     }
     unlink(link_path);
     if (setting->link) CHECK(symlink(path, link_path) == 0);
 }
 
-/* Runs the save under strace with these options more. Returns what it ended with; output takes what it printed. */
+/* Runs the save under strace with additional options. Returns its wait status; `output` receives what it printed. */
 static int run(const setting_t *setting, const char *const *options, char output[64]) {
-    char flags[24], most[24];
+    char flags[24], max_write[24];
     const char *words[24] = {"strace", "-f", "-qq", "-o", trace};
     size_t count = 5;
     snprintf(flags, sizeof flags, "%llu", (unsigned long long)setting->flags);
-    snprintf(most, sizeof most, "%zu", setting->most);
+    snprintf(max_write, sizeof max_write, "%zu", setting->max_write);
     while (*options) words[count++] = *options++;
     words[count++] = SAVE_PROGRAM;
     words[count++] = setting->relative ? "saved.artifact" : setting->link ? link_path : path;
-    words[count++] = flags, words[count++] = most;
+    words[count++] = flags, words[count++] = max_write;
     for (size_t i = 0; i < MODULES; i++) words[count++] = modules[i];
     int ends[2], status = 0;
     CHECK(pipe(ends) == 0);
@@ -134,14 +134,14 @@ static int run(const setting_t *setting, const char *const *options, char output
     return status;
 }
 
-/* The system calls between the marks, as the trace has them. */
+/* Returns the system calls between the marks of a trace. */
 static size_t calls_of_a_save(const setting_t *setting, call_t *calls) {
     char output[64], line[4096];
     reset(setting);
     int status = run(setting, (const char *const[]){"-e", "trace=all", NULL}, output);
-    if (WIFEXITED(status) && WEXITSTATUS(status) == 127) SKIP("strace isn't installed");
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 127) SKIP("strace is not installed");
     FILE *file = fopen(trace, "r");
-    if (!file || status != 0 || strcmp(output, "0 0\n") != 0) SKIP("strace may not trace here");
+    if (!file || status != 0 || strcmp(output, "0 0\n") != 0) SKIP("strace is not permitted to trace");
     static struct {
         char name[32];
         unsigned count;
@@ -163,7 +163,7 @@ static size_t calls_of_a_save(const setting_t *setting, call_t *calls) {
         if (strncmp(text, "close(-1234)", 12) == 0) {
             marks++;
         } else if (marks == 1) {
-            CHECK(count < MOST_CALLS);
+            CHECK(count < MAX_CALLS);
             calls[count].nth = seen[at].count;
             calls[count].renamed = renamed;
             memcpy(calls[count++].name, name, sizeof name);
@@ -183,9 +183,9 @@ static bool trace_says(const char *word) {
     return found;
 }
 
-/* Whether the path holds the new file. It holds that whole, or the old one whole. */
+/* Returns whether the path has the new file. Fails unless it has the new or the old one, complete. */
 static bool is_new(const setting_t *setting, const char *what) {
-    const char *where = path; /* what the link leads to, where there is one */
+    const char *where = path; /* the target of the link, if there is one */
     if (setting->fresh && access(where, F_OK) != 0) return false;
     artifact_open_options_t options = ARTIFACT_OPEN_OPTIONS_INIT;
     options.flags = ARTIFACT_OPEN_VERIFY;
@@ -219,22 +219,23 @@ static void fail_at(const setting_t *setting, const call_t *call, const char *er
     snprintf(inject, sizeof inject, "inject=%.31s:error=%s:when=%u", call->name, error, call->nth);
     reset(setting);
     int ended = run(setting, (const char *const[]){"-e", only, "-e", inject, NULL}, output);
-    expect(trace_says("INJECTED"), inject, "it didn't happen");
+    expect(trace_says("INJECTED"), inject, "the fault was not injected");
     bool new = is_new(setting, inject), interrupted = strcmp(error, "EINTR") == 0;
     int status = -1, number = 0;
-    if (strncmp(call->name, "m", 1) == 0 && WIFSIGNALED(ended)) return; /* no memory for the smallest things */
-    expect(ended == 0 && sscanf(output, "%d %d", &status, &number) == 2, inject, "it didn't return");
-    expect(count_entries(folder) == (new || !setting->fresh), inject, "it left a temporary file");
+    if (strncmp(call->name, "m", 1) == 0 && WIFSIGNALED(ended))
+        return; /* aborted: no memory even for small allocations */
+    expect(ended == 0 && sscanf(output, "%d %d", &status, &number) == 2, inject, "the save did not return");
+    expect(count_entries(folder) == (new || !setting->fresh), inject, "a temporary file is left");
     if (status == ARTIFACT_OK) {
-        expect(new, inject, "it says OK, but the path holds the old file");
-        expect(!must_fail || interrupted, inject, "nobody was told");
+        expect(new, inject, "the save succeeded, but the path has the old file");
+        expect(!must_fail || interrupted, inject, "the error was not reported");
         return;
     }
     char found[64];
     snprintf(found, sizeof found, "status %d, errno %d", status, number);
     expect(!interrupted, inject, found);
     expect(status == ARTIFACT_NO_MEMORY || (status == ARTIFACT_IO && number == number_of(error)), inject, found);
-    expect(new == call->renamed, inject, new ? "it failed, and replaced the file" : "the new file is gone");
+    expect(new == call->renamed, inject, new ? "the save failed, but replaced the file" : "the new file is gone");
 }
 
 static void kill_at(const setting_t *setting, const call_t *call) {
@@ -243,14 +244,14 @@ static void kill_at(const setting_t *setting, const call_t *call) {
     snprintf(inject, sizeof inject, "inject=%.31s:signal=KILL:when=%u", call->name, call->nth);
     reset(setting);
     int ended = run(setting, (const char *const[]){"-e", only, "-e", inject, NULL}, output);
-    expect(WIFSIGNALED(ended) && WTERMSIG(ended) == SIGKILL, inject, "it lives");
+    expect(WIFSIGNALED(ended) && WTERMSIG(ended) == SIGKILL, inject, "the process was not killed");
     bool new = is_new(setting, inject);
     expect(!call->renamed || new, inject, "the new file is gone");
 }
 
 static void every_fault(setting_t setting) {
-    static call_t calls[MOST_CALLS];
-    make_files(setting.more);
+    static call_t calls[MAX_CALLS];
+    make_files(setting.extra);
     size_t count = calls_of_a_save(&setting, calls);
     expect(is_new(&setting, "a save without faults"), "a save without faults", "the old file is still there");
     bool early = false;
@@ -265,15 +266,15 @@ static void every_fault(setting_t setting) {
         }
         kill_at(&setting, &calls[i]);
     }
-    CHECK(early == (setting.more > 0));
+    CHECK(early == (setting.extra > 0));
     printf("%zu system calls, %u runs\n", count, runs);
     bytes_free(&old_file), bytes_free(&new_file);
 }
 
-TEST(faults_replacing) { every_fault((setting_t){.most = WHOLE}); }
-TEST(faults_short_writes) { every_fault((setting_t){.most = 2500}); }
-TEST(faults_large_modules) { every_fault((setting_t){.most = 300 << 10, .more = 400 << 10}); }
-TEST(faults_new_file) { every_fault((setting_t){.most = WHOLE, .fresh = true}); }
-TEST(faults_relative_name) { every_fault((setting_t){.most = WHOLE, .relative = true}); }
-TEST(faults_through_a_link) { every_fault((setting_t){.most = WHOLE, .link = true}); }
-TEST(faults_without_sync) { every_fault((setting_t){.most = 2500, .flags = ARTIFACT_SAVE_NO_SYNC}); }
+TEST(faults_replacing) { every_fault((setting_t){.max_write = WHOLE}); }
+TEST(faults_short_writes) { every_fault((setting_t){.max_write = 2500}); }
+TEST(faults_large_modules) { every_fault((setting_t){.max_write = 300 << 10, .extra = 400 << 10}); }
+TEST(faults_new_file) { every_fault((setting_t){.max_write = WHOLE, .fresh = true}); }
+TEST(faults_relative_name) { every_fault((setting_t){.max_write = WHOLE, .relative = true}); }
+TEST(faults_through_a_link) { every_fault((setting_t){.max_write = WHOLE, .link = true}); }
+TEST(faults_without_sync) { every_fault((setting_t){.max_write = 2500, .flags = ARTIFACT_SAVE_NO_SYNC}); }

@@ -1,8 +1,8 @@
 /*
- * Saves an artifact, for faults.c to trace: save PATH FLAGS MOST MODULE...
+ * Saves an artifact, for faults.c to trace: save PATH FLAGS MAX_WRITE MODULE...
  *
- * No write takes more than MOST bytes. What belongs to the save stands between two calls of close(MARK). Prints the
- * status and the error number, and ends with 0 whatever they are.
+ * No write accepts more than MAX_WRITE bytes. Two calls of close(MARK) mark the beginning and end of the save. Prints
+ * the status and the error number, and exits with 0 whatever they are.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* syscall */
@@ -16,16 +16,16 @@
 
 enum { MARK = -1234 };
 
-static size_t most = SIZE_MAX;
+static size_t max_write = SIZE_MAX;
 
-/* These stand before the C library's: as if the disk took only so much at a time. */
+/* These replace the C library's functions, and write only part of the bytes. */
 ssize_t write(int fd, const void *data, size_t len) {
-    return (ssize_t)syscall(SYS_write, fd, data, len < most ? len : most);
+    return (ssize_t)syscall(SYS_write, fd, data, len < max_write ? len : max_write);
 }
 
 ssize_t writev(int fd, const struct iovec *pieces, int count) {
     struct iovec allowed[1024];
-    size_t room = most;
+    size_t room = max_write;
     int used = 0;
     for (; used < count && used < 1024 && room > 0; used++) {
         allowed[used] = pieces[used];
@@ -45,11 +45,11 @@ int main(int argc, char **argv) {
         if (artifact_builder_add_module_file(builder, argv[i], NULL, NULL) != ARTIFACT_OK) return 1;
     }
     options.flags = strtoul(argv[2], NULL, 10);
-    most = strtoul(argv[3], NULL, 10);
+    max_write = strtoul(argv[3], NULL, 10);
     close(MARK);
     artifact_status_t status = artifact_serialize_to_file(builder, argv[1], &options, &error);
     close(MARK);
-    most = SIZE_MAX;
+    max_write = SIZE_MAX;
     char text[64];
     int len = snprintf(text, sizeof text, "%d %d\n", (int)status, artifact_error_errno(error));
     if (syscall(SYS_write, STDOUT_FILENO, text, (size_t)len) != len) return 1;

@@ -1,4 +1,4 @@
-/* What C compilers emit, in one module: each function is called as loaded by us and as loaded by dlopen. */
+/* The constructs that C compilers emit. Each function is called as loaded by the library and as loaded by dlopen(). */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -51,15 +51,15 @@ static int counter = 40; /* data */
 
 int count(void) { return ++counter; }
 
-static long long zeros[100000]; /* bss over many pages, and the end of the last one of the file */
+static long long zeros[100000]; /* .bss over many pages, starting on the last page of the file */
 
 long long *bss_at(size_t at) { return &zeros[at]; }
 
 int common(int by) { return shared_block += by; } /* COMMON, compiled with -fcommon */
 
-extern int nobody_has_this(void) __attribute__((weak));
+extern int defined_nowhere(void) __attribute__((weak));
 
-int weak(void) { return nobody_has_this ? nobody_has_this() : -7; }
+int weak(void) { return defined_nowhere ? defined_nowhere() : -7; }
 
 static int twice(int n) { return 2 * n; }
 static int square(int n) { return n * n; }
@@ -76,7 +76,7 @@ int64_t sum(int count, ...) {
     return total;
 }
 
-/* Far calls, with varargs. */
+/* Calls of other libraries, also with variable arguments. */
 size_t libc(const char *text, char *out, size_t len) {
     char *copy = malloc(strlen(text) + 1);
     if (!copy) return 0;

@@ -1,11 +1,11 @@
-/* Looked at by gdb and perf: test_load_tools.c knows the lines. */
+/* Read by gdb and perf. test_load_tools.c has the line numbers. */
 int debugged_outer(int (*host)(int), int n);
 long debugged_spin(long n);
 
 static int __attribute__((noinline)) debugged_inner(int (*host)(int), int n) {
     int before = n + 1;
     int found =
-        /* the call that stops */
+        /* stops here */
         host(before);
     return found;
 }

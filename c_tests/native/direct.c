@@ -1,4 +1,4 @@
-/* Refused: a direct reference to data of the host, as -fPIE makes it of data that it takes for its own. */
+/* Refused: a direct reference to data of the host. -fPIE emits these for data that it assumes to be its own. */
 __attribute__((visibility("hidden"))) extern int host_value;
 int value(void);
 

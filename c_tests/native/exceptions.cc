@@ -1,4 +1,4 @@
-// Exceptions that are thrown in one module, pass through the host, and are caught in another; static objects.
+// Exceptions that one module throws, that pass through the host, and that another module catches; static objects.
 #include <cstdio>
 #include <stdexcept>
 #include <string>

@@ -1,11 +1,11 @@
-/* What compilers call without being asked: libgcc's functions, from 128-bit arithmetic to aarch64's outline atomics. */
+/* Functions that compilers call implicitly: libgcc's, from 128-bit arithmetic to the outline atomics of aarch64. */
 #include <stddef.h>
 #include <stdint.h>
 
 size_t arithmetic(uint64_t seed, uint64_t *out);
 size_t atomics(uint64_t seed, uint64_t *out);
 
-#ifdef __SIZEOF_INT128__ /* not where words have 32 bits: code isn't loaded there */
+#ifdef __SIZEOF_INT128__ /* not on 32-bit machines, whose code is not loaded */
 __extension__ typedef __int128 wide_t;
 __extension__ typedef unsigned __int128 unsigned_t;
 
@@ -36,7 +36,7 @@ size_t arithmetic(uint64_t seed, uint64_t *out) {
     return at;
 }
 
-/* Every operation on a word of that many bytes, in every order. */
+/* Every atomic operation on a word of this type. */
 #define OPERATIONS(type, order)                                                                                        \
     do {                                                                                                               \
         type place = (type)seed, expected = (type)(seed ^ (seed & 1 ? 0 : 9));                                         \

@@ -1,4 +1,4 @@
-/* Refused: a function that is chosen when it is bound. */
+/* Refused: an indirect function, which a resolver selects at load time. */
 int chosen(int n);
 int use(int n);
 

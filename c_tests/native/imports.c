@@ -1,4 +1,4 @@
-/* Needs functions and data of the host, one of them weakly. */
+/* Uses functions and data of the host, one of them weakly. */
 extern int host_value;
 int host_first(int n);
 int host_second(int n);

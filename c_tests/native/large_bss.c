@@ -1,4 +1,4 @@
-/* Much memory that is zero, and debug information behind it in the file. */
+/* A large .bss, and debug information after it in the file. */
 char *room(void);
 
 static char bytes[2 << 20];

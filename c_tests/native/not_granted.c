@@ -1,4 +1,4 @@
-/* Names that nobody exports and that can't be defined for others. */
+/* Symbols that no library exports and that the loader cannot define. */
 int atexit(void (*function)(void));
 extern int __cpu_model[4];
 int use(void);

@@ -1,4 +1,4 @@
-/* What imports.c needs, in an object of its own. */
+/* The symbols that imports.c uses, in a separate object. */
 extern int host_value;
 int host_first(int n);
 int host_second(int n);

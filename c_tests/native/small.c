@@ -1,4 +1,4 @@
-/* One function, some data, no need of anybody. */
+/* Two functions and data, without undefined symbols. */
 int answer(void);
 int add(int by);
 extern int total;
