@@ -1,13 +1,14 @@
 /*
- * A small compiler with its machine code cached on disk: expressions over x become functions.
+ * A small compiler that caches its machine code on disk: it compiles expressions over x to functions.
  *
  *     cache FOLDER VERSION EXPRESSION X...     cache /tmp/code 1 'sqrt(x*x + 1)' 2 3
  *
- * What is not in the folder is compiled (to C, by cc, which takes long) and saved; what is there is mapped and run.
- * What another version of the compiler made, what is for another CPU and what is damaged is compiled again and saved
- * over. Many processes may do that at once in one folder: each sees old files whole or new ones whole.
+ * An expression that is not in the folder is compiled (to C, by cc, which takes long) and saved; one that is there is
+ * mapped and run. Files that another version of the compiler made, that are for another CPU or that are damaged are
+ * rebuilt and replaced. Many processes may use one folder at once: each sees either the old file or the complete new
+ * one.
  *
- * To learn from it: a key and a check against its collisions, what each status means to a cache, linking and loading.
+ * It shows: a cache key and a check against collisions, what each status means for a cache, linking and loading.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <artifact.h>
@@ -26,7 +27,7 @@ static void fail(artifact_error_t *error, const char *what) {
     exit(1);
 }
 
-/* ---- the compiler: an expression becomes C, cc makes an object of that ---- */
+/* ---- the compiler: translates an expression to C, which cc compiles to an object ---- */
 
 typedef struct parser_t {
     const char *at;
@@ -65,15 +66,15 @@ static void operand(parser_t *parser) {
     }
 }
 
-/* C has the same rules for what goes first. */
+/* C has the same operator precedence. */
 static void expression(parser_t *parser) {
     operand(parser);
     while (next(parser) && strchr("+-*/", *parser->at)) copy(parser), operand(parser);
 }
 
-/* The object, in a buffer that the caller frees. */
+/* Returns the compiled object, which the caller frees. */
 static uint8_t *compile(const char *text, size_t *len) {
-    enum { MOST = 1 << 20 };
+    enum { MAX_OBJECT = 1 << 20 };
     char *c, path[] = "/tmp/cache-example-XXXXXX";
     parser_t parser = {text, open_memstream(&c, len), 0};
     if (!parser.out) fail(NULL, "compiler");
@@ -86,9 +87,9 @@ static uint8_t *compile(const char *text, size_t *len) {
     int fd = mkstemp(path);
     if (fd < 0 || setenv("OBJECT", path, 1) != 0) fail(NULL, path);
     FILE *cc = popen("exec cc -O2 -fPIC -x c -c -o \"$OBJECT\" -", "w"), *object = fdopen(fd, "rb");
-    uint8_t *bytes = malloc(MOST);
+    uint8_t *bytes = malloc(MAX_OBJECT);
     if (!cc || !object || !bytes || fputs(c, cc) < 0 || pclose(cc) != 0) fail(NULL, "cc");
-    *len = fread(bytes, 1, MOST, object);
+    *len = fread(bytes, 1, MAX_OBJECT, object);
     fclose(object);
     unlink(path);
     free(c);
@@ -97,7 +98,7 @@ static uint8_t *compile(const char *text, size_t *len) {
 
 /* ---- the cache ---- */
 
-/* Compiler and reader agree on these. A new version of the compiler makes everything stale that an older one made. */
+/* Sets what compiler and reader must agree on. Files of another version of the compiler are stale. */
 static artifact_engine_t *make_engine(artifact_engine_t *engine, const char *version) {
     artifact_error_t *error;
     if (artifact_engine_set_producer(engine, "cache-example", &error) ||
@@ -114,13 +115,13 @@ static artifact_code_t *load(const artifact_t *artifact, const artifact_engine_t
     options.symbols = &symbol;
     options.symbol_count = 1;
     artifact_code_t *code;
-    artifact_load(artifact, host, &options, &code, error); /* which checks that it fits */
+    artifact_load(artifact, host, &options, &code, error); /* also checks that it fits the host */
     return code;
 }
 
-/* The code in the file, or NULL if it has to be made. */
+/* Returns the code in the file, or NULL if it must be compiled. */
 static artifact_code_t *find(const char *path, const artifact_engine_t *host, const char *text) {
-    /* Files of the cache aren't synced: when the machine goes down, half of one may stay. */
+    /* The cache doesn't sync its files, so a crash of the machine may leave a partial one. */
     artifact_open_options_t options = ARTIFACT_OPEN_OPTIONS_INIT;
     options.flags = ARTIFACT_OPEN_VERIFY;
     artifact_error_t *error;
@@ -133,23 +134,23 @@ static artifact_code_t *find(const char *path, const artifact_engine_t *host, co
         code = load(artifact, host, &error);
     artifact_status_t status = artifact_error_status(error);
     if (status == ARTIFACT_OK) {
-        printf(code ? "cached" : "collision"); /* of the names: another expression's */
+        printf(code ? "cached" : "collision"); /* the file has another expression with the same hash */
     } else if (status == ARTIFACT_IO && artifact_error_errno(error) == ENOENT) {
         printf("new");
     } else if (status >= 10 && status < 20) { /* not an artifact, or a damaged one */
         printf("damaged");
-    } else if (status >= 20 && status < 30) { /* sound, but another compiler's, or for another machine */
+    } else if (status >= 20 && status < 30) { /* valid, but of another compiler or for another machine */
         printf("stale");
     } else {
         fail(error, path);
     }
     artifact_error_free(error);
-    artifact_free(artifact); /* the code keeps what it needs */
+    artifact_free(artifact); /* the code keeps what it needs of it */
     return code;
 }
 
 static artifact_code_t *make(const char *path, const artifact_engine_t *host, const char *version, const char *text) {
-    /* cc compiles for any CPU of this kind: the baseline, not what this very one has. */
+    /* cc compiles for the baseline of this architecture, not for the features of this CPU. */
     artifact_engine_t *engine = make_engine(artifact_engine_new(), version);
     artifact_object_t object = {.name = text};
     uint8_t *bytes = compile(text, &object.len);
@@ -166,8 +167,8 @@ static artifact_code_t *make(const char *path, const artifact_engine_t *host, co
         artifact_serialize(builder, &buffer, &error) ||
         artifact_open_bytes(artifact_buffer_data(buffer), artifact_buffer_len(buffer), host, NULL, &artifact, &error))
         fail(error, text);
-    /* Saved over what is there, never deleted first: another process may just have made it anew. And a cache that can't
-       be written costs time, not the result. */
+    /* Replace a bad file, never delete it first: another process may have just replaced it. If the cache cannot be
+       written, the program still has its result. */
     if (artifact_serialize_to_file(builder, path, &options, &error))
         printf(" (not saved: %s)", artifact_error_message(error));
     artifact_error_free(error);
@@ -181,11 +182,11 @@ static artifact_code_t *make(const char *path, const artifact_engine_t *host, co
 int main(int argc, char **argv) {
     if (argc < 5) return fprintf(stderr, "usage: %s FOLDER VERSION EXPRESSION X...\n", argv[0]), 2;
     const char *version = argv[2], *text = argv[3];
-    uint64_t hash = UINT64_C(0xcbf29ce484222325); /* FNV-1a: names may collide, so the file says whose it is */
+    uint64_t hash = UINT64_C(0xcbf29ce484222325); /* FNV-1a; hashes may collide, so the file also has the expression */
     for (const char *c = text; *c; c++) hash = (hash ^ (unsigned char)*c) * UINT64_C(0x100000001b3);
     char path[4096];
     snprintf(path, sizeof path, "%s/%016" PRIx64 ".artifact", argv[1], hash);
-    mkdir(argv[1], 0777); /* where that fails and no folder is, nothing will be saved */
+    mkdir(argv[1], 0777); /* if this fails and there is no such folder, nothing is saved */
 
     artifact_engine_t *host = make_engine(artifact_engine_new_host(), version);
     artifact_code_t *code = find(path, host, text);

@@ -1,11 +1,11 @@
-// The C++ interface at work. A vendor links compiled objects, says what they were made of and signs the result; a
-// customer, who trusts the vendor's key and nobody else's, opens it, looks around in it, calls its functions, and finds
-// out why it doesn't fit another machine.
+// A tour of the C++ interface. A vendor links a compiled object, records its source and signs the artifact. A customer,
+// who trusts only the vendor's key, opens it, inspects it, calls its functions, and finds out why it does not fit
+// another machine.
 //
-//     modern OBJECT.o FILE          demo/numbers.c is an object to try it with
+//     modern OBJECT.o FILE          for example, demo/numbers.c compiled with -fPIC
 //
-// To learn from it: handles that free themselves, ranges and algorithms over what is in a file, exceptions that say
-// which kind of failure it was, bytes without copies, functions with types.
+// It shows: owning handles, ranges and algorithms over the contents of a file, exceptions with a status, bytes without
+// copies, typed functions.
 #include <algorithm>
 #include <artifact.hpp>
 #include <fstream>
@@ -17,7 +17,7 @@
 
 namespace {
 
-/// What both have to agree on: how the code was compiled.
+/// Sets what both sides must agree on: how the code was compiled.
 artifact::engine with_settings(artifact::engine engine) {
     using artifact::flag_map;
     engine.set_producer("modern");
@@ -40,14 +40,14 @@ void pack(const std::string &object, const std::string &path, const artifact::ke
     builder.add_key(key);
     builder.serialize_to_file(path, {.sync = false});
 
-    // The same bytes, to wherever a function takes them: here to a count of them.
+    // A callback can write the same bytes elsewhere. This one counts them.
     std::size_t size = 0;
     builder.serialize_to([&](artifact::bytes piece) { size += piece.size(); });
     std::cout << "packed " << size << " bytes for " << artifact::engine().target() << '\n';
 }
 
-void look_around(const artifact::file &file) {
-    std::cout << "made of " << artifact::text_of(file.attribute("source")) << " by " << file.producer() << ' '
+void describe(const artifact::file &file) {
+    std::cout << "built from " << artifact::text_of(file.attribute("source")) << " by " << file.producer() << ' '
               << file.producer_version() << '\n';
 
     const auto module = file.main_module();
@@ -56,7 +56,7 @@ void look_around(const artifact::file &file) {
         std::cout << "  " << std::left << std::setw(20) << section.name() << section.size() << " bytes\n";
     }
 
-    // Views are small values: they can be collected, sorted, thrown away. What they show belongs to the file.
+    // Views are small values that can be copied and sorted. They borrow from the file.
     std::vector<artifact::symbol_view> functions;
     std::ranges::copy_if(module.symbols(), std::back_inserter(functions), [](const artifact::symbol_view &symbol) {
         return symbol.type() == 2 && symbol.section() != 0; // STT_FUNC, defined here
@@ -67,7 +67,7 @@ void look_around(const artifact::file &file) {
     }
 }
 
-/// The functions are called as if they had been linked into this program.
+/// Calls functions of the artifact as if they were linked into this program.
 bool use(const artifact::code &code) {
     const auto fib = code.function<std::int64_t(std::int64_t)>("fib");
     const auto multiply = code.function<void(std::size_t, const double *, const double *, double *)>("matrix_multiply");
@@ -81,7 +81,7 @@ bool use(const artifact::code &code) {
            code.symbolize(reinterpret_cast<const void *>(fib))->name == "fib";
 }
 
-/// Is it refused, and for which reason?
+/// Returns whether opening fails with this status.
 bool refused(const std::string &path, const artifact::engine &engine, artifact::status why) {
     try {
         artifact::file::open(path, engine);
@@ -100,14 +100,14 @@ int run(const std::string &object, const std::string &path) {
     host.trust_key(key.public_key().to_pem().text().data());
     const auto file = artifact::file::open(path, host, {.verify = true});
     if (!file.fits(host) || file.signed_by() != key.public_key()) return 1;
-    look_around(file);
+    describe(file);
     if (!use(file.load(host))) return 1;
 
     auto other = with_settings(artifact::engine());
     other.set_target("riscv64gc-unknown-freebsd");
     other.set_flag(artifact::flag_map::shared, "opt_level", "none");
     const auto report = file.compat_report(other);
-    for (const auto entry : report.entries()) std::cout << "elsewhere: " << entry.sentence() << '\n';
+    for (const auto entry : report.entries()) std::cout << "on another machine: " << entry.sentence() << '\n';
     if (report.entries().size() != 3 || !report.has(artifact::report_kind::architecture)) return 1;
 
     auto stranger = with_settings(artifact::engine::host());

@@ -1,4 +1,4 @@
-/* A plug-in for plugins.c: a shared object that leaves what the host gives it undefined. */
+/* A plug-in for plugins.c: a shared object with an undefined symbol that the host provides. */
 void host_print(const char *text);
 const char *plugin_name(void);
 int plugin_run(int n);

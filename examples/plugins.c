@@ -1,12 +1,12 @@
 /*
- * A host of plug-ins that runs only what a key that it trusts has signed.
+ * A host that runs only plug-ins that a trusted key has signed.
  *
- *     plugins key KEY.pem PUBLIC.pem           the vendor, once: a key, whose public half goes to the hosts
+ *     plugins key KEY.pem PUBLIC.pem           the vendor, once: makes a key; hosts get the public half
  *     plugins sign KEY.pem MODULE.so PLUGIN    the vendor: packs a module and signs it
- *     plugins run PUBLIC.pem PLUGIN...         the host
+ *     plugins run PUBLIC.pem PLUGIN...         the host: loads and calls plug-ins
  *
- * To learn from it: trusting a key, the version rule as the version of a host's interface, functions that the host
- * gives to its modules, a symbol as a function, and telling apart why something was refused.
+ * It shows: trusting a key, a version rule that identifies the host's interface, functions that the host provides to
+ * modules, calling a symbol, and telling apart the reasons for a refusal.
  */
 #include <artifact.h>
 #include <stdbool.h>
@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What plug-ins are made for. It changes whenever host and plug-ins would misunderstand one another. */
+/* The interface between host and plug-ins. Change it whenever the interface changes incompatibly. */
 #define INTERFACE "plugins 1"
 
 static void fail(artifact_error_t *error) {
@@ -23,7 +23,7 @@ static void fail(artifact_error_t *error) {
     exit(1);
 }
 
-/* Both sides' engine: a plug-in for another interface is never opened. */
+/* Sets what both sides must agree on. A plug-in for another interface is never opened. */
 static artifact_engine_t *make_engine(artifact_engine_t *engine) {
     artifact_error_t *error;
     if (artifact_engine_set_producer(engine, "plugins", &error) ||
@@ -32,12 +32,12 @@ static artifact_engine_t *make_engine(artifact_engine_t *engine) {
     return engine;
 }
 
-/* A PEM file as text; the caller frees it. */
+/* Returns the text of a PEM file, which the caller frees. */
 static char *read_text(const char *path) {
-    enum { MOST = 4096 };
-    char *text = calloc(1, MOST + 1);
+    enum { MAX_PEM = 4096 };
+    char *text = calloc(1, MAX_PEM + 1);
     FILE *file = fopen(path, "r");
-    if (!text || !file || fread(text, 1, MOST, file) == 0) {
+    if (!text || !file || fread(text, 1, MAX_PEM, file) == 0) {
         perror(path);
         exit(1);
     }
@@ -52,7 +52,7 @@ static int make_key(const char *key_path, const char *public_path) {
     artifact_key_t *key;
     artifact_public_key_t public_key;
     artifact_buffer_t *pem;
-    if (artifact_key_generate(&key, &error) || artifact_key_save(key, key_path, &error) || /* never over another key */
+    if (artifact_key_generate(&key, &error) || artifact_key_save(key, key_path, &error) || /* never replaces a file */
         artifact_key_public(key, &public_key, &error) || artifact_public_key_to_pem(&public_key, &pem, &error))
         fail(error);
     FILE *file = fopen(public_path, "w");
@@ -86,13 +86,14 @@ static int sign(const char *key_path, const char *module, const char *plugin) {
 
 static int host_calls;
 
-/* What the host gives to its plug-ins. */
+/* The function that the host provides to plug-ins. */
 static void host_print(const char *text) {
     host_calls++;
     printf("    %s\n", text);
 }
 
-/* ISO C has no conversion between pointers to functions and to objects; every system with shared objects has. */
+/* ISO C cannot convert a function pointer to an object pointer. POSIX guarantees that they have the same
+ * representation. */
 typedef void (*function_t)(void);
 static void *address_of(function_t function) {
     void *address;
@@ -105,29 +106,29 @@ static bool run_code(const artifact_code_t *code) {
     int (*run)(int);
     void *name_address = artifact_code_symbol(code, 0, "plugin_name", NULL);
     void *run_address = artifact_code_symbol(code, 0, "plugin_run", NULL);
-    if (!name_address || !run_address) return fprintf(stderr, "    not a plug-in: it lacks a function\n"), false;
+    if (!name_address || !run_address) return fprintf(stderr, "    not a plug-in: a function is missing\n"), false;
     memcpy(&name, &name_address, sizeof name);
     memcpy(&run, &run_address, sizeof run);
-    printf("    \"%s\" says %d\n", name(), run(20));
+    printf("    \"%s\" returned %d\n", name(), run(20));
     return true;
 }
 
-/* Why it isn't run, in the host's own words: by the status, whose number never changes meaning. */
+/* Returns the host's own explanation of a status. Status numbers never change their meaning. */
 static const char *reason(artifact_status_t status) {
     switch (status) {
     case ARTIFACT_UNTRUSTED:
-        return "nobody whom we trust has signed it";
+        return "it is not signed by a trusted key";
     case ARTIFACT_WRONG_PRODUCER:
     case ARTIFACT_WRONG_VERSION:
-        return "it is no plug-in, or one for another version of the host";
+        return "it is not a plug-in, or for another version of the host";
     case ARTIFACT_INCOMPATIBLE:
         return "it is for another machine";
     case ARTIFACT_UNRESOLVED:
-        return "it wants functions that this host doesn't have";
-    case ARTIFACT_DIGEST_MISMATCH: /* of a module: settings are covered by the signature */
-        return "it is not as it was signed";
+        return "it needs functions that this host does not have";
+    case ARTIFACT_DIGEST_MISMATCH: /* of a module: the signature covers the settings */
+        return "it was changed after it was signed";
     default:
-        return "it can't be used";
+        return "it cannot be used";
     }
 }
 
@@ -141,7 +142,7 @@ static bool run_plugin(const char *path, const artifact_engine_t *host) {
     artifact_code_t *code = NULL;
     printf("%s\n", path);
     bool good = false;
-    /* Loading checks machine and settings by itself. Its code comes from a private copy that the signature covers. */
+    /* artifact_load() checks machine and settings, and maps a private copy that it verified against the signature. */
     if (artifact_open_file(path, host, NULL, &artifact, &error) ||
         artifact_load(artifact, host, &options, &code, &error)) {
         printf("    refused: %s (%s)\n", reason(artifact_error_status(error)), artifact_error_message(error));
@@ -163,7 +164,7 @@ static int run(const char *public_path, char **plugins, int count) {
     int refused = 0;
     for (int i = 0; i < count; i++) refused += !run_plugin(plugins[i], host);
     artifact_engine_free(host);
-    printf("%d of %d plug-ins ran, the host was called %d times\n", count - refused, count, host_calls);
+    printf("%d of %d plug-ins ran and called the host %d times\n", count - refused, count, host_calls);
     return refused ? 1 : 0;
 }
 

@@ -1,19 +1,19 @@
 /*
- * Reads a file that Wasmtime 0.33 has compiled (`wasmtime compile`, `Engine::precompile_module`), without Wasmtime:
- * which settings it was compiled with, which functions are in it and of which types, where they can trap, and whether
- * the Wasmtime of this host would run it.
+ * Reads a file that Wasmtime 0.33 compiled (`wasmtime compile`, `Engine::precompile_module`) without Wasmtime, and
+ * prints its settings, its functions and their types, where they can trap, and whether Wasmtime would run it on this
+ * host.
  *
  *     wasmtime FILE.cwasm
  *
- * To learn from it: opening for inspection (no engine), reading settings, sections and symbols, decoding a section
- * whose bytes nobody has vouched for, and a report of every reason why a file doesn't fit.
+ * It shows: opening for inspection (without an engine), reading settings, sections and symbols, decoding an untrusted
+ * section, and a report of every mismatch.
  */
 #include <artifact.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Ends the program with the library's sentence unless the call went well. */
+/* Prints the error and exits if a call failed. */
 static void must(artifact_status_t status, artifact_error_t **error) {
     if (status == ARTIFACT_OK) return;
     fprintf(stderr, "%s: %s\n", artifact_status_name(status), artifact_error_message(*error));
@@ -35,7 +35,7 @@ static void print_flags(const artifact_t *file, uint32_t map, const char *title)
             printf(" %s=%s", flag.name, flag.text);
         } else if (flag.kind == ARTIFACT_FLAG_NUM) {
             printf(" %s=%" PRIu32, flag.name, flag.value);
-        } else if (flag.value) { /* a switch that is on */
+        } else if (flag.value) { /* a boolean that is true */
             printf(" %s", flag.name);
         }
     }
@@ -53,7 +53,7 @@ static void print_settings(const artifact_t *file) {
            target, artifact_file_len(file));
     print_flags(file, ARTIFACT_FLAGS_SHARED, "flags");
     print_flags(file, ARTIFACT_FLAGS_ISA, "instruction sets");
-    printf("guard behind static memories: %" PRIu64 " MiB\n", guard >> 20);
+    printf("guard after static memories: %" PRIu64 " MiB\n", guard >> 20);
 }
 
 static void print_values(const uint8_t *types, size_t count) {
@@ -85,9 +85,8 @@ static uint32_t get_u32(const uint8_t *place) {
 }
 
 /*
- * Where code can trap. Wasmtime's section has a number of traps, then the offset of each in .text, then a byte for each
- * that says why. The library says where the section is and that it lies in the file; what is in it is for its reader to
- * doubt.
+ * Where code can trap. The section has the number of traps, the offset of each in .text, and one byte for each with the
+ * reason. The library guarantees that the section is inside the file; its contents must be checked here.
  */
 typedef struct traps_t {
     const uint8_t *offsets;
@@ -101,7 +100,8 @@ static traps_t find_traps(const artifact_t *file, size_t module) {
     if (len < 4) return (traps_t){NULL, 0};
     size_t count = get_u32(section.bytes.data);
     if ((len - 4) / 5 != count || (len - 4) % 5 != 0) {
-        fprintf(stderr, "module %zu: .wasmtime.traps says %zu traps in %zu bytes\n", module, count, len);
+        fprintf(stderr, "module %zu: .wasmtime.traps has %zu bytes, which do not match its %zu traps\n", module, len,
+                count);
         exit(1);
     }
     return (traps_t){section.bytes.data + 4, count};
@@ -116,7 +116,7 @@ static size_t count_traps(const traps_t *traps, uint64_t begin, uint64_t len) {
     return found;
 }
 
-/* Functions and trampolines are the symbols that lie in .text; others are named there that the runtime has to offer. */
+/* Prints functions and trampolines, which are the defined symbols. Undefined ones are helpers of the runtime. */
 static void print_module(const artifact_t *file, size_t index) {
     artifact_error_t *error = NULL;
     artifact_module_t module;
@@ -137,18 +137,18 @@ static void print_module(const artifact_t *file, size_t index) {
     }
 }
 
-/* ---- would this host's Wasmtime run it? ---- */
+/* ---- compatibility ---- */
 
 static void print_verdict(const artifact_t *file) {
     artifact_error_t *error = NULL;
     artifact_report_t *report;
     artifact_engine_t *host = artifact_engine_new_wasmtime();
     must(artifact_compat_report(file, host, &report, &error), &error);
-    if (artifact_report_status(report) == ARTIFACT_OK) puts("This host's Wasmtime 0.33 would run it.");
+    if (artifact_report_status(report) == ARTIFACT_OK) puts("Wasmtime 0.33 would run it on this host.");
     for (size_t i = 0; i < artifact_report_count(report); i++) {
         artifact_report_entry_t entry;
         must(artifact_report_at(report, i, &entry, &error), &error);
-        printf("Not on this host: %s\n", entry.sentence);
+        printf("Wasmtime 0.33 would not run it on this host: %s\n", entry.sentence);
     }
     artifact_report_free(report);
     artifact_engine_free(host);
