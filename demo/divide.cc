@@ -1,4 +1,4 @@
-// The compiled code of the demo, part 3: C++, which throws.
+// Compiled code of the demo, part 3: C++ code that throws.
 #include <cstdint>
 #include <stdexcept>
 #include <string>

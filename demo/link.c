@@ -1,7 +1,7 @@
-/* Saves objects as one linked module, which loads without any more work on its code. */
+/* Links objects into one module and saves it as an artifact. */
 #include "settings.h"
 
-/* A file as an object to link; the bytes are the caller's to free. */
+/* Returns a file as an object to link. The caller frees its bytes. */
 static artifact_object_t read_object(const char *path) {
     FILE *file = fopen(path, "rb");
     long len = file && fseek(file, 0, SEEK_END) == 0 ? ftell(file) : -1;
@@ -15,12 +15,12 @@ static artifact_object_t read_object(const char *path) {
 }
 
 int main(int argc, char **argv) {
-    enum { MOST = 8 };
-    if (argc < 3 || argc > 2 + MOST) {
-        fprintf(stderr, "usage: %s FILE OBJECT.o... (at most %d)\n", argv[0], MOST);
+    enum { MAX_OBJECTS = 8 };
+    if (argc < 3 || argc > 2 + MAX_OBJECTS) {
+        fprintf(stderr, "usage: %s FILE OBJECT.o... (at most %d)\n", argv[0], MAX_OBJECTS);
         return 2;
     }
-    artifact_object_t objects[MOST];
+    artifact_object_t objects[MAX_OBJECTS];
     size_t count = (size_t)(argc - 2);
     for (size_t i = 0; i < count; i++) objects[i] = read_object(argv[2 + i]);
 
@@ -30,9 +30,9 @@ int main(int argc, char **argv) {
     artifact_builder_t *builder = NULL;
     must(artifact_builder_new(engine, &builder, &error), &error, "builder");
     must(artifact_builder_add_objects(builder, objects, count, NULL, NULL, &error), &error, "linking");
-    for (size_t i = 0; i < count; i++) free((void *)objects[i].data); /* needed for linking only */
+    for (size_t i = 0; i < count; i++) free((void *)objects[i].data); /* needed during the call only */
     must(artifact_serialize_to_file(builder, argv[1], NULL, &error), &error, argv[1]);
-    printf("  %zu objects became one module of %s\n", count, argv[1]);
+    printf("  linked %zu objects into one module of %s\n", count, argv[1]);
 
     artifact_builder_free(builder);
     artifact_engine_free(engine);

@@ -1,4 +1,5 @@
-// Opens what link.c saved, in a process of its own: checks that it fits, loads it, calls it, catches what it throws.
+// In another process, opens the artifact that link.c saved, checks that it fits, loads it, calls its functions, and
+// catches an exception.
 #include "settings.h"
 #include <artifact.hpp>
 #include <cstdint>
@@ -15,10 +16,10 @@ int main(int argc, char **argv) try {
     add_compiler_settings(host.get());
     const auto file = artifact::file::open(argv[1], host);
     file.check_compat(host);
-    std::cout << "  it fits this host\n";
+    std::cout << "  compatible with this host\n";
 
     artifact::load_options options;
-    options.process_symbols = true; // the C++ library's, which this program has
+    options.process_symbols = true; // those of the C++ library, which this program is linked with
     const auto code = file.load(host, options);
     const auto fib = code.function<std::int64_t(std::int64_t)>("fib");
     const auto fib_of_words = code.function<std::int64_t(const char *)>("fib_of_words");
@@ -33,11 +34,11 @@ int main(int argc, char **argv) try {
     try {
         divide(number, 0);
     } catch (const std::domain_error &error) {
-        std::cout << "  divide(fib(42), 0) throws, and we catch: " << error.what() << '\n';
+        std::cout << "  divide(fib(42), 0) throws: " << error.what() << '\n';
         caught = true;
     }
     if (caught && number == 267914296 && of_words == 5 && tenth == 26791429) return 0;
-    std::cerr << "That is not what was expected.\n";
+    std::cerr << "unexpected results\n";
     return 1;
 } catch (const std::exception &error) {
     std::cerr << error.what() << '\n';

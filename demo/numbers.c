@@ -1,11 +1,11 @@
-/* The compiled code of the demo, part 1: a module of its own. */
+/* Compiled code of the demo, part 1. It has no undefined symbols. */
 #include <stddef.h>
 #include <stdint.h>
 
 int64_t fib(int64_t n);
 void matrix_multiply(size_t n, const double *a, const double *b, double *product);
 
-/* How often matrix_multiply ran: so that the module has data, too. */
+/* The number of calls of matrix_multiply, so that the module has data too. */
 uint64_t multiplications;
 
 int64_t fib(int64_t n) {

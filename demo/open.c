@@ -1,4 +1,5 @@
-/* The second process: what is in the file, does it fit this host, and why doesn't it fit another one? */
+/* The second process: prints the contents of the file, checks it against this host, and reports why it does not fit
+ * another one. */
 #include "settings.h"
 #include <inttypes.h>
 #include <string.h>
@@ -75,7 +76,7 @@ static void print_module(const artifact_t *artifact, size_t index) {
     putchar('\n');
 }
 
-/* What artifact_check_compat() says about it, in a line. */
+/* Prints the result of artifact_check_compat() on one line. */
 static artifact_status_t print_check(const artifact_t *artifact, const artifact_engine_t *engine) {
     artifact_error_t *error = NULL;
     artifact_status_t status = artifact_check_compat(artifact, engine, &error);
@@ -88,7 +89,7 @@ static artifact_status_t print_check(const artifact_t *artifact, const artifact_
     return status;
 }
 
-/* A host that differs in everything that is compared. */
+/* Returns an engine that differs in everything that is compared. */
 static artifact_engine_t *other_engine(const artifact_engine_t *host) {
     artifact_error_t *error = NULL;
     artifact_engine_t *other = artifact_engine_new();
@@ -130,18 +131,18 @@ int main(int argc, char **argv) {
     artifact_t *artifact = NULL;
     must(artifact_open_file(argv[1], host, NULL, &artifact, &error), &error, argv[1]);
 
-    printf("\nWhat is in it\n");
+    printf("\nContents\n");
     print_settings(artifact);
     for (size_t i = 0; i < artifact_module_count(artifact); i++) print_module(artifact, i);
 
-    printf("\nDoes it fit this host, which has %zu instruction sets?\n",
+    printf("\nCompatibility with this host, whose CPU has %zu features\n",
            artifact_engine_flag_count(host, ARTIFACT_FLAGS_ISA));
     bool good = print_check(artifact, host) == ARTIFACT_OK;
 
     artifact_engine_t *other = other_engine(host);
-    printf("\nDoes it fit %s, compiled with other settings?\n", artifact_engine_target(other));
+    printf("\nCompatibility with %s and other compiler settings\n", artifact_engine_target(other));
     good = print_check(artifact, other) == ARTIFACT_INCOMPATIBLE && good;
-    printf("\nEvery reason\n");
+    printf("\nEvery mismatch\n");
     uint64_t kinds = print_report(artifact, other);
     size_t isa_flags = 0;
     must(artifact_flag_count(artifact, ARTIFACT_FLAGS_ISA, &isa_flags, &error), &error, "ISA flags");
@@ -153,6 +154,6 @@ int main(int argc, char **argv) {
     artifact_engine_free(other);
     artifact_engine_free(host);
     artifact_free(artifact);
-    if (!good) fprintf(stderr, "That is not what was expected.\n");
+    if (!good) fprintf(stderr, "unexpected results\n");
     return good ? 0 : 1;
 }

@@ -1,7 +1,7 @@
-/* The first process: packs compiled modules, with the settings they were compiled with, into one file. */
+/* The first process: saves compiled modules, with the settings that they were compiled with, in one file. */
 #include "settings.h"
 
-/* The instruction sets that the modules use: those that cc uses by itself, since they are compiled like this file. */
+/* The instruction sets that the modules use: the defaults of cc, which also compiles this file. */
 static const char *const instruction_sets[] = {
 #if defined(__x86_64__)
     "fxsr", "sse", "sse2",

@@ -1,4 +1,4 @@
-/* What both programs of the demo share: the settings of the "compiler", and what to do when a call fails. */
+/* Shared by the programs of the demo: the settings of the "compiler", and error handling. */
 #ifndef SETTINGS_H
 #define SETTINGS_H
 #include <artifact.h>
@@ -6,8 +6,8 @@
 #include <stdlib.h>
 
 /*
- * Ends the program with the library's sentence unless the call went well. Takes the error by its address: it is the
- * call in the first argument that sets it, and C may look at the others before.
+ * Prints the error and exits if a call failed. Takes a pointer to the error, because the call in the first argument
+ * sets it, and C may evaluate the other arguments earlier.
  */
 static inline void must(artifact_status_t status, artifact_error_t **error, const char *what) {
     if (status == ARTIFACT_OK) return;
@@ -16,7 +16,7 @@ static inline void must(artifact_status_t status, artifact_error_t **error, cons
     exit(1);
 }
 
-/* How the modules are compiled, apart from target and CPU: what the host that runs them must have chosen, too. */
+/* Sets how the modules are compiled, apart from target and CPU. A host that runs them must use the same settings. */
 static inline void add_compiler_settings(artifact_engine_t *engine) {
     artifact_error_t *error = NULL;
     const uint32_t shared = ARTIFACT_FLAGS_SHARED;

@@ -1,4 +1,4 @@
-/* The compiled code of the demo, part 2: the main module, which uses part 1. */
+/* Compiled code of the demo, part 2: the main module. It calls part 1. */
 #include <stddef.h>
 #include <stdint.h>
 
