@@ -1,4 +1,4 @@
-/* What the benchmarks share: ways to do a thing, measured side by side; a scratch folder; modules. */
+/* Shared by the benchmarks: alternatives that are measured side by side, a scratch folder, modules. */
 #ifndef BENCH_H
 #define BENCH_H
 #ifndef _GNU_SOURCE
@@ -17,12 +17,13 @@
 #include <time.h>
 #include <unistd.h>
 
-/* BLAKE3 as it comes, on one thread: benches/raw. */
+/* Computes BLAKE3 with the unmodified crate on one thread: benches/raw. */
 void raw_blake3(const uint8_t *data, size_t len, uint8_t digest[32]);
 
 /* ---- Errors ---- */
 
-/* By its address: the call in the first argument sets it, and C may look at the second one before. */
+/* Exits if a call failed. Takes a pointer to the error, because the call in the first argument sets it, and C may
+ * evaluate the second argument earlier. */
 static inline void must(artifact_status_t status, artifact_error_t **error) {
     if (status == ARTIFACT_OK) return;
     fprintf(stderr, "%s: %s\n", artifact_status_name(status), artifact_error_message(*error));
@@ -42,7 +43,7 @@ typedef struct {
     size_t len;
 } bytes_t;
 
-/* A file's bytes, mapped. */
+/* Maps a file. */
 static inline bytes_t map_file(const char *path) {
     struct stat stat;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -56,7 +57,7 @@ static inline void unmap(bytes_t bytes) { must_work(munmap((void *)(uintptr_t)by
 
 /* ---- Measuring ---- */
 
-/* A way to do a thing, and the median of its times in nanoseconds. */
+/* One of the alternatives, and its median time in nanoseconds. */
 typedef struct {
     void (*run)(void *context);
     void *context;
@@ -75,8 +76,8 @@ static inline int by_size(const void *a, const void *b) {
 }
 
 /*
- * Every turn goes all the ways, each turn beginning with another one, so that a change of the machine's speed meets all
- * alike. What is short runs a few times, so that reading the clock doesn't count.
+ * Measures alternatives in rounds. Every round runs all of them, starting with a different one, so that changes of the
+ * machine's speed affect all alike. A short one runs several times per round, so that reading the clock is negligible.
  */
 static inline void measure(way_t *ways, size_t count, size_t turns) {
     const double long_enough = 100e3;
@@ -85,7 +86,7 @@ static inline void measure(way_t *ways, size_t count, size_t turns) {
     must_work(times && runs, "memory");
     for (size_t i = 0; i < count; i++) {
         double start, end;
-        ways[i].run(ways[i].context); /* warm */
+        ways[i].run(ways[i].context); /* warm up */
         start = now();
         do {
             ways[i].run(ways[i].context);
@@ -119,21 +120,21 @@ static inline void print_size(uint64_t size) {
     printf("%5llu %-3s", (unsigned long long)size, units[unit]);
 }
 
-static inline int at_most(const char *what, double found, double most, const char *unit) {
-    printf("  %-4s %s: %.2f%s, at most %.2f%s\n", found <= most ? "pass" : "FAIL", what, found, unit, most, unit);
-    return found <= most;
+static inline int at_most(const char *what, double found, double max, const char *unit) {
+    printf("  %-4s %s: %.2f%s, at most %.2f%s\n", found <= max ? "pass" : "FAIL", what, found, unit, max, unit);
+    return found <= max;
 }
 
-static inline int at_least(const char *what, double found, double least) {
-    printf("  %-4s %s: %.2f, at least %.2f\n", found >= least ? "pass" : "FAIL", what, found, least);
-    return found >= least;
+static inline int at_least(const char *what, double found, double min) {
+    printf("  %-4s %s: %.2f, at least %.2f\n", found >= min ? "pass" : "FAIL", what, found, min);
+    return found >= min;
 }
 
-/* ---- The scratch folder, in which the programs work ---- */
+/* ---- The scratch folder ---- */
 
 static char folder[4096];
 
-/* Called at the end, and when interrupted: only what a signal handler may do. */
+/* Called at exit and from signal handlers, so it uses async-signal-safe functions only. */
 static inline void remove_folder(void) {
     for (char name[] = "a"; *name <= 'z'; ++*name) unlink(name);
     rmdir(folder);
@@ -149,7 +150,8 @@ typedef struct {
     int strict, quick;
 } arguments_t;
 
-/* What the command line says; makes the folder and goes there. Files in it have names of one small letter. */
+/* Parses the command line, makes the scratch folder and changes to it. Files in it have names of one lower-case letter.
+ */
 static inline arguments_t begin(int argc, char **argv) {
     arguments_t arguments = {0};
     const char *parent = getenv("TMPDIR");
@@ -180,8 +182,8 @@ static inline arguments_t begin(int argc, char **argv) {
 /* ---- Modules ---- */
 
 /*
- * An ELF file with a .text of that many zero bytes, on pages of their own if there are some. In a file it is sparse:
- * what is large takes neither time to make nor room.
+ * Writes an ELF file with a .text of `text_len` zero bytes, page-aligned if it is large. The file is sparse, so that
+ * large ones take neither time nor disk space.
  */
 static inline void make_module(const char *path, uint64_t text_len) {
     static const char names[] = "\0.text\0.shstrtab";
@@ -220,7 +222,7 @@ static inline void make_module(const char *path, uint64_t text_len) {
     must_work(close(fd) == 0, path);
 }
 
-/* Takes an artifact that is being made into a file, and leaves a hole where the middle of a large module is zero. */
+/* A callback that writes an artifact to a file and leaves a hole for the zeros in the middle of a large module. */
 static inline int write_sparse(void *context, const uint8_t *data, size_t len) {
     const size_t ends = 64 * 1024;
     int fd = *(int *)context;
@@ -234,10 +236,10 @@ static inline int write_sparse(void *context, const uint8_t *data, size_t len) {
     return 0;
 }
 
-/* An artifact of so many modules, all alike, and of about that length, with a trailer or without. */
+/* Saves an artifact of equal modules with a total length of about `len`, with or without a trailer. */
 static inline void make_artifact(const artifact_engine_t *engine, const char *path, size_t modules, uint64_t len,
                                  int trailer) {
-    /* Headers of a module, padding, and what follows the modules. */
+    /* The headers of a module, padding, and the settings after the modules. */
     const uint64_t around = len / modules >= 64 * 1024 ? 4096 + 1800 : 1800;
     uint64_t text_len = len / modules - around;
     artifact_error_t *error = NULL;

@@ -1,7 +1,7 @@
 /*
- * How long linking takes, against the system's linker and, where there is one, mold: objects in memory to a module in
- * memory here, file to file as a program of its own there, which is what a compiler would have to do otherwise.
- * `--strict` fails if ours isn't faster, `--quick` takes fewer rounds.
+ * Compares linking with the system's linker and, if it is installed, mold. The library links objects in memory to a
+ * module in memory. The linkers run as a process, from file to file, as a compiler without the library would run them.
+ * `--strict` fails if the library is not faster, `--quick` takes fewer rounds.
  */
 #include "bench.h"
 
@@ -26,7 +26,7 @@ typedef struct {
     const char *program;
 } system_t;
 
-static void link_there(void *context) {
+static void link_raw(void *context) {
     const system_t *system = context;
     char *words[] = {(char *)system->program, "-shared", "-Bsymbolic", "-o", "b", "a", NULL};
     must_work(spawn(words), system->program);
@@ -37,7 +37,7 @@ typedef struct {
     artifact_object_t object;
 } ours_t;
 
-static void link_here(void *context) {
+static void link_ours(void *context) {
     const ours_t *ours = context;
     artifact_error_t *error = NULL;
     artifact_builder_t *builder = NULL;
@@ -46,7 +46,8 @@ static void link_here(void *context) {
     artifact_builder_free(builder);
 }
 
-/* So many functions, each with data of its own, a call of the next, and one of the host's. */
+/* Compiles an object of functions, each of which has data of its own and calls the next function and one of the host.
+ */
 static void compile(size_t functions) {
     FILE *source = fopen("s", "w");
     must_work(source != NULL, "s");
@@ -68,9 +69,9 @@ int main(int argc, char **argv) {
     artifact_engine_t *engine = artifact_engine_new();
     char *have_mold[] = {"mold", "--version", NULL};
     int mold = spawn(have_mold);
-    printf("libartifact %s, linking one object. here: in this process, in memory; ld%s: a process, from file to file\n"
-           "functions    object   here us     ld us  ratio%s\n",
-           artifact_version_string(), mold ? ", mold" : " (mold isn't here)", mold ? "   mold us  ratio" : "");
+    printf("libartifact %s, linking one object. ours: in this process, in memory; ld%s: a process, from file to file\n"
+           "functions    object   ours us     ld us  ratio%s\n",
+           artifact_version_string(), mold ? ", mold" : " (mold is not installed)", mold ? "   mold us  ratio" : "");
     static const size_t rows[] = {1, 200, 5000};
     double worst = 1e9;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -78,9 +79,9 @@ int main(int argc, char **argv) {
         bytes_t bytes = map_file("a");
         ours_t ours = {engine, {"a", bytes.data, bytes.len}};
         system_t systems[] = {{"ld"}, {"mold"}};
-        way_t ways[] = {{.run = link_here, .context = &ours},
-                        {.run = link_there, .context = &systems[0]},
-                        {.run = link_there, .context = &systems[1]}};
+        way_t ways[] = {{.run = link_ours, .context = &ours},
+                        {.run = link_raw, .context = &systems[0]},
+                        {.run = link_raw, .context = &systems[1]}};
         measure(ways, mold ? 3 : 2, arguments.quick ? 11 : 51);
         printf("%9zu  ", rows[i]);
         print_size(bytes.len);
@@ -95,7 +96,7 @@ int main(int argc, char **argv) {
         fflush(stdout);
         unmap(bytes);
     }
-    int good = at_least("linking, against the faster of them", worst, 1);
+    int good = at_least("the faster linker / ours", worst, 1);
     artifact_engine_free(engine);
     return arguments.strict && !good ? 1 : 0;
 }

@@ -1,16 +1,17 @@
 /*
- * How long loading takes, against dlopen(RTLD_NOW) of the same objects, linked by the system linker with -Bsymbolic:
- * from opening the file to freeing the code, with one function looked up and called. And what exceptions cost with many
- * modules, and whether text stays clean. `--strict` fails if a bar is missed, `--quick` takes fewer rounds.
+ * Compares loading with dlopen(RTLD_NOW) of the same objects, which the system linker links with -Bsymbolic: from
+ * opening the file to freeing the code, with one function looked up and called. Also measures the cost of exceptions
+ * with many modules, and checks that text pages stay clean. `--strict` fails if a limit is missed, `--quick` takes
+ * fewer rounds.
  */
 #include "bench.h"
 
 #include <dlfcn.h>
 
-static const double least_many = 5; /* dlopen of 1,000 files by ours of one artifact with as many modules */
-static const double least_imports =
-    0.85; /* our names are hashed when they are looked up, a shared object's when it is linked */
-static const double most_throw_cost = 2; /* a throw with 5,000 modules by a throw with one */
+static const double min_many = 5; /* dlopen of 1,000 files / ours of one artifact with as many modules */
+/* We hash names when we look them up; a shared object has hashes that the linker made. */
+static const double min_imports = 0.85;
+static const double max_throw_cost = 2; /* a throw with 5,000 modules / a throw with one */
 
 enum { MANY = 1000, THROWING = 5000, IMPORTS = 200 };
 
@@ -56,7 +57,7 @@ static void load_ours(void *context) {
     artifact_free(artifact);
 }
 
-/* A thousand files: each has to be another one, or the system loads it once. */
+/* Loads a thousand files. They must be different files: dlopen() loads the same one only once. */
 static void many_raw(void *context) {
     const loading_t *loading = context;
     static void *handles[MANY];
@@ -107,7 +108,7 @@ static void save(const loading_t *loading) {
     artifact_engine_free(engine);
 }
 
-/* ---- Functions of the host, which modules import ---- */
+/* ---- Functions of the host that modules import ---- */
 
 #define HOST(n)                                                                                                        \
     int host_##n(int value);                                                                                           \
@@ -130,7 +131,7 @@ static void fill_imports(void) {
 
 static void throw_one(void *context) { call(context); }
 
-/* So many modules that throw, loaded; the function of the middle one. */
+/* Loads an artifact of modules that throw, and returns the function of the middle one. */
 static artifact_code_t *load_throwing(const artifact_engine_t *engine, size_t modules, void **function) {
     artifact_error_t *error = NULL;
     artifact_t *artifact = NULL;
@@ -146,15 +147,14 @@ static artifact_code_t *load_throwing(const artifact_engine_t *engine, size_t mo
     return code;
 }
 
-/* Nanoseconds of a throw and its catch with one module, and in one of 5,000; 0 where that can't be had. */
+/* Measures a throw and its catch, in nanoseconds, with one module and with 5,000; 0 if the C++ runtime is missing. */
 static void throw_costs(const artifact_engine_t *engine, size_t rounds, double *one, double *all) {
     *one = *all = 0;
     if (access(so("throw"), R_OK) != 0 || !dlopen("libstdc++.so.6", RTLD_NOW | RTLD_GLOBAL)) return;
     void *function = NULL;
     const int turns = 11;
     for (int turn = 0; turn < turns; turn++) {
-        /* One after the other, since what is loaded counts for all; the best of some turns, against the machine's
-         * moods. */
+        /* One after the other, since all loaded modules count. Takes the best of several rounds, to exclude noise. */
         for (int many = 0; many < 2; many++) {
             artifact_code_t *code = load_throwing(engine, many ? THROWING : 1, &function);
             way_t way = {throw_one, function, 0};
@@ -166,7 +166,7 @@ static void throw_costs(const artifact_engine_t *engine, size_t rounds, double *
     }
 }
 
-/* libgcc before 13 keeps lists, later ones a tree of ranges. */
+/* Returns the name of the unwinder. libgcc before 13 searches lists, later versions a tree of ranges. */
 static const char *unwinder(void) {
     if (dlsym(RTLD_DEFAULT, "__unw_add_dynamic_fde")) return "LLVM's libunwind";
     void *libgcc = dlopen("libgcc_s.so.1", RTLD_NOW);
@@ -177,7 +177,7 @@ static const char *unwinder(void) {
 
 /* ---- Text ---- */
 
-/* KiB of Private_Dirty in executable pages around an address. */
+/* Returns the KiB of Private_Dirty in the executable mapping of an address. */
 static long dirty_text(const void *address) {
     FILE *maps = fopen("/proc/self/smaps", "r");
     must_work(maps != NULL, "/proc/self/smaps");
@@ -253,13 +253,13 @@ int main(int argc, char **argv) {
     throw_costs(engine, rounds, &one, &all);
     printf("a throw and its catch, with %s: %.0f ns with 1 module, %.0f ns with %d\n", unwinder(), one, all, THROWING);
 
-    printf("\nBars\n");
+    printf("\nLimits\n");
     for (size_t i = 0; i < ROWS; i++) {
-        good = at_least(rows[i].what, ratios[i], i == HOSTED ? least_imports : 1) && good;
+        good = at_least(rows[i].what, ratios[i], i == HOSTED ? min_imports : 1) && good;
     }
-    good = at_least(many.what, ratios[ROWS], least_many) && good;
-    if (one > 0) good = at_most("a throw with 5,000 modules, by one with 1", all / one, most_throw_cost, "x") && good;
-    good = at_most("Private_Dirty of text", (double)dirty, 0, " KiB") && good;
+    good = at_least(many.what, ratios[ROWS], min_many) && good;
+    if (one > 0) good = at_most("a throw with 5,000 modules / with 1", all / one, max_throw_cost, "x") && good;
+    good = at_most("Private_Dirty in text", (double)dirty, 0, " KiB") && good;
     artifact_engine_free(engine);
     return arguments.strict && !good ? 1 : 0;
 }

@@ -1,14 +1,14 @@
 /*
- * How long opening takes, against the system calls that nobody can do without, in the same run. `--strict` fails if a
- * bar is missed, `--quick` takes fewer rounds.
+ * Compares opening with the system calls that any implementation needs, in the same run. `--strict` fails if a limit is
+ * missed, `--quick` takes fewer rounds.
  */
 #include "bench.h"
 
-/* The bars, for files with a trailer. */
-static const double most_ratio = 2.0;       /* times the raw calls, one module */
-static const double most_spread = 1.25;     /* slowest size by fastest size, one module */
-static const double most_by_modules = 1.3;  /* 51 and 1000 modules by one module */
-static const double most_check_ns = 1000.0; /* the check alone, one module */
+/* The limits, for files with a trailer. */
+static const double max_ratio = 2.0;       /* ours / raw calls, one module */
+static const double max_spread = 1.25;     /* slowest size / fastest size, one module */
+static const double max_by_modules = 1.3;  /* 51 and 1000 modules / one module */
+static const double max_check_ns = 1000.0; /* the check alone, one module */
 
 typedef struct {
     const char *name;
@@ -61,7 +61,7 @@ static void check_ours(void *context) {
     must(artifact_check_compat(opening->artifact, opening->engine, &error), &error);
 }
 
-/* The same artifact, signed. */
+/* Saves a signed copy of an artifact. */
 static void sign(const artifact_t *artifact, const artifact_key_t *key, const char *path) {
     artifact_error_t *error = NULL;
     artifact_builder_t *builder = NULL;
@@ -73,7 +73,7 @@ static void sign(const artifact_t *artifact, const artifact_key_t *key, const ch
     artifact_builder_free(builder);
 }
 
-/* An engine that trusts the key as well. */
+/* Returns a copy of an engine that also trusts the key. */
 static artifact_engine_t *trusting(const artifact_engine_t *engine, const artifact_key_t *key) {
     artifact_error_t *error = NULL;
     artifact_engine_t *clone = artifact_engine_clone(engine);
@@ -123,7 +123,7 @@ static void measure_opening(opening_t *openings, const artifact_key_t *key, size
 int main(int argc, char **argv) {
     arguments_t arguments = begin(argc, argv);
     size_t turns = arguments.quick ? 101 : 1001;
-    /* As many settings as a real compiler has; and the settings of cc, with every instruction set of this CPU. */
+    /* An engine with as many settings as a real compiler has, and one with every feature of this CPU. */
     artifact_engine_t *wasmtime = artifact_engine_new_wasmtime(), *host = artifact_engine_new_host();
     printf("libartifact %s, opening, warm; medians of %zu rounds. A Wasmtime engine has %zu flags, a host engine %zu.\n"
            "raw: open fstat mmap munmap close; ours: open check close; bare: the same without a trailer;\n"
@@ -161,11 +161,11 @@ int main(int argc, char **argv) {
         if (openings[i].ours > many) many = openings[i].ours;
         if (openings[i].signed_ > many_signed) many_signed = openings[i].signed_;
     }
-    int good = at_most("open, check and close, against the raw calls", worst_ratio, most_ratio, "x");
-    good &= at_most("slowest size against fastest", slowest / fastest, most_spread, "x");
-    good &= at_most("51 and 1000 modules against one", many / openings[1].ours, most_by_modules, "x");
-    good &= at_most("the same, signed", many_signed / openings[1].signed_, most_by_modules, "x");
-    good &= at_most("the check alone", worst_check, most_check_ns, " ns");
+    int good = at_most("open, check and close / raw calls", worst_ratio, max_ratio, "x");
+    good &= at_most("slowest size / fastest size", slowest / fastest, max_spread, "x");
+    good &= at_most("51 and 1000 modules / one", many / openings[1].ours, max_by_modules, "x");
+    good &= at_most("the same, signed", many_signed / openings[1].signed_, max_by_modules, "x");
+    good &= at_most("the check alone", worst_check, max_check_ns, " ns");
     artifact_key_free(key);
     artifact_engine_free(trusting_wasmtime), artifact_engine_free(trusting_host);
     artifact_engine_free(wasmtime), artifact_engine_free(host);

@@ -1,13 +1,13 @@
 /*
- * How long saving takes, against writing the same bytes, and against BLAKE3 of them, whichever is slower: digests are
- * made while the file is written. And how much memory it takes. `--dir FOLDER` says which disk, `--strict` fails if a
- * bar is missed, `--quick` takes fewer rounds.
+ * Compares saving with writing the same bytes and with BLAKE3 of them, whichever is slower, since digests are computed
+ * while the file is written. Also measures memory. `--dir FOLDER` selects the disk, `--strict` fails if a limit is
+ * missed, `--quick` takes fewer rounds.
  */
 #include "bench.h"
 
-/* The bars, where the file is synced. */
-static const double least_ratio = 0.9;     /* the slower of writing and BLAKE3, by ours */
-static const double most_memory = 1 << 10; /* KiB beside the payload */
+/* The limits, for synced files. */
+static const double min_ratio = 0.9;      /* the slower of writing and BLAKE3 / ours */
+static const double max_memory = 1 << 10; /* KiB in addition to the payload */
 
 typedef struct {
     const artifact_builder_t *builder;
@@ -46,7 +46,7 @@ static void save_ours(void *context) {
     must(artifact_serialize_to_file(saving->builder, "s", &saving->options, &error), &error);
 }
 
-/* The process's resident memory in KiB: now, or at its peak since the last reset. */
+/* Returns a line of /proc/self/status in KiB: the current resident memory, or its peak since the last reset. */
 static double resident(const char *which) {
     char line[256];
     unsigned long found = 0;
@@ -97,22 +97,22 @@ int main(int argc, char **argv) {
     arguments_t arguments = begin(argc, argv);
     artifact_engine_t *wasmtime = artifact_engine_new_wasmtime();
     printf("libartifact %s, saving. raw: open write (fsync) close rename (fsync of the folder); ours:\n"
-           "artifact_serialize_to_file; extra: memory that it takes beside the payload; ratio: the slower of raw and "
-           "BLAKE3, by ours\n"
+           "artifact_serialize_to_file; extra: memory in addition to the payload; ratio: the slower of raw and "
+           "BLAKE3 / ours\n"
            "     size  disk       raw us BLAKE3 us    ours us   ratio  extra KiB\n",
            artifact_version_string());
     static const uint64_t sizes[] = {4 << 10, 64 << 10, 1 << 20, 4 << 20, 16 << 20, 64 << 20};
-    double worst = 1e9, most = 0;
+    double worst = 1e9, max = 0;
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         size_t turns = sizes[i] >= 16 << 20 ? 9 : arguments.quick ? 21 : 101;
         for (int sync = 0; sync <= 1; sync++) {
             double memory, ratio = measure_saving(wasmtime, sizes[i], sync, turns, &memory);
             if (sync && ratio < worst) worst = ratio;
-            if (memory > most) most = memory;
+            if (memory > max) max = memory;
         }
     }
-    int good = at_least("saving and syncing, against the slower of writing and BLAKE3", worst, least_ratio);
-    good &= at_most("memory beside the payload", most, most_memory, " KiB");
+    int good = at_least("the slower of writing and BLAKE3 / saving and syncing", worst, min_ratio);
+    good &= at_most("memory in addition to the payload", max, max_memory, " KiB");
     artifact_engine_free(wasmtime);
     return arguments.strict && !good ? 1 : 0;
 }

@@ -1,4 +1,4 @@
-// What one exception costs inside a module.
+// Throws and catches one exception inside a module.
 extern "C" int throw_and_catch(int n);
 
 static void __attribute__((noinline)) thrower(int n) {
