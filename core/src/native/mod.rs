@@ -1,5 +1,5 @@
-//! Machine code. `link` makes one shared object of compiled objects when an artifact is written. `image` is the checked view of a
-//! shared object that the loader maps, `eh_frame` of its unwind tables; all three are pure. `load` turns images into running
+//! Machine code. `machine` has everything that differs by machine. `link` makes one shared object of compiled objects when an artifact is written. `image` is the checked view of a
+//! shared object that the loader maps, `eh_frame` of its unwind tables; all of these are pure. `load` turns images into running
 //! code.
 
 mod eh_frame;
@@ -8,4 +8,5 @@ mod eh_frame;
 pub mod image;
 pub mod link;
 pub mod load;
+mod machine;
 mod wasmtime;

@@ -4,13 +4,13 @@ use super::dynamic::Dynamic;
 use super::eh_frame::{self, FUNCTION, Frames};
 use super::input::{Input, ORDER, Rela, Section, Site, kind};
 use super::layout::Layout;
-use super::machine::{Field, Machine, Of, Template, Value};
 use super::scan::{Need, Needs};
 use super::sections::{Class, Content, Made};
 use super::select::{Fate, Fates};
 use super::symbols::{Definition, Entry, Symbols, Target};
 use crate::alloc;
 use crate::error::{Error, Result, Status};
+use crate::native::machine::{Field, Machine, Of, Template, Value};
 
 /// Everything that is known when addresses are.
 pub(super) struct Linked<'a> {

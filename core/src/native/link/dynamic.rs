@@ -7,7 +7,6 @@ use object::pod;
 
 use super::input::{ORDER, Rela};
 use super::layout::{Layout, Sizes};
-use super::machine::Machine;
 use super::scan::Needs;
 use super::sections::Made;
 use super::symbols::{Entry, Symbols, Target};
@@ -15,6 +14,7 @@ use crate::alloc;
 use crate::error::{Error, Result, Status};
 use crate::limits::MAX_STRINGS;
 use crate::native::image;
+use crate::native::machine::Machine;
 
 /// What doesn't depend on addresses.
 pub(super) struct Tables {

@@ -7,12 +7,12 @@ use object::read::elf::{FileHeader as _, SectionHeader as _, SectionTable, Symbo
 use object::{SectionIndex, SymbolIndex};
 
 use super::Object;
-use super::machine::Machine;
 use crate::alloc;
 use crate::error::{Error, Result, Status, quote};
 use crate::format::elf::extent_of;
 use crate::format::module::name_at;
 use crate::limits::{MAX_ALIGN, MAX_STRINGS};
+use crate::native::machine::{self, Machine};
 
 type Header = FileHeader64<LittleEndian>;
 pub(super) type Rela = elf::Rela64<LittleEndian>;
@@ -241,12 +241,10 @@ impl<'a> Input<'a> {
         index: SymbolIndex,
         name: &[u8],
     ) -> Result<Place> {
-        /// x86-64's SHN_COMMON for what may be far away.
-        const LARGE_COMMON: u16 = 0xff02;
         let wrong = |what: String| Error::corrupt(format!("symbol '{}': {what}", quote(name)));
         let value = raw.st_value.get(ORDER);
         let section = raw.st_shndx.get(ORDER);
-        let large = section.0 == LARGE_COMMON && self.machine.number == elf::EM_X86_64;
+        let large = self.machine.large_common == Some(section);
         match section {
             elf::SHN_UNDEF => return Ok(Place::Undefined),
             elf::SHN_ABS => return Ok(Place::Absolute(value)),
@@ -379,9 +377,11 @@ pub(super) fn check_kind(bytes: &[u8]) -> Result<&'static Machine> {
         Some(machine) if !extent.big_endian => Ok(machine),
         found => {
             let order = if found.is_some() { " in big-endian order" } else { "" };
-            let machine = extent.machine;
+            let known = machine::ALL.map(|machine| format!("{} (machine {})", machine.name, machine.number.0));
             let message = format!(
-                "expected an object for x86-64 (machine 62) or aarch64 (183), little-endian, found machine {machine}{order}"
+                "expected an object for {}, little-endian, found machine {}{order}",
+                known.join(" or "),
+                extent.machine
             );
             Err(Error::new(Status::Unsupported, message))
         }

@@ -9,7 +9,6 @@ use object::elf;
 
 use super::eh_frame::Frames;
 use super::input::Input;
-use super::machine::Machine;
 use super::scan::Needs;
 use super::sections::{Class, Content, Gathering, Load, Made, Output, Piece, too_large};
 use super::select::{Fate, Fates};
@@ -18,6 +17,7 @@ use crate::alloc;
 use crate::error::{Error, Result, Status};
 use crate::format::align_up;
 use crate::limits::{MAX_CODE, MAX_PADDING};
+use crate::native::machine::Machine;
 
 /// A PT_LOAD.
 pub(super) struct Segment {

@@ -3,24 +3,21 @@
 //!
 //! Data walks one way: `input` (a checked view of each object) → `select` (which sections come in) → `symbols` (what each
 //! name means) and `eh_frame` → `scan` (what relocations ask for, and what is refused) → `dynamic` (tables for the loader) →
-//! `sections` and `layout` (addresses) → `apply` (relocations' values) → `image` (bytes). `machine` says what is particular to
-//! a machine; the machines have a file each. The rules are the ELF gABI's and the machines' psABIs'.
+//! `sections` and `layout` (addresses) → `apply` (relocations' values) → `image` (bytes). What differs by machine is in
+//! `native/machine`. The rules are the ELF gABI's and the machines' psABIs'.
 //!
 //! The order of objects, sections and symbols decides everything: the same objects give the same bytes.
 
-mod aarch64;
 mod apply;
 mod dynamic;
 mod eh_frame;
 mod image;
 mod input;
 mod layout;
-mod machine;
 mod scan;
 mod sections;
 mod select;
 mod symbols;
-mod x86_64;
 
 use crate::alloc;
 use crate::error::{Error, Result, Status, quote};

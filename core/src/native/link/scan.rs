@@ -5,11 +5,11 @@ use object::elf;
 
 use super::eh_frame::Frames;
 use super::input::{Input, ORDER, Rela, Section, Site, kind};
-use super::machine::{How, Value};
 use super::select::{Fate, Fates};
 use super::symbols::{Definition, Special, Symbols, Target};
 use crate::alloc;
 use crate::error::Result;
+use crate::native::machine::{How, Value};
 
 /// What one relocation asks for.
 #[derive(Clone, Copy, PartialEq, Eq)]

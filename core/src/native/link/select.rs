@@ -141,10 +141,9 @@ fn check(input: &Input<'_>, section: &Section<'_>, fate: Fate) -> Result<()> {
         }
         _ => {}
     }
-    // What else x86-64 has shares its number with other machines' sections.
-    let unwind = elf::SHT_X86_64_UNWIND;
-    let known = [elf::SHT_PROGBITS, elf::SHT_NOBITS, elf::SHT_NOTE, elf::SHT_INIT_ARRAY, elf::SHT_FINI_ARRAY, unwind];
-    if !known.contains(&section.kind) {
+    const KNOWN: [elf::SectionType; 5] =
+        [elf::SHT_PROGBITS, elf::SHT_NOBITS, elf::SHT_NOTE, elf::SHT_INIT_ARRAY, elf::SHT_FINI_ARRAY];
+    if !KNOWN.contains(&section.kind) && input.machine.unwind != Some(section.kind) {
         return refuse(&format!("expected a type that can be linked, found {:#x}", section.kind.0));
     }
     Ok(())

@@ -1,29 +1,14 @@
 //! Relocations of one image: what they ask for is written into its memory. Names that nobody has defined yet are noted.
 
 use object::LittleEndian as Le;
-use object::elf::{self, Rela64};
+use object::elf::{self, Rela64, RelocationType};
 
-use super::machine;
 use super::reserve::Memory;
 use super::resolve::{Names, Pending};
 use crate::alloc;
 use crate::error::{Error, Result, Status, quote};
 use crate::native::image::{Image, Symbols};
-
-/// What a relocation asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// A symbol's address.
-    Slot,
-    /// A symbol's address and the addend.
-    Address,
-    /// Nothing.
-    Nothing,
-    /// What can't be done, by name.
-    Refused(&'static str),
-    /// What no psABI that we know has.
-    Unknown,
-}
+use crate::native::machine::{DynamicRelocation, HOST_RELATIVE, host_dynamic_relocation};
 
 #[cold]
 fn outside(address: u64) -> Error {
@@ -67,10 +52,10 @@ pub fn bind<'a>(
             let (offset, info) = (relocation.r_offset.get(Le), relocation.r_info.get(Le));
             let address = offset.wrapping_add(origin);
             let addend = relocation.r_addend.get(Le) as u64;
-            let value = match machine::kind(info as u32) {
-                Kind::Nothing => continue,
-                kind @ (Kind::Slot | Kind::Address) => {
-                    let addend = if kind == Kind::Slot { 0 } else { addend };
+            let value = match host_dynamic_relocation(RelocationType(info as u32)) {
+                DynamicRelocation::Nothing => continue,
+                kind @ (DynamicRelocation::Symbol | DynamicRelocation::SymbolPlusAddend) => {
+                    let addend = if kind == DynamicRelocation::Symbol { 0 } else { addend };
                     match symbol(&symbols, (info >> 32) as u32, bias, names)? {
                         Found::Address(found) => found.wrapping_add(addend),
                         Found::Missing(name) => {
@@ -79,11 +64,11 @@ pub fn bind<'a>(
                         }
                     }
                 }
-                Kind::Refused(name) => {
+                DynamicRelocation::Unsupported(name) => {
                     let message = format!("expected relocations that can be done when loading, found {name}");
                     return Err(Error::new(Status::Unsupported, message));
                 }
-                Kind::Unknown => {
+                DynamicRelocation::Unknown => {
                     let message = format!("relocation: expected a type that this machine has, found {}", info as u32);
                     return Err(Error::corrupt(message));
                 }
@@ -99,7 +84,7 @@ pub fn bind<'a>(
 fn relatives<'a>(table: &'a [Rela64<Le>], origin: u64, bias: u64, place: &mut impl Place) -> Result<&'a [Rela64<Le>]> {
     let mut rest = table;
     while let Some((relocation, others)) = rest.split_first()
-        && relocation.r_info.get(Le) as u32 == machine::RELATIVE
+        && relocation.r_info.get(Le) as u32 == HOST_RELATIVE.0
     {
         let address = relocation.r_offset.get(Le).wrapping_add(origin);
         let value = bias.wrapping_add(relocation.r_addend.get(Le) as u64);

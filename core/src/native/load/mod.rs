@@ -9,15 +9,6 @@ mod builtin;
 mod constructors;
 mod direct;
 mod gdb;
-#[cfg(target_arch = "aarch64")]
-#[path = "aarch64.rs"]
-mod machine;
-#[cfg(target_arch = "x86_64")]
-#[path = "x86_64.rs"]
-mod machine;
-#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-#[path = "other.rs"]
-mod machine;
 mod perf;
 mod reserve;
 mod resolve;
@@ -31,6 +22,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Result, Status};
 use crate::format::module::Symbol as FileSymbol;
 use crate::native::image::{self, Bytes, Image, Tables};
+use crate::native::machine;
 
 pub use resolve::{Import, Resolver};
 
@@ -121,7 +113,7 @@ pub struct Code {
 pub fn load(artifact: Arc<Artifact>, engine: &Engine, options: LoadOptions<'_>) -> Result<Code> {
     let artifact = trusted_by(&artifact, engine)?;
     artifact.check(engine)?;
-    let machine = machine::MACHINE.ok_or_else(|| {
+    let machine = machine::HOST.map(|machine| machine.number.0).ok_or_else(|| {
         Error::new(Status::Unsupported, "code can be loaded on x86-64 and aarch64, this host is another machine")
     })?;
     let page = rustix::param::page_size() as u64;

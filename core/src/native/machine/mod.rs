@@ -1,40 +1,91 @@
-//! What a machine is to the linker: its page size, what its relocations compute and where they put it, its stubs. The
-//! machines themselves are in a file each.
+//! Everything that differs by machine: relocation types and what they mean, PLT entries, page size. Each machine has a file.
+//! The linker looks machines up by `e_machine` ([`Machine::of`]); the loader asks about the host, [`HOST`].
 
-use object::elf::{self, RelocationType};
+mod aarch64;
+mod x86_64;
 
-use super::{aarch64, x86_64};
+use object::elf::{self, RelocationType, SectionType};
 
 /// A machine that objects can be linked for.
-pub(super) struct Machine {
+pub struct Machine {
     pub name: &'static str,
     /// `e_machine`.
     pub number: elf::Machine,
-    /// Largest page size of its Linux kernels: what segments are apart in memory.
+    /// The largest page size that Linux kernels for this machine use. Segments are aligned to it in memory.
     pub page: u64,
-    /// Names of its relocations, for messages.
+    /// The name of a relocation type, for messages.
     pub names: fn(RelocationType) -> Option<&'static str>,
-    /// A word that holds an address inside the image.
+    /// Dynamic relocation: a word that holds an address inside the image.
     pub relative: RelocationType,
-    /// A word of the GOT that holds a symbol's address.
+    /// Dynamic relocation: a GOT entry that holds a symbol's address.
     pub glob_dat: RelocationType,
-    /// A word of data that holds a symbol's address and something added.
+    /// Dynamic relocation: a word of data that holds a symbol's address plus an addend.
     pub word: RelocationType,
-    /// What a relocation computes and where it puts it; nothing for those that we don't know.
+    /// What a relocation of an object computes and where it stores the result; `None` for unknown types.
     pub how: fn(RelocationType) -> Option<How>,
-    /// Whether the field at an offset belongs to an instruction that goes to an address, and doesn't read or take it.
+    /// Whether the field at an offset belongs to an instruction that jumps to an address, rather than reading or taking it.
     pub is_jump: fn(&[u8], usize) -> bool,
-    /// For the instruction with this field, if it loads an address from the GOT or has a whole one in it: another one that
-    /// computes the address.
+    /// If the instruction with this field loads an address from the GOT or contains a whole address: an instruction to
+    /// replace it, which computes the address.
     pub relax: fn(&[u8], usize, Value) -> Option<Relaxed>,
-    /// Goes on to the address in a GOT slot.
+    /// Jumps to the address in a GOT entry.
     pub stub: Template,
     /// Calls `__cxa_finalize`, if the host has one, with `__dso_handle`.
     pub finalizer: Template,
+    /// `SHN_COMMON` of the large memory model: such a symbol may be further than 2 GiB away.
+    pub large_common: Option<elf::SymbolSection>,
+    /// Section type that this machine's ABI allows for `.eh_frame`, besides SHT_PROGBITS.
+    pub unwind: Option<SectionType>,
+}
+
+/// Every machine that objects can be linked for.
+pub const ALL: [&Machine; 2] = [&x86_64::MACHINE, &aarch64::MACHINE];
+
+/// The machine that this program runs on; `None` if code for it cannot be loaded.
+pub const HOST: Option<&Machine> = if cfg!(target_arch = "x86_64") {
+    Some(&x86_64::MACHINE)
+} else if cfg!(target_arch = "aarch64") {
+    Some(&aarch64::MACHINE)
+} else {
+    None
+};
+
+/// [`Machine::relative`] of the host, as a constant for the loader's inner loop.
+pub const HOST_RELATIVE: RelocationType = match HOST {
+    Some(machine) => machine.relative,
+    None => RelocationType(u32::MAX),
+};
+
+/// What a dynamic relocation asks the loader to store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DynamicRelocation {
+    /// S: the symbol's address. The addend is ignored.
+    Symbol,
+    /// S + A: the symbol's address plus the addend.
+    SymbolPlusAddend,
+    /// Nothing.
+    Nothing,
+    /// A relocation that this loader does not apply, by name.
+    Unsupported(&'static str),
+    /// A type that the machine's psABI does not define for shared objects.
+    Unknown,
+}
+
+/// What a dynamic relocation asks for on the host's machine. [`HOST_RELATIVE`] is not among the cases: most dynamic
+/// relocations have that type, and loaders compare with it first.
+#[inline(always)]
+pub fn host_dynamic_relocation(kind: RelocationType) -> DynamicRelocation {
+    if cfg!(target_arch = "x86_64") {
+        x86_64::dynamic_relocation(kind)
+    } else if cfg!(target_arch = "aarch64") {
+        aarch64::dynamic_relocation(kind)
+    } else {
+        DynamicRelocation::Unknown
+    }
 }
 
 /// An instruction in place of another.
-pub(super) struct Relaxed {
+pub struct Relaxed {
     /// It begins so many bytes before the old one's field.
     pub before: usize,
     pub code: [u8; 10],
@@ -47,13 +98,13 @@ pub(super) struct Relaxed {
 }
 
 /// Code with holes.
-pub(super) struct Template {
+pub struct Template {
     pub code: &'static [u8],
     pub holes: &'static [Hole],
 }
 
 /// Where code takes an address.
-pub(super) struct Hole {
+pub struct Hole {
     pub at: usize,
     pub how: How,
     pub addend: i64,
@@ -62,14 +113,14 @@ pub(super) struct Hole {
 
 /// Whose address.
 #[derive(Clone, Copy)]
-pub(super) enum Of {
+pub enum Of {
     Slot,
     Handle,
 }
 
 /// What a relocation is.
 #[derive(Clone, Copy)]
-pub(super) struct How {
+pub struct How {
     pub value: Value,
     pub field: Field,
 }
@@ -77,7 +128,7 @@ pub(super) struct How {
 /// What a relocation computes, with the letters of the psABIs: S symbol, A addend, P place, G slot in the GOT, L stub or,
 /// where there is none, symbol; GOT its start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Value {
+pub enum Value {
     Nothing,
     /// S + A
     Absolute,
@@ -115,7 +166,7 @@ pub(super) enum Value {
 
 /// Where a relocation puts its value.
 #[derive(Clone, Copy)]
-pub(super) enum Field {
+pub enum Field {
     /// So many bytes, little-endian.
     Bytes(usize, Range),
     /// The immediate of an instruction.
@@ -124,7 +175,7 @@ pub(super) enum Field {
 
 /// Which values fit into a field of bytes.
 #[derive(Clone, Copy)]
-pub(super) enum Range {
+pub enum Range {
     Any,
     Signed,
     Unsigned,
@@ -133,12 +184,12 @@ pub(super) enum Range {
 }
 
 /// A value that doesn't fit.
-pub(super) struct Unfit;
+pub struct Unfit;
 
 impl Machine {
-    /// The machine of that `e_machine`.
+    /// Returns the machine with this `e_machine`.
     pub fn of(number: u16) -> Option<&'static Machine> {
-        [&x86_64::MACHINE, &aarch64::MACHINE].into_iter().find(|machine| machine.number.0 == number)
+        ALL.into_iter().find(|machine| machine.number.0 == number)
     }
 }
 
@@ -178,5 +229,21 @@ impl Field {
         }
         bytes.iter_mut().zip(value.to_le_bytes()).take(width).for_each(|(byte, new)| *byte = new);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_loader_applies_what_the_linker_writes() {
+        use DynamicRelocation::{Symbol, SymbolPlusAddend};
+        let known = |kind| matches!(kind, Symbol | SymbolPlusAddend);
+        assert!(known(x86_64::dynamic_relocation(x86_64::MACHINE.glob_dat)));
+        assert_eq!(x86_64::dynamic_relocation(x86_64::MACHINE.word), SymbolPlusAddend);
+        assert!(known(aarch64::dynamic_relocation(aarch64::MACHINE.glob_dat)));
+        assert_eq!(aarch64::dynamic_relocation(aarch64::MACHINE.word), SymbolPlusAddend);
+        assert_eq!(HOST.map_or(u32::MAX, |machine| machine.relative.0), HOST_RELATIVE.0);
     }
 }

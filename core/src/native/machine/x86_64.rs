@@ -1,13 +1,16 @@
-//! x86-64: the relocations of its psABI, and its stubs.
+//! x86-64: the relocations of the System V psABI, and the linker's code templates.
 
 use object::elf::{self, RelocationType};
 
-use super::machine::{Field, Hole, How, Machine, Of, Range, Relaxed, Template, Value};
+use super::{DynamicRelocation, Field, Hole, How, Machine, Of, Range, Relaxed, Template, Value};
+
+/// psABI, Special Section Indexes.
+const SHN_X86_64_LCOMMON: elf::SymbolSection = elf::SymbolSection(0xff02);
 
 const WORD: Field = Field::Bytes(8, Range::Any);
 const SIGNED: Field = Field::Bytes(4, Range::Signed);
 
-pub(super) static MACHINE: Machine = Machine {
+pub static MACHINE: Machine = Machine {
     name: "x86-64",
     number: elf::EM_X86_64,
     page: 4 << 10,
@@ -32,6 +35,8 @@ pub(super) static MACHINE: Machine = Machine {
         ],
         holes: &[hole(3, Of::Slot), hole(15, Of::Handle)],
     },
+    large_common: Some(SHN_X86_64_LCOMMON),
+    unwind: Some(elf::SHT_X86_64_UNWIND),
 };
 
 /// The last four bytes of an instruction, relative to its end.
@@ -81,6 +86,24 @@ fn how(kind: RelocationType) -> Option<How> {
         _ => return None,
     };
     Some(How { value, field })
+}
+
+/// What a dynamic relocation asks for (psABI, Relocation Types), other than R_X86_64_RELATIVE.
+#[inline]
+pub fn dynamic_relocation(kind: RelocationType) -> DynamicRelocation {
+    use DynamicRelocation::{Nothing, Symbol, SymbolPlusAddend, Unknown, Unsupported};
+    match kind {
+        elf::R_X86_64_GLOB_DAT | elf::R_X86_64_JUMP_SLOT => Symbol,
+        elf::R_X86_64_64 => SymbolPlusAddend,
+        elf::R_X86_64_NONE => Nothing,
+        elf::R_X86_64_COPY => Unsupported("R_X86_64_COPY"),
+        elf::R_X86_64_IRELATIVE => Unsupported("R_X86_64_IRELATIVE"),
+        elf::R_X86_64_DTPMOD64 => Unsupported("R_X86_64_DTPMOD64 (thread-local storage)"),
+        elf::R_X86_64_DTPOFF64 => Unsupported("R_X86_64_DTPOFF64 (thread-local storage)"),
+        elf::R_X86_64_TPOFF64 => Unsupported("R_X86_64_TPOFF64 (thread-local storage)"),
+        elf::R_X86_64_TLSDESC => Unsupported("R_X86_64_TLSDESC (thread-local storage)"),
+        _ => Unknown,
+    }
 }
 
 /// call, jmp, or a conditional jump, each with four bytes of displacement.

@@ -1,10 +1,11 @@
-//! aarch64: the relocations of its psABI, the immediates of its instructions, and its stubs.
+//! aarch64: the relocations of ELF for the Arm 64-bit Architecture (AAELF64), the immediates of its instructions, and the
+//! linker's code templates.
 
 use object::elf::{self, RelocationType};
 
-use super::machine::{Field, Hole, How, Machine, Of, Range, Template, Unfit, Value};
+use super::{DynamicRelocation, Field, Hole, How, Machine, Of, Range, Template, Unfit, Value};
 
-pub(super) static MACHINE: Machine = Machine {
+pub static MACHINE: Machine = Machine {
     name: "aarch64",
     number: elf::EM_AARCH64,
     page: 64 << 10,
@@ -42,6 +43,8 @@ pub(super) static MACHINE: Machine = Machine {
             page(12, Of::Handle), in_page(16, Immediate::Offset(0), Of::Handle),
         ],
     },
+    large_common: None,
+    unwind: None,
 };
 
 const fn page(at: usize, of: Of) -> Hole {
@@ -96,15 +99,43 @@ fn how(kind: RelocationType) -> Option<How> {
         elf::R_AARCH64_MOVW_UABS_G3 => instruction(Value::Absolute, Move { shift: 48, checked: true }),
         // Debug sections hold the offset of a variable among the thread's.
         elf::R_AARCH64_TLS_DTPREL => bytes(Value::ThreadLocal, 8, Range::Any),
-        RelocationType(512..=573 | 1028..=1031) => bytes(Value::ThreadLocal, 4, Range::Any),
+        kind if is_thread_local(kind) => bytes(Value::ThreadLocal, 4, Range::Any),
         _ => return None,
     };
     Some(How { value, field })
 }
 
+/// Whether a relocation is about thread-local storage: AAELF64 gives these types two ranges of numbers.
+fn is_thread_local(kind: RelocationType) -> bool {
+    let is_static = elf::R_AARCH64_TLSGD_ADR_PREL21.0..=elf::R_AARCH64_TLSLD_LDST128_DTPREL_LO12_NC.0;
+    let is_dynamic = elf::R_AARCH64_TLS_DTPMOD.0..=elf::R_AARCH64_TLSDESC.0;
+    is_static.contains(&kind.0) || is_dynamic.contains(&kind.0)
+}
+
+/// A withdrawn number, which AAELF64 says to treat as R_AARCH64_NONE.
+const R_AARCH64_NONE_WITHDRAWN: RelocationType = RelocationType(256);
+
+/// What a dynamic relocation asks for (AAELF64, Dynamic relocations), other than R_AARCH64_RELATIVE.
+#[inline]
+pub fn dynamic_relocation(kind: RelocationType) -> DynamicRelocation {
+    use DynamicRelocation::{Nothing, SymbolPlusAddend, Unknown, Unsupported};
+    match kind {
+        // Unlike on x86-64, all three add the addend.
+        elf::R_AARCH64_ABS64 | elf::R_AARCH64_GLOB_DAT | elf::R_AARCH64_JUMP_SLOT => SymbolPlusAddend,
+        elf::R_AARCH64_NONE | R_AARCH64_NONE_WITHDRAWN => Nothing,
+        elf::R_AARCH64_COPY => Unsupported("R_AARCH64_COPY"),
+        elf::R_AARCH64_IRELATIVE => Unsupported("R_AARCH64_IRELATIVE"),
+        elf::R_AARCH64_TLS_DTPMOD => Unsupported("R_AARCH64_TLS_DTPMOD (thread-local storage)"),
+        elf::R_AARCH64_TLS_DTPREL => Unsupported("R_AARCH64_TLS_DTPREL (thread-local storage)"),
+        elf::R_AARCH64_TLS_TPREL => Unsupported("R_AARCH64_TLS_TPREL (thread-local storage)"),
+        elf::R_AARCH64_TLSDESC => Unsupported("R_AARCH64_TLSDESC (thread-local storage)"),
+        _ => Unknown,
+    }
+}
+
 /// The immediate of an instruction.
 #[derive(Clone, Copy)]
-pub(super) enum Immediate {
+pub enum Immediate {
     /// A distance in instructions: so many bits, at that bit.
     Branch { bits: u32, at: u32 },
     /// adr: a distance in bytes.
