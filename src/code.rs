@@ -100,7 +100,8 @@ pub unsafe extern "C" fn artifact_load(
     code: *mut *mut artifact_code_t,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
+    // SAFETY: the header's rule for pointers. Its description of this function and of artifact_code_free() passes the promises that
+    // `load` asks for on to the caller.
     unsafe {
         give_handle(code, "code", error, || {
             let artifact = Arc::clone(&handle(artifact, "artifact")?.artifact);

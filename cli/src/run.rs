@@ -81,14 +81,20 @@ pub fn run(args: &Args, console: &mut Console) -> CommandResult {
     Ok(())
 }
 
+#[expect(unsafe_code, reason = "loading makes the artifact's code a part of this process")]
 fn load_artifact(artifact: Artifact, engine: &Engine) -> LibraryResult<Code> {
     let options = LoadOptions { process_symbols: true, constructors: true, ..LoadOptions::default() };
-    load(Arc::new(artifact), engine, options)
+    // SAFETY: the user trusts the code, as the command's help asks for, and its symbols are this process's own. Only this thread runs
+    // it, and nothing of it is used after the `Code` is dropped, at the end of the command.
+    unsafe { load(Arc::new(artifact), engine, options) }
 }
 
+#[expect(unsafe_code, reason = "the user says what the function's type is")]
 fn call(code: &Code, args: &Args) -> LibraryResult<i64> {
     let name = args.symbol.as_bytes();
     let module = (0..code.module_count()).rev().find(|module| code.symbol(*module, name).is_some());
     let not_found = || Error::new(Status::NotFound, format!("no module exports '{}'", quote(name)));
-    code.call(module.ok_or_else(not_found)?, name, &args.arguments)
+    let module = module.ok_or_else(not_found)?;
+    // SAFETY: the user says that it is a function of this type, and can be called with these arguments.
+    unsafe { code.call(module, name, &args.arguments) }
 }

@@ -103,14 +103,29 @@ pub struct Code {
     _reserved: Reserved,
 }
 
-/// Makes an artifact's modules runnable.
+/// Maps an artifact's modules, applies their relocations, and makes their functions callable.
+///
+/// # Safety
+///
+/// The artifact's machine code becomes a part of this process, and nobody can check what it does. The caller promises:
+///
+/// - The code is what the caller trusts it to be. With [`LoadOptions::constructors`] it runs during this call, and again when the
+///   [`Code`] is dropped. Unless [`LoadOptions::no_unwind`] is set, every exception that is thrown in the process may read its
+///   unwind tables.
+/// - Every address in [`LoadOptions::symbols`], every address that the resolver sets, and with
+///   [`LoadOptions::process_symbols`] every symbol of the process that the code uses, is what the code takes it for: a function
+///   with the signature that the code calls, or an object of the type that it uses. It stays valid as long as the code can run.
+/// - Until the `Code` is dropped, nobody truncates the artifact's file or overwrites bytes in it: text is mapped from it.
+/// - When the `Code` is dropped, no thread is running its functions. Afterwards nothing uses its functions, its data, or pointers
+///   to either: callbacks that it registered, exceptions that it threw, destructors of its thread-local objects.
 ///
 /// # Errors
 ///
-/// UNTRUSTED if the engine trusts keys and none of them has signed it; WRONG_PRODUCER, WRONG_VERSION or INCOMPATIBLE as [`Artifact::check`]; UNRESOLVED with every missing name; UNSUPPORTED for
-/// what a module asks for and can't get; CORRUPT, TRUNCATED, DIGEST_MISMATCH or LIMIT for damage; IO if the system doesn't map
-/// it; NO_MEMORY. Of several modules the first one's.
-pub fn load(artifact: Arc<Artifact>, engine: &Engine, options: LoadOptions<'_>) -> Result<Code> {
+/// UNTRUSTED if the engine trusts keys and none of them has signed the artifact; WRONG_PRODUCER, WRONG_VERSION or INCOMPATIBLE as
+/// [`Artifact::check`]; UNRESOLVED with the names of all undefined symbols; UNSUPPORTED if a module needs something that this
+/// loader doesn't do; CORRUPT, TRUNCATED, DIGEST_MISMATCH or LIMIT for a damaged module; IO if the system refuses to map it;
+/// NO_MEMORY. If several modules are at fault, the error is about the first one.
+pub unsafe fn load(artifact: Arc<Artifact>, engine: &Engine, options: LoadOptions<'_>) -> Result<Code> {
     let artifact = trusted_by(&artifact, engine)?;
     artifact.check(engine)?;
     let machine = machine::HOST.map(|machine| machine.number.0).ok_or_else(|| {
@@ -245,14 +260,18 @@ impl Code {
         best.map(|((_, start), symbol)| Inside { module, name: symbol.name, offset: address - start })
     }
 
-    /// Calls a function of the C type `int64_t f(int64_t, …)`, whose missing arguments are 0.
+    /// Calls a function of the C type `int64_t f(int64_t, …)` with up to six arguments. Missing arguments are 0.
     ///
-    /// It runs code, and nobody can check what that does: it may do anything that the process may.
+    /// # Safety
+    ///
+    /// The module's symbol of that name is a function that takes at most six arguments, all of them integers or pointers, and
+    /// returns an integer, a pointer or nothing. Calling it with these arguments, and 0 for the rest, is sound. It doesn't
+    /// unwind. If the function returns a type narrower than `int64_t`, the upper bits of the result are unspecified.
     ///
     /// # Errors
     ///
-    /// NOT_FOUND if the module exports no such function; LIMIT for more arguments than go in registers.
-    pub fn call(&self, module: usize, name: &[u8], arguments: &[i64]) -> Result<i64> {
+    /// NOT_FOUND if the module exports no such function; LIMIT for more than six arguments, which are those that go in registers.
+    pub unsafe fn call(&self, module: usize, name: &[u8], arguments: &[i64]) -> Result<i64> {
         const MOST: usize = 6;
         let place = self.symbol(module, name).ok_or_else(|| {
             Error::new(Status::NotFound, format!("module {module} exports no '{}'", crate::error::quote(name)))
@@ -264,8 +283,8 @@ impl Code {
         };
         given.copy_from_slice(arguments);
         let [a, b, c, d, e, f] = registers;
-        // SAFETY: an address that the code exports. That there is such a function is the caller's to know; registers that it
-        // doesn't look at do no harm.
+        // SAFETY: the address of an exported symbol of mapped code, which the caller promises to be a function that can be called
+        // with these arguments. All six go in registers on x86-64 and aarch64, and a function ignores those that it doesn't take.
         unsafe {
             let function: extern "C" fn(i64, i64, i64, i64, i64, i64) -> i64 = std::mem::transmute(place.address);
             Ok(function(a, b, c, d, e, f))
