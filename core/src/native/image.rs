@@ -47,6 +47,12 @@ impl Segment {
         self.address + self.len
     }
 
+    /// The distance from its offset in the image to its address. It may wrap around.
+    #[must_use]
+    pub fn delta(&self) -> u64 {
+        self.address.wrapping_sub(self.offset)
+    }
+
     fn has(&self, address: u64, len: u64) -> bool {
         address >= self.address && address.checked_add(len).is_some_and(|end| end <= self.end())
     }

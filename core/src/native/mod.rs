@@ -1,6 +1,6 @@
-//! Machine code. `machine` has everything that differs by machine. `link` makes one shared object of compiled objects when an artifact is written. `image` is the checked view of a
-//! shared object that the loader maps, `eh_frame` of its unwind tables; all of these are pure. `load` turns images into running
-//! code.
+//! Machine code. `link` makes a shared object of compiled objects when an artifact is written. `image` is a checked view of a shared
+//! object, and `eh_frame` of its unwind table. `machine` has everything that differs by machine. These four are pure: `load` uses them
+//! to map modules and make them callable.
 
 mod eh_frame;
 // For tests of this repository.

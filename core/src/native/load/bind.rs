@@ -1,43 +1,163 @@
-//! Relocations of one image: what they ask for is written into its memory. Names that nobody has defined yet are noted.
+//! Applies relocations. Those that refer to undefined symbols are noted, and applied once all modules' symbols are resolved.
+
+use std::ops::Range;
 
 use object::LittleEndian as Le;
 use object::elf::{self, Rela64, RelocationType};
 
+use super::map::{MapStrategy, Mapper, ReservedLayout};
 use super::reserve::Memory;
-use super::resolve::{Names, Pending};
+use super::resolve::{Import, Names, Pending, Resolver};
+use super::{LoadedModule, defect};
 use crate::alloc;
 use crate::error::{Error, Result, Status, quote};
-use crate::native::image::{Image, Symbols};
+use crate::native::image::{Image, Symbols, Tables};
 use crate::native::machine::{DynamicRelocation, HOST_RELATIVE, host_dynamic_relocation};
+
+/// What binding leaves for the steps that follow.
+pub struct Bound {
+    /// Modules use a `__dso_handle` of their own.
+    pub has_handles: bool,
+    /// The modules that are mapped as [`MapStrategy::PatchedCopy`], in ascending order.
+    pub patched: Vec<PatchedCopy>,
+}
+
+/// A copy of an image whose text is relocated before it is mapped.
+pub struct PatchedCopy {
+    /// Index of the module.
+    pub module: usize,
+    pub bytes: Vec<u8>,
+}
+
+/// Resolves the symbols of all modules and applies their relocations.
+///
+/// # Errors
+///
+/// UNRESOLVED with the names of all undefined symbols; CORRUPT, UNSUPPORTED, LIMIT, NO_MEMORY; IO if text can't be mapped later.
+pub fn bind<'a>(
+    mapper: &'a Mapper<'a>,
+    modules: &'a [LoadedModule],
+    layout: &ReservedLayout,
+    symbols: &[Import<'a>],
+    resolver: Option<Resolver<'_>>,
+    process_symbols: bool,
+) -> Result<Bound> {
+    let mut names = Names::new(symbols)?;
+    let mut pending: Vec<Pending> = Vec::new();
+    let mut patched: Vec<PatchedCopy> = Vec::new();
+    for (index, module) in modules.iter().enumerate() {
+        let image = module.image(mapper.artifact, index)?;
+        let done = if layout.strategies.get(index) == Some(&MapStrategy::PatchedCopy) {
+            let mut bytes = alloc::copy(mapper.artifact.module_bytes(index)?, "a copy of a module")?;
+            let done = relocate(&image, index, module.bias, patch(module, &mut bytes), &mut names, &mut pending);
+            alloc::push(&mut patched, PatchedCopy { module: index, bytes }, "modules")?;
+            done
+        } else {
+            // SAFETY: mapped at this bias, with writable segments, which `Mapper::protect` changes only after binding. Nothing
+            // refers to those: `image` reads other bytes of the module.
+            let memory = unsafe { Memory::new(&module.tables, module.bias) };
+            relocate_relr(&image, &memory)
+                .and_then(|()| relocate(&image, index, module.bias, &memory, &mut names, &mut pending))
+        };
+        done.map_err(|error| mapper.artifact.in_module(index, error))?;
+    }
+    if layout.whole_file.is_some() && names.are_missing() {
+        mapper.check_executable()?; // before the resolver is called: text is mapped after it
+    }
+    names.resolve_missing(resolver, process_symbols)?;
+    apply_pending(mapper, modules, layout, &pending, &names, &mut patched)?;
+    Ok(Bound { has_handles: names.has_handles(), patched })
+}
+
+/// Applies the relocations that refer to symbols which were undefined at first.
+fn apply_pending(
+    mapper: &Mapper<'_>,
+    modules: &[LoadedModule],
+    layout: &ReservedLayout,
+    pending: &[Pending],
+    names: &Names<'_>,
+    patched: &mut [PatchedCopy],
+) -> Result<()> {
+    for pending in pending.chunk_by(|a, b| a.module == b.module) {
+        let index = pending.first().ok_or_else(|| defect("no relocations"))?.module;
+        let module = modules.get(index).ok_or_else(|| defect("a relocation of no module"))?;
+        let done = if layout.strategies.get(index) == Some(&MapStrategy::PatchedCopy) {
+            let copy = patched.binary_search_by_key(&index, |copy| copy.module).ok();
+            let copy = copy.and_then(|found| patched.get_mut(found)).ok_or_else(|| defect("no patched copy"))?;
+            write_addresses(pending, module, names, patch(module, &mut copy.bytes))
+        } else {
+            // SAFETY: as in `bind`, which has mapped modules protected only later, too.
+            let memory = unsafe { Memory::new(&module.tables, module.bias) };
+            write_addresses(pending, module, names, &memory)
+        };
+        done.map_err(|error| mapper.artifact.in_module(index, error))?;
+    }
+    Ok(())
+}
+
+fn write_addresses(
+    pending: &[Pending],
+    module: &LoadedModule,
+    names: &Names<'_>,
+    mut sink: impl RelocSink,
+) -> Result<()> {
+    for one in pending {
+        let value = names.address_in(one.name, module.base())?.wrapping_add(one.addend);
+        sink.write(one.address, value).ok_or_else(|| outside(one.address))?;
+    }
+    Ok(())
+}
 
 #[cold]
 fn outside(address: u64) -> Error {
-    Error::corrupt(format!("relocation: expected a place in a writable segment, found address {address:#x}"))
+    Error::corrupt(format!("relocation: expected an address in a writable segment, found {address:#x}"))
 }
 
-/// Where relocations are written: memory, or bytes that are going to be mapped.
-pub trait Place {
-    /// Writes a word; none if the address doesn't lie where relocations may write.
+/// Where relocations are written to: mapped memory, or a copy that is going to be mapped.
+pub trait RelocSink {
+    /// Writes a word at an address of the image. Returns `None` if relocations may not write there.
     fn write(&mut self, address: u64, value: u64) -> Option<()>;
 }
 
-impl Place for &Memory<'_> {
+impl RelocSink for &Memory<'_> {
     #[inline(always)]
     fn write(&mut self, address: u64, value: u64) -> Option<()> {
         Memory::write(self, address, value)
     }
 }
 
-/// Applies an image's relocations, mapped at `bias`. Those that wait for a name are added to `pending`.
+/// The text in a [`PatchedCopy`].
+struct PatchedText<'p> {
+    bytes: &'p mut [u8],
+    text: Range<u64>,
+}
+
+impl RelocSink for PatchedText<'_> {
+    fn write(&mut self, address: u64, value: u64) -> Option<()> {
+        let end = address.checked_add(8).filter(|end| address >= self.text.start && *end <= self.text.end)?;
+        // In such a module, addresses are offsets.
+        self.bytes.get_mut(address as usize..end as usize)?.copy_from_slice(&value.to_le_bytes());
+        Some(())
+    }
+}
+
+fn patch<'p>(module: &LoadedModule, bytes: &'p mut [u8]) -> PatchedText<'p> {
+    let Tables { segments, .. } = &module.tables;
+    let text = segments.iter().find(|segment| segment.executable).map_or(0..0, |text| text.address..text.end());
+    PatchedText { bytes, text }
+}
+
+/// Applies the relocations of an image that is mapped at `bias`, but those of DT_RELR. Relocations that refer to undefined symbols
+/// are added to `pending`.
 ///
 /// # Errors
 ///
 /// CORRUPT, UNSUPPORTED, LIMIT, NO_MEMORY.
-pub fn bind<'a>(
+fn relocate<'a>(
     image: &Image<'a>,
     module: usize,
     bias: u64,
-    mut place: impl Place,
+    mut sink: impl RelocSink,
     names: &mut Names<'a>,
     pending: &mut Vec<Pending>,
 ) -> Result<()> {
@@ -46,9 +166,9 @@ pub fn bind<'a>(
     for table in &image.tables.relocations {
         let mut rest = image.relocations(table);
         loop {
-            rest = relatives(rest, origin, bias, &mut place)?;
-            let Some((relocation, others)) = rest.split_first() else { break };
-            rest = others;
+            rest = relocate_relative(rest, origin, bias, &mut sink)?;
+            let Some((relocation, after)) = rest.split_first() else { break };
+            rest = after;
             let (offset, info) = (relocation.r_offset.get(Le), relocation.r_info.get(Le));
             let address = offset.wrapping_add(origin);
             let addend = relocation.r_addend.get(Le) as u64;
@@ -56,16 +176,16 @@ pub fn bind<'a>(
                 DynamicRelocation::Nothing => continue,
                 kind @ (DynamicRelocation::Symbol | DynamicRelocation::SymbolPlusAddend) => {
                     let addend = if kind == DynamicRelocation::Symbol { 0 } else { addend };
-                    match symbol(&symbols, (info >> 32) as u32, bias, names)? {
-                        Found::Address(found) => found.wrapping_add(addend),
-                        Found::Missing(name) => {
-                            alloc::push(pending, Pending { module, address, addend, name }, "missing symbols")?;
+                    match resolve(&symbols, (info >> 32) as u32, bias, names)? {
+                        Resolved::Address(found) => found.wrapping_add(addend),
+                        Resolved::Undefined(name) => {
+                            alloc::push(pending, Pending { module, address, addend, name }, "undefined symbols")?;
                             continue;
                         }
                     }
                 }
                 DynamicRelocation::Unsupported(name) => {
-                    let message = format!("expected relocations that can be done when loading, found {name}");
+                    let message = format!("relocation: expected a type that can be applied when loading, found {name}");
                     return Err(Error::new(Status::Unsupported, message));
                 }
                 DynamicRelocation::Unknown => {
@@ -73,33 +193,40 @@ pub fn bind<'a>(
                     return Err(Error::corrupt(message));
                 }
             };
-            place.write(address, value).ok_or_else(|| outside(address))?;
+            sink.write(address, value).ok_or_else(|| outside(address))?;
         }
     }
     Ok(())
 }
 
-/// Applies the RELATIVE relocations that a table begins with, and gives the rest. Most are of that kind, and stand together.
+/// Applies the RELATIVE relocations that a table begins with, and returns the rest of the table. Most relocations are RELATIVE, and
+/// linkers put them next to each other.
 #[inline(never)]
-fn relatives<'a>(table: &'a [Rela64<Le>], origin: u64, bias: u64, place: &mut impl Place) -> Result<&'a [Rela64<Le>]> {
+fn relocate_relative<'a>(
+    table: &'a [Rela64<Le>],
+    origin: u64,
+    bias: u64,
+    sink: &mut impl RelocSink,
+) -> Result<&'a [Rela64<Le>]> {
     let mut rest = table;
-    while let Some((relocation, others)) = rest.split_first()
+    while let Some((relocation, after)) = rest.split_first()
         && relocation.r_info.get(Le) as u32 == HOST_RELATIVE.0
     {
         let address = relocation.r_offset.get(Le).wrapping_add(origin);
         let value = bias.wrapping_add(relocation.r_addend.get(Le) as u64);
-        place.write(address, value).ok_or_else(|| outside(address))?;
-        rest = others;
+        sink.write(address, value).ok_or_else(|| outside(address))?;
+        rest = after;
     }
     Ok(rest)
 }
 
-/// Applies DT_RELR (gABI, Relative Relocation Table): an address, or a bitmap of the 63 words behind the last one.
+/// Applies DT_RELR (gABI, Relative Relocation Table). Each word is an address, or a bitmap of the 63 words that follow the last
+/// address or bitmap.
 ///
 /// # Errors
 ///
 /// CORRUPT.
-pub fn relative(image: &Image<'_>, memory: &Memory<'_>) -> Result<()> {
+fn relocate_relr(image: &Image<'_>, memory: &Memory<'_>) -> Result<()> {
     let bias = memory.bias();
     let mut next = 0u64;
     for word in image.relative() {
@@ -119,15 +246,17 @@ pub fn relative(image: &Image<'_>, memory: &Memory<'_>) -> Result<()> {
     Ok(())
 }
 
-enum Found {
+enum Resolved {
+    /// The symbol's address.
     Address(u64),
-    Missing(usize),
+    /// The index of its name, if it isn't defined yet.
+    Undefined(usize),
 }
 
 #[inline]
-fn symbol<'a>(symbols: &Symbols<'a>, index: u32, bias: u64, names: &mut Names<'a>) -> Result<Found> {
+fn resolve<'a>(symbols: &Symbols<'a>, index: u32, bias: u64, names: &mut Names<'a>) -> Result<Resolved> {
     if index == 0 {
-        return Ok(Found::Address(0)); // gABI: the null symbol's value
+        return Ok(Resolved::Address(0)); // gABI: the null symbol's value
     }
     let symbol = symbols.get(index)?;
     if !symbol.is_plain() {
@@ -137,8 +266,8 @@ fn symbol<'a>(symbols: &Symbols<'a>, index: u32, bias: u64, names: &mut Names<'a
         return Err(Error::new(Status::Unsupported, message));
     }
     if symbol.defined {
-        return Ok(Found::Address(if symbol.absolute { symbol.value } else { bias.wrapping_add(symbol.value) }));
+        return Ok(Resolved::Address(if symbol.absolute { symbol.value } else { bias.wrapping_add(symbol.value) }));
     }
     let name = names.find(symbols.name(&symbol)?, symbol.weak)?;
-    Ok(names.address(name).map_or(Found::Missing(name), Found::Address))
+    Ok(names.address(name).map_or(Resolved::Undefined(name), Resolved::Address))
 }

@@ -1,11 +1,11 @@
-//! What compilers call without being asked, and no process exports: helpers of libgcc and compiler-rt for 128-bit integers,
-//! and on aarch64 outline atomics. Their definitions are those of the libraries' manuals; where C leaves a result undefined, such as
-//! division by zero, it is 0.
+//! Definitions of functions that compilers generate calls to and that no process exports: helpers of libgcc and compiler-rt for
+//! 128-bit integers, and outline atomics on aarch64. They do what the libraries' manuals say. If C leaves a result undefined, as for
+//! a division by zero, the result is 0.
 
 use std::ffi::c_void;
 
 unsafe extern "C" {
-    /// Itanium C++ ABI: runs and forgets what was registered for a handle, or for all where that is NULL.
+    /// Itanium C++ ABI: calls and removes the destructors that are registered with a handle, or all of them if it is NULL.
     pub fn __cxa_finalize(handle: *mut c_void);
 }
 
@@ -17,14 +17,14 @@ extern "C" fn umodti3(a: u128, b: u128) -> u128 {
     a.checked_rem(b).unwrap_or(0)
 }
 
-/// What gcc makes of a division with a remainder.
+/// gcc calls it if a program uses both the quotient and the remainder.
 ///
 /// # Safety
 ///
-/// As in C: `rest` is NULL, or there is room.
+/// `rest` is NULL or can be written.
 unsafe extern "C" fn udivmodti4(a: u128, b: u128, rest: *mut u128) -> u128 {
     if !rest.is_null() {
-        // SAFETY: the caller's promise.
+        // SAFETY: not NULL, so the caller, compiled code, has room for the remainder there.
         unsafe { rest.write(umodti3(a, b)) };
     }
     udivti3(a, b)
@@ -78,7 +78,7 @@ extern "C" fn fixunssfti(a: f32) -> u128 {
     a as u128
 }
 
-/// The definition of a name, if it is one of ours.
+/// Returns the address of a builtin definition.
 pub fn find(name: &[u8]) -> Option<*const c_void> {
     let found = match name {
         b"__udivti3" => udivti3 as *const c_void,
@@ -96,14 +96,14 @@ pub fn find(name: &[u8]) -> Option<*const c_void> {
         b"__fixunsdfti" => fixunsdfti as *const c_void,
         b"__fixsfti" => fixsfti as *const c_void,
         b"__fixunssfti" => fixunssfti as *const c_void,
-        // Destructors that were registered must run before their code goes.
+        // Modules call it, so that destructors which they have registered run before their code is unmapped.
         b"__cxa_finalize" => __cxa_finalize as *const c_void,
         _ => return atomics::find(name),
     };
     Some(found)
 }
 
-/// What to do about a name that compilers bring in and we can't define.
+/// Returns what to do about an undefined symbol that compilers generate references to and that has no builtin definition.
 pub fn hint(name: &[u8]) -> Option<&'static str> {
     match name {
         b"atexit" | b"at_quick_exit" => {
@@ -128,7 +128,8 @@ mod atomics {
     }
 }
 
-/// `__aarch64_ldadd4_acq_rel` and its like (Arm's LSE outline atomics ABI), all in the strongest order that the weaker names allow.
+/// `__aarch64_ldadd4_acq_rel` and the like (Arm's LSE outline atomics ABI). All use the strongest memory order, which is correct for
+/// the weaker ones, too.
 #[cfg(target_arch = "aarch64")]
 mod atomics {
     use std::ffi::c_void;
@@ -140,31 +141,32 @@ mod atomics {
             mod $module {
                 use super::*;
 
-                // SAFETY: all of them: the compiler that emitted the call passes a place that it could have used an atomic
-                // instruction on itself.
+                // The compiler that generated the call passes an address on which an atomic instruction could be used instead: it is
+                // valid and aligned, and all other threads access it atomically.
+
                 pub unsafe extern "C" fn cas(expected: $word, new: $word, place: *mut $word) -> $word {
-                    // SAFETY: see above.
+                    // SAFETY: valid, aligned and accessed atomically: see above.
                     let place = unsafe { <$atomic>::from_ptr(place) };
                     place.compare_exchange(expected, new, SeqCst, SeqCst).unwrap_or_else(|found| found)
                 }
                 pub unsafe extern "C" fn swp(value: $word, place: *mut $word) -> $word {
-                    // SAFETY: see above.
+                    // SAFETY: valid, aligned and accessed atomically: see above.
                     unsafe { <$atomic>::from_ptr(place) }.swap(value, SeqCst)
                 }
                 pub unsafe extern "C" fn ldadd(value: $word, place: *mut $word) -> $word {
-                    // SAFETY: see above.
+                    // SAFETY: valid, aligned and accessed atomically: see above.
                     unsafe { <$atomic>::from_ptr(place) }.fetch_add(value, SeqCst)
                 }
                 pub unsafe extern "C" fn ldclr(value: $word, place: *mut $word) -> $word {
-                    // SAFETY: see above.
+                    // SAFETY: valid, aligned and accessed atomically: see above.
                     unsafe { <$atomic>::from_ptr(place) }.fetch_and(!value, SeqCst)
                 }
                 pub unsafe extern "C" fn ldeor(value: $word, place: *mut $word) -> $word {
-                    // SAFETY: see above.
+                    // SAFETY: valid, aligned and accessed atomically: see above.
                     unsafe { <$atomic>::from_ptr(place) }.fetch_xor(value, SeqCst)
                 }
                 pub unsafe extern "C" fn ldset(value: $word, place: *mut $word) -> $word {
-                    // SAFETY: see above.
+                    // SAFETY: valid, aligned and accessed atomically: see above.
                     unsafe { <$atomic>::from_ptr(place) }.fetch_or(value, SeqCst)
                 }
                 pub fn find(operation: &[u8]) -> Option<*const c_void> {

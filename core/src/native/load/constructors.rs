@@ -1,9 +1,10 @@
-//! Functions that a module wants to run when it comes and goes (gABI, Initialization and Termination Functions).
+//! Constructors and destructors (gABI, Initialization and Termination Functions).
 
 use std::ffi::{c_char, c_int, c_void};
 
-use super::Loaded;
+use super::LoadedModule;
 use super::builtin::__cxa_finalize;
+use crate::artifact::Artifact;
 use crate::error::{Error, Result};
 
 type Function = extern "C" fn(c_int, *const *const c_char, *const *const c_char);
@@ -12,52 +13,72 @@ unsafe extern "C" {
     static environ: *const *const c_char;
 }
 
-/// The functions that an array of a mapped and bound module names; fillers aside.
-fn functions(module: &Loaded, (address, count): (u64, u64)) -> impl DoubleEndedIterator<Item = u64> + '_ {
-    let start = module.bias.wrapping_add(address) as *const u64;
-    // SAFETY: the array lies within a mapped segment, as was checked when its place was read.
-    (0..count as usize)
-        .map(move |index| unsafe { start.add(index).read_unaligned() })
-        .filter(|at| ![0, u64::MAX].contains(at))
+/// The addresses in DT_INIT_ARRAY or DT_FINI_ARRAY of a module that is mapped and bound. Linkers fill unused entries with 0 or -1.
+fn functions(module: &LoadedModule, (address, count): (u64, u64)) -> impl DoubleEndedIterator<Item = u64> + '_ {
+    let start = module.address(address) as *const u64;
+    // SAFETY: the array lies within one segment, as `Tables::read` has checked. The segment is mapped readable as long as the module
+    // exists.
+    let read = move |index| unsafe { start.add(index).read_unaligned() };
+    (0..count as usize).map(read).filter(|address| ![0, u64::MAX].contains(address))
 }
 
-/// Whether all that construction and destruction call is code of the module.
-pub fn check(module: &Loaded) -> Result<()> {
-    for array in [module.tables.init_array, module.tables.fini_array] {
-        for function in functions(module, array) {
-            if !module.tables.is_code(function.wrapping_sub(module.bias)) {
-                return Err(Error::corrupt(
-                    "DT_INIT_ARRAY or DT_FINI_ARRAY: expected functions of the module, found another address",
-                ));
+/// Checks that all constructors and destructors in arrays are code of their own module.
+pub fn check(artifact: &Artifact, modules: &[LoadedModule]) -> Result<()> {
+    for (index, module) in modules.iter().enumerate() {
+        let tables = &module.tables;
+        for array in [tables.init_array, tables.fini_array] {
+            if !functions(module, array).all(|function| tables.is_code(function.wrapping_sub(module.bias))) {
+                let message = "DT_INIT_ARRAY or DT_FINI_ARRAY: expected functions of the module, found another address";
+                return Err(artifact.in_module(index, Error::corrupt(message)));
             }
         }
     }
     Ok(())
 }
 
-fn run(address: u64) {
-    let none = [std::ptr::null()];
-    // SAFETY: code of the module, whose tables say that it is such a function; `environ` is read as C programs do.
+/// # Safety
+///
+/// There is a constructor or destructor at this address, and it may run now.
+unsafe fn call(address: u64) {
+    let arguments = [std::ptr::null()];
+    // SAFETY: the caller's promise. As of C programs: these functions get `main`'s arguments, of which there are none here, and
+    // `environ`, which is read as `getenv` reads it.
     unsafe {
         let function: Function = std::mem::transmute(address as usize);
-        function(0, none.as_ptr(), environ);
+        function(0, arguments.as_ptr(), environ);
     }
 }
 
-/// DT_INIT, then DT_INIT_ARRAY.
-pub fn construct(module: &Loaded) {
-    module.tables.init.iter().for_each(|init| run(module.bias.wrapping_add(*init)));
-    functions(module, module.tables.init_array).for_each(run);
+/// Calls DT_INIT, then the functions of DT_INIT_ARRAY.
+///
+/// # Safety
+///
+/// The module is mapped and bound, [`check`] has passed, and its code is trusted.
+pub unsafe fn construct(module: &LoadedModule) {
+    let init = module.tables.init.map(|init| module.bias.wrapping_add(init));
+    // SAFETY: code of the module, as parsing and `check` have seen, which its tables say is a constructor.
+    init.into_iter().chain(functions(module, module.tables.init_array)).for_each(|function| unsafe { call(function) });
 }
 
-/// DT_FINI_ARRAY from its end, then DT_FINI. Constructors may have changed what [`check`] saw, as code may change anything.
-pub fn destruct(module: &Loaded) {
-    functions(module, module.tables.fini_array).rev().for_each(run);
-    module.tables.fini.iter().for_each(|fini| run(module.bias.wrapping_add(*fini)));
+/// Calls the functions of DT_FINI_ARRAY from the last to the first, then DT_FINI. The module's own code may have changed what
+/// [`check`] saw, as it may change anything.
+///
+/// # Safety
+///
+/// As for [`construct`], which has run; nothing else runs the module's code.
+pub unsafe fn destruct(module: &LoadedModule) {
+    let fini = module.tables.fini.map(|fini| module.bias.wrapping_add(fini));
+    let array = functions(module, module.tables.fini_array).rev();
+    // SAFETY: code of the module, which its tables say is a destructor.
+    array.chain(fini).for_each(|function| unsafe { call(function) });
 }
 
-/// Runs what was registered under the handle that the module was given.
-pub fn finalize(module: &Loaded) {
-    // SAFETY: a handle is an address that stands for itself, and not NULL.
+/// Calls the destructors that the module has registered with its own `__dso_handle`.
+///
+/// # Safety
+///
+/// As for [`destruct`].
+pub unsafe fn finalize(module: &LoadedModule) {
+    // SAFETY: the handle is the module's base, which isn't NULL. What is registered with it was registered by the module.
     unsafe { __cxa_finalize(module.base() as *mut c_void) };
 }

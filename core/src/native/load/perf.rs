@@ -1,6 +1,6 @@
-//! What profilers are told. The perf map (Linux, tools/perf/Documentation/jit-interface.txt) names functions in memory that is of
-//! no file. jitdump (jitdump-specification.txt) carries names and code of all functions, for `perf inject --jit`: perf itself knows
-//! text in a file only by what the file's first module says.
+//! Files for profilers. A perf map (Linux, tools/perf/Documentation/jit-interface.txt) names functions in memory that isn't mapped
+//! from a file. A jitdump file (jitdump-specification.txt) has the names and the code of all functions, for `perf inject --jit`: on
+//! its own, perf resolves file-backed code only in the artifact's first module.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -11,33 +11,33 @@ use rustix::mm::{MapFlags, ProtFlags, mmap};
 use rustix::process::geteuid;
 use rustix::time::{ClockId, clock_gettime};
 
-use super::Loaded;
+use super::LoadedModule;
 use crate::alloc;
 use crate::artifact::Artifact;
 use crate::error::{Error, Result, quote};
 use crate::native::image::Tables;
 
-/// A function: where it is, its bytes, its name.
+/// A function: its address in memory, its bytes, its name.
 struct Function<'a> {
     address: u64,
     code: &'a [u8],
     name: &'a [u8],
 }
 
-/// Every function whose size and bytes are known.
-fn functions<'a>(artifact: &'a Artifact, modules: &[Loaded]) -> Result<Vec<Function<'a>>> {
+/// All functions of known size whose bytes are in the file.
+fn functions<'a>(artifact: &'a Artifact, modules: &[LoadedModule]) -> Result<Vec<Function<'a>>> {
     let mut found = Vec::new();
     for (index, module) in modules.iter().enumerate() {
         let (bytes, symbols) = (artifact.module_bytes(index)?, artifact.symbols(index)?);
         for at in 1..symbols.count() {
-            let Ok(symbol) = symbols.get(at) else { continue };
+            let Ok(symbol) = symbols.get(at) else { continue }; // a damaged symbol names nothing
             let start = symbol.value.wrapping_add(module.tables.origin());
             if !symbol.is_place() || !module.tables.is_code(start) {
                 continue;
             }
             let Some(code) = code_of(&module.tables, bytes, start, symbol.size) else { continue };
             let function = Function { address: module.bias.wrapping_add(start), code, name: symbol.name };
-            alloc::push(&mut found, function, "what a profiler is told")?;
+            alloc::push(&mut found, function, "functions for profilers")?;
         }
     }
     Ok(found)
@@ -48,7 +48,8 @@ fn code_of<'a>(tables: &Tables, bytes: &'a [u8], start: u64, size: u64) -> Optio
     bytes.get(place).filter(|code| !code.is_empty())
 }
 
-/// A file of this process in /tmp that nobody else can have put there. The folder is the profilers' choice.
+/// Opens a file in /tmp, where profilers look for it. It must be a regular file of this user that has no other name, since other
+/// users can write to /tmp.
 fn own_file(name: &str) -> Result<File> {
     let path = format!("/tmp/{name}");
     let failed = |error: &io::Error| Error::io(format!("opening {path} for profilers"), error);
@@ -67,8 +68,8 @@ fn own_file(name: &str) -> Result<File> {
     Ok(file)
 }
 
-/// Names every function in this process's perf map.
-pub fn map(artifact: &Artifact, modules: &[Loaded]) -> Result<()> {
+/// Adds all functions to this process's perf map.
+pub fn map(artifact: &Artifact, modules: &[LoadedModule]) -> Result<()> {
     let mut text = Vec::new();
     for function in functions(artifact, modules)? {
         let line = format!("{:x} {:x} {}\n", function.address, function.code.len(), quote(function.name));
@@ -82,7 +83,7 @@ pub fn map(artifact: &Artifact, modules: &[Loaded]) -> Result<()> {
 struct Dump {
     process: u32,
     file: File,
-    /// Functions so far.
+    /// The number of functions in it.
     count: u64,
 }
 
@@ -90,7 +91,7 @@ static DUMP: Mutex<Option<Dump>> = Mutex::new(None);
 
 const HEADER_SIZE: u32 = 40;
 const CODE_LOAD: u32 = 0;
-/// Of a record without name and code.
+/// The size of a JIT_CODE_LOAD record without name and code.
 const RECORD_SIZE: usize = 56;
 
 fn nanoseconds() -> u64 {
@@ -112,22 +113,26 @@ impl Dump {
         header.extend(0u64.to_ne_bytes());
         file.write_all(&header).map_err(|error| failed(&error))?;
         let page = rustix::param::page_size();
-        // SAFETY: a mapping of its own, which nobody reads: perf records that it was made, and with it the file's name. It
-        // stays as long as the process, once.
-        let mark =
+        // perf records the mapping of executable pages, and with it the file's name. It is made once, and stays.
+        // SAFETY: a new mapping, at an address that the kernel chooses: it replaces no other one, and nothing uses it.
+        let marker =
             unsafe { mmap(std::ptr::null_mut(), page, ProtFlags::READ | ProtFlags::EXEC, MapFlags::PRIVATE, &file, 0) };
-        mark.map_err(|errno| failed(&errno.into()))?;
+        marker.map_err(|errno| failed(&errno.into()))?;
         Ok(Dump { process, file, count: 0 })
     }
 }
 
-/// Adds every function to this process's jitdump file.
-pub fn dump(artifact: &Artifact, modules: &[Loaded], machine: u16) -> Result<()> {
+/// Adds all functions to this process's jitdump file.
+pub fn dump(artifact: &Artifact, modules: &[LoadedModule], machine: u16) -> Result<()> {
     let mut dump = DUMP.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    if dump.as_ref().is_none_or(|dump| dump.process != std::process::id()) {
-        *dump = Some(Dump::new(machine)?);
+    // After a fork the child writes a file of its own.
+    if dump.as_ref().is_some_and(|dump| dump.process != std::process::id()) {
+        *dump = None;
     }
-    let Some(dump) = dump.as_mut() else { return Ok(()) };
+    let dump = match &mut *dump {
+        Some(dump) => dump,
+        none => none.insert(Dump::new(machine)?),
+    };
     let thread = rustix::thread::gettid().as_raw_nonzero().get() as u32;
     let mut records = Vec::new();
     for function in functions(artifact, modules)? {

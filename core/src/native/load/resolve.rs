@@ -1,31 +1,34 @@
-//! Names that modules leave undefined, and who defines them: the host's table, its callback, the process if it was asked for,
-//! and last what compilers take for granted although no process exports it.
+//! Resolves undefined symbols: in the host's table, by its callback, in the process if the caller wants that, and last among the
+//! builtin definitions of what compilers take for granted although no process exports it.
 
 use std::ffi::{CStr, c_void};
 use std::hash::{BuildHasher, RandomState};
 
-use super::builtin;
+use super::{builtin, defect};
 use crate::alloc;
 use crate::error::{Error, Result, Status, quote};
 
-/// A symbol that the host defines, or is asked for.
+/// A symbol that the host defines, or is asked to define.
 #[derive(Clone, Copy, Debug)]
 pub struct Import<'n> {
     /// Its name.
     pub name: &'n CStr,
-    /// Its address; NULL if it has none.
+    /// Its address. NULL: not defined if a resolver leaves it so; in [`LoadOptions::symbols`](super::LoadOptions::symbols) a symbol
+    /// whose address is 0.
     pub address: *const c_void,
 }
 
-/// Asked for all names that are missing, at once.
+/// Called once with all undefined symbols. Sets the addresses of those that it defines.
 pub type Resolver<'r> = &'r mut dyn FnMut(&mut [Import<'_>]);
 
-/// A place that waits for a name.
+/// A relocation that refers to an undefined symbol.
 pub struct Pending {
+    /// Index of the module.
     pub module: usize,
+    /// The address of the image that the symbol's address is written to.
     pub address: u64,
     pub addend: u64,
-    /// Index of the name.
+    /// Index of the symbol's name.
     pub name: usize,
 }
 
@@ -33,29 +36,31 @@ struct Name<'a> {
     text: &'a CStr,
     hash: u64,
     address: u64,
-    found: Origin,
-    /// Some module can't do without.
+    definition: Definition,
+    /// Some module has a reference to it that isn't weak.
     needed: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Origin {
-    Nobody,
-    Given,
-    /// Each module has its own.
+enum Definition {
+    Undefined,
+    /// One address for all modules.
+    Shared,
+    /// `__dso_handle`: each module has its own.
     Handle,
 }
 
-/// Every name once, with its address as soon as somebody has defined it.
+/// The names of all symbols that the host defines or modules leave undefined, each once, with their addresses.
 pub struct Names<'a> {
     names: Vec<Name<'a>>,
-    /// Indexes of names plus one, by hash; a power of two, at most half full.
+    /// A hash table of indexes of names, plus one. Its length is a power of two, and at most half of it is used.
     slots: Vec<u32>,
+    /// How many names the host's table defines. They come first.
     given: usize,
     seed: Seed,
 }
 
-/// Where hashing begins and what it multiplies by, an odd number: nobody who doesn't know them can make names collide.
+/// The hash's start value, and the odd number that it multiplies by. They are random, so that names can't be chosen to collide.
 #[derive(Clone, Copy)]
 struct Seed {
     start: u64,
@@ -70,7 +75,7 @@ impl Seed {
 }
 
 impl<'a> Names<'a> {
-    /// What the host defines; of several alike the first counts.
+    /// The host's table. If a name occurs twice, the first one counts.
     pub fn new(table: &[Import<'a>]) -> Result<Names<'a>> {
         let mut names = Names {
             names: alloc::with_capacity(table.len(), "names")?,
@@ -83,16 +88,16 @@ impl<'a> Names<'a> {
         }
         for import in table {
             let index = names.find(import.name, true)?;
-            if let Some(name) = names.names.get_mut(index).filter(|name| name.found == Origin::Nobody) {
-                (name.address, name.found) = (import.address as u64, Origin::Given);
+            if let Some(name) = names.names.get_mut(index).filter(|name| name.definition == Definition::Undefined) {
+                (name.address, name.definition) = (import.address as u64, Definition::Shared);
             }
         }
         names.given = names.names.len();
         Ok(names)
     }
 
-    fn grow(&mut self, least: usize) -> Result<()> {
-        let size = least.max(16).next_power_of_two();
+    fn grow(&mut self, min: usize) -> Result<()> {
+        let size = min.max(16).next_power_of_two();
         self.slots = alloc::zeroed(size, "names")?;
         for (index, name) in self.names.iter().enumerate() {
             insert(&mut self.slots, name.hash, index);
@@ -100,7 +105,7 @@ impl<'a> Names<'a> {
         Ok(())
     }
 
-    /// A name's index; it is added if it is new.
+    /// Returns the index of a name, which is added if it is new.
     pub fn find(&mut self, text: &'a CStr, weak: bool) -> Result<usize> {
         let hash = hash(self.seed, text.to_bytes());
         let mask = self.slots.len().wrapping_sub(1);
@@ -117,7 +122,8 @@ impl<'a> Names<'a> {
         if index >= u32::MAX as usize {
             return Err(Error::no_memory("names"));
         }
-        alloc::push(&mut self.names, Name { text, hash, address: 0, found: Origin::Nobody, needed: !weak }, "names")?;
+        let name = Name { text, hash, address: 0, definition: Definition::Undefined, needed: !weak };
+        alloc::push(&mut self.names, name, "names")?;
         match self.slots.get_mut(at) {
             Some(slot) if index * 2 < mask => *slot = index as u32 + 1,
             _ => self.grow(index * 4)?,
@@ -125,80 +131,86 @@ impl<'a> Names<'a> {
         Ok(index)
     }
 
-    /// The address of a name, if somebody has defined it for all modules.
+    /// The symbol's address, if it is defined and the same in all modules.
     pub fn address(&self, index: usize) -> Option<u64> {
-        self.names.get(index).filter(|name| name.found == Origin::Given).map(|name| name.address)
+        self.names.get(index).filter(|name| name.definition == Definition::Shared).map(|name| name.address)
     }
 
-    /// What a name means in the module that is mapped at `base`; 0 if nobody has defined it, and nobody needs it.
-    pub fn meaning(&self, index: usize, base: u64) -> u64 {
-        match self.names.get(index) {
-            Some(name) if name.found == Origin::Handle => base,
-            Some(name) => name.address,
-            None => 0,
-        }
+    /// The symbol's address in the module that is mapped at `base`. Undefined symbols, all of them weak by now, have address 0.
+    pub fn address_in(&self, index: usize, base: u64) -> Result<u64> {
+        let name = self.names.get(index).ok_or_else(|| defect("a symbol without a name"))?;
+        Ok(if name.definition == Definition::Handle { base } else { name.address })
     }
 
-    /// Whether modules use names that the host's table doesn't have.
+    /// Whether modules use symbols that the host's table doesn't define.
     pub fn are_missing(&self) -> bool {
         self.names.len() > self.given
     }
 
-    /// Whether modules use `__dso_handle` as we define it.
+    /// Whether modules use the builtin `__dso_handle`.
     pub fn has_handles(&self) -> bool {
-        self.names.iter().any(|name| name.found == Origin::Handle)
+        self.names.iter().any(|name| name.definition == Definition::Handle)
     }
 
-    /// Asks everybody else for what is missing.
+    /// Resolves symbols that the host's table doesn't define.
     ///
     /// # Errors
     ///
-    /// UNRESOLVED with every name that some module needs and nobody has defined.
-    pub fn settle(&mut self, resolver: Option<Resolver<'_>>, process: bool) -> Result<()> {
+    /// UNRESOLVED with the names of all symbols that are still undefined and not weak.
+    pub fn resolve_missing(&mut self, resolver: Option<Resolver<'_>>, process_symbols: bool) -> Result<()> {
         let asked = self.names.get_mut(self.given..).unwrap_or_default();
         if asked.is_empty() {
             return Ok(());
         }
         if let Some(resolver) = resolver {
             let import = |name: &Name<'a>| Import { name: name.text, address: std::ptr::null() };
-            let mut imports = alloc::collect(asked.iter().map(import), "missing symbols")?;
+            let mut imports = alloc::collect(asked.iter().map(import), "undefined symbols")?;
             resolver(&mut imports);
             for (name, import) in asked.iter_mut().zip(&imports) {
                 if !import.address.is_null() {
-                    (name.address, name.found) = (import.address as u64, Origin::Given);
+                    (name.address, name.definition) = (import.address as u64, Definition::Shared);
                 }
             }
         }
-        for name in asked.iter_mut().filter(|name| name.found == Origin::Nobody) {
-            if process && let Some(address) = in_process(name.text) {
-                (name.address, name.found) = (address as u64, Origin::Given);
+        for name in asked.iter_mut().filter(|name| name.definition == Definition::Undefined) {
+            if process_symbols && let Some(address) = in_process(name.text) {
+                (name.address, name.definition) = (address as u64, Definition::Shared);
             } else if name.text == c"__dso_handle" {
-                name.found = Origin::Handle;
+                name.definition = Definition::Handle;
             } else if let Some(address) = builtin::find(name.text.to_bytes()) {
-                (name.address, name.found) = (address as u64, Origin::Given);
+                (name.address, name.definition) = (address as u64, Definition::Shared);
             }
         }
-        let missing = asked.iter().filter(|name| name.needed && name.found == Origin::Nobody);
-        let missing: Vec<&CStr> = alloc::collect(missing.map(|name| name.text), "missing symbols")?;
-        if missing.is_empty() { Ok(()) } else { Err(unresolved(&missing)) }
+        let undefined = asked.iter().filter(|name| name.needed && name.definition == Definition::Undefined);
+        let undefined: Vec<&CStr> = alloc::collect(undefined.map(|name| name.text), "undefined symbols")?;
+        if undefined.is_empty() { Ok(()) } else { Err(unresolved(&undefined)) }
     }
 }
 
 #[cold]
-fn unresolved(missing: &[&CStr]) -> Error {
-    const SHOWN: usize = 20;
-    let shown: Vec<String> = missing.iter().take(SHOWN).map(|name| format!("'{}'", quote(name.to_bytes()))).collect();
-    let rest = if missing.len() > SHOWN { format!(" and {} more", missing.len() - SHOWN) } else { String::new() };
-    let hints: Vec<&str> = missing.iter().filter_map(|name| builtin::hint(name.to_bytes())).take(3).collect();
-    let hints = if hints.is_empty() { String::new() } else { format!(" ({})", hints.join("; ")) };
-    let message =
-        format!("expected definitions of {} symbols, found none of {}{rest}{hints}", missing.len(), shown.join(", "));
-    let names = missing.iter().map(|name| (*name).to_owned()).collect();
+fn unresolved(undefined: &[&CStr]) -> Error {
+    const MAX_SHOWN: usize = 20;
+    const MAX_HINTS: usize = 3;
+    let shown = undefined.iter().take(MAX_SHOWN).map(|name| format!("'{}'", quote(name.to_bytes())));
+    let mut message = format!("undefined symbols: {}", shown.collect::<Vec<_>>().join(", "));
+    if undefined.len() > MAX_SHOWN {
+        message += &format!(" and {} more", undefined.len() - MAX_SHOWN);
+    }
+    let mut hints: Vec<&str> = Vec::new();
+    for hint in undefined.iter().filter_map(|name| builtin::hint(name.to_bytes())) {
+        if hints.len() < MAX_HINTS && !hints.contains(&hint) {
+            hints.push(hint);
+        }
+    }
+    if !hints.is_empty() {
+        message += &format!(" ({})", hints.join("; "));
+    }
+    let names = undefined.iter().map(|name| (*name).to_owned()).collect();
     Error::new(Status::Unresolved, message).missing_names(names)
 }
 
 fn in_process(name: &CStr) -> Option<*const c_void> {
-    // SAFETY: a NUL-terminated name.
+    // SAFETY: `dlsym` reads the NUL-terminated name during the call and keeps nothing of it.
     let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
     (!found.is_null()).then_some(found.cast_const())
 }
@@ -208,14 +220,15 @@ fn insert(slots: &mut [u32], hash: u64, index: usize) {
     let mut at = hash as usize & mask;
     while let Some(slot) = slots.get_mut(at) {
         if *slot == 0 {
-            *slot = index as u32 + 1; // fewer than 2^32, as `find` sees to
+            *slot = index as u32 + 1; // `find` adds fewer than 2^32 names
             return;
         }
         at = (at + 1) & mask;
     }
 }
 
-/// Eight bytes at a time, each time both halves of a product: of one half alone, differences that cancel out are known.
+/// Hashes eight bytes at a time, and mixes in both halves of each product: with one half alone, names can be chosen whose
+/// differences cancel out for every seed.
 fn hash(seed: Seed, text: &[u8]) -> u64 {
     let mut hash = seed.start ^ text.len() as u64;
     let mut mix = |word: u64| {
@@ -225,7 +238,7 @@ fn hash(seed: Seed, text: &[u8]) -> u64 {
     for word in text.as_chunks::<8>().0 {
         mix(u64::from_le_bytes(*word));
     }
-    // The last eight take some of the ones before along.
+    // The last eight bytes overlap those before, unless the length is a multiple of eight.
     mix(match text.last_chunk::<8>() {
         Some(last) => u64::from_le_bytes(*last),
         None => text.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)),
@@ -237,8 +250,8 @@ fn hash(seed: Seed, text: &[u8]) -> u64 {
 mod tests {
     use super::*;
 
-    /// Flipping the highest bit of a word, and a bit of the next one, cancelled out for every seed when only the low half of
-    /// products counted.
+    /// When only the low half of each product was used, flipping the highest bit of a word and a bit of the next one cancelled out
+    /// for every seed.
     #[test]
     fn names_made_to_collide_do_not() {
         const PAIRS: usize = 10;

@@ -1,39 +1,39 @@
-//! Makes loaded frames known to the unwinders of the process, so that C++ exceptions pass through them. All of an artifact's
-//! unwind tables are one to them, registered once.
+//! Registers unwind tables with the unwinders of the process, so that C++ exceptions pass through loaded code. Each artifact
+//! registers exactly one table: in place if it has one module, otherwise a relocated copy of all modules' tables.
 
 use std::ffi::{CStr, c_void};
 use std::ops::Range;
 use std::sync::OnceLock;
 
-use super::Loaded;
-use super::reserve::Reserved;
+use super::map::ReservedLayout;
+use super::{LoadedModule, defect};
 use crate::alloc;
 use crate::artifact::Artifact;
-use crate::error::{Error, Result, Status};
+use crate::error::Result;
 use crate::native::eh_frame;
 
 /// The unwind tables of an artifact's modules, checked.
 pub struct Frames {
-    /// Module, and bytes of its table without what ends it.
+    /// For each module with a table: its index, and the length of its table in bytes, without the terminator.
     parts: Vec<(usize, usize)>,
-    /// There is one, with its terminator: it can stay where it is.
+    /// There is one table, with its terminator: no copy is needed.
     in_place: bool,
 }
 
-/// Where a module has its table: an address of the image, and the bytes that are mapped from there.
-fn table_of<'a>(artifact: &'a Artifact, index: usize, module: &'a Loaded) -> Result<Option<(u64, &'a [u8])>> {
-    let Some((address, at)) = module.tables.eh_frame else { return Ok(None) };
-    let bytes = module.image(artifact, index)?.bytes.get(at..module.tables.eh_frame_limit);
-    Ok(Some((address, bytes.unwrap_or(&[]))))
+/// A module's table: its address in the image, and the bytes that are mapped from there on.
+fn table_of<'a>(artifact: &'a Artifact, index: usize, module: &'a LoadedModule) -> Result<Option<(u64, &'a [u8])>> {
+    let Some((address, offset)) = module.tables.eh_frame else { return Ok(None) };
+    let bytes = module.image(artifact, index)?.bytes.get(offset..module.tables.eh_frame_limit);
+    Ok(Some((address, bytes.ok_or_else(|| defect("an unwind table outside its image"))?)))
 }
 
-fn code_of(module: &Loaded) -> Range<u64> {
+fn code_of(module: &LoadedModule) -> Range<u64> {
     module.tables.start..module.tables.start + module.tables.len
 }
 
 impl Frames {
-    /// Checks every module's table; none if there is no function in any.
-    pub fn check(artifact: &Artifact, modules: &[Loaded]) -> Result<Option<Frames>> {
+    /// Checks every module's table. Returns `None` if no table has a function.
+    pub fn check(artifact: &Artifact, modules: &[LoadedModule]) -> Result<Option<Frames>> {
         let mut frames = Frames { parts: alloc::with_capacity(modules.len(), "unwind tables")?, in_place: true };
         for (index, module) in modules.iter().enumerate() {
             let Some((address, bytes)) = table_of(artifact, index, module)? else { continue };
@@ -48,40 +48,45 @@ impl Frames {
         Ok((!frames.parts.is_empty()).then_some(frames))
     }
 
-    /// Bytes that a copy of all of them takes, if there has to be one.
-    pub fn room(&self) -> usize {
+    /// The length of a copy of all tables in bytes, or 0 if no copy is needed.
+    pub fn copy_len(&self) -> usize {
         let all: usize = self.parts.iter().map(|(_, len)| len).sum();
         if self.in_place { 0 } else { all + TERMINATOR }
     }
 
-    /// Where the one table is that the unwinders get: a module's own, or a copy at `place`, for which there is room.
-    pub fn put(&self, artifact: &Artifact, modules: &[Loaded], reserved: &Reserved, place: usize) -> Result<usize> {
-        let module = |index: usize| modules.get(index).ok_or_else(|| Error::new(Status::Internal, "no such module"));
+    /// Returns the address of the table to register: a module's own, or a copy of all tables after the last module, where there
+    /// is room for it.
+    pub fn install(&self, artifact: &Artifact, modules: &[LoadedModule], layout: &mut ReservedLayout) -> Result<usize> {
+        let module = |index: usize| modules.get(index).ok_or_else(|| defect("an unwind table of no module"));
         if let (true, [(index, _)]) = (self.in_place, self.parts.as_slice()) {
             let module = module(*index)?;
-            return Ok(module.tables.eh_frame.map_or(0, |(address, _)| module.bias.wrapping_add(address)) as usize);
+            let (address, _) = module.tables.eh_frame.ok_or_else(|| defect("a module without an unwind table"))?;
+            return Ok(module.address(address));
         }
-        let mut copy = alloc::with_capacity(self.room(), "unwind tables")?;
+        let mut copy = alloc::with_capacity(self.copy_len(), "unwind tables")?;
         for (index, len) in &self.parts {
             let module = module(*index)?;
-            let Some((address, bytes)) = table_of(artifact, *index, module)? else { continue };
+            let table =
+                table_of(artifact, *index, module)?.and_then(|(address, bytes)| Some((address, bytes.get(..*len)?)));
+            let (address, bytes) = table.ok_or_else(|| defect("a module without its unwind table"))?;
             let start = copy.len();
-            copy.extend_from_slice(bytes.get(..*len).unwrap_or(&[]));
-            let moved = ((place + start) as u64).wrapping_sub(module.bias.wrapping_add(address));
-            let part = copy.get_mut(start..).unwrap_or_default();
+            copy.extend_from_slice(bytes);
+            let part = copy.get_mut(start..).ok_or_else(|| defect("a copy of an unwind table that is too short"))?;
+            let moved = ((layout.end + start) as u64).wrapping_sub(module.bias.wrapping_add(address));
             let done = eh_frame::move_by(part, address, &code_of(module), moved);
             done.map_err(|error| artifact.in_module(*index, error))?;
         }
         copy.resize(copy.len() + TERMINATOR, 0);
-        reserved.map_bytes(place, &copy)?;
-        Ok(place)
+        // SAFETY: the room that was reserved for this, which is still as it was reserved: zeroed memory that nothing refers to.
+        unsafe { layout.reserved.map_bytes(layout.end, &copy)? };
+        Ok(layout.end)
     }
 }
 
-/// The zero word at the end of a table.
+/// The length of the zero word that ends a table.
 const TERMINATOR: usize = 4;
 
-/// What libgcc keeps about a table: `struct object` of its unwind-dw2-fde.h has six to eight words in all versions.
+/// libgcc's record of a registered table: `struct object` of its unwind-dw2-fde.h, which has six to eight words in all versions.
 type Object = [usize; 16];
 
 unsafe extern "C" {
@@ -91,21 +96,22 @@ unsafe extern "C" {
 
 type Change = unsafe extern "C" fn(usize);
 
-/// LLVM's libunwind, where the process has it. It has other ideas of `__register_frame` than libgcc, and names of its own.
+/// LLVM's libunwind, if the process has it. Its `__register_frame` differs from libgcc's, so it is told through functions that only
+/// LLVM has.
 #[derive(Clone, Copy)]
 struct Llvm {
     add: Change,
     remove: Change,
-    /// They take a whole table (since LLVM 14), not one function's record.
+    /// The functions take a whole table (since LLVM 14), not one function's record.
     whole: bool,
 }
 
 fn llvm() -> Option<Llvm> {
     static FOUND: OnceLock<Option<Llvm>> = OnceLock::new();
     let find = |name: &CStr| -> Option<Change> {
-        // SAFETY: a NUL-terminated name.
+        // SAFETY: `dlsym` reads the NUL-terminated name during the call and keeps nothing of it.
         let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
-        // SAFETY: libunwind_ext.h declares each of them as `void (unw_word_t)`; NULL is None.
+        // SAFETY: libunwind_ext.h declares each of these functions as `void (unw_word_t)`. NULL is `None`.
         unsafe { std::mem::transmute::<*mut c_void, Option<Change>>(found) }
     };
     *FOUND.get_or_init(|| {
@@ -119,17 +125,19 @@ fn llvm() -> Option<Llvm> {
 }
 
 impl Llvm {
+    /// Calls `change` for the table, or for each function in it.
+    ///
     /// # Safety
     ///
-    /// As [`Registration::new`].
+    /// The promise of [`Registration::new`] holds for the table; `change` is one of this unwinder's functions.
     unsafe fn each(&self, table: usize, change: Change) {
         if self.whole {
-            // SAFETY: the caller's promise.
+            // SAFETY: a function that takes tables, and a sound one.
             return unsafe { change(table) };
         }
         let mut at = table;
         loop {
-            // SAFETY: within a checked table, whose records follow one another up to the zero word.
+            // SAFETY: a record of a checked table. Its records, of at least eight bytes, follow one another up to the zero word.
             let (len, identity) = unsafe {
                 let len = (at as *const u32).read_unaligned();
                 (len, if len == 0 { 0 } else { (at as *const u32).add(1).read_unaligned() })
@@ -138,7 +146,7 @@ impl Llvm {
                 return;
             }
             if identity != 0 {
-                // SAFETY: the caller's promise.
+                // SAFETY: a function that takes FDEs, and a sound one: CIEs have identity 0.
                 unsafe { change(at) };
             }
             at += 4 + len as usize;
@@ -146,29 +154,30 @@ impl Llvm {
     }
 }
 
-/// A table that unwinders know, until this is dropped.
+/// A table that is registered with unwinders until this is dropped.
 pub struct Registration {
     table: usize,
-    /// Written by libgcc for as long as it knows the table.
+    /// Written by libgcc as long as the table is registered.
     object: *mut Object,
 }
 
-// SAFETY: both unwinders lock what they know; the object is theirs until it is deregistered, which happens once.
+// SAFETY: dropping it in another thread is fine, since both unwinders lock their lists. Nobody else has `object`.
 unsafe impl Send for Registration {}
-// SAFETY: as above; nothing can be done with a shared one.
+// SAFETY: a shared reference gives access to nothing.
 unsafe impl Sync for Registration {}
 
 impl Registration {
     /// # Safety
     ///
-    /// At `table` stands one that `eh_frame::check` found sound, with at least one function and a terminator, which stays
-    /// as it is until this is dropped.
+    /// There is a table at this address that `eh_frame::check` accepts, with at least one function and a terminator. It doesn't change
+    /// until this is dropped.
     pub unsafe fn new(table: usize) -> Registration {
         let object = Box::into_raw(Box::new([0; 16]));
-        // SAFETY: the caller's promise; the object has room for any version's.
+        // SAFETY: a sound table that stays, as the caller promises, and an object that stays until `drop`, with room for the one of
+        // any version.
         unsafe { __register_frame_info(table as *const c_void, object) };
         if let Some(llvm) = llvm() {
-            // SAFETY: the caller's promise.
+            // SAFETY: the caller's promise, and the function that registers.
             unsafe { llvm.each(table, llvm.add) };
         }
         Registration { table, object }
@@ -177,7 +186,8 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        // SAFETY: registered once, deregistered once, while the table is still there. After that nobody has the object.
+        // SAFETY: `new` has registered the table, which is deregistered here once, and is still there. After that libgcc doesn't use
+        // the object any more, which came from `Box::into_raw`.
         unsafe {
             if let Some(llvm) = llvm() {
                 llvm.each(self.table, llvm.remove);

@@ -1,0 +1,138 @@
+//! Code that has been loaded: finding symbols, calling functions, unloading.
+
+use std::sync::Arc;
+
+use super::gdb::Debugged;
+use super::reserve::Reserved;
+use super::unwind::Registration;
+use super::{LoadedModule, constructors};
+use crate::artifact::Artifact;
+use crate::error::{Error, Result, Status, quote};
+use crate::format::module::Symbol as FileSymbol;
+
+/// The modules of an artifact, mapped and bound by [`load`](super::load). Dropping it runs destructors, if constructors ran,
+/// and unmaps the modules: the promises that `load` asks for have to hold then.
+pub struct Code {
+    pub(super) artifact: Arc<Artifact>,
+    pub(super) modules: Vec<LoadedModule>,
+    /// Modules use a `__dso_handle` of their own, and may have registered destructors with it.
+    pub(super) has_handles: bool,
+    /// Run the modules' destructors when this is dropped.
+    pub(super) destructors: bool,
+    pub(super) _debugged: Option<Debugged>,
+    pub(super) _registration: Option<Registration>,
+    /// Dropped last: everything above refers to what is mapped here.
+    pub(super) _reserved: Reserved,
+}
+
+/// The address of a symbol in running code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SymbolAddress {
+    /// Its address.
+    pub address: usize,
+    /// Its size in bytes; 0 if it isn't known.
+    pub size: u64,
+}
+
+/// The function or object that contains an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SymbolizedAddress<'c> {
+    /// The index of its module.
+    pub module: usize,
+    /// Its name, as stored.
+    pub name: &'c [u8],
+    /// The address's distance from its start, in bytes.
+    pub offset: u64,
+}
+
+impl Code {
+    /// The number of modules.
+    #[must_use]
+    pub fn module_count(&self) -> usize {
+        self.modules.len()
+    }
+
+    /// Returns the address of a function or object that a module exports. Modules of Wasmtime export nothing: there any symbol
+    /// is found.
+    #[must_use]
+    pub fn symbol(&self, module: usize, name: &[u8]) -> Option<SymbolAddress> {
+        let loaded = self.modules.get(module)?;
+        let image = loaded.image(&self.artifact, module).ok()?;
+        let symbol = image.export(name).ok()??;
+        let address = if symbol.absolute { symbol.value as usize } else { loaded.address(symbol.value) };
+        let is_valid = symbol.absolute || loaded.tables.contains(symbol.value);
+        (is_valid && symbol.is_plain()).then_some(SymbolAddress { address, size: symbol.size })
+    }
+
+    /// Returns the function or object that contains an address: the innermost one of known size, or else the last symbol
+    /// without a size before the address.
+    #[must_use]
+    pub fn symbolize(&self, address: usize) -> Option<SymbolizedAddress<'_>> {
+        let module = self.modules.partition_point(|module| module.base() <= address as u64).checked_sub(1)?;
+        let loaded = self.modules.get(module)?;
+        let address = (address as u64).wrapping_sub(loaded.bias);
+        if !loaded.tables.contains(address) {
+            return None;
+        }
+        let symbols = self.artifact.symbols(module).ok()?;
+        let mut best: Option<((bool, u64), FileSymbol<'_>)> = None;
+        for index in 1..symbols.count() {
+            let Ok(symbol) = symbols.get(index) else { continue }; // a damaged symbol names nothing
+            let start = symbol.value.wrapping_add(loaded.tables.origin());
+            let Some(offset) = address.checked_sub(start).filter(|_| symbol.is_place()) else { continue };
+            let covers = offset < symbol.size;
+            let rank = (covers, start);
+            if (covers || symbol.size == 0) && best.as_ref().is_none_or(|(found, _)| *found < rank) {
+                best = Some((rank, symbol));
+            }
+        }
+        best.map(|((_, start), symbol)| SymbolizedAddress { module, name: symbol.name, offset: address - start })
+    }
+
+    /// Calls a function of the C type `int64_t f(int64_t, …)` with up to six arguments. Missing arguments are 0.
+    ///
+    /// # Safety
+    ///
+    /// The module's symbol of that name is a function that takes at most six arguments, all of them integers or pointers, and
+    /// returns an integer, a pointer or nothing. Calling it with these arguments, and 0 for the rest, is sound. It doesn't
+    /// unwind. If the function returns a type narrower than `int64_t`, the upper bits of the result are unspecified.
+    ///
+    /// # Errors
+    ///
+    /// NOT_FOUND if the module exports no such function; LIMIT for more than six arguments, which are those that go in registers.
+    pub unsafe fn call(&self, module: usize, name: &[u8], arguments: &[i64]) -> Result<i64> {
+        const MAX_ARGUMENTS: usize = 6;
+        let symbol = self
+            .symbol(module, name)
+            .ok_or_else(|| Error::new(Status::NotFound, format!("module {module} exports no '{}'", quote(name))))?;
+        let mut registers = [0; MAX_ARGUMENTS];
+        let Some(given) = registers.get_mut(..arguments.len()) else {
+            let message = format!("arguments: expected at most {MAX_ARGUMENTS}, found {}", arguments.len());
+            return Err(Error::new(Status::Limit, message));
+        };
+        given.copy_from_slice(arguments);
+        let [a, b, c, d, e, f] = registers;
+        // SAFETY: the address of an exported symbol of mapped code, which the caller promises to be a function that can be called
+        // with these arguments. All six go in registers on x86-64 and aarch64, and a function ignores those that it doesn't take.
+        unsafe {
+            let function: extern "C" fn(i64, i64, i64, i64, i64, i64) -> i64 = std::mem::transmute(symbol.address);
+            Ok(function(a, b, c, d, e, f))
+        }
+    }
+}
+
+impl Drop for Code {
+    fn drop(&mut self) {
+        for module in self.modules.iter().rev() {
+            // SAFETY: the module is still mapped, and whoever called `load` promised that its destructors may run now.
+            unsafe {
+                if self.destructors {
+                    constructors::destruct(module);
+                }
+                if self.has_handles {
+                    constructors::finalize(module);
+                }
+            }
+        }
+    }
+}
