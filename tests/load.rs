@@ -1,7 +1,10 @@
-//! Loading: images that no linker here makes.
+//! Loading images that the linkers here don't make.
 mod common;
 mod native;
 
+use std::fs;
+use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 
 use artifact::artifact::{Artifact, OpenOptions};
@@ -12,14 +15,14 @@ use artifact::native::image::parse;
 use artifact::native::load::{LoadOptions, load};
 use artifact::storage::Sync;
 
-use native::{compile_text, folder, link_to};
+use native::{compile_text, folder, link_to, run};
 
 const TEXT: &str = "static int five = 5; int *pointer = &five; char room[256] = {1}; const char large[1 << 16] = {1};
     long get(void) { return *pointer; }";
 
-/// A large file is looked at where it is mapped; but what relocations are written to isn't what they are read from.
+/// A large file is read where it is mapped. But relocations aren't read from bytes that relocations are written to.
 #[test]
-fn relocations_that_stand_among_data_are_applied() {
+fn relocations_among_data_are_applied() {
     if !cfg!(any(target_arch = "x86_64", target_arch = "aarch64")) {
         return;
     }
@@ -45,14 +48,59 @@ fn relocations_that_stand_among_data_are_applied() {
     builder.add_module(&image).unwrap();
     let path = folder.join("data.artifact");
     builder.serialize_to_file(&path, Sync::No).unwrap();
-    let artifact = Arc::new(Artifact::open(&path, None, &OpenOptions::default()).unwrap());
-    // SAFETY: the text above, which imports nothing. Nobody else has the file, and nothing of the code is used after this test.
-    let code = unsafe { load(artifact, &engine, LoadOptions::default()) }.unwrap();
-    // SAFETY: `get` takes no arguments and returns a long.
-    assert_eq!(unsafe { code.call(0, b"get", &[]) }.unwrap(), 5);
+    assert_eq!(load_and_get(&path, &engine), 5);
 }
 
-/// Of two sections of relocations for its text a Wasmtime module would lose one.
+/// Loads an artifact of [`TEXT`] and calls its function.
+fn load_and_get(path: &Path, engine: &Engine) -> i64 {
+    let artifact = Arc::new(Artifact::open(path, None, &OpenOptions::default()).unwrap());
+    // SAFETY: the text above, which imports nothing. Nobody else has the file, and nothing of the code is used after this function.
+    let code = unsafe { load(artifact, engine, LoadOptions::default()) }.unwrap();
+    // SAFETY: `get` takes no arguments and returns a long.
+    unsafe { code.call(0, b"get", &[]) }.unwrap()
+}
+
+/// Two writable segments, and the dynamic section in the second one.
+const SCRIPT: &str = "PHDRS { headers PT_LOAD FILEHDR PHDRS FLAGS(4); text PT_LOAD FLAGS(5); one PT_LOAD FLAGS(6);
+    other PT_LOAD FLAGS(6); dynamic PT_DYNAMIC FLAGS(6); }
+    SECTIONS {
+        . = SIZEOF_HEADERS;
+        .hash : { *(.gnu.hash) } :headers
+        .dynsym : { *(.dynsym) } .dynstr : { *(.dynstr) } .rela.dyn : { *(.rela.*) } .rodata : { *(.rodata*) }
+        . = ALIGN(0x10000); .text : { *(.text*) } :text
+        . = ALIGN(0x10000); .data : { *(.data*) } :one
+        . = ALIGN(0x10000); .dynamic : { *(.dynamic) } :other :dynamic
+        /DISCARD/ : { *(.comment) *(.note*) *(.eh_frame*) }
+    }";
+
+/// A large file is read where it is mapped, in its first writable segment at most. A dynamic section in another one was taken for
+/// an empty one.
+#[test]
+fn a_dynamic_section_in_the_second_writable_segment_is_read() {
+    if !cfg!(any(target_arch = "x86_64", target_arch = "aarch64")) {
+        return;
+    }
+    let folder = folder("load-dynamic-last");
+    let object = compile_text("cc", &["-O1", "-fPIC"], "c", TEXT, &folder.join("data.o"));
+    let (script, image) = (folder.join("script"), folder.join("data.so"));
+    fs::write(&script, SCRIPT).unwrap();
+    run(Command::new("ld")
+        .args(["-shared", "-Bsymbolic", "--hash-style=gnu", "-T"])
+        .arg(&script)
+        .arg(&object)
+        .arg("-o")
+        .arg(&image));
+
+    let engine = Engine::new();
+    let mut builder = Builder::new(&engine);
+    let image = fs::read(&image).unwrap();
+    builder.add_module(&image).unwrap();
+    let path = folder.join("data.artifact");
+    builder.serialize_to_file(&path, Sync::No).unwrap();
+    assert_eq!(load_and_get(&path, &engine), 5);
+}
+
+/// If a Wasmtime module has two sections of relocations for its text, one of them would be ignored.
 #[test]
 fn a_second_section_of_relocations_is_damage() {
     let bytes = &common::artifacts()["target_x64_baseline_libcalls"];

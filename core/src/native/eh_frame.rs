@@ -1,40 +1,41 @@
-//! Unwind tables: `.eh_frame` as unwinders walk it, record by record (LSB Core, Exception Frames; DWARF's call frame
-//! information). They trust every length and abort on encodings that they don't know, so all of that is checked before. What the
-//! instructions in a record say about a frame is, like code, taken as it is.
+//! Unwind tables: the records of `.eh_frame` (LSB Core, Exception Frames; DWARF, Call Frame Information). Unwinders trust every length
+//! and abort on encodings that they don't know, so both are checked first. The call frame instructions in a record aren't checked,
+//! just as code isn't.
 
 use std::ops::Range;
 
 use crate::alloc;
 use crate::error::{Error, Result};
 
-/// A record's length and identity.
+/// The size of a record's first two fields, its length and its identity: 0 for a CIE, the distance to its CIE for an FDE.
 const HEAD: usize = 8;
 
-/// A table that was checked.
+/// A table that has been checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Checked {
-    /// Its bytes, without what ends it.
+    /// Its length in bytes, without the terminator.
     pub len: usize,
-    /// Whether a zero word follows, which is where unwinders stop.
+    /// Whether it ends with a terminator, a zero word, at which unwinders stop.
     pub terminated: bool,
-    /// How many functions it has records of.
+    /// The number of its FDEs, one for each function.
     pub functions: usize,
 }
 
-/// How a CIE has its FDEs written.
+/// A CIE: how its FDEs are encoded.
 #[derive(Clone, Copy)]
 struct Cie {
+    /// Its offset in the table.
     at: usize,
-    /// Bytes of a function's address, and of its size.
+    /// The size of a function's address, and of its length, in bytes.
     pointer: usize,
-    /// Bytes of the address of its language-specific data.
+    /// The size of the address of language-specific data in bytes, if FDEs have one.
     data: Option<usize>,
-    /// FDEs have augmentation data, behind its length.
+    /// FDEs have augmentation data, after its length.
     augmented: bool,
 }
 
-/// Checks the table that `bytes` begin with, as far as its terminator or the end of `bytes`. `address` is where it stands, and
-/// every function that it names has to lie within `code`. Gives each position-relative pointer, by offset and size.
+/// Checks the table at the start of `bytes`, up to its terminator or the end of `bytes`. `address` is the table's address, and all
+/// its functions must lie in `code`. Calls `pointer` with the offset and the size of each pointer that is relative to its own address.
 ///
 /// # Errors
 ///
@@ -45,27 +46,24 @@ pub fn check(bytes: &[u8], address: u64, code: &Range<u64>, mut pointer: impl Fn
     let (mut at, mut functions) = (0, 0);
     loop {
         if let Some(cie) = current.filter(|cie| cie.pointer == 4 && cie.data.is_none()) {
-            // One after the other, without a word about those that are otherwise: what is wrong with them is found below.
-            while let Some(len) = bytes.get(at..).and_then(|rest| short_fde(rest, at, &cie, address, code)) {
-                pointer(at + HEAD, 4);
-                functions += 1;
-                at += len;
-            }
+            // All others are checked below, where errors are found, too.
+            let (end, count) = short_fdes(bytes, at, &cie, address, code, &mut pointer);
+            (at, functions) = (end, functions + count);
         }
         let wrong = |what: &str| Error::corrupt(format!(".eh_frame: {what}")).at(at as u64);
         let len = match word(bytes, at) {
             Some(0) => return Ok(Checked { len: at, terminated: true, functions }),
             Some(len) => len as usize,
-            // Alignment may leave a rest that is no record.
             None if bytes.len() == at => return Ok(Checked { len: at, terminated: false, functions }),
             None => return Err(wrong("expected a record, found the end")),
         };
         let record = at.checked_add(4 + len).and_then(|end| bytes.get(at..end));
-        let record = record.filter(|record| record.len() >= HEAD);
-        let record = record.ok_or_else(|| wrong("expected a record within the section, found a longer one"))?;
-        let identity = word(record, 4).unwrap_or(0) as usize;
+        let record = record.and_then(|record| Some((record, word(record, 4)? as usize)));
+        let (record, identity) = record
+            .ok_or_else(|| wrong("expected a record of at least 8 bytes within the section, found another length"))?;
         if identity == 0 {
-            let cie = cie(record, at, &mut pointer).ok_or_else(|| wrong("expected a CIE that unwinders know"))?;
+            let cie = cie(record, at, &mut pointer)
+                .ok_or_else(|| wrong("expected a CIE in an encoding that unwinders know"))?;
             alloc::push(&mut cies, cie, "unwind tables")?;
             current = Some(cie);
         } else {
@@ -73,7 +71,7 @@ pub fn check(bytes: &[u8], address: u64, code: &Range<u64>, mut pointer: impl Fn
             if current.is_none_or(|cie| cie.at != of) {
                 current = cies.binary_search_by_key(&of, |cie| cie.at).ok().and_then(|found| cies.get(found)).copied();
             }
-            let cie = current.ok_or_else(|| wrong("expected an FDE that belongs to a CIE"))?;
+            let cie = current.ok_or_else(|| wrong("expected an FDE with a CIE before it"))?;
             let found = fde(record, at, &cie, &mut pointer).ok_or_else(|| wrong("expected a whole FDE"))?;
             let begin = address.wrapping_add((at + HEAD) as u64).wrapping_add(found.0);
             if begin < code.start || begin > code.end || found.1 > code.end - begin {
@@ -89,7 +87,7 @@ fn word(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
 }
 
-/// A pointer of 4 or 8 bytes, sign-extended.
+/// The number of 4 or 8 bytes at an offset, sign-extended.
 fn number(bytes: &[u8], at: usize, size: usize) -> Option<u64> {
     let rest = bytes.get(at..)?;
     if size == 4 {
@@ -98,8 +96,8 @@ fn number(bytes: &[u8], at: usize, size: usize) -> Option<u64> {
     Some(u64::from_le_bytes(*rest.first_chunk()?))
 }
 
-/// The size of a pointer that counts from its own place; anything else would need relocation. The high bit says that it
-/// points at the address.
+/// The size of a pointer with this encoding. Only pointers that are relative to their own address are known, since all others would
+/// need relocation. The highest bit of the encoding marks an indirect pointer.
 fn pointer_size(encoding: u8) -> Option<usize> {
     match encoding & 0x7f {
         0x1b => Some(4),               // sdata4
@@ -108,7 +106,7 @@ fn pointer_size(encoding: u8) -> Option<usize> {
     }
 }
 
-/// Skips a LEB128 number, and gives it where it is small and unsigned.
+/// Skips a LEB128 number and returns its value, which is right for small unsigned numbers.
 fn leb(bytes: &[u8], at: &mut usize) -> Option<usize> {
     let mut value = 0usize;
     for shift in (0..).step_by(7).take(10) {
@@ -136,7 +134,7 @@ fn cie(record: &[u8], place: usize, pointer: &mut impl FnMut(usize, usize)) -> O
         3 => drop(leb(record, &mut at)?),
         _ => return None,
     }
-    // Without this an address is absolute.
+    // Without an augmentation, addresses are absolute.
     let (b'z', letters) = text.split_first()? else { return None };
     let len = leb(record, &mut at)?;
     let end = at.checked_add(len).filter(|end| *end <= record.len())?;
@@ -162,8 +160,28 @@ fn cie(record: &[u8], place: usize, pointer: &mut impl FnMut(usize, usize)) -> O
     (at <= end && found.pointer != 0).then_some(found)
 }
 
-/// The length of a sound FDE as compilers write most of them: of the CIE before it, with two words, and one byte that says how
-/// much augmentation data follows. Every function has one, and this is what checking them costs.
+/// Checks FDEs from an offset on, as long as they are sound and like most that compilers write. Returns the offset where they end, and
+/// their number. A function of its own, so that the loop has all registers.
+#[inline(never)]
+fn short_fdes(
+    bytes: &[u8],
+    mut at: usize,
+    cie: &Cie,
+    address: u64,
+    code: &Range<u64>,
+    pointer: &mut impl FnMut(usize, usize),
+) -> (usize, usize) {
+    let mut count = 0;
+    while let Some(len) = bytes.get(at..).and_then(|rest| short_fde(rest, at, cie, address, code)) {
+        pointer(at + HEAD, 4);
+        count += 1;
+        at += len;
+    }
+    (at, count)
+}
+
+/// Returns the length of an FDE like most that compilers write, if it is sound: it belongs to the last CIE, has two words, and one
+/// byte for the length of its augmentation data. Each function has one, so this is where checking a table spends its time.
 #[inline(always)]
 fn short_fde(rest: &[u8], at: usize, cie: &Cie, address: u64, code: &Range<u64>) -> Option<usize> {
     let head: &[u8; 17] = rest.first_chunk()?;
@@ -183,7 +201,7 @@ fn short_fde(rest: &[u8], at: usize, cie: &Cie, address: u64, code: &Range<u64>)
     sound.then_some(len)
 }
 
-/// Where a function begins, counted from the record's first pointer, and its size.
+/// Returns a function's address, relative to its own field in the record, and its size.
 fn fde(record: &[u8], place: usize, cie: &Cie, pointer: &mut impl FnMut(usize, usize)) -> Option<(u64, u64)> {
     let found = (number(record, HEAD, cie.pointer)?, number(record, HEAD + cie.pointer, cie.pointer)?);
     pointer(place + HEAD, cie.pointer);
@@ -203,11 +221,11 @@ fn fde(record: &[u8], place: usize, cie: &Cie, pointer: &mut impl FnMut(usize, u
     Some(found)
 }
 
-/// Copies a checked table to another place, `moved` bytes further away from what it points at: `copy` already holds its bytes.
+/// Relocates a copy of a checked table that is `moved` bytes further away from what it points at than the table at `address` was.
 ///
 /// # Errors
 ///
-/// CORRUPT if a pointer doesn't reach that far, which one artifact's range rules out for sound ones; as [`check`].
+/// CORRUPT if a pointer doesn't reach that far, which sound ones do: an artifact's range is small enough. Else as [`check`].
 pub fn move_by(copy: &mut [u8], address: u64, code: &Range<u64>, moved: u64) -> Result<()> {
     let mut pointers = Vec::new();
     let mut full = Ok(());
@@ -234,7 +252,7 @@ pub fn move_by(copy: &mut [u8], address: u64, code: &Range<u64>, moved: u64) -> 
 mod tests {
     use super::*;
 
-    /// A CIE "zR" and one FDE of 16 bytes of code, 64 bytes before the table, which stands at 0x1000.
+    /// A table at address 0x1000: a CIE "zR" and an FDE for 16 bytes of code, 64 bytes before the table.
     fn table() -> Vec<u8> {
         let mut bytes = Vec::new();
         bytes.extend(16u32.to_le_bytes());

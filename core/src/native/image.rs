@@ -1,61 +1,30 @@
-//! What an image asks a loader for: segments, dynamic tables, relocations, symbols. A checked view: everything is compared
-//! with the bytes that are there before it is used, and nothing here is unsafe. Field names follow the ELF gABI.
+//! A checked view of an image's segments, dynamic tables, relocations and symbols. Every offset and count is compared with the bytes
+//! of the image before it is used, and nothing here is unsafe. Field names follow the ELF gABI.
 //!
-//! Tables are read from the file's bytes and not from mapped segments: what relocation writes, no table is read from.
+//! No table is read from bytes that relocations are written to, even if the image is read where it is mapped.
 
+mod bytes;
 mod dynamic;
+mod segments;
 mod symbols;
 
 use std::ops::Range;
 
 use object::LittleEndian as Le;
 use object::elf::{self, FileHeader64, ProgramHeader64};
-use object::pod::{self, Pod};
 
+pub use bytes::Bytes;
+pub use segments::Segment;
 pub use symbols::Symbols;
 pub(super) use symbols::gnu_hash;
 
-use crate::alloc;
 use crate::error::{Error, Result, Status};
-use crate::limits::{MAX_ALIGN, MAX_CODE, MAX_SEGMENTS};
+use crate::limits::MAX_CODE;
+use bytes::{slice_at, word};
+use segments::{load_segments, max_alignment};
 
 fn unsupported(message: impl Into<String>) -> Error {
     Error::new(Status::Unsupported, message)
-}
-
-/// A run of the image that is mapped with one protection.
-#[derive(Clone, Copy, Debug)]
-pub struct Segment {
-    /// `p_vaddr`.
-    pub address: u64,
-    /// `p_offset`, from the image's start.
-    pub offset: u64,
-    /// `p_filesz`; inside the image.
-    pub file_len: u64,
-    /// `p_memsz`, at least `file_len`; the address of its end doesn't overflow.
-    pub len: u64,
-    /// PF_W.
-    pub writable: bool,
-    /// PF_X; never both.
-    pub executable: bool,
-}
-
-impl Segment {
-    /// Where it ends, in the image's addresses.
-    #[must_use]
-    pub fn end(&self) -> u64 {
-        self.address + self.len
-    }
-
-    /// The distance from its offset in the image to its address. It may wrap around.
-    #[must_use]
-    pub fn delta(&self) -> u64 {
-        self.address.wrapping_sub(self.offset)
-    }
-
-    fn has(&self, address: u64, len: u64) -> bool {
-        address >= self.address && address.checked_add(len).is_some_and(|end| end <= self.end())
-    }
 }
 
 /// How symbols are found by name.
@@ -67,20 +36,21 @@ enum Hash {
     None,
 }
 
-/// Where everything is in an image. Addresses are the image's own; ranges are offsets in its bytes and lie within them.
+/// The addresses and offsets of everything in an image. Addresses are the image's own; ranges are offsets in its bytes and lie
+/// within them.
 #[derive(Debug)]
 pub struct Tables {
-    /// PT_LOAD, ascending; no two share a page.
+    /// PT_LOAD, ascending. No two share a page.
     pub segments: Vec<Segment>,
-    /// Bytes of the image.
+    /// The image's length in bytes.
     image: usize,
-    /// Where the first page begins.
+    /// The address of the first page.
     pub start: u64,
-    /// Bytes from there to the end of the last page, at least one page.
+    /// The number of bytes from there to the end of the last page, at least one page.
     pub len: u64,
-    /// What the start's distance from the address that it is mapped at is a multiple of.
+    /// The bias is a multiple of this.
     pub align: u64,
-    /// DT_RELA and DT_JMPREL, or what a Wasmtime module's text asks for.
+    /// DT_RELA and DT_JMPREL, or `.rela.text` of a Wasmtime module.
     pub relocations: [Range<usize>; 2],
     /// DT_RELR.
     pub relative: Range<usize>,
@@ -88,31 +58,31 @@ pub struct Tables {
     pub init: Option<u64>,
     /// See `init`.
     pub fini: Option<u64>,
-    /// DT_INIT_ARRAY: address and number of pointers.
+    /// DT_INIT_ARRAY: the address and the number of pointers.
     pub init_array: (u64, u64),
     /// See `init_array`.
     pub fini_array: (u64, u64),
-    /// PT_GNU_RELRO, cut to whole pages.
+    /// PT_GNU_RELRO, rounded down to whole pages.
     pub relro: Option<Range<u64>>,
-    /// Where `.eh_frame` begins: an address within a segment that isn't written, and the offset of its bytes.
+    /// The start of `.eh_frame`: its address, in a read-only segment, and its offset.
     pub eh_frame: Option<(u64, usize)>,
-    /// Where the bytes end that are mapped behind `eh_frame`.
+    /// The offset up to which the bytes that follow `eh_frame` are mapped.
     pub eh_frame_limit: usize,
     symbols: Range<usize>,
     strings: Range<usize>,
     hash: Hash,
-    /// What `st_value` counts from: 0, or where `.text` begins.
+    /// The address that `st_value` counts from: 0, or the start of `.text` in a Wasmtime module.
     origin: u64,
-    /// Relocations change text, before it is mapped: Wasmtime's.
+    /// Relocations change text, so they are applied before it is mapped. Only in Wasmtime modules.
     pub in_text: bool,
 }
 
-/// A symbol that relocations or callers ask for.
+/// A dynamic symbol.
 #[derive(Clone, Copy, Debug)]
 pub struct Symbol {
-    /// Offset of its name in the string table.
+    /// The offset of its name in the string table.
     pub name: u32,
-    /// `st_value`; an address of the image unless `absolute`.
+    /// `st_value`: an address of the image unless `absolute`.
     pub value: u64,
     /// `st_size`.
     pub size: u64,
@@ -127,75 +97,28 @@ pub struct Symbol {
 }
 
 impl Symbol {
-    /// Whether it is a function or data, at one address for all threads.
+    /// Whether its value is the address of a function or of data.
     #[must_use]
     pub fn is_plain(&self) -> bool {
         self.kind != elf::STT_TLS && self.kind != elf::STT_GNU_IFUNC
     }
 }
 
-/// An image's bytes by their offsets: all of them, or those that are mapped.
-#[derive(Clone, Copy)]
-pub struct Bytes<'a> {
-    pieces: [(usize, &'a [u8]); 2],
-}
-
-impl<'a> Bytes<'a> {
-    /// All bytes of an image.
-    #[must_use]
-    pub fn whole(bytes: &'a [u8]) -> Bytes<'a> {
-        Bytes { pieces: [(0, bytes), (0, &[])] }
-    }
-
-    /// Pieces of an image, each with its offset: one that is only read, and one that relocations are written to.
-    #[must_use]
-    pub fn pieces(pieces: [(usize, &'a [u8]); 2]) -> Bytes<'a> {
-        Bytes { pieces }
-    }
-
-    /// The bytes of a range, if one piece has them.
-    #[must_use]
-    #[inline]
-    pub fn get(&self, range: Range<usize>) -> Option<&'a [u8]> {
-        let within = |(start, bytes): &(usize, &'a [u8])| {
-            bytes.get(range.start.checked_sub(*start)?..range.end.checked_sub(*start)?)
-        };
-        if range.is_empty() { Some(&[]) } else { self.pieces.iter().find_map(within) }
-    }
-
-    /// Whether the first piece has a range. All that is looked at again when relocations are written has to be there: the
-    /// second piece is what they are written to.
-    fn keep(&self, range: &Range<usize>) -> bool {
-        let (start, bytes) = self.pieces[0];
-        range.is_empty() || range.start >= start && range.end - start <= bytes.len()
-    }
-}
-
-/// An image and where everything is in it.
+/// An image's bytes and the tables that were found in them.
 #[derive(Clone, Copy)]
 pub struct Image<'a> {
-    /// Its bytes.
+    /// The bytes.
     pub bytes: Bytes<'a>,
-    /// What was found in them.
+    /// The tables.
     pub tables: &'a Tables,
 }
 
-fn slice_at<'a, T: Pod>(bytes: &Bytes<'a>, offset: u64, count: u64) -> Option<&'a [T]> {
-    let (start, count) = (usize::try_from(offset).ok()?, usize::try_from(count).ok()?);
-    let end = start.checked_add(count.checked_mul(size_of::<T>())?)?;
-    Some(pod::slice_from_bytes(bytes.get(start..end)?, count).ok()?.0)
-}
-
-fn word(bytes: &Bytes<'_>, at: usize) -> Option<u32> {
-    Some(u32::from_le_bytes(*bytes.get(at..at.checked_add(4)?)?.first_chunk()?))
-}
-
-/// Checks where everything is in an image; `page` is the host's page size.
+/// Finds and checks the tables of an image. `page` is the host's page size.
 ///
 /// # Errors
 ///
-/// CORRUPT if a table contradicts the image, UNSUPPORTED if it asks for what can't be done here, INCOMPATIBLE if it is for
-/// another machine, LIMIT. Offsets count from the image's start.
+/// CORRUPT if a table contradicts the image, UNSUPPORTED if the image needs something that this loader doesn't do, INCOMPATIBLE if it
+/// is for another machine, LIMIT. Offsets count from the image's start.
 pub fn parse(bytes: &[u8], machine: u16, page: u64) -> Result<Tables> {
     let whole = Bytes::whole(bytes);
     match kind(&whole, machine)? {
@@ -209,8 +132,8 @@ pub fn parse(bytes: &[u8], machine: u16, page: u64) -> Result<Tables> {
     }
 }
 
-/// The segments of a shared object of `len` bytes, of which as many are at hand as its headers take; none if it is anything else,
-/// or has longer headers. The rest is for [`Tables::read`].
+/// Finds the segments of a shared object of `len` bytes, from its first bytes, which contain the program headers. Returns `None` if it
+/// isn't a shared object or the headers are longer. [`Tables::read`] finds the rest.
 #[must_use]
 pub fn segments_of(head: &[u8], len: u64, machine: u16, page: u64) -> Option<Tables> {
     let head = Bytes::whole(head);
@@ -249,12 +172,12 @@ fn program_headers<'a>(bytes: &Bytes<'a>) -> Result<&'a [ProgramHeader64<Le>]> {
 
 fn segments(bytes: &Bytes<'_>, len: u64, page: u64) -> Result<Tables> {
     let headers = program_headers(bytes)?;
-    let segments = loads(len, headers, page)?;
+    let segments = load_segments(len, headers, page)?;
     if segments.is_empty() {
         return Err(Error::corrupt("expected a segment to load, found none"));
     }
     let mut tables = Tables::new(segments, len, page)?;
-    tables.align = alignment(headers)?.max(page);
+    tables.align = max_alignment(headers)?.max(page);
     Ok(tables)
 }
 
@@ -263,80 +186,14 @@ fn refused(what: &str) -> Error {
     unsupported(format!("expected a module that can be loaded, found one with {what}"))
 }
 
-/// Of all bytes of an image none is left out: this is for those who have but a part.
+/// Only happens if a part of the image is read: [`Bytes::whole`] keeps everything.
 #[cold]
 fn not_kept(what: &str) -> Error {
-    unsupported(format!("{what}: expected it where the image is only read, found it elsewhere"))
-}
-
-fn loads(image: u64, headers: &[ProgramHeader64<Le>], page: u64) -> Result<Vec<Segment>> {
-    let wrong = |index: usize, what: &str| Error::corrupt(format!("program header {index}: {what}"));
-    let mut segments: Vec<Segment> = alloc::with_capacity(4, "segments")?;
-    for (index, header) in headers.iter().enumerate() {
-        if header.p_type.get(Le) != elf::PT_LOAD || header.p_memsz.get(Le) == 0 {
-            continue;
-        }
-        let (address, len) = (header.p_vaddr.get(Le), header.p_memsz.get(Le));
-        let (offset, file_len) = (header.p_offset.get(Le), header.p_filesz.get(Le));
-        let flags = header.p_flags.get(Le).0;
-        let (writable, executable) = (flags & elf::PF_W.0 != 0, flags & elf::PF_X.0 != 0);
-        if file_len > len || offset.checked_add(file_len).is_none_or(|end| end > image) {
-            return Err(wrong(index, "expected a segment that lies within the image, found one that doesn't"));
-        }
-        // Room to round up to pages, and to align, without a check each time.
-        if address.checked_add(len).is_none_or(|end| end > 1 << 62) {
-            return Err(wrong(index, "expected an address below 2^62, found one beyond"));
-        }
-        if writable && executable {
-            return Err(refused("a segment that is writable and executable").at(header.p_offset.get(Le)));
-        }
-        if !writable && len != file_len {
-            return Err(refused("a read-only segment that is longer than its bytes"));
-        }
-        if address % page != offset % page {
-            return Err(misaligned(index, page));
-        }
-        if let Some(last) = segments.last() {
-            if address < last.end() {
-                return Err(wrong(index, "expected segments one behind another, found them out of order"));
-            }
-            if address / page <= (last.end() - 1) / page {
-                return Err(misaligned(index, page));
-            }
-        }
-        if segments.len() == MAX_SEGMENTS {
-            let message = format!("number of segments: expected at most {MAX_SEGMENTS}, found more");
-            return Err(Error::new(Status::Limit, message));
-        }
-        alloc::push(&mut segments, Segment { address, offset, file_len, len, writable, executable }, "segments")?;
-    }
-    Ok(segments)
-}
-
-fn alignment(headers: &[ProgramHeader64<Le>]) -> Result<u64> {
-    let mut largest = 1;
-    for header in headers.iter().filter(|header| header.p_type.get(Le) == elf::PT_LOAD) {
-        let align = header.p_align.get(Le);
-        if align > 1 && !align.is_power_of_two() {
-            return Err(Error::corrupt(format!("p_align: expected a power of two, found {align}")));
-        }
-        largest = largest.max(align);
-    }
-    if largest > MAX_ALIGN {
-        return Err(Error::new(Status::Limit, format!("p_align: expected at most {MAX_ALIGN}, found {largest}")));
-    }
-    Ok(largest)
-}
-
-#[cold]
-fn misaligned(index: usize, page: u64) -> Error {
-    unsupported(format!(
-        "program header {index}: expected segments on pages of their own, which here have {page} bytes"
-    ))
+    unsupported(format!("{what}: expected it in a read-only segment, found it elsewhere"))
 }
 
 impl Tables {
-    /// Tables of an image that has segments and, so far, nothing else.
+    /// The tables of an image of which only the segments are known.
     pub(super) fn new(segments: Vec<Segment>, image: u64, page: u64) -> Result<Tables> {
         let (start, len) = match (segments.first(), segments.last()) {
             (Some(first), Some(last)) => {
@@ -371,7 +228,7 @@ impl Tables {
         })
     }
 
-    /// Reads everything else.
+    /// Finds and checks everything but the segments.
     ///
     /// # Errors
     ///
@@ -403,7 +260,7 @@ impl Tables {
         Ok(())
     }
 
-    /// The bytes of `len` addresses, as an offset: within one segment's part of the file.
+    /// The offsets of the bytes at `len` addresses, which must lie in one segment's part of the file, and that segment.
     fn place(&self, address: u64, len: u64, what: &str) -> Result<(Segment, Range<usize>)> {
         let inside = |segment: &&Segment| {
             let file = Segment { len: segment.file_len, ..**segment };
@@ -412,12 +269,12 @@ impl Tables {
         let outside =
             || Error::corrupt(format!("{what}: expected {len} bytes at address {address:#x} within a segment"));
         let segment = self.segments.iter().find(inside).ok_or_else(outside)?;
-        // All of it lies within the image.
+        // All of it lies within the image, as `load_segments` has checked.
         let start = (segment.offset + (address - segment.address)) as usize;
         Ok((*segment, start..start + len as usize))
     }
 
-    /// The bytes in the image of so many addresses of one segment.
+    /// The offsets of the bytes at `len` addresses, if they lie in one segment's part of the file.
     #[must_use]
     pub fn bytes_of(&self, address: u64, len: u64) -> Option<Range<usize>> {
         self.place(address, len, "").ok().map(|(_, place)| place)
@@ -429,7 +286,7 @@ impl Tables {
         let wrong = |what: &str| Error::corrupt(format!(".eh_frame_hdr: {what}"));
         let (_, header) = self.place(address, 8, ".eh_frame_hdr")?;
         let found = bytes.get(header).unwrap_or(&[]);
-        let &[version, encoding, _, _, a, b, c, d] = found else { return Err(wrong("expected 8 bytes")) };
+        let &[version, encoding, _, _, a, b, c, d] = found else { return Err(not_kept(".eh_frame_hdr")) };
         match (version, encoding) {
             (1, OMIT) => return Ok(()),
             (1, PCREL_SDATA4) => {}
@@ -445,7 +302,7 @@ impl Tables {
         }
     }
 
-    /// Notes where `.eh_frame` begins.
+    /// Sets the address of `.eh_frame`.
     pub(super) fn set_eh_frame(&mut self, address: u64, page: u64) -> Result<()> {
         let (segment, place) = self.place(address, 4, ".eh_frame")?;
         if segment.writable {
@@ -463,19 +320,19 @@ impl Tables {
         self.segments.iter().any(|segment| segment.has(address, 1))
     }
 
-    /// Whether an address lies in a segment of code.
+    /// Whether an address lies in an executable segment.
     #[must_use]
     pub fn is_code(&self, address: u64) -> bool {
         self.segments.iter().any(|segment| segment.executable && segment.has(address, 1))
     }
 
-    /// What values of symbols count from.
+    /// The address that values of symbols count from.
     #[must_use]
     pub fn origin(&self) -> u64 {
         self.origin
     }
 
-    /// Sets the symbols that relocations and names refer to; `origin` is what their values count from.
+    /// Sets the tables of symbols and of their names. `origin` is the address that their values count from.
     pub(super) fn set_symbols(&mut self, symbols: Range<usize>, strings: Range<usize>, origin: u64) {
         (self.symbols, self.strings, self.origin) = (symbols, strings, origin);
     }

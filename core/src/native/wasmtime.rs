@@ -1,5 +1,5 @@
-//! Modules of Wasmtime 0.33: relocatable in name, but laid out to be mapped as they are. One page-aligned `.text`, whose only
-//! relocations are absolute 64-bit addresses of runtime helpers, and an `.eh_frame` at its place behind it.
+//! Modules of Wasmtime 0.33. Their type is ET_REL, but they are laid out to be mapped as they are: a page-aligned `.text`, whose only
+//! relocations are absolute 64-bit addresses of runtime helpers, and an `.eh_frame` after it, at the right distance.
 //!
 //! Such a module is an image whose addresses are its offsets.
 
@@ -12,7 +12,7 @@ use crate::alloc;
 use crate::error::{Error, Result, Status, quote};
 use crate::format::module::{Module, Section};
 
-/// Checks where everything is in such a module.
+/// Finds and checks the tables of such a module.
 ///
 /// # Errors
 ///
@@ -32,14 +32,14 @@ pub fn parse(bytes: &[u8], page: u64) -> Result<Tables> {
     if !text.is_empty() {
         segments.push(segment(text.clone(), true));
     }
-    let behind = text.end.next_multiple_of(page);
+    let text_end = text.end.next_multiple_of(page);
     let eh_frame = module.section_named(b".eh_frame").ok().filter(|section| section.size > 0);
     let eh_frame = eh_frame.map(|section| place(&section, bytes)).transpose()?;
     if let Some(eh_frame) = &eh_frame {
-        if eh_frame.start < behind {
-            return Err(Error::corrupt(".eh_frame: expected it behind .text"));
+        if eh_frame.start < text_end {
+            return Err(Error::corrupt(".eh_frame: expected it after .text"));
         }
-        segments.push(segment(behind..eh_frame.end, false));
+        segments.push(segment(text_end..eh_frame.end, false));
     }
     let mut tables = Tables::new(segments, bytes.len() as u64, page)?;
     if let Some(eh_frame) = eh_frame {
@@ -65,7 +65,7 @@ pub fn parse(bytes: &[u8], page: u64) -> Result<Tables> {
     Ok(tables)
 }
 
-/// Where a section's bytes are in the image.
+/// The offsets of a section's bytes in the image.
 fn place(section: &Section<'_>, bytes: &[u8]) -> Result<Range<u64>> {
     section.check_inside(bytes)?;
     if !section.has_bytes() {

@@ -1,4 +1,4 @@
-//! The dynamic section: which tables an image has for its loader, and what it asks for that can't be done here.
+//! The dynamic section, which lists an image's tables for the loader.
 
 use std::ops::Range;
 
@@ -11,7 +11,8 @@ use crate::error::{Error, Result};
 impl Tables {
     pub(super) fn read_dynamic(&mut self, bytes: &Bytes<'_>, address: u64, len: u64) -> Result<()> {
         let (_, range) = self.place(address, len, "PT_DYNAMIC")?;
-        let entries: &[Dyn64<Le>] = slice_at(bytes, range.start as u64, len / 16).unwrap_or(&[]);
+        let entries: &[Dyn64<Le>] =
+            slice_at(bytes, range.start as u64, len / 16).ok_or_else(|| not_kept("PT_DYNAMIC"))?;
         let mut found = Dynamic::default();
         for entry in entries {
             let (tag, value) = (entry.d_tag.get(Le), entry.d_val.get(Le));
@@ -43,14 +44,14 @@ impl Tables {
                 elf::DT_FLAGS if value & elf::DF_TEXTREL.0 != 0 => {
                     return Err(refused("relocations in its text (DF_TEXTREL)"));
                 }
-                // What it wants of other objects is settled by the names that it leaves undefined.
+                // DT_NEEDED, symbol versions and the like: undefined symbols are resolved by their names alone.
                 _ => {}
             }
         }
-        self.take(bytes, &found)
+        self.set_tables(bytes, &found)
     }
 
-    fn take(&mut self, bytes: &Bytes<'_>, found: &Dynamic) -> Result<()> {
+    fn set_tables(&mut self, bytes: &Bytes<'_>, found: &Dynamic) -> Result<()> {
         let table = |(address, len): (u64, u64), entry: u64, what: &str| {
             if len % entry != 0 {
                 return Err(Error::corrupt(format!("{what}: expected a multiple of {entry} bytes, found {len}")));
@@ -72,7 +73,7 @@ impl Tables {
         }
         if let Some(address) = found.symbols {
             let (segment, start) = self.place(address, 0, "DT_SYMTAB")?;
-            // How many there are nothing says; where they must end, the segment does.
+            // Nothing says how many symbols there are, but they can't reach beyond their segment.
             let end = (segment.offset + segment.file_len) as usize;
             if !bytes.keep(&(start.start..end)) {
                 return Err(not_kept("DT_SYMTAB"));
@@ -88,34 +89,37 @@ impl Tables {
         Ok(())
     }
 
-    /// The place of a table that is looked at when relocations are written, too.
+    /// The offsets of a table that is read again when relocations are applied.
     fn kept(&self, bytes: &Bytes<'_>, address: u64, len: u64, what: &str) -> Result<Range<usize>> {
-        let (_, place) = self.place(address, len, what)?;
-        if bytes.keep(&place) { Ok(place) } else { Err(not_kept(what)) }
+        let (_, range) = self.place(address, len, what)?;
+        if bytes.keep(&range) { Ok(range) } else { Err(not_kept(what)) }
     }
 
-    /// Checks the arrays of a GNU hash table, and gives its offset. Chains are checked as they are followed.
+    /// Checks the arrays of a GNU hash table and returns its offset. Chains are checked as they are followed.
     fn gnu_hash(&self, bytes: &Bytes<'_>, address: u64) -> Result<u64> {
-        let (_, place) = self.place(address, 16, "DT_GNU_HASH")?;
-        let [buckets, _, bloom, _] = [0, 4, 8, 12].map(|at| u64::from(word(bytes, place.start + at).unwrap_or(0)));
+        let header = self.kept(bytes, address, 16, "DT_GNU_HASH")?;
+        let field = |at| word(bytes, header.start + at).map(u64::from).ok_or_else(|| not_kept("DT_GNU_HASH"));
+        let (buckets, bloom) = (field(0)?, field(8)?);
         if buckets == 0 || !bloom.is_power_of_two() {
             return Err(Error::corrupt(format!(
-                "DT_GNU_HASH: expected buckets, and a power of two of words, found {buckets} and {bloom}"
+                "DT_GNU_HASH: expected buckets and a power of two of filter words, found {buckets} and {bloom}"
             )));
         }
-        self.kept(bytes, address, 16 + bloom * 8 + buckets * 4, "DT_GNU_HASH").map(|place| place.start as u64)
+        self.kept(bytes, address, 16 + bloom * 8 + buckets * 4, "DT_GNU_HASH").map(|table| table.start as u64)
     }
 
     fn sysv_hash(&self, bytes: &Bytes<'_>, address: u64) -> Result<u64> {
-        let (_, place) = self.place(address, 8, "DT_HASH")?;
-        let [buckets, chains] = [0, 4].map(|at| u64::from(word(bytes, place.start + at).unwrap_or(0)));
+        let header = self.kept(bytes, address, 8, "DT_HASH")?;
+        let field = |at| word(bytes, header.start + at).map(u64::from).ok_or_else(|| not_kept("DT_HASH"));
+        let (buckets, chains) = (field(0)?, field(4)?);
         if buckets == 0 {
             return Err(Error::corrupt("DT_HASH: expected buckets, found none"));
         }
-        self.kept(bytes, address, 8 + (buckets + chains) * 4, "DT_HASH").map(|place| place.start as u64)
+        self.kept(bytes, address, 8 + (buckets + chains) * 4, "DT_HASH").map(|table| table.start as u64)
     }
 }
 
+/// Entries of the dynamic section: addresses, and lengths in bytes.
 #[derive(Default)]
 struct Dynamic {
     symbols: Option<u64>,

@@ -1,4 +1,4 @@
-//! What names and relocations of an image refer to, and how a symbol is found by its name (gABI, "Hash Table"; DT_GNU_HASH).
+//! The symbols and relocations of an image, and how a symbol is found by its name (gABI, "Hash Table"; DT_GNU_HASH).
 
 use std::ffi::CStr;
 use std::ops::Range;
@@ -10,21 +10,21 @@ use super::{Hash, Image, Symbol, slice_at, word};
 use crate::error::{Error, Result, Status, quote};
 use crate::limits::MAX_NAME;
 
-/// A symbol table with its names.
+/// A symbol table and its string table.
 #[derive(Clone, Copy)]
 pub struct Symbols<'a> {
     table: &'a [Sym64<Le>],
     strings: &'a [u8],
-    /// What `st_value` counts from.
+    /// The address that `st_value` counts from.
     origin: u64,
 }
 
 impl<'a> Symbols<'a> {
-    /// A symbol by its index.
+    /// Returns a symbol by its index.
     ///
     /// # Errors
     ///
-    /// CORRUPT if there is none.
+    /// CORRUPT if there is no such symbol.
     pub fn get(&self, index: u32) -> Result<Symbol> {
         let Some(raw) = self.table.get(index as usize) else {
             return Err(Error::corrupt(format!("symbol {index}: expected it within the symbol table")));
@@ -43,7 +43,7 @@ impl<'a> Symbols<'a> {
         })
     }
 
-    /// A symbol's name.
+    /// Returns a symbol's name.
     ///
     /// # Errors
     ///
@@ -63,37 +63,53 @@ impl<'a> Symbols<'a> {
     }
 }
 
+/// Only happens if the tables are those of another image.
+#[cold]
+fn wrong_tables() -> Error {
+    Error::new(Status::Internal, "image: tables outside the bytes that they were found in")
+}
+
 impl<'a> Image<'a> {
-    /// One of the relocation tables.
-    #[must_use]
-    pub fn relocations(&self, table: &Range<usize>) -> &'a [Rela64<Le>] {
-        slice_at(&self.bytes, table.start as u64, table.len() as u64 / 24).unwrap_or(&[])
+    /// Returns one of the relocation tables.
+    ///
+    /// # Errors
+    ///
+    /// INTERNAL if `bytes` and `tables` don't belong together.
+    pub fn relocations(&self, table: &Range<usize>) -> Result<&'a [Rela64<Le>]> {
+        slice_at(&self.bytes, table.start as u64, table.len() as u64 / 24).ok_or_else(wrong_tables)
     }
 
-    /// DT_RELR's words.
-    pub fn relative(&self) -> impl Iterator<Item = u64> + use<'a> {
-        let (words, _) = self.bytes.get(self.tables.relative.clone()).unwrap_or(&[]).as_chunks::<8>();
-        words.iter().map(|word| u64::from_le_bytes(*word))
+    /// Returns the words of DT_RELR.
+    ///
+    /// # Errors
+    ///
+    /// As [`Image::relocations`].
+    pub fn relative(&self) -> Result<impl Iterator<Item = u64> + use<'a>> {
+        let (words, _) = self.bytes.get(self.tables.relative.clone()).ok_or_else(wrong_tables)?.as_chunks::<8>();
+        Ok(words.iter().map(|word| u64::from_le_bytes(*word)))
     }
 
-    /// Its dynamic symbols.
-    #[must_use]
-    pub fn symbols(&self) -> Symbols<'a> {
+    /// Returns the dynamic symbols.
+    ///
+    /// # Errors
+    ///
+    /// As [`Image::relocations`].
+    pub fn symbols(&self) -> Result<Symbols<'a>> {
         let table = self.tables.symbols.clone();
-        Symbols {
-            table: slice_at(&self.bytes, table.start as u64, table.len() as u64 / 24).unwrap_or(&[]),
-            strings: self.bytes.get(self.tables.strings.clone()).unwrap_or(&[]),
+        Ok(Symbols {
+            table: slice_at(&self.bytes, table.start as u64, table.len() as u64 / 24).ok_or_else(wrong_tables)?,
+            strings: self.bytes.get(self.tables.strings.clone()).ok_or_else(wrong_tables)?,
             origin: self.tables.origin,
-        }
+        })
     }
 
-    /// The defined symbol of that name, if it exports one.
+    /// Returns the defined symbol of that name, if the image exports one.
     ///
     /// # Errors
     ///
     /// CORRUPT if the tables that lead to it are damaged.
     pub fn export(&self, name: &[u8]) -> Result<Option<Symbol>> {
-        let symbols = self.symbols();
+        let symbols = self.symbols()?;
         let fits = |index: u32| {
             let symbol = symbols.get(index)?;
             Ok::<_, Error>((symbol.defined && symbols.is_named(&symbol, name)).then_some(symbol))
@@ -103,13 +119,19 @@ impl<'a> Image<'a> {
         match self.tables.hash {
             Hash::Gnu(at) => {
                 let hash = gnu_hash(name);
-                let Some(mut index) = self.gnu_bucket(at, hash) else { return Ok(None) };
-                let field = |at| u64::from(word(&self.bytes, at as usize).unwrap_or(0));
-                let (buckets, first, bloom) = (field(at), field(at + 4), field(at + 8));
+                let field = |at: u64| word(&self.bytes, at as usize).ok_or_else(cut);
+                let (buckets, first) = (u64::from(field(at)?), u64::from(field(at + 4)?));
+                let (bloom, shift) = (u64::from(field(at + 8)?), field(at + 12)?);
+                let filter = at + 16 + u64::from(hash / 64) % bloom.max(1) * 8;
+                let filter = u64::from(field(filter)?) | u64::from(field(filter + 4)?) << 32;
+                let mask = 1u64 << (hash % 64) | 1 << (hash.wrapping_shr(shift) % 64);
+                let mut index = field(at + 16 + bloom * 8 + u64::from(hash) % buckets.max(1) * 4)?;
+                if filter & mask != mask || index == 0 {
+                    return Ok(None);
+                }
                 loop {
                     let chain = u64::from(index).checked_sub(first).ok_or_else(cut)?;
-                    let chain = at + 16 + bloom * 8 + (buckets + chain) * 4;
-                    let found = word(&self.bytes, chain as usize).ok_or_else(cut)?;
+                    let found = field(at + 16 + bloom * 8 + (buckets + chain) * 4)?;
                     if found | 1 == hash | 1
                         && let Some(symbol) = fits(index)?
                     {
@@ -125,7 +147,7 @@ impl<'a> Image<'a> {
                 let field = |at: u64| word(&self.bytes, at as usize).ok_or_else(cut);
                 let (buckets, chains) = (u64::from(field(at)?), u64::from(field(at + 4)?));
                 let mut index = field(at + 8 + u64::from(sysv_hash(name)) % buckets.max(1) * 4)?;
-                // No chain is longer than all of them together.
+                // No chain has more entries than all chains together.
                 for _ in 0..chains {
                     if index == 0 {
                         return Ok(None);
@@ -149,20 +171,6 @@ impl<'a> Image<'a> {
                 Ok(None)
             }
         }
-    }
-
-    /// The first index in a name's bucket, if the filter lets it through.
-    fn gnu_bucket(&self, at: u64, hash: u32) -> Option<u32> {
-        let field = |at| word(&self.bytes, usize::try_from(at).ok()?);
-        let (buckets, bloom, shift) = (field(at)?, field(at + 8)?, field(at + 12)?);
-        let filter = u64::from(hash / 64 % bloom.max(1)) * 8 + at + 16;
-        let filter = u64::from(field(filter)?) | u64::from(field(filter + 4)?) << 32;
-        let mask = 1u64 << (hash % 64) | 1 << (hash.wrapping_shr(shift) % 64);
-        if filter & mask != mask {
-            return None;
-        }
-        let bucket = at + 16 + u64::from(bloom) * 8 + u64::from(hash % buckets.max(1)) * 4;
-        field(bucket).filter(|index| *index != 0)
     }
 }
 

@@ -161,10 +161,10 @@ fn relocate<'a>(
     names: &mut Names<'a>,
     pending: &mut Vec<Pending>,
 ) -> Result<()> {
-    let symbols = image.symbols();
+    let symbols = image.symbols()?;
     let origin = image.tables.origin();
     for table in &image.tables.relocations {
-        let mut rest = image.relocations(table);
+        let mut rest = image.relocations(table)?;
         loop {
             rest = relocate_relative(rest, origin, bias, &mut sink)?;
             let Some((relocation, after)) = rest.split_first() else { break };
@@ -229,7 +229,7 @@ fn relocate_relative<'a>(
 fn relocate_relr(image: &Image<'_>, memory: &Memory<'_>) -> Result<()> {
     let bias = memory.bias();
     let mut next = 0u64;
-    for word in image.relative() {
+    for word in image.relative()? {
         if word & 1 == 0 {
             memory.add(word, bias).ok_or_else(|| outside(word))?;
             next = word.wrapping_add(8);
