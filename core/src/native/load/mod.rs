@@ -116,7 +116,7 @@ impl LoadedModule {
 ///
 /// # Safety
 ///
-/// The artifact's machine code becomes a part of this process, and nobody can check what it does. The caller promises:
+/// The artifact's machine code becomes a part of this process, and nothing can check what it does. The caller promises:
 ///
 /// - The code is what the caller trusts it to be. With [`LoadOptions::constructors`] it runs during this call, and again when the
 ///   [`Code`] is dropped. Unless [`LoadOptions::no_unwind`] is set, every exception that is thrown in the process may read its
@@ -124,7 +124,7 @@ impl LoadedModule {
 /// - Every address in [`LoadOptions::symbols`], every address that the resolver sets, and with
 ///   [`LoadOptions::process_symbols`] every symbol of the process that the code uses, is what the code takes it for: a function
 ///   with the signature that the code calls, or an object of the type that it uses. It stays valid as long as the code can run.
-/// - Until the `Code` is dropped, nobody truncates the artifact's file or overwrites bytes in it: text is mapped from it.
+/// - Until the `Code` is dropped, the artifact's file isn't truncated or overwritten in place: text is mapped from it.
 /// - When the `Code` is dropped, no thread is running its functions. Afterwards nothing uses its functions, its data, or pointers
 ///   to either: callbacks that it registered, exceptions that it threw, destructors of its thread-local objects.
 ///

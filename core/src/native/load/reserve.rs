@@ -58,7 +58,7 @@ impl Reserved {
     }
 
     /// Reserves a range with `len` bytes of a file, mapped privately, and `room` bytes of zeroed memory after them. Of the file's
-    /// bytes, those in `writable`, counted from the start of the range, can be written, and the others read. `fill` reads bytes at
+    /// bytes, those in `writable`, counted from the start of the range, can be written, and all others only read. `fill` reads bytes at
     /// an offset of the range.
     pub fn of_file(
         source: &Source<'_>,
@@ -112,8 +112,8 @@ impl Reserved {
     }
 
     fn map(&mut self, address: usize, len: u64, protection: ProtFlags, source: &Source<'_>, offset: u64) -> Result<()> {
-        // SAFETY: nothing refers to the range while it can be borrowed mutably, but to modules that other calls have mapped, whose
-        // pages are theirs alone.
+        // SAFETY: `self` is borrowed mutably, so no slice of the range is in use. Callers replace pages of the module that they map,
+        // which has no pages in common with others.
         unsafe { self.map_over(address, len, protection, source, offset) }
     }
 
@@ -155,7 +155,7 @@ impl Reserved {
     pub fn clear_bss(&mut self, tables: &Tables, bias: u64) {
         for data in tables.segments.iter().filter(|segment| segment.len > segment.file_len) {
             let start = bias.wrapping_add(data.address + data.file_len) as usize;
-            // SAFETY: a segment that is longer than its bytes is writable, and mapped so; nothing has read it yet.
+            // SAFETY: a segment that is longer than its bytes is writable, and mapped so. Nothing refers to it yet.
             unsafe { self.writable(start, (data.len - data.file_len) as usize) }.fill(0);
         }
     }

@@ -13,8 +13,8 @@ use crate::error::{Error, Result, Status, quote};
 pub struct Import<'n> {
     /// Its name.
     pub name: &'n CStr,
-    /// Its address. NULL: not defined if a resolver leaves it so; in [`LoadOptions::symbols`](super::LoadOptions::symbols) a symbol
-    /// whose address is 0.
+    /// Its address. A resolver leaves it NULL if it doesn't define the symbol. In [`LoadOptions::symbols`](super::LoadOptions::symbols),
+    /// NULL defines a symbol whose address is 0.
     pub address: *const c_void,
 }
 
