@@ -159,7 +159,7 @@ pub unsafe extern "C" fn artifact_module(
     unsafe {
         give(module, "module", empty, error, || {
             let (artifact, _) = read(artifact)?;
-            let place = artifact.place(index)?;
+            let place = artifact.module_range(index)?;
             let extent = artifact.extent(index)?;
             Ok(artifact_module_t {
                 bytes: artifact_slice_t::of(artifact.module_bytes(index)?),

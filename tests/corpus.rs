@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use artifact::error::{Error, Status};
-use artifact::format::elf::Image;
+use artifact::format::elf::ImageFixup;
 use artifact::native::image::parse;
 use artifact::native::link::{Object, Options, link};
 
@@ -81,7 +81,7 @@ fn system_archives_link_object_by_object() {
             let result = catch_unwind(AssertUnwindSafe(|| link(&[object], &Options::default())));
             match result.unwrap_or_else(|_| panic!("{name}: {member} makes the linker panic")) {
                 Ok(image) => {
-                    Image::new(&image).unwrap_or_else(|error| panic!("{name}: {member}: {error}"));
+                    ImageFixup::new(&image).unwrap_or_else(|error| panic!("{name}: {member}: {error}"));
                     parse(&image, MACHINE, 4096).unwrap_or_else(|error| panic!("{name}: {member}: {error}"));
                     linked += 1;
                 }

@@ -207,7 +207,7 @@ proptest! {
 
         let mut previous_end = None;
         for (index, (image, shape)) in images.iter().zip(&shapes).enumerate() {
-            let place = artifact.place(index).unwrap();
+            let place = artifact.module_range(index).unwrap();
             let stored = artifact.module_bytes(index).unwrap();
             let align = shape.align.max(shape.segment.map_or(1, |align| align.min(65536)));
             let offset = previous_end.map_or(0, |end: u64| (end + 8).next_multiple_of(align));

@@ -122,7 +122,7 @@ fn compare_with_packed(artifact: &Artifact, json: &[u8]) -> LibraryResult<()> {
 
 /// The error for the first byte that differs.
 fn difference(artifact: &Artifact, offset: u64) -> Error {
-    let modules = artifact.places().unwrap_or(&[]);
+    let modules = artifact.module_ranges().unwrap_or(&[]);
     let place = match modules.iter().position(|module| offset < module.end()) {
         Some(index) if modules.get(index).is_some_and(|module| module.offset <= offset) => format!("module {index}"),
         Some(index) => format!("link word or padding before module {index}"),

@@ -140,7 +140,7 @@ impl<'a> Facts<'a> {
 
 impl Module {
     fn new(artifact: &Artifact, index: usize, symbols: bool) -> Result<Module> {
-        let range = artifact.place(index)?;
+        let range = artifact.module_range(index)?;
         let extent = artifact.extent(index)?;
         let mut module = Module {
             offset: range.offset,

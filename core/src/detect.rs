@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::artifact::{Trailer, header_offset};
 use crate::error::{Result, Status};
-use crate::format::body::{Head, walk};
+use crate::format::body::{Header, follow_links};
 use crate::storage::{Part, Region, Window};
 
 /// An artifact's origin.
@@ -33,13 +33,13 @@ pub fn detect_region(region: &Region) -> Result<Option<Detection>> {
     let mut window = Window::new(region, &mut buffer)?;
     let offset = match Trailer::find(&window, region.len())? {
         Some(trailer) => trailer.root.header_offset.get(),
-        None => match walk(&mut window, region.len()) {
+        None => match follow_links(&mut window, region.len()) {
             Ok(places) => header_offset(&places),
             Err(error) if error.status() == Status::NotAnArtifact => return Ok(None),
             Err(error) => return Err(error),
         },
     };
-    let bytes = window.copy(offset, region.len().saturating_sub(offset).min(Head::MOST), "HEADER")?;
-    let head = Head::decode(&bytes).map_err(|error| error.shifted(offset))?;
-    Ok(Some(Detection { producer: head.producer.to_owned(), version: head.version.to_vec() }))
+    let bytes = window.copy(offset, region.len().saturating_sub(offset).min(Header::MAX_SIZE), "HEADER")?;
+    let header = Header::decode(&bytes).map_err(|error| error.shifted(offset))?;
+    Ok(Some(Detection { producer: header.producer.to_owned(), version: header.version.to_vec() }))
 }

@@ -39,7 +39,7 @@ pub const MAX_UPVAR_DEPTH: usize = 100;
 pub const MAX_ALIGN: u64 = 2 << 20;
 
 /// Up to this, the alignment of PT_LOAD segments counts too, in bytes: the largest page size of a supported host.
-pub const SEGMENT_ALIGN: u64 = 64 << 10;
+pub const MAX_SEGMENT_ALIGN: u64 = 64 << 10;
 
 /// A producer's name, in bytes.
 pub const MAX_PRODUCER: usize = 32;

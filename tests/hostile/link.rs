@@ -1,14 +1,14 @@
 //! Relocatable objects: linking them gives an error, or an image that can be stored, and that the loader's own reader accepts.
 
 use artifact::error::Status;
-use artifact::format::elf::Image;
+use artifact::format::elf::ImageFixup;
 use artifact::native::image;
 use artifact::native::link::{Object, Options, link};
 
 fn check(objects: &[Object<'_>], options: &Options) {
     match link(objects, options) {
         Ok(linked) => {
-            Image::new(&linked).expect("an image that can be stored");
+            ImageFixup::new(&linked).expect("an image that can be stored");
             let machine = u16::from_le_bytes([linked[18], linked[19]]);
             image::parse(&linked, machine, 4096).expect("an image that can be loaded");
             assert!(linked == link(objects, options).expect("the same again"));

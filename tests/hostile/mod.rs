@@ -39,15 +39,15 @@ use capi::settings::*;
 use capi::trailer::*;
 
 /// First and last bytes of a trailer.
-pub const START: &[u8] = b"\x93AFT\r\n\x1a\n";
-/// See [`START`].
-pub const END: &[u8] = b"\x93AFE\r\n\x1a\n";
+pub const TRAILER_MAGIC: &[u8] = b"\x93AFT\r\n\x1a\n";
+/// See [`TRAILER_MAGIC`].
+pub const FOOTER_MAGIC: &[u8] = b"\x93AFE\r\n\x1a\n";
 
 /// Sizes of what a trailer is made of.
-pub const ROW: usize = 56;
-/// See [`ROW`].
+pub const MODULE_ENTRY: usize = 56;
+/// See [`MODULE_ENTRY`].
 pub const ROOT: usize = 256;
-/// See [`ROW`].
+/// See [`MODULE_ENTRY`].
 pub const FOOTER: usize = 64;
 
 fn digest(what: &str, bytes: &[u8]) -> [u8; 32] {
@@ -64,20 +64,20 @@ pub fn reseal(file: &mut [u8]) {
     let Some(last) = file.len().checked_sub(FOOTER + ROOT) else { return };
     let footer = last + ROOT;
     let root = number(file, footer);
-    if file[footer + 56..] != *END || root > last {
+    if file[footer + 56..] != *FOOTER_MAGIC || root > last {
         return;
     }
     let part = |file: &[u8], range: Range<usize>| file.get(range).map(<[u8]>::to_vec);
     let (body_end, header) = (number(file, root + 8), number(file, root + 16));
     let (modules, chunks_len) = (number(file, root + 32), number(file, root + 40));
     let chunks = root.wrapping_sub(chunks_len);
-    let table = chunks.wrapping_sub(modules.wrapping_mul(ROW));
+    let table = chunks.wrapping_sub(modules.wrapping_mul(MODULE_ENTRY));
     let mut before = 0;
     let rows = if table <= chunks && chunks <= root { table..chunks } else { 0..0 };
-    for row in rows.step_by(ROW).take(1000) {
+    for row in rows.step_by(MODULE_ENTRY).take(1000) {
         let end = number(file, row).wrapping_add(number(file, row + 8));
         if let Some(bytes) = part(file, before..end) {
-            file[row + 24..row + ROW].copy_from_slice(&digest("module", &bytes));
+            file[row + 24..row + MODULE_ENTRY].copy_from_slice(&digest("module", &bytes));
         }
         before = end;
     }

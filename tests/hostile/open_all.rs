@@ -50,7 +50,7 @@ fn open(bytes: &[u8]) {
 /// One input.
 pub fn run(data: &[u8]) {
     open(data);
-    if data.ends_with(super::END) {
+    if data.ends_with(super::FOOTER_MAGIC) {
         let mut sealed = data.to_vec();
         super::reseal(&mut sealed);
         open(&sealed);

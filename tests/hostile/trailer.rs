@@ -5,7 +5,7 @@
 use std::sync::OnceLock;
 
 use super::elf::Shape;
-use super::{END, FOOTER, ROOT, ROW, START};
+use super::{FOOTER, FOOTER_MAGIC, MODULE_ENTRY, ROOT, TRAILER_MAGIC};
 use artifact::artifact::{Artifact, OpenOptions};
 use artifact::builder::Builder;
 use artifact::engine::Engine;
@@ -31,8 +31,9 @@ pub fn run(data: &[u8]) {
     let [low, high, rest @ ..] = data else { return };
     let (chunks, changes) = rest.split_at(usize::from(u16::from_le_bytes([*low, *high])).min(rest.len()));
     let start = (artifact.body_end() as usize).next_multiple_of(8);
-    let chunks_at = start + START.len() + ROW * artifact.module_count();
-    let promised = (0..4).find(|critical| artifact::format::trailer::attributes(chunks, (*critical).into()).is_ok());
+    let chunks_at = start + TRAILER_MAGIC.len() + MODULE_ENTRY * artifact.module_count();
+    let promised =
+        (0..4).find(|critical| artifact::format::trailer::decode_attributes(chunks, (*critical).into()).is_ok());
 
     let mut file = bytes[..chunks_at].to_vec();
     file.extend(chunks);
@@ -44,7 +45,7 @@ pub fn run(data: &[u8]) {
     let len = file.len();
     file[len - FOOTER..len - FOOTER + 8].copy_from_slice(&(root as u64).to_le_bytes());
     file[len - FOOTER + 8..len - FOOTER + 16].copy_from_slice(&(len as u64).to_le_bytes());
-    assert!(file.ends_with(END) && len == root + ROOT + FOOTER);
+    assert!(file.ends_with(FOOTER_MAGIC) && len == root + ROOT + FOOTER);
 
     for change in changes.chunks_exact(3) {
         let at = start + usize::from(u16::from_le_bytes([change[0], change[1]])) % (len - start);

@@ -15,7 +15,7 @@ use self_cell::self_cell;
 use crate::compat;
 use crate::engine::Engine;
 use crate::error::{Error, Result, Status, quote};
-use crate::format::body::{Head, LINK_SIZE};
+use crate::format::body::{Header, LINK_SIZE};
 use crate::format::metadata::Metadata;
 use crate::format::trailer;
 use crate::limits::{MAX_CHUNKS, MAX_METADATA};
@@ -24,13 +24,13 @@ use crate::storage::Region;
 use crate::trust::digest;
 use crate::trust::keys::PublicKey;
 
-pub use crate::format::body::Place;
+pub use crate::format::body::ModuleRange;
 pub use crate::format::elf::Extent;
 pub use crate::format::trailer::{Attribute, Root, Signature};
 pub use crate::storage::Part;
 use modules::Table;
 pub use open::Trailer;
-pub(crate) use open::mismatch;
+pub(crate) use open::digest_mismatch;
 use trust::Detached;
 pub use trust::Integrity;
 pub(crate) use trust::trusted_by;
@@ -71,7 +71,7 @@ impl Default for OpenOptions<'_> {
 /// HEADER, version and Metadata, as decoded from one private buffer.
 #[derive(Debug)]
 struct Decoded<'a> {
-    head: Head<'a>,
+    header: Header<'a>,
     /// Metadata and its length; or why it doesn't decode.
     metadata: Result<(Metadata<'a>, usize)>,
 }
@@ -185,13 +185,13 @@ impl Artifact {
     /// Who compiled it.
     #[must_use]
     pub fn producer(&self) -> &str {
-        self.decoded().head.producer
+        self.decoded().header.producer
     }
 
     /// The version that the producer wrote; any bytes.
     #[must_use]
     pub fn version(&self) -> &[u8] {
-        self.decoded().head.version
+        self.decoded().header.version
     }
 
     /// What the artifact says about itself.
@@ -229,7 +229,7 @@ impl Artifact {
     /// Where Metadata begins.
     #[must_use]
     pub fn metadata_offset(&self) -> u64 {
-        self.header_offset + self.decoded().head.len as u64
+        self.header_offset + self.decoded().header.len as u64
     }
 
     /// Where the body ends: behind Metadata; at the file's end where Metadata doesn't decode and no trailer tells.
@@ -254,8 +254,8 @@ impl Artifact {
     ///
     /// IO or NO_MEMORY if the file can't be mapped; DIGEST_MISMATCH if a trusted key has signed other bytes.
     pub fn body(&self) -> Result<Vec<&[u8]>> {
-        let runs: Result<Vec<&[u8]>> = (0..self.modules).map(|index| self.run(index)).collect();
-        let mut pieces = runs?;
+        let spans: Result<Vec<&[u8]>> = (0..self.modules).map(|index| self.module_span(index)).collect();
+        let mut pieces = spans?;
         pieces.push(self.tail()?);
         Ok(pieces)
     }
@@ -339,10 +339,10 @@ impl Artifact {
         }
         let bytes = self.region.copy(at, len, "the trailer's chunks")?;
         if digest::chunks(&bytes) != trailer.root.chunks_digest {
-            return Err(mismatch("attributes", at));
+            return Err(digest_mismatch("attributes", at));
         }
         let critical = trailer.root.critical_chunks.get();
-        Chunks::try_new(bytes, |bytes| trailer::attributes(bytes, critical)).map_err(|error| error.at(at))
+        Chunks::try_new(bytes, |bytes| trailer::decode_attributes(bytes, critical)).map_err(|error| error.at(at))
     }
 
     /// Does it fit this engine?
@@ -393,6 +393,6 @@ impl Artifact {
 }
 
 /// Where HEADER begins, behind the terminator that follows the last module.
-pub(crate) fn header_offset(places: &[Place]) -> u64 {
-    places.last().map_or(0, |last| last.end().saturating_add(LINK_SIZE))
+pub(crate) fn header_offset(ranges: &[ModuleRange]) -> u64 {
+    ranges.last().map_or(0, |last| last.end().saturating_add(LINK_SIZE))
 }

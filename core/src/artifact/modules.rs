@@ -7,25 +7,25 @@ use std::sync::OnceLock;
 
 use zerocopy::FromBytes;
 
-use super::verify::check_whole;
-use super::{Artifact, Trailer, mismatch};
+use super::verify::check_all_digests;
+use super::{Artifact, Trailer, digest_mismatch};
 use crate::alloc;
 use crate::error::{Error, Result, Status};
-use crate::format::body::{Head, LINK_SIZE, Place};
+use crate::format::body::{Header, LINK_SIZE, ModuleRange};
 use crate::format::elf::{Extent, extent_of};
 use crate::format::module::{Module, Section, Symbol, Symbols};
-use crate::format::trailer::{Digest, ROW_SIZE, Root, Row};
+use crate::format::trailer::{Digest, MODULE_ENTRY_SIZE, ModuleEntry, Root};
 use crate::limits::MAX_ALIGN;
 use crate::storage::{PrivateCopy, Region};
-use crate::trust::seal::{self, Body};
+use crate::trust::seal::{self, BodyInfo};
 use crate::trust::{digest, hashing};
 
 /// Where the modules are.
 #[derive(Debug)]
 pub(super) struct Table {
-    places: Vec<Place>,
+    ranges: Vec<ModuleRange>,
     /// The trailer's table, or what it would be; empty for a file that has none and that nobody vouches for.
-    rows: Vec<Row>,
+    entries: Vec<ModuleEntry>,
     /// One for each module of a file that a trusted key has signed, else none. Full once the module's bytes were right: with a
     /// copy of them, or nothing where they can't change.
     copies: Vec<OnceLock<Option<PrivateCopy>>>,
@@ -33,15 +33,15 @@ pub(super) struct Table {
 
 impl Table {
     /// Of a file that nobody vouches for.
-    pub(super) fn plain(places: Vec<Place>) -> Table {
-        Table { places, rows: Vec::new(), copies: Vec::new() }
+    pub(super) fn without_entries(ranges: Vec<ModuleRange>) -> Table {
+        Table { ranges, entries: Vec::new(), copies: Vec::new() }
     }
 
     /// Of a file whose root record vouches for these rows.
-    pub(super) fn vouched(places: Vec<Place>, rows: Vec<Row>, signed: bool) -> Result<Table> {
-        let count = if signed { rows.len() } else { 0 };
+    pub(super) fn with_entries(ranges: Vec<ModuleRange>, entries: Vec<ModuleEntry>, signed: bool) -> Result<Table> {
+        let count = if signed { entries.len() } else { 0 };
         let copies = alloc::collect((0..count).map(|_| OnceLock::new()), "the list of modules")?;
-        Ok(Table { places, rows, copies })
+        Ok(Table { ranges, entries, copies })
     }
 
     /// The trailer's table, its digest being right.
@@ -49,79 +49,83 @@ impl Table {
         let at = trailer.layout.table;
         let bytes = match &trailer.table {
             Some(bytes) => Cow::Borrowed(bytes.as_slice()),
-            None => Cow::Owned(region.copy(at, trailer.root.modules.get() * ROW_SIZE, "the module table")?),
+            None => Cow::Owned(region.copy(at, trailer.root.modules.get() * MODULE_ENTRY_SIZE, "the module table")?),
         };
         if digest::table(&bytes) != trailer.root.table_digest {
-            return Err(mismatch("module table", at));
+            return Err(digest_mismatch("module table", at));
         }
-        let rows = <[Row]>::ref_from_bytes(&bytes).unwrap_or(&[]);
+        let entries = <[ModuleEntry]>::ref_from_bytes(&bytes).unwrap_or(&[]);
         let tail = trailer.root.tail_offset();
-        let mut places = alloc::with_capacity(rows.len(), "the list of modules")?;
+        let mut ranges = alloc::with_capacity(entries.len(), "the list of modules")?;
         let mut earliest = 0;
-        for (index, row) in rows.iter().enumerate() {
-            let wrong = |message: String| {
+        for (index, entry) in entries.iter().enumerate() {
+            let malformed = |message: String| {
                 let message = format!("module table: expected module {index} {message}");
-                Err(Error::corrupt(message).at(at + index as u64 * ROW_SIZE))
+                Err(Error::corrupt(message).at(at + index as u64 * MODULE_ENTRY_SIZE))
             };
-            let place = Place { offset: row.offset.get(), len: row.len.get() };
-            let first_is_first = index > 0 || place.offset == 0;
-            if place.offset < earliest || place.end() > tail || !first_is_first {
-                return wrong(format!("between {earliest} and {tail}, found it at {}", place.offset));
+            let range = ModuleRange { offset: entry.offset.get(), len: entry.len.get() };
+            let first_is_first = index > 0 || range.offset == 0;
+            if range.offset < earliest || range.end() > tail || !first_is_first {
+                return malformed(format!("between {earliest} and {tail}, found it at {}", range.offset));
             }
-            let align = row.align.get();
+            let align = entry.align.get();
             if !align.is_power_of_two() || align > MAX_ALIGN {
-                return wrong(format!("aligned to a power of two up to {MAX_ALIGN}, found {align}"));
+                return malformed(format!("aligned to a power of two up to {MAX_ALIGN}, found {align}"));
             }
-            earliest = place.end().saturating_add(LINK_SIZE);
-            places.push(place);
+            earliest = range.end().saturating_add(LINK_SIZE);
+            ranges.push(range);
         }
         if earliest != tail + LINK_SIZE {
             let message =
                 format!("module table: expected the last module to end at {tail}, found {}", earliest - LINK_SIZE);
             return Err(Error::corrupt(message).at(at));
         }
-        Table::vouched(places, alloc::copy(rows, "the module table")?, signed)
+        Table::with_entries(ranges, alloc::copy(entries, "the module table")?, signed)
     }
 }
 
 /// The root record and module table that a trailer without chunks would have, of a file that has none and whose modules lie
-/// at `places`. Metadata is taken to end where the file does.
-pub(super) fn unsealed(region: &Region, places: &[Place], header_offset: u64) -> Result<(Root, Vec<Row>)> {
+/// at `ranges`. Metadata is taken to end where the file does.
+pub(super) fn implied_root(
+    region: &Region,
+    ranges: &[ModuleRange],
+    header_offset: u64,
+) -> Result<(Root, Vec<ModuleEntry>)> {
     let bytes = region.bytes()?;
     let from = |start: u64| bytes.get(start as usize..).unwrap_or(&[]);
-    let head = Head::decode(from(header_offset)).map_err(|error| error.shifted(header_offset))?;
-    let rows = rows_of(bytes, places)?;
-    let body = Body {
-        end: region.len(),
+    let header = Header::decode(from(header_offset)).map_err(|error| error.shifted(header_offset))?;
+    let entries = compute_entries(bytes, ranges)?;
+    let body = BodyInfo {
+        body_end: region.len(),
         header_offset,
-        metadata_offset: header_offset + head.len as u64,
+        metadata_offset: header_offset + header.len as u64,
         tail: from(header_offset.saturating_sub(LINK_SIZE)),
-        rows: &rows,
+        entries: &entries,
     };
-    Ok((seal::root(&body, &[], 0), rows))
+    Ok((seal::root_record(&body, &[], 0), entries))
 }
 
 /// The module table that a trailer would have.
-fn rows_of(bytes: &[u8], places: &[Place]) -> Result<Vec<Row>> {
+fn compute_entries(bytes: &[u8], ranges: &[ModuleRange]) -> Result<Vec<ModuleEntry>> {
     let mut end = 0;
-    let runs = places.iter().map(|place| {
-        let start = std::mem::replace(&mut end, place.end());
+    let spans = ranges.iter().map(|range| {
+        let start = std::mem::replace(&mut end, range.end());
         bytes.get(start as usize..end as usize).unwrap_or(&[])
     });
-    let runs = alloc::collect(runs, "the list of modules")?;
-    rows_with(bytes, places, &hashing::runs(&runs)?)
+    let spans = alloc::collect(spans, "the list of modules")?;
+    entries_with(bytes, ranges, &hashing::hash_each(&spans)?)
 }
 
 /// The module table that a trailer would have, given the modules' digests.
-fn rows_with(bytes: &[u8], places: &[Place], digests: &[Digest]) -> Result<Vec<Row>> {
-    let mut rows = alloc::with_capacity(places.len(), "the module table")?;
-    for (index, (place, digest)) in places.iter().zip(digests).enumerate() {
-        let module = bytes.get(place.offset as usize..place.end() as usize).unwrap_or(&[]);
+fn entries_with(bytes: &[u8], ranges: &[ModuleRange], digests: &[Digest]) -> Result<Vec<ModuleEntry>> {
+    let mut entries = alloc::with_capacity(ranges.len(), "the module table")?;
+    for (index, (range, digest)) in ranges.iter().zip(digests).enumerate() {
+        let module = bytes.get(range.offset as usize..range.end() as usize).unwrap_or(&[]);
         let align = Module::parse(module).and_then(|module| module.align());
-        let align = align.map_err(|error| error.within(format!("module {index}")).at(0).shifted(place.offset))?;
-        rows.push(seal::row(place, align, digest));
+        let align = align.map_err(|error| error.within(format!("module {index}")).at(0).shifted(range.offset))?;
+        entries.push(seal::module_entry(range, align, digest));
     }
-    Ok(rows)
+    Ok(entries)
 }
 
 impl Artifact {
@@ -140,34 +144,34 @@ impl Artifact {
     /// # Errors
     ///
     /// DIGEST_MISMATCH or CORRUPT if the trailer's table is damaged; IO, NO_MEMORY.
-    pub fn places(&self) -> Result<&[Place]> {
-        Ok(&self.table()?.places)
+    pub fn module_ranges(&self) -> Result<&[ModuleRange]> {
+        Ok(&self.table()?.ranges)
     }
 
     /// Where a module is.
     ///
     /// # Errors
     ///
-    /// NOT_FOUND if there is no such module; as [`Artifact::places`].
-    pub fn place(&self, index: usize) -> Result<&Place> {
-        self.places()?.get(index).ok_or_else(|| {
+    /// NOT_FOUND if there is no such module; as [`Artifact::module_ranges`].
+    pub fn module_range(&self, index: usize) -> Result<&ModuleRange> {
+        self.module_ranges()?.get(index).ok_or_else(|| {
             let count = self.modules;
             Error::new(Status::NotFound, format!("expected a module index below {count}, found {index}"))
         })
     }
 
     /// The module table; empty where there is none.
-    pub(crate) fn rows(&self) -> Result<&[Row]> {
-        Ok(&self.table()?.rows)
+    pub(crate) fn entries(&self) -> Result<&[ModuleEntry]> {
+        Ok(&self.table()?.entries)
     }
 
     /// The module table that a trailer has, or would have, of modules with these digests.
-    pub(crate) fn rows_or_made(&self, digests: &[Digest]) -> Result<Cow<'_, [Row]>> {
-        let Table { rows, places, .. } = self.table()?;
-        if rows.len() == places.len() {
-            return Ok(Cow::Borrowed(rows));
+    pub(crate) fn entries_for(&self, digests: &[Digest]) -> Result<Cow<'_, [ModuleEntry]>> {
+        let Table { entries, ranges, .. } = self.table()?;
+        if entries.len() == ranges.len() {
+            return Ok(Cow::Borrowed(entries));
         }
-        rows_with(self.bytes()?, places, digests).map(Cow::Owned).map_err(|error| error.shifted(self.base()))
+        entries_with(self.bytes()?, ranges, digests).map(Cow::Owned).map_err(|error| error.shifted(self.base()))
     }
 
     /// What a signature of this artifact is over: the trailer's root record, or the one that a trailer without attributes
@@ -179,7 +183,7 @@ impl Artifact {
     /// damaged; IO, NO_MEMORY.
     pub fn root_record(&self) -> Result<Root> {
         // Damage must not get a signature.
-        check_whole(self)?;
+        check_all_digests(self)?;
         if let Some(root) = self.root() {
             return Ok(*root);
         }
@@ -188,7 +192,7 @@ impl Artifact {
             let message = format!("signature: expected a file that ends with Metadata, at {end}, found {len} bytes");
             return Err(Error::corrupt(message).at(self.base() + end));
         }
-        let made = unsealed(&self.region, self.places()?, self.header_offset);
+        let made = implied_root(&self.region, self.module_ranges()?, self.header_offset);
         made.map(|(root, _)| root).map_err(|error| error.shifted(self.base()))
     }
 
@@ -198,45 +202,45 @@ impl Artifact {
     ///
     /// NOT_FOUND if there is no such module, IO or NO_MEMORY if the file can't be mapped; DIGEST_MISMATCH if a trusted key has
     /// signed other bytes.
-    pub(crate) fn run(&self, index: usize) -> Result<&[u8]> {
-        let end = self.place(index)?.end();
-        let start = self.run_start(index)?;
+    pub(crate) fn module_span(&self, index: usize) -> Result<&[u8]> {
+        let end = self.module_range(index)?.end();
+        let start = self.span_start(index)?;
         let mapped = || {
             let found = self.bytes()?.get(start as usize..end as usize);
             found.ok_or_else(|| Error::new(Status::Internal, "module lies outside the mapping"))
         };
-        let Table { rows, copies, .. } = self.table()?;
-        let (Some(row), Some(slot)) = (rows.get(index), copies.get(index)) else { return mapped() };
-        let slot = match slot.get() {
+        let Table { entries, copies, .. } = self.table()?;
+        let (Some(entry), Some(copy_cell)) = (entries.get(index), copies.get(index)) else { return mapped() };
+        let copy_cell = match copy_cell.get() {
             Some(copy) => copy,
             None => {
-                let copy = self.copied(start, end, row)?;
+                let copy = self.private_span(start, end, entry)?;
                 let bytes = match &copy {
                     Some(copy) => copy.bytes(),
                     None => mapped()?,
                 };
-                if hashing::runs(&[bytes])? != [row.digest] {
-                    return Err(mismatch(&format!("module {index}"), self.base() + start));
+                if hashing::hash_each(&[bytes])? != [entry.digest] {
+                    return Err(digest_mismatch(&format!("module {index}"), self.base() + start));
                 }
                 // Of two threads that come here at once, one copies in vain.
-                slot.get_or_init(|| copy)
+                copy_cell.get_or_init(|| copy)
             }
         };
-        slot.as_ref().map_or_else(mapped, |copy| Ok(copy.bytes()))
+        copy_cell.as_ref().map_or_else(mapped, |copy| Ok(copy.bytes()))
     }
 
     /// A private copy of a module that lies where others might change it.
-    fn copied(&self, start: u64, end: u64, row: &Row) -> Result<Option<PrivateCopy>> {
+    fn private_span(&self, start: u64, end: u64, entry: &ModuleEntry) -> Result<Option<PrivateCopy>> {
         if self.frozen {
             return Ok(None);
         }
-        let lead = row.offset.get() - start;
-        self.region.private_copy(start, end - start, lead, row.align.get()).map(Some)
+        let prefix = entry.offset.get() - start;
+        self.region.private_copy(start, end - start, prefix, entry.align.get()).map(Some)
     }
 
     /// Where the bytes under a module's digest begin.
-    fn run_start(&self, index: usize) -> Result<u64> {
-        index.checked_sub(1).map_or(Ok(0), |previous| Ok(self.place(previous)?.end()))
+    fn span_start(&self, index: usize) -> Result<u64> {
+        index.checked_sub(1).map_or(Ok(0), |previous| Ok(self.module_range(previous)?.end()))
     }
 
     /// A module's ELF.
@@ -246,8 +250,8 @@ impl Artifact {
     /// NOT_FOUND if there is no such module, IO or NO_MEMORY if the file can't be mapped; DIGEST_MISMATCH if a trusted key has
     /// signed other bytes.
     pub fn module_bytes(&self, index: usize) -> Result<&[u8]> {
-        let lead = self.place(index)?.offset - self.run_start(index)?;
-        Ok(self.run(index)?.get(lead as usize..).unwrap_or(&[]))
+        let prefix = self.module_range(index)?.offset - self.span_start(index)?;
+        Ok(self.module_span(index)?.get(prefix as usize..).unwrap_or(&[]))
     }
 
     /// What a module's header says.
@@ -270,8 +274,8 @@ impl Artifact {
     /// The trailer's table must say what the links say, which is what other readers follow.
     fn check_link(&self, index: usize) -> Result<()> {
         let Some(previous) = index.checked_sub(1) else { return Ok(()) };
-        let (from, to) = (self.place(previous)?.end(), self.place(index)?.offset);
-        let found = self.run(index)?.first_chunk().map(|word| u64::from_le_bytes(*word));
+        let (from, to) = (self.module_range(previous)?.end(), self.module_range(index)?.offset);
+        let found = self.module_span(index)?.first_chunk().map(|word| u64::from_le_bytes(*word));
         if found == Some(to) {
             return Ok(());
         }
@@ -341,7 +345,7 @@ impl Artifact {
 
     /// Places an error about a module, whose offset counts from the module's start, in the file.
     pub(crate) fn in_module(&self, index: usize, error: Error) -> Error {
-        let start = self.place(index).map_or(0, |place| place.offset).saturating_add(self.base());
+        let start = self.module_range(index).map_or(0, |range| range.offset).saturating_add(self.base());
         error.within(format!("module {index}")).at(0).shifted(start)
     }
 }

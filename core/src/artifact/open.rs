@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 
 use zerocopy::FromBytes;
 
-use super::modules::{Table, unsealed};
+use super::modules::{Table, implied_root};
 use super::trust::{Detached, signer, unsigned};
 use super::{Artifact, Decoded, OpenOptions, Tail, header_offset};
 use crate::alloc;
@@ -16,16 +16,18 @@ use crate::compat;
 use crate::engine::{Engine, library_version};
 use crate::error::{Error, Result, Status};
 use crate::format::align_up;
-use crate::format::body::{Head, LINK_SIZE, TERMINATOR, walk};
+use crate::format::body::{Header, LINK_SIZE, TERMINATOR, follow_links};
 use crate::format::metadata::Metadata;
-use crate::format::trailer::{ALIGN, Footer, Layout, ROOT_SIZE, ROW_SIZE, Root, SIGNATURE_SIZE, START, Signature};
+use crate::format::trailer::{
+    ALIGN, Footer, Layout, MODULE_ENTRY_SIZE, ROOT_SIZE, Root, SIGNATURE_SIZE, Signature, TRAILER_MAGIC,
+};
 use crate::limits::{MAX_METADATA, MAX_MODULES};
 use crate::storage::{Region, Window};
 use crate::trust::digest;
 use crate::trust::keys::PublicKey;
 
 /// The terminator, HEADER and version are not Metadata, and have room of their own.
-const HEAD_ROOM: u64 = LINK_SIZE + Head::MOST;
+const TAIL_OVERHEAD: u64 = LINK_SIZE + Header::MAX_SIZE;
 
 /// What a trailer says about the file, its checksum being right.
 #[derive(Debug)]
@@ -56,7 +58,7 @@ impl Trailer {
         let (root, signed) = Root::read_from_prefix(&bytes).map_err(|_| cut())?;
         let signed = <[Signature]>::ref_from_bytes(signed).map_err(|_| cut())?;
         if digest::footer(&root, signed, &footer) != footer.checksum {
-            return Err(mismatch("footer and root record", offset));
+            return Err(digest_mismatch("footer and root record", offset));
         }
         let layout = root.check(offset)?;
         if root.modules.get() > MAX_MODULES as u64 {
@@ -64,7 +66,7 @@ impl Trailer {
             return Err(Error::new(Status::Limit, message).at(offset));
         }
         let signatures = alloc::copy(signed, "the signatures")?;
-        let table = window.get(layout.table, root.modules.get() as usize * ROW_SIZE as usize); // at most MAX_MODULES
+        let table = window.get(layout.table, root.modules.get() as usize * MODULE_ENTRY_SIZE as usize); // at most MAX_MODULES
         let table = table.map(|bytes| alloc::copy(bytes, "the module table")).transpose()?;
         Ok(Some(Trailer { root, layout, signatures, table }))
     }
@@ -72,7 +74,7 @@ impl Trailer {
 
 /// Bytes are not those that a digest was made of.
 #[cold]
-pub fn mismatch(what: &str, offset: u64) -> Error {
+pub fn digest_mismatch(what: &str, offset: u64) -> Error {
     let message = format!("{what}: expected the bytes that were written, found others (digest mismatch)");
     Error::new(Status::DigestMismatch, message).at(offset)
 }
@@ -98,26 +100,26 @@ pub fn open(region: Region, engine: Option<&Engine>, options: &OpenOptions<'_>) 
             (tail, root.header_offset.get(), modules, None, signer)
         }
         None if trusted.is_empty() => {
-            let places = walk(&mut window, region.len())?;
-            let (header_offset, modules) = (header_offset(&places), places.len());
+            let ranges = follow_links(&mut window, region.len())?;
+            let (header_offset, modules) = (header_offset(&ranges), ranges.len());
             let tail = found_tail(&window, region.len(), header_offset, modules as u64, engine, limit)?;
-            (tail, header_offset, modules, Some(Table::plain(places)), None)
+            (tail, header_offset, modules, Some(Table::without_entries(ranges)), None)
         }
         None if detached.is_empty() => return Err(unsigned()),
         None => {
-            let places = walk(&mut window, region.len()).map_err(unsignable)?;
-            let (header_offset, modules) = (header_offset(&places), places.len());
-            let (root, rows) = unsealed(&region, &places, header_offset).map_err(unsignable)?;
+            let ranges = follow_links(&mut window, region.len()).map_err(unsignable)?;
+            let (header_offset, modules) = (header_offset(&ranges), ranges.len());
+            let (root, entries) = implied_root(&region, &ranges, header_offset).map_err(unsignable)?;
             let signer = signer(&trusted, &root, &[], &detached)?;
             let tail = sealed_tail(&window, &root, engine, limit)?;
             detached.root = Some(root);
-            (tail, header_offset, modules, Some(Table::vouched(places, rows, true)?), signer)
+            (tail, header_offset, modules, Some(Table::with_entries(ranges, entries, true)?), signer)
         }
     };
     let decoded = tail.borrow_dependent();
     if let Err(error) = &decoded.metadata {
         // Another version may have another layout: such a file opens for inspection, as far as it goes.
-        let foreign = decoded.head.version != library_version(decoded.head.producer).as_bytes();
+        let foreign = decoded.header.version != library_version(decoded.header.producer).as_bytes();
         if engine.is_some() || !foreign || error.status() == Status::NoMemory {
             return Err(error.duplicate());
         }
@@ -167,12 +169,12 @@ fn sealed_tail(window: &Window<'_>, root: &Root, engine: Option<&Engine>, limit:
     let (start, header) = (root.tail_offset(), root.header_offset.get());
     let size = root.body_end.get().saturating_sub(start);
     let metadata = root.body_end.get().saturating_sub(root.metadata_offset.get());
-    if metadata > limit || size > limit + HEAD_ROOM {
+    if metadata > limit || size > limit + TAIL_OVERHEAD {
         return Err(too_large(limit, root.metadata_offset.get()));
     }
     let buffer = window.copy(start, size, "Metadata")?;
     if digest::tail(&buffer) != root.tail_digest {
-        return Err(mismatch("HEADER and Metadata", start));
+        return Err(digest_mismatch("HEADER and Metadata", start));
     }
     let disagrees = |what: &str, at| {
         let message = format!("expected {what} where the root record says, found another place");
@@ -186,7 +188,7 @@ fn sealed_tail(window: &Window<'_>, root: &Root, engine: Option<&Engine>, limit:
         decode(bytes, root.modules.get(), engine).map_err(|error| error.shifted(header))
     })?;
     let decoded = tail.borrow_dependent();
-    let metadata_at = header + decoded.head.len as u64;
+    let metadata_at = header + decoded.header.len as u64;
     let fits = decoded.metadata.as_ref().map_or(true, |(_, len)| metadata_at + *len as u64 == root.body_end.get());
     if metadata_at != root.metadata_offset.get() || !fits {
         return Err(disagrees("Metadata and its end", metadata_at));
@@ -207,7 +209,7 @@ fn found_tail(
     const FIRST_BITE: u64 = 16 << 10;
     let start = offset - LINK_SIZE;
     let rest = len - start;
-    let most = limit + HEAD_ROOM;
+    let most = limit + TAIL_OVERHEAD;
     let mut bite = FIRST_BITE.min(most);
     loop {
         let size = rest.min(bite);
@@ -217,7 +219,7 @@ fn found_tail(
             decode(bytes, modules, engine).map_err(|error| error.shifted(offset))
         })?;
         let decoded = tail.borrow_dependent();
-        let metadata_at = offset + decoded.head.len as u64;
+        let metadata_at = offset + decoded.header.len as u64;
         let cut = matches!(&decoded.metadata, Err(error) if error.status() == Status::Truncated) && size < rest;
         let exceeded = decoded.metadata.as_ref().map_or(cut && bite == most, |(_, len)| *len as u64 > limit);
         if exceeded {
@@ -236,18 +238,18 @@ fn too_large(limit: u64, offset: u64) -> Error {
 }
 
 fn decode<'a>(buffer: &'a [u8], modules: u64, engine: Option<&Engine>) -> Result<Decoded<'a>> {
-    let head = Head::decode(buffer)?;
+    let header = Header::decode(buffer)?;
     if let Some(engine) = engine
-        && let Some(finding) = compat::origin(engine, head.producer, head.version)
+        && let Some(finding) = compat::origin(engine, header.producer, header.version)
     {
         return Err(Error::from(finding).at(0));
     }
-    let bytes = buffer.get(head.len..).unwrap_or(&[]);
+    let bytes = buffer.get(header.len..).unwrap_or(&[]);
     let metadata = Metadata::decode(bytes).and_then(|(metadata, len)| {
         metadata.check(modules)?;
         Ok((metadata, len))
     });
-    Ok(Decoded { head, metadata })
+    Ok(Decoded { header, metadata })
 }
 
 fn place_metadata_error(mut tail: Tail, metadata_at: u64) -> Tail {
@@ -263,10 +265,12 @@ fn place_metadata_error(mut tail: Tail, metadata_at: u64) -> Tail {
 /// file that never had one.
 fn refuse_cut_trailer(artifact: &Artifact) -> Result<()> {
     let (end, len) = (artifact.body_end(), artifact.len());
-    let Some(start) = align_up(end, ALIGN).filter(|start| start + START.len() as u64 <= len) else { return Ok(()) };
-    let mut found = [0; START.len()];
+    let Some(start) = align_up(end, ALIGN).filter(|start| start + TRAILER_MAGIC.len() as u64 <= len) else {
+        return Ok(());
+    };
+    let mut found = [0; TRAILER_MAGIC.len()];
     artifact.region.read_at(start, &mut found)?;
-    if found != START {
+    if found != TRAILER_MAGIC {
         return Ok(());
     }
     let message = "trailer: expected a footer at the end of the file, found none (cut off, or damaged)";

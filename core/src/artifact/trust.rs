@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use zerocopy::{FromBytes, IntoBytes};
 
-use super::{Artifact, OpenOptions, mismatch};
+use super::{Artifact, OpenOptions, digest_mismatch};
 use crate::alloc;
 use crate::engine::Engine;
 use crate::error::{Error, Result, Status};
@@ -135,7 +135,7 @@ pub(crate) fn trusted_by(artifact: &Arc<Artifact>, engine: &Engine) -> Result<Ar
     let options = OpenOptions { signature: beside, ..OpenOptions::default() };
     let again = Artifact::from_region(artifact.region.again()?, Some(engine), &options)?;
     if again.root() != artifact.root() {
-        return Err(mismatch("root record", again.base()));
+        return Err(digest_mismatch("root record", again.base()));
     }
     Ok(Arc::new(again))
 }

@@ -5,15 +5,15 @@ use std::borrow::Cow;
 
 use object::elf;
 
-use super::{Artifact, Trailer, mismatch};
+use super::{Artifact, Trailer, digest_mismatch};
 use crate::alloc;
 use crate::engine::target::elf_machine;
 use crate::error::{Error, Result, quote};
-use crate::format::body::{self, LINK_SIZE, Place};
+use crate::format::body::{self, LINK_SIZE, ModuleRange};
 use crate::format::elf::Extent;
 use crate::format::metadata::Metadata;
 use crate::format::module::{Module, Section};
-use crate::format::trailer::{Digest, START};
+use crate::format::trailer::{Digest, TRAILER_MAGIC};
 use crate::format::types::EntityType;
 use crate::format::{Map, first_nonzero};
 use crate::report::{Finding, Kind, Report};
@@ -27,21 +27,21 @@ use crate::trust::{digest, hashing};
 /// DIGEST_MISMATCH, CORRUPT or TRUNCATED for damage, with its place; WRONG_VERSION if Metadata has an unknown layout.
 pub fn verify(artifact: &Artifact) -> Result<Report> {
     let mut report = Report::default();
-    check_whole(artifact)?;
+    check_all_digests(artifact)?;
     let metadata = artifact.metadata()?;
     let expected = elf_machine(metadata.target);
-    let mut previous: Option<&Place> = None;
-    for (index, place) in artifact.places()?.iter().enumerate() {
+    let mut previous: Option<&ModuleRange> = None;
+    for (index, range) in artifact.module_ranges()?.iter().enumerate() {
         let module = artifact.module(index)?;
         let align = module.align().map_err(|error| artifact.in_module(index, error))?;
         if let Some(previous) = previous {
-            link(&mut report, artifact, index, previous, place, align)?;
+            link(&mut report, artifact, index, previous, range, align)?;
         }
         if let Some(expected) = expected {
             machine(&mut report, metadata, expected, index, &artifact.extent(index)?)?;
         }
         sections(&mut report, artifact, index, &module).map_err(|error| artifact.in_module(index, error))?;
-        previous = Some(place);
+        previous = Some(range);
     }
     tidy(&mut report, metadata)?;
     signatures(&mut report, artifact)?;
@@ -59,7 +59,7 @@ pub fn verify(artifact: &Artifact) -> Result<Report> {
 /// # Errors
 ///
 /// As [`check_digests`].
-pub fn check_whole(artifact: &Artifact) -> Result<()> {
+pub fn check_all_digests(artifact: &Artifact) -> Result<()> {
     match artifact.trailer() {
         Some(trailer) => check_digests(artifact, trailer, &digests(artifact)?),
         None => Ok(()),
@@ -68,13 +68,13 @@ pub fn check_whole(artifact: &Artifact) -> Result<()> {
 
 /// The digests of the modules, as their bytes are.
 fn digests(artifact: &Artifact) -> Result<Vec<Digest>> {
-    let mut runs = artifact.body()?;
-    runs.truncate(artifact.module_count());
+    let mut spans = artifact.body()?;
+    spans.truncate(artifact.module_count());
     if artifact.signer().is_some() {
         // They were right, or there would be no bytes.
-        return alloc::collect(artifact.rows()?.iter().map(|row| row.digest), "the digests of all modules");
+        return alloc::collect(artifact.entries()?.iter().map(|entry| entry.digest), "the digests of all modules");
     }
-    hashing::runs(&runs)
+    hashing::hash_each(&spans)
 }
 
 /// Checks every byte of a file with a trailer, whose modules have these digests: the digests that opening leaves alone, what
@@ -88,36 +88,36 @@ pub fn check_digests(artifact: &Artifact, trailer: &Trailer, digests: &[Digest])
     let base = artifact.base();
     let (tail, end) = (root.tail_offset(), root.body_end.get());
     let gap = between(artifact, end, layout.table)?;
-    let (zeros, start) = gap.split_at(gap.len().saturating_sub(START.len()));
+    let (zeros, start) = gap.split_at(gap.len().saturating_sub(TRAILER_MAGIC.len()));
     if first_nonzero(zeros).is_some() {
         let message = "trailer: expected zeros before it, found others";
         return Err(Error::corrupt(message).at(base + end));
     }
-    if start != START {
+    if start != TRAILER_MAGIC {
         let message = "trailer: expected its first bytes, found others";
         return Err(Error::corrupt(message).at(base + layout.start));
     }
     if digest::tail(&between(artifact, tail, end)?) != root.tail_digest {
-        return Err(mismatch("HEADER and Metadata", base + tail));
+        return Err(digest_mismatch("HEADER and Metadata", base + tail));
     }
     artifact.attributes()?;
     let mut position = 0;
-    for (index, row) in artifact.rows()?.iter().enumerate() {
-        let run = artifact.run(index)?;
-        if digests.get(index) != Some(&row.digest) {
-            return Err(mismatch(&format!("module {index}"), base + position));
+    for (index, entry) in artifact.entries()?.iter().enumerate() {
+        let module_span = artifact.module_span(index)?;
+        if digests.get(index) != Some(&entry.digest) {
+            return Err(digest_mismatch(&format!("module {index}"), base + position));
         }
         let align = artifact.module(index)?.align().map_err(|error| artifact.in_module(index, error))?;
         let linked = match index {
             0 => Some(0),
-            _ => run.first_chunk().map(|word| u64::from_le_bytes(*word)),
+            _ => module_span.first_chunk().map(|word| u64::from_le_bytes(*word)),
         };
-        if linked != Some(row.offset.get()) || align != row.align.get() {
+        if linked != Some(entry.offset.get()) || align != entry.align.get() {
             let message =
                 format!("module {index}: expected link and alignment as the module table has them, found others");
             return Err(Error::corrupt(message).at(base + position));
         }
-        position += run.len() as u64;
+        position += module_span.len() as u64;
     }
     Ok(())
 }
@@ -140,20 +140,20 @@ fn link(
     report: &mut Report,
     artifact: &Artifact,
     index: usize,
-    previous: &Place,
-    place: &Place,
+    previous: &ModuleRange,
+    range: &ModuleRange,
     align: u64,
 ) -> Result<()> {
     let name = format!("module {index}");
-    let expected = body::link(previous.end(), align);
-    if expected != Some(place.offset) {
+    let expected = body::link_target(previous.end(), align);
+    if expected != Some(range.offset) {
         let expected = expected.map_or("no such offset".to_owned(), |offset| offset.to_string());
-        let sentence = format!("module {index}: expected at offset {expected}, linked at {}", place.offset);
+        let sentence = format!("module {index}: expected at offset {expected}, linked at {}", range.offset);
         report.add(oddity(Kind::Link, name.clone(), sentence))?;
     }
     let start = previous.end().saturating_add(LINK_SIZE);
-    let gap = place.offset - previous.end();
-    let padding = artifact.run(index)?.get(LINK_SIZE as usize..gap as usize).unwrap_or(&[]);
+    let gap = range.offset - previous.end();
+    let padding = artifact.module_span(index)?.get(LINK_SIZE as usize..gap as usize).unwrap_or(&[]);
     if let Some(dirty) = first_nonzero(padding) {
         let sentence =
             format!("padding before module {index}: expected zeros, found another byte at {}", start + dirty as u64);

@@ -4,83 +4,83 @@
 use std::ops::Range;
 
 use super::settings::FileFlags;
-use super::{Builder, Content, Parts, Settings, Stored};
+use super::{Builder, Content, Parts, Settings, StoredModule};
 use crate::artifact::{Artifact, check_digests};
 use crate::error::{Error, Result, Status};
-use crate::format::body::{Head, LINK_SIZE, Place, TERMINATOR, link};
+use crate::format::body::{Header, LINK_SIZE, ModuleRange, TERMINATOR, link_target};
 use crate::format::flags::Flag;
 use crate::format::metadata::Fields;
-use crate::format::trailer::{Digest, Root, Row, put_attribute};
+use crate::format::trailer::{Digest, ModuleEntry, Root, encode_attribute};
 use crate::storage::Sink;
 use crate::trust::hashing;
-use crate::trust::seal::{self, Body};
+use crate::trust::seal::{self, BodyInfo};
 
 /// An artifact, laid out.
 pub(super) struct Layout<'l> {
     builder: &'l Builder<'l>,
     /// The body: slices of what is there already, and a few small pieces in between.
     body: Vec<&'l [u8]>,
-    /// Which of them are a module, with its link word and padding.
+    /// Which of them are a module, with its link_target word and padding.
     modules: Vec<Range<usize>>,
     /// Terminator to end of body.
     tail: &'l [u8],
-    end: u64,
+    body_end: u64,
     header_offset: u64,
     metadata_offset: u64,
     /// Whether digests say what the body has to be.
-    sealed: bool,
+    has_digests: bool,
     /// The module table, given the modules' digests.
-    rows: &'l dyn Fn(&[Digest]) -> Result<Vec<Row>>,
+    entries: &'l dyn Fn(&[Digest]) -> Result<Vec<ModuleEntry>>,
 }
 
 impl Layout<'_> {
     /// Hands on the body, then the trailer; what that takes longest to make, the modules' digests, is made meanwhile.
     pub(super) fn write(&self, to: &mut Sink<'_>) -> Result<()> {
         let trailer = self.builder.trailer;
-        if !trailer && !self.sealed {
+        if !trailer && !self.has_digests {
             return to(&self.body);
         }
-        let rows = self.rows(&mut || to(&self.body))?;
+        let entries = self.entries(&mut || to(&self.body))?;
         if !trailer {
             return Ok(());
         }
-        let body = self.described(&rows);
+        let body = self.body_info(&entries);
         let (root, chunks) = self.builder.root(&body)?;
-        to(&[&seal::trailer(&body, &chunks, &root, &self.builder.signing.signatures(&root)?)?])
+        to(&[&seal::encode_trailer(&body, &chunks, &root, &self.builder.signing.signatures(&root)?)?])
     }
 
     /// What a signature would be over.
     pub(super) fn root(&self) -> Result<Root> {
-        let rows = self.rows(&mut || Ok(()))?;
-        Ok(self.builder.root(&self.described(&rows))?.0)
+        let entries = self.entries(&mut || Ok(()))?;
+        Ok(self.builder.root(&self.body_info(&entries))?.0)
     }
 
-    fn rows(&self, meanwhile: &mut dyn FnMut() -> Result<()>) -> Result<Vec<Row>> {
-        let Layout { body, modules, rows, .. } = self;
+    fn entries(&self, meanwhile: &mut dyn FnMut() -> Result<()>) -> Result<Vec<ModuleEntry>> {
+        let Layout { body, modules, entries, .. } = self;
         let pieces = |module| body.get(modules.get(module).cloned().unwrap_or_default()).unwrap_or_default();
-        rows(&hashing::modules(modules.len(), &pieces, meanwhile)?)
+        entries(&hashing::hash_modules(modules.len(), &pieces, meanwhile)?)
     }
 
-    fn described<'r>(&'r self, rows: &'r [Row]) -> Body<'r> {
-        let Layout { end, header_offset, metadata_offset, tail, .. } = *self;
-        Body { end, header_offset, metadata_offset, tail, rows }
+    fn body_info<'r>(&'r self, entries: &'r [ModuleEntry]) -> BodyInfo<'r> {
+        let Layout { body_end, header_offset, metadata_offset, tail, .. } = *self;
+        BodyInfo { body_end, header_offset, metadata_offset, tail, entries }
     }
 }
 
 impl Builder<'_> {
     /// Root record and chunks.
-    fn root(&self, body: &Body<'_>) -> Result<(Root, Vec<u8>)> {
+    fn root(&self, body: &BodyInfo<'_>) -> Result<(Root, Vec<u8>)> {
         let mut chunks = Vec::new();
         for (name, value) in &self.attributes {
-            put_attribute(&mut chunks, name, value)?;
+            encode_attribute(&mut chunks, name, value)?;
         }
-        Ok((seal::root(body, &chunks, 0), chunks))
+        Ok((seal::root_record(body, &chunks, 0), chunks))
     }
 
     /// Lays the artifact out.
-    pub(super) fn with_layout(&self, use_it: &mut dyn FnMut(&Layout<'_>) -> Result<()>) -> Result<()> {
+    pub(super) fn with_layout(&self, consume: &mut dyn FnMut(&Layout<'_>) -> Result<()>) -> Result<()> {
         let parts = match &self.content {
-            Content::Copy(artifact) => return self.with_copied(artifact, use_it),
+            Content::Existing(artifact) => return self.with_existing(artifact, consume),
             Content::New(parts) => parts,
         };
         let too_large = || Error::new(Status::Limit, "artifact: expected less than 2^64 bytes, found more");
@@ -88,68 +88,68 @@ impl Builder<'_> {
             let message = "builder: expected at least one module, found none";
             return Err(Error::new(Status::InvalidArgument, message));
         };
-        // First where everything goes, then the slices: they borrow the link words.
+        // First where everything goes, then the slices: they borrow the link_target words.
         let mut links = Vec::new();
-        let mut places = vec![Place { offset: 0, len: first.len() }];
+        let mut ranges = vec![ModuleRange { offset: 0, len: first.len() }];
         let mut position = first.len();
         for module in others {
-            let offset = link(position, module.image.align).ok_or_else(too_large)?;
+            let offset = link_target(position, module.fixup.align).ok_or_else(too_large)?;
             links.push(offset.to_le_bytes());
-            places.push(Place { offset, len: module.len() });
+            ranges.push(ModuleRange { offset, len: module.len() });
             position = offset.checked_add(module.len()).ok_or_else(too_large)?;
         }
         let mut tail = TERMINATOR.to_le_bytes().to_vec();
         let metadata_offset = position + parts.encode_tail(&mut tail)? as u64;
 
         // Gaps are shorter than an alignment, which is at most 2 MiB. Zeros that are only read take no memory.
-        let gap = parts.modules.iter().map(|module| module.image.align).max().unwrap_or(0);
+        let gap = parts.modules.iter().map(|module| module.fixup.align).max().unwrap_or(0);
         let zeros = vec![0; gap as usize];
         let mut body = Vec::new();
         let mut modules = Vec::new();
-        let mut end = 0;
-        for (index, (module, place)) in parts.modules.iter().zip(&places).enumerate() {
+        let mut body_end = 0;
+        for (index, (module, range)) in parts.modules.iter().zip(&ranges).enumerate() {
             let start = body.len();
-            if let Some(link) = index.checked_sub(1).and_then(|before| links.get(before)) {
-                body.push(link.as_slice());
-                body.extend(zeros.get(..(place.offset - end - LINK_SIZE) as usize));
+            if let Some(link_target) = index.checked_sub(1).and_then(|before| links.get(before)) {
+                body.push(link_target.as_slice());
+                body.extend(zeros.get(..(range.offset - body_end - LINK_SIZE) as usize));
             }
             push_module(&mut body, module);
             modules.push(start..body.len());
-            end = place.end();
+            body_end = range.end();
         }
         body.push(&tail);
-        let rows = |digests: &[Digest]| {
-            let modules = places.iter().zip(&parts.modules).zip(digests);
-            Ok(modules.map(|((place, module), digest)| seal::row(place, module.image.align, digest)).collect())
+        let entries = |digests: &[Digest]| {
+            let modules = ranges.iter().zip(&parts.modules).zip(digests);
+            Ok(modules.map(|((range, module), digest)| seal::module_entry(range, module.fixup.align, digest)).collect())
         };
-        use_it(&Layout {
+        consume(&Layout {
             builder: self,
             body,
             modules,
             tail: &tail,
-            end: position + tail.len() as u64,
+            body_end: position + tail.len() as u64,
             header_offset: position + LINK_SIZE,
             metadata_offset,
-            sealed: false,
-            rows: &rows,
+            has_digests: false,
+            entries: &entries,
         })
     }
 
     /// The body of an artifact that exists.
-    fn with_copied(&self, artifact: &Artifact, use_it: &mut dyn FnMut(&Layout<'_>) -> Result<()>) -> Result<()> {
-        use_it(&Layout {
+    fn with_existing(&self, artifact: &Artifact, consume: &mut dyn FnMut(&Layout<'_>) -> Result<()>) -> Result<()> {
+        consume(&Layout {
             builder: self,
             body: artifact.body()?,
             modules: (0..artifact.module_count()).map(|module| module..module + 1).collect(),
             tail: artifact.tail()?,
-            end: artifact.body_end(),
+            body_end: artifact.body_end(),
             header_offset: artifact.header_offset(),
             metadata_offset: artifact.metadata_offset(),
-            sealed: artifact.trailer().is_some(),
-            rows: &|digests| {
+            has_digests: artifact.trailer().is_some(),
+            entries: &|digests| {
                 // Damage must not get digests of its own.
                 artifact.trailer().map_or(Ok(()), |trailer| check_digests(artifact, trailer, digests))?;
-                Ok(artifact.rows_or_made(digests)?.into_owned())
+                Ok(artifact.entries_for(digests)?.into_owned())
             },
         })
     }
@@ -159,7 +159,7 @@ impl Parts<'_> {
     /// Appends HEADER, version and Metadata, and says how long `out` was before Metadata.
     fn encode_tail(&self, out: &mut Vec<u8>) -> Result<usize> {
         let Settings { producer, version, target, shared_flags, isa_flags, tunables, features } = &self.settings;
-        Head::encode(producer, version, out)?;
+        Header::encode(producer, version, out)?;
         let metadata = out.len();
         let (shared_flags, isa_flags) = (borrowed(shared_flags), borrowed(isa_flags));
         Fields {
@@ -180,6 +180,6 @@ fn borrowed(flags: &FileFlags) -> Vec<(&str, Flag<&str>)> {
     flags.0.iter().map(|(name, flag)| (name.as_str(), flag.borrowed())).collect()
 }
 
-fn push_module<'p>(pieces: &mut Vec<&'p [u8]>, module: &'p Stored<'_>) {
-    pieces.extend([module.image.head.as_slice(), module.body(), module.image.tail.as_slice()]);
+fn push_module<'p>(pieces: &mut Vec<&'p [u8]>, module: &'p StoredModule<'_>) {
+    pieces.extend([module.fixup.header.as_slice(), module.body(), module.fixup.suffix.as_slice()]);
 }

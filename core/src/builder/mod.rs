@@ -15,8 +15,8 @@ use crate::engine::Engine;
 use crate::error::{Error, Result, Status, quote};
 use crate::format::Map;
 use crate::format::body::{check_producer, check_version};
-use crate::format::elf::Image;
-use crate::format::trailer::attribute_size;
+use crate::format::elf::ImageFixup;
+use crate::format::trailer::max_attribute_size;
 use crate::format::types::{EntityType, FuncType, InstanceType, ModuleType, Types, WasmType, check_index};
 use crate::format::upvars::Upvars;
 use crate::limits::{MAX_ATTRIBUTES, MAX_CHUNKS, MAX_MODULES};
@@ -42,30 +42,30 @@ pub struct Builder<'m> {
 enum Content<'m> {
     New(Box<Parts<'m>>),
     /// The body of an artifact that exists, kept byte for byte.
-    Copy(Arc<Artifact>),
+    Existing(Arc<Artifact>),
 }
 
 #[derive(Debug)]
 struct Parts<'m> {
     settings: Settings,
-    modules: Vec<Stored<'m>>,
+    modules: Vec<StoredModule<'m>>,
     types: Types<String>,
     /// The names in those types, to find a second one without a search.
-    names: HashSet<(Table, u32, String)>,
+    names: HashSet<(TypeTable, u32, String)>,
     upvars: Upvars,
 }
 
 /// Which table of types a name stands in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Table {
+enum TypeTable {
     Modules,
     Instances,
 }
 
 #[derive(Debug)]
-struct Stored<'m> {
+struct StoredModule<'m> {
     bytes: Bytes<'m>,
-    image: Image,
+    fixup: ImageFixup,
 }
 
 #[derive(Debug)]
@@ -86,14 +86,14 @@ impl Bytes<'_> {
     }
 }
 
-impl Stored<'_> {
+impl StoredModule<'_> {
     /// What is written of the caller's bytes: all but the header, where a patched one takes its place.
     fn body(&self) -> &[u8] {
-        self.bytes.all().get(self.image.head.len()..).unwrap_or(&[])
+        self.bytes.all().get(self.fixup.header.len()..).unwrap_or(&[])
     }
 
     fn len(&self) -> u64 {
-        (self.image.head.len() + self.body().len() + self.image.tail.len()) as u64
+        (self.fixup.header.len() + self.body().len() + self.fixup.suffix.len()) as u64
     }
 }
 
@@ -141,7 +141,7 @@ impl<'m> Builder<'m> {
     /// As [`Artifact::attributes`].
     pub fn from_artifact(artifact: Arc<Artifact>) -> Result<Builder<'m>> {
         let mut builder = Builder {
-            content: Content::Copy(Arc::clone(&artifact)),
+            content: Content::Existing(Arc::clone(&artifact)),
             trailer: true,
             attributes: BTreeMap::new(),
             attributes_size: 0,
@@ -158,7 +158,7 @@ impl<'m> Builder<'m> {
     ///
     /// INVALID_ARGUMENT if it shan't although there are attributes or keys: they and their signatures stand in it.
     pub fn set_trailer(&mut self, trailer: bool) -> Result<()> {
-        if !trailer && (!self.attributes.is_empty() || self.signing.is_asked_for()) {
+        if !trailer && (!self.attributes.is_empty() || self.signing.is_requested()) {
             let message = "trailer: expected no attributes and no keys for an artifact without one, found some";
             return Err(Error::new(Status::InvalidArgument, message));
         }
@@ -173,8 +173,8 @@ impl<'m> Builder<'m> {
     /// INVALID_ARGUMENT without a trailer; LIMIT if the attributes become larger than a reader accepts; NO_MEMORY.
     pub fn set_attribute(&mut self, name: &str, value: &[u8]) -> Result<()> {
         self.needs_trailer("attribute")?;
-        let replaced = self.attributes.get(name).map_or(0, |old| attribute_size(name, old));
-        let size = self.attributes_size - replaced + attribute_size(name, value);
+        let replaced = self.attributes.get(name).map_or(0, |old| max_attribute_size(name, old));
+        let size = self.attributes_size - replaced + max_attribute_size(name, value);
         let count = self.attributes.len() + usize::from(replaced == 0);
         if size > MAX_CHUNKS || count > MAX_ATTRIBUTES {
             let message = format!(
@@ -204,7 +204,7 @@ impl<'m> Builder<'m> {
     pub fn unset_attribute(&mut self, name: &str) -> Result<()> {
         match self.attributes.remove(name) {
             Some(value) => {
-                self.attributes_size -= attribute_size(name, &value);
+                self.attributes_size -= max_attribute_size(name, &value);
                 Ok(())
             }
             None => {
@@ -223,7 +223,7 @@ impl<'m> Builder<'m> {
     fn parts(&mut self) -> Result<&mut Parts<'m>> {
         match &mut self.content {
             Content::New(parts) => Ok(parts),
-            Content::Copy(_) => {
+            Content::Existing(_) => {
                 let message = "builder: expected one for a new artifact, found one that keeps the body of another";
                 Err(Error::new(Status::InvalidArgument, message))
             }
@@ -259,8 +259,8 @@ impl<'m> Builder<'m> {
             let message = format!("number of modules: expected at most {MAX_MODULES}, found one more");
             return Err(Error::new(Status::Limit, message));
         }
-        let image = Image::new(bytes.all()).map_err(|error| error.within("module"))?;
-        alloc::push(&mut parts.modules, Stored { bytes, image }, "the list of modules")?;
+        let fixup = ImageFixup::new(bytes.all()).map_err(|error| error.within("module"))?;
+        alloc::push(&mut parts.modules, StoredModule { bytes, fixup }, "the list of modules")?;
         Ok(index)
     }
 
@@ -269,7 +269,7 @@ impl<'m> Builder<'m> {
     pub fn module_count(&self) -> usize {
         match &self.content {
             Content::New(parts) => parts.modules.len(),
-            Content::Copy(artifact) => artifact.module_count(),
+            Content::Existing(artifact) => artifact.module_count(),
         }
     }
 
@@ -280,13 +280,13 @@ impl<'m> Builder<'m> {
     /// INVALID_ARGUMENT if an index names a type that isn't there, or on a builder that keeps a body. Nothing is changed then.
     pub fn set_types(&mut self, types: Types<String>) -> Result<()> {
         let parts = self.parts()?;
-        argument(types.check())?;
+        as_invalid_argument(types.check())?;
         parts.names.clear();
         for (index, module) in (0..).zip(&types.module_signatures) {
-            parts.names.extend(module.imports.0.iter().map(|(name, _)| (Table::Modules, index, name.clone())));
+            parts.names.extend(module.imports.0.iter().map(|(name, _)| (TypeTable::Modules, index, name.clone())));
         }
         for (index, instance) in (0..).zip(&types.instance_signatures) {
-            parts.names.extend(instance.exports.0.iter().map(|(name, _)| (Table::Instances, index, name.clone())));
+            parts.names.extend(instance.exports.0.iter().map(|(name, _)| (TypeTable::Instances, index, name.clone())));
         }
         parts.types = types;
         Ok(())
@@ -323,7 +323,7 @@ impl<'m> Builder<'m> {
     /// INVALID_ARGUMENT if there is no such instance type.
     pub fn add_module_type(&mut self, exports: u32) -> Result<u32> {
         let types = &mut self.parts()?.types;
-        argument(check_index("instance", exports, types.instance_signatures.len()))?;
+        as_invalid_argument(check_index("instance", exports, types.instance_signatures.len()))?;
         let index = next_index(types.module_signatures.len())?;
         types.module_signatures.push(ModuleType { imports: Map::default(), exports });
         Ok(index)
@@ -335,7 +335,7 @@ impl<'m> Builder<'m> {
     ///
     /// INVALID_ARGUMENT if there is no such type, the name stands there, or the entity names a type that isn't there.
     pub fn add_instance_export(&mut self, instance: u32, name: &str, entity: EntityType) -> Result<()> {
-        self.parts()?.add_name(Table::Instances, instance, name, entity)
+        self.parts()?.add_name(TypeTable::Instances, instance, name, entity)
     }
 
     /// Adds an import to a module type.
@@ -344,7 +344,7 @@ impl<'m> Builder<'m> {
     ///
     /// INVALID_ARGUMENT if there is no such type, the name stands there, or the entity names a type that isn't there.
     pub fn add_module_import(&mut self, module: u32, name: &str, entity: EntityType) -> Result<()> {
-        self.parts()?.add_name(Table::Modules, module, name, entity)
+        self.parts()?.add_name(TypeTable::Modules, module, name, entity)
     }
 
     /// Sets all upvars, whose indexes name modules that are there. Those added before are gone.
@@ -354,7 +354,7 @@ impl<'m> Builder<'m> {
     /// INVALID_ARGUMENT if there is no such module, or on a builder that keeps a body. Nothing is changed then.
     pub fn set_upvars(&mut self, upvars: Upvars) -> Result<()> {
         let parts = self.parts()?;
-        argument(upvars.check(parts.modules.len() as u64))?;
+        as_invalid_argument(upvars.check(parts.modules.len() as u64))?;
         parts.upvars = upvars;
         Ok(())
     }
@@ -414,17 +414,17 @@ impl<'m> Builder<'m> {
 }
 
 impl Parts<'_> {
-    fn add_name(&mut self, table: Table, index: u32, name: &str, entity: EntityType) -> Result<()> {
-        argument(self.types.check_entity(&entity))?;
+    fn add_name(&mut self, table: TypeTable, index: u32, name: &str, entity: EntityType) -> Result<()> {
+        as_invalid_argument(self.types.check_entity(&entity))?;
         let Types { module_signatures: modules, instance_signatures: instances, .. } = &mut self.types;
         let (what, count, map) = match table {
-            Table::Modules => ("module", modules.len(), modules.get_mut(index as usize).map(|ty| &mut ty.imports)),
-            Table::Instances => {
+            TypeTable::Modules => ("module", modules.len(), modules.get_mut(index as usize).map(|ty| &mut ty.imports)),
+            TypeTable::Instances => {
                 ("instance", instances.len(), instances.get_mut(index as usize).map(|ty| &mut ty.exports))
             }
         };
         let Some(map) = map else {
-            return argument(check_index(what, index, count));
+            return as_invalid_argument(check_index(what, index, count));
         };
         if !self.names.insert((table, index, name.to_owned())) {
             let message = format!("name: expected one that isn't there yet, found '{}'", quote(name.as_bytes()));
@@ -440,6 +440,6 @@ fn next_index(len: usize) -> Result<u32> {
 }
 
 /// What is corrupt in a file is a wrong argument in a call.
-fn argument(checked: Result<()>) -> Result<()> {
+fn as_invalid_argument(checked: Result<()>) -> Result<()> {
     checked.map_err(|error| Error::new(Status::InvalidArgument, error.message()))
 }

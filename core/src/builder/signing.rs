@@ -27,7 +27,7 @@ impl Signing {
     }
 
     /// Whether somebody asked for a signature.
-    pub(super) fn is_asked_for(&self) -> bool {
+    pub(super) fn is_requested(&self) -> bool {
         !self.keys.is_empty() || !self.added.is_empty()
     }
 
@@ -54,14 +54,14 @@ impl Signing {
 }
 
 fn push(signatures: &mut Vec<Signature>, signature: &Signature) -> Result<()> {
-    if signatures.iter().any(|there| there.key == signature.key) {
+    if signatures.iter().any(|existing| existing.key == signature.key) {
         return Ok(());
     }
     signatures.push(*signature);
-    room(signatures.len())
+    check_count(signatures.len())
 }
 
-fn room(count: usize) -> Result<()> {
+fn check_count(count: usize) -> Result<()> {
     if count <= MAX_SIGNATURES as usize {
         return Ok(());
     }
@@ -77,10 +77,10 @@ impl Builder<'_> {
     pub fn add_key(&mut self, key: &Arc<PrivateKey>) -> Result<()> {
         self.needs_trailer("key")?;
         let keys = &mut self.signing.keys;
-        if keys.iter().any(|there| there.public() == key.public()) {
+        if keys.iter().any(|existing| existing.public() == key.public()) {
             return Ok(());
         }
-        room(keys.len() + 1)?;
+        check_count(keys.len() + 1)?;
         keys.push(Arc::clone(key));
         Ok(())
     }
@@ -113,8 +113,8 @@ impl Builder<'_> {
             return Err(Error::new(Status::InvalidArgument, message));
         }
         let added = &mut self.signing.added;
-        added.retain(|(there, _)| there != key);
-        room(added.len() + 1)?;
+        added.retain(|(existing, _)| existing != key);
+        check_count(added.len() + 1)?;
         added.push((key.clone(), signature));
         Ok(())
     }

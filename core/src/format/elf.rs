@@ -1,7 +1,7 @@
-//! One ELF image inside an artifact: where it ends, and how it is stored. What is in it is `module`'s.
+//! The extent of an ELF image inside an artifact, and the changes that storing one needs. `module` decodes its content.
 //!
-//! An ELF has no length field. In an artifact it ends where its section header table ends, so that table has to come
-//! last; [`Image::new`] sees to that for images made by tools that put it elsewhere. Field names follow the ELF gABI.
+//! ELF has no length field. In an artifact an image ends where its section header table ends, so that table has to come last.
+//! [`ImageFixup::new`] moves the table of images whose tools put it elsewhere. Field names follow the ELF gABI.
 
 use object::Endianness;
 use object::elf::{self, FileHeader64, SectionHeader64};
@@ -14,11 +14,11 @@ use crate::alloc;
 use crate::error::{Error, Result, Status};
 use crate::limits::MAX_SECTIONS;
 
-/// Size of an ELF64 file header, and of a section header too.
+/// Size of an ELF64 file header, which is also the size of an ELF64 section header.
 pub const HEADER_SIZE: usize = size_of::<FileHeader64<Endianness>>();
-const SECTION_SIZE: u64 = size_of::<SectionHeader64<Endianness>>() as u64;
+const SECTION_HEADER_SIZE: u64 = size_of::<SectionHeader64<Endianness>>() as u64;
 
-/// What a reader learns of an image from its header alone.
+/// The facts about an image that its file header gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Extent {
     /// Bytes from the image's start to the end of its section header table.
@@ -31,7 +31,7 @@ pub struct Extent {
     pub big_endian: bool,
 }
 
-/// Why bytes are no ELF64 image at all, as opposed to a damaged one.
+/// Returns the error for bytes that are no ELF64 image at all, as opposed to a damaged one.
 fn not_elf64(bytes: &[u8]) -> Option<Error> {
     let found = bytes.get(..elf::ELFMAG.len())?;
     if found != elf::ELFMAG {
@@ -48,7 +48,7 @@ fn not_elf64(bytes: &[u8]) -> Option<Error> {
 
 struct Header {
     raw: FileHeader64<Endianness>,
-    order: Endianness,
+    endian: Endianness,
 }
 
 impl Header {
@@ -57,8 +57,8 @@ impl Header {
             return Err(error.at(0));
         }
         let (raw, _) = pod::from_bytes::<FileHeader64<Endianness>>(bytes)
-            .map_err(|()| Error::corrupt("ELF header is cut short"))?;
-        // `endian` takes every byte but 2 for little-endian.
+            .map_err(|()| Error::corrupt("ELF header is truncated"))?;
+        // `endian()` below takes every value but 2 for little-endian.
         for (at, name, known) in [(5, "byte order", &[1u8, 2][..]), (6, "version", &[1])] {
             let found = bytes.get(at).copied().unwrap_or(0);
             if !known.contains(&found) {
@@ -67,13 +67,13 @@ impl Header {
                 );
             }
         }
-        let order = raw.endian().map_err(|error| Error::corrupt(format!("ELF byte order: {error}")))?;
-        Ok(Header { raw: *raw, order })
+        let endian = raw.endian().map_err(|error| Error::corrupt(format!("ELF byte order: {error}")))?;
+        Ok(Header { raw: *raw, endian })
     }
 
-    /// Where the section header table, and with it the image, ends: within `available` bytes.
+    /// Returns the end of the section header table, which is the image's length, after checking it against `available` bytes.
     fn len(&self, available: u64, fetch: &mut impl Fetch, base: u64) -> Result<u64> {
-        let offset = self.raw.e_shoff(self.order);
+        let offset = self.raw.e_shoff(self.endian);
         if offset == 0 {
             return Err(Error::new(
                 Status::NotAnArtifact,
@@ -84,34 +84,36 @@ impl Header {
         if offset < HEADER_SIZE as u64 {
             return Err(Error::corrupt(format!("e_shoff: expected at least {HEADER_SIZE}, found {offset}")).at(40));
         }
-        let entry = u64::from(self.raw.e_shentsize(self.order));
-        if entry != SECTION_SIZE {
-            return Err(Error::corrupt(format!("e_shentsize: expected {SECTION_SIZE}, found {entry}")).at(58));
+        let entry_size = u64::from(self.raw.e_shentsize(self.endian));
+        if entry_size != SECTION_HEADER_SIZE {
+            return Err(
+                Error::corrupt(format!("e_shentsize: expected {SECTION_HEADER_SIZE}, found {entry_size}")).at(58)
+            );
         }
         let outside = |end: Option<u64>| {
             let found = end.map_or("an end beyond 2^64".to_owned(), |end| format!("an end at {end}"));
             let status = if end.is_some() { Status::Truncated } else { Status::Corrupt };
             let message =
-                format!("section header table: expected to end within the {available} bytes there are, found {found}");
+                format!("section header table: expected to end within the {available} bytes available, found {found}");
             Error::new(status, message).at(40)
         };
-        let mut count = u64::from(self.raw.e_shnum(self.order));
+        let mut count = u64::from(self.raw.e_shnum(self.endian));
         if count == 0 {
-            // gABI, extended numbering: the true count stands in sh_size of section 0.
-            let first_end = offset.checked_add(SECTION_SIZE);
+            // gABI, extended numbering: sh_size of section 0 holds the true count.
+            let first_end = offset.checked_add(SECTION_HEADER_SIZE);
             if first_end.is_none_or(|end| end > available) {
                 return Err(outside(first_end));
             }
-            let mut first = [0; SECTION_SIZE as usize];
+            let mut first = [0; SECTION_HEADER_SIZE as usize];
             fetch.fetch(base.saturating_add(offset), &mut first).map_err(|error| error.relative_to(base))?;
             let (first, _) = pod::from_bytes::<SectionHeader64<Endianness>>(&first)
-                .map_err(|()| Error::corrupt("section header 0 is cut short"))?;
-            count = first.sh_size(self.order);
+                .map_err(|()| Error::corrupt("section header 0 is truncated"))?;
+            count = first.sh_size(self.endian);
         }
         if count < 2 {
             return Err(Error::corrupt(format!("number of sections: expected at least 2, found {count}")).at(60));
         }
-        let end = count.checked_mul(SECTION_SIZE).and_then(|size| offset.checked_add(size));
+        let end = count.checked_mul(SECTION_HEADER_SIZE).and_then(|size| offset.checked_add(size));
         match end {
             Some(end) if end <= available => {
                 if count > MAX_SECTIONS {
@@ -125,78 +127,79 @@ impl Header {
     }
 }
 
-/// The extent of the image that starts at `base`, of which `available` bytes exist.
+/// Returns the extent of the image at offset `base`, from where `available` bytes exist.
 ///
 /// # Errors
 ///
-/// INVALID_ARGUMENT if it is no ELF, UNSUPPORTED if it is no ELF64, NOT_AN_ARTIFACT if it has no section headers,
-/// TRUNCATED if it promises more than `available`, CORRUPT or LIMIT otherwise. Offsets count from the image's start.
+/// INVALID_ARGUMENT if the bytes are no ELF image, UNSUPPORTED if they are no ELF64 image, NOT_AN_ARTIFACT if the image has no
+/// section headers, TRUNCATED if it extends past `available`, CORRUPT if its header is invalid, LIMIT if it has too many
+/// sections. Offsets count from the image's start.
 pub fn extent(fetch: &mut impl Fetch, base: u64, available: u64) -> Result<Extent> {
     let mut bytes = [0; HEADER_SIZE];
     let present = usize::try_from(available).unwrap_or(usize::MAX).min(HEADER_SIZE);
-    let (head, _) = bytes.split_at_mut(present);
-    fetch.fetch(base, head).map_err(|error| error.relative_to(base))?;
+    let (prefix, _) = bytes.split_at_mut(present);
+    fetch.fetch(base, prefix).map_err(|error| error.relative_to(base))?;
     if present < HEADER_SIZE {
         let cut = format!("expected an ELF header of {HEADER_SIZE} bytes, found {available} bytes");
-        return Err(not_elf64(head).unwrap_or_else(|| {
-            let promised = present >= elf::ELFMAG.len();
-            Error::new(if promised { Status::Truncated } else { Status::InvalidArgument }, cut)
+        return Err(not_elf64(prefix).unwrap_or_else(|| {
+            let has_magic = present >= elf::ELFMAG.len();
+            Error::new(if has_magic { Status::Truncated } else { Status::InvalidArgument }, cut)
         }));
     }
     let header = Header::parse(&bytes)?;
     let len = header.len(available, fetch, base)?;
     Ok(Extent {
         len,
-        machine: header.raw.e_machine(header.order).0,
-        kind: header.raw.e_type(header.order).0,
-        big_endian: header.order == Endianness::Big,
+        machine: header.raw.e_machine(header.endian).0,
+        kind: header.raw.e_type(header.endian).0,
+        big_endian: header.endian == Endianness::Big,
     })
 }
 
-/// The extent of the image that begins these bytes; as [`extent`].
+/// Returns the extent of the image at the start of `bytes`.
 ///
 /// # Errors
 ///
 /// As [`extent`].
 pub fn extent_of(bytes: &[u8]) -> Result<Extent> {
-    extent(&mut Slice(bytes), 0, bytes.len() as u64)
+    extent(&mut SliceSource(bytes), 0, bytes.len() as u64)
 }
 
-struct Slice<'a>(&'a [u8]);
+struct SliceSource<'a>(&'a [u8]);
 
-impl Fetch for Slice<'_> {
+impl Fetch for SliceSource<'_> {
     fn fetch(&mut self, offset: u64, buffer: &mut [u8]) -> Result<()> {
         let found = usize::try_from(offset)
             .ok()
             .and_then(|start| self.0.get(start..start.checked_add(buffer.len())?))
-            .ok_or_else(|| Error::new(Status::Truncated, "image ends inside its headers"))?;
+            .ok_or_else(|| Error::new(Status::Truncated, "expected more bytes, found the end of the image"))?;
         buffer.copy_from_slice(found);
         Ok(())
     }
 }
 
-/// What has to change about an image so that its section header table is the last thing in it.
+/// The changes that make an image end with its section header table.
 #[derive(Clone, Debug)]
-pub struct Image {
-    /// Stands in place of as many first bytes: the header, patched where the table had to move; otherwise empty.
-    pub head: Vec<u8>,
-    /// Follows the image: zeros and a copy of the table where it had to move; otherwise empty.
-    pub tail: Vec<u8>,
-    /// What the image's offset in the file is a multiple of.
+pub struct ImageFixup {
+    /// The patched file header, which replaces the image's own; empty if the table need not move.
+    pub header: Vec<u8>,
+    /// Bytes to append to the image: padding and a copy of the table; empty if the table need not move.
+    pub suffix: Vec<u8>,
+    /// Required alignment of the image's offset in the artifact.
     pub align: u64,
 }
 
-impl Image {
-    /// Checks an image that somebody wants to store: everything that its headers point at lies inside it.
+impl ImageFixup {
+    /// Checks that an image can be stored, that is, that everything its headers refer to lies inside it, and computes the changes.
     ///
     /// # Errors
     ///
-    /// As [`extent`], and LIMIT for an alignment over 2 MiB.
-    pub fn new(bytes: &[u8]) -> Result<Image> {
+    /// As [`extent`], but CORRUPT if the image has no section headers; LIMIT for an alignment over 2 MiB; NO_MEMORY.
+    pub fn new(bytes: &[u8]) -> Result<ImageFixup> {
         let available = bytes.len() as u64;
-        // The same refusals, with the same words, as for an image in a file.
+        // The same errors, in the same words, as for an image in an artifact.
         let extent = extent_of(bytes).map_err(|error| match error.status() {
-            // For a module on its own there is no question whether it is ours.
+            // A module by itself is not an artifact anyway: without section headers it is damaged.
             Status::NotAnArtifact => Error::corrupt(error.message().to_owned()).at(40),
             _ => error,
         })?;
@@ -206,18 +209,18 @@ impl Image {
         }
         let align = module.align()?;
         if extent.len == available {
-            return Ok(Image { head: Vec::new(), tail: Vec::new(), align });
+            return Ok(ImageFixup { header: Vec::new(), suffix: Vec::new(), align });
         }
         let overflow = || Error::corrupt("image is too large to move its section header table");
         let moved = align_up(available, 8).ok_or_else(overflow)?;
-        let (mut raw, order) = module.header();
-        let start = usize::try_from(raw.e_shoff(order)).map_err(|_| overflow())?;
+        let (mut raw, endian) = module.header();
+        let start = usize::try_from(raw.e_shoff(endian)).map_err(|_| overflow())?;
         let table = bytes.get(start..extent.len as usize).ok_or_else(overflow)?;
-        raw.e_shoff.set(order, moved);
+        raw.e_shoff.set(endian, moved);
         let padding = (moved - available) as usize;
-        let mut tail = alloc::with_capacity(padding + table.len(), "a section header table")?;
-        tail.resize(padding, 0);
-        tail.extend_from_slice(table);
-        Ok(Image { head: pod::bytes_of(&raw).to_vec(), tail, align })
+        let mut suffix = alloc::with_capacity(padding + table.len(), "a section header table")?;
+        suffix.resize(padding, 0);
+        suffix.extend_from_slice(table);
+        Ok(ImageFixup { header: pod::bytes_of(&raw).to_vec(), suffix, align })
     }
 }

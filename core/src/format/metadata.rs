@@ -1,4 +1,4 @@
-//! Metadata: what an artifact says about itself, in wire order.
+//! Metadata: the settings, upvars and types of an artifact. Fields are in the order of the encoding.
 
 use serde::Serialize;
 
@@ -9,32 +9,33 @@ use super::wire::{self, Decoder};
 use crate::error::{Error, Result, Status};
 use crate::limits::MAX_METADATA;
 
-/// Metadata, borrowed from the bytes that it was decoded from.
+/// Decoded Metadata, which borrows from the encoded bytes.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Metadata<'a> {
     /// Target triple.
     pub target: &'a str,
-    /// Compiler flags that don't depend on the architecture.
+    /// Compiler flags that do not depend on the architecture.
     pub shared_flags: Flags<'a>,
-    /// Instruction sets that the compiler used.
+    /// Flags of the instruction set architecture: the instruction sets that the compiler used.
     pub isa_flags: Flags<'a>,
-    /// Memory layout and instrumentation.
+    /// Settings for memory layout and instrumentation.
     pub tunables: Tunables,
-    /// Wasm proposals.
+    /// Wasm proposals that the compiler accepted.
     pub features: Features,
-    /// Which modules nested modules can reach.
+    /// The modules that nested modules can refer to.
     pub upvars: Upvars,
     /// The type tables.
     pub types: Types<&'a str>,
 }
 
 impl<'a> Metadata<'a> {
-    /// Decodes Metadata from the start of `bytes` and says how many bytes it took; what follows is left alone.
+    /// Decodes Metadata from the start of `bytes` and returns it with its encoded length. Bytes after it are ignored.
     ///
     /// # Errors
     ///
-    /// TRUNCATED, CORRUPT, LIMIT or NO_MEMORY; offsets count from the start of `bytes`.
+    /// TRUNCATED if `bytes` end early, CORRUPT for an invalid encoding, LIMIT for upvars that are nested too deep, NO_MEMORY.
+    /// Offsets count from the start of `bytes`.
     pub fn decode(bytes: &'a [u8]) -> Result<(Metadata<'a>, usize)> {
         let decoder = Decoder::new(bytes);
         let target = decoder.field("target")?;
@@ -49,16 +50,16 @@ impl<'a> Metadata<'a> {
         Ok((Metadata { target, shared_flags, isa_flags, tunables, features, upvars, types }, decoder.position()))
     }
 
-    /// Checks what Metadata says against the number of modules that the file has.
+    /// Checks Metadata against the number of modules in the file.
     ///
     /// # Errors
     ///
-    /// CORRUPT if an upvar names a module that isn't there.
+    /// CORRUPT if an upvar refers to a module that does not exist.
     pub fn check(&self, modules: u64) -> Result<()> {
         self.upvars.check(modules).map_err(|error| error.within("Metadata, module_upvars"))
     }
 
-    /// The fields, to be encoded anew.
+    /// Returns the fields for re-encoding.
     #[doc(hidden)] // for tests of this repository
     #[must_use]
     pub fn fields(&self) -> Fields<'_, &'a str> {
@@ -74,21 +75,21 @@ impl<'a> Metadata<'a> {
     }
 }
 
-/// What Metadata is encoded from.
+/// The fields of Metadata, ready to be encoded.
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct Fields<'f, S> {
     /// Target triple.
     pub target: &'f str,
-    /// In the order in which they are written.
+    /// Shared flags, in the order of the encoding.
     pub shared_flags: &'f [(&'f str, Flag<&'f str>)],
-    /// In the order in which they are written.
+    /// ISA flags, in the order of the encoding.
     pub isa_flags: &'f [(&'f str, Flag<&'f str>)],
-    /// Memory layout and instrumentation.
+    /// Settings for memory layout and instrumentation.
     pub tunables: &'f Tunables,
-    /// Wasm proposals.
+    /// Wasm proposals that the compiler accepted.
     pub features: &'f Features,
-    /// Which modules nested modules can reach.
+    /// The modules that nested modules can refer to.
     pub upvars: &'f Upvars,
     /// The type tables.
     pub types: &'f Types<S>,
@@ -99,7 +100,7 @@ impl<S: Serialize> Fields<'_, S> {
     ///
     /// # Errors
     ///
-    /// LIMIT if it is larger than a reader accepts.
+    /// LIMIT if the encoding is larger than a reader accepts.
     pub fn encode(&self, out: &mut Vec<u8>) -> Result<()> {
         let Fields { target, shared_flags, isa_flags, tunables, features, upvars, types } = self;
         let start = out.len();
@@ -131,7 +132,7 @@ impl Serialize for Entries<'_> {
 mod tests {
     use super::*;
 
-    /// Metadata without anything in it.
+    /// Encodes Metadata in which every field is empty.
     fn empty() -> Vec<u8> {
         let mut bytes = Vec::new();
         Fields::<String> {
@@ -148,11 +149,11 @@ mod tests {
         bytes
     }
 
-    /// Where each count stands in empty Metadata: target, both flag maps, upvars, three tables of types.
+    /// The offset of each count in empty Metadata: target, both flag maps, upvars, three type tables.
     const COUNTS: [usize; 7] = [0, 8, 16, 24 + 39 + 11, 82, 90, 98];
 
     #[test]
-    fn empty_metadata_is_as_long_as_its_counts_and_switches() {
+    fn empty_metadata_has_only_counts_and_switches() {
         let bytes = empty();
         assert_eq!(bytes.len(), 7 * 8 + 39 + 11);
         let (metadata, len) = Metadata::decode(&bytes).unwrap();
@@ -162,12 +163,12 @@ mod tests {
     }
 
     #[test]
-    fn counts_that_nothing_backs_are_errors_at_their_place() {
+    fn an_excessive_count_is_an_error_with_its_offset() {
         for at in COUNTS {
             for count in [1, 1 << 32, 1 << 40, 1 << 63, u64::MAX] {
                 let mut bytes = empty();
                 bytes[at..at + 8].copy_from_slice(&u64::to_le_bytes(count));
-                // Zeros for the items to be decoded from: they must not be taken for granted either.
+                // Zeros to decode items from: even then the decoder must not trust the count.
                 bytes.resize(4096, 0);
                 let Err(error) = Metadata::decode(&bytes) else {
                     assert_eq!(count, 1, "count {count} at {at}");
@@ -181,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn upvars_nest_to_the_limit_and_no_deeper() {
+    fn upvars_nest_up_to_the_limit() {
         let nested = |levels: usize| {
             let mut bytes = empty();
             let mut upvars = Vec::new();

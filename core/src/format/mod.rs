@@ -1,7 +1,7 @@
-//! The bytes of an artifact, and nothing else: where each ELF ends and how it is aligned, how they are linked, HEADER and
-//! version, and what Metadata says. Pure functions over slices. Knows no file, no engine, and no host.
+//! The file format: where each ELF image ends and how it is aligned, the links between images, HEADER and version, Metadata,
+//! and the trailer. This module holds pure functions over byte slices; it does not know about files, engines or hosts.
 //!
-//! `docs/format.md` describes the format for people.
+//! `docs/format.md` specifies the format.
 
 pub(crate) mod body;
 // For tests of this repository.
@@ -22,26 +22,27 @@ pub use wire::Map;
 #[doc(hidden)]
 pub use wire::{Object, object};
 
-/// Copies bytes at an offset of the artifact into a buffer, all of them or an error: how pure code reads a large file.
+/// Random access to the bytes of an artifact, so that this module can parse a large file without reading all of it.
 #[doc(hidden)] // elf, which is hidden too, reads through it
 pub trait Fetch {
-    /// Fills `buffer` from `offset`.
+    /// Fills `buffer` with the bytes at `offset`.
     ///
     /// # Errors
     ///
-    /// Whatever the source says, TRUNCATED if it ends before `buffer` is full.
+    /// TRUNCATED if the source ends before `buffer` is full, or any other error of the source.
     fn fetch(&mut self, offset: u64, buffer: &mut [u8]) -> crate::error::Result<()>;
 }
 
-/// Where the first byte is that isn't zero. Padding is looked at in blocks: of small modules it is a good part.
+/// Returns the index of the first nonzero byte. Padding is a large part of a file of small modules, so zeros are compared a
+/// block at a time.
 #[must_use]
 pub(crate) fn first_nonzero(bytes: &[u8]) -> Option<usize> {
     const BLOCK: usize = 64;
-    let clean = bytes.as_chunks::<BLOCK>().0.iter().take_while(|block| **block == [0; BLOCK]).count() * BLOCK;
-    bytes.get(clean..)?.iter().position(|byte| *byte != 0).map(|at| clean + at)
+    let zeros = bytes.as_chunks::<BLOCK>().0.iter().take_while(|block| **block == [0; BLOCK]).count() * BLOCK;
+    bytes.get(zeros..)?.iter().position(|byte| *byte != 0).map(|at| zeros + at)
 }
 
-/// `value` rounded up to a multiple of `align`, a power of two.
+/// Rounds `value` up to a multiple of `align`, which must be a power of two. Returns none on overflow.
 #[must_use]
 pub(crate) fn align_up(value: u64, align: u64) -> Option<u64> {
     let mask = align.checked_sub(1)?;
@@ -53,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_of_other_bytes_is_found_wherever_it_is() {
+    fn first_nonzero_finds_every_position() {
         for len in 0..200 {
             let mut bytes = vec![0; len];
             assert_eq!(first_nonzero(&bytes), None);

@@ -1,4 +1,4 @@
-//! What is in an ELF image: a checked view of its sections, symbols and relocations. Field names follow the ELF gABI.
+//! A checked view of an ELF image's sections, symbols and relocations. Field names follow the ELF gABI.
 
 use std::ffi::CStr;
 
@@ -9,7 +9,7 @@ use object::read::elf::{
 use object::{Endianness, SectionIndex, SymbolIndex};
 
 use crate::error::{Error, Result, Status, quote};
-use crate::limits::{MAX_ALIGN, MAX_NAME, SEGMENT_ALIGN};
+use crate::limits::{MAX_ALIGN, MAX_NAME, MAX_SEGMENT_ALIGN};
 
 type Header = FileHeader64<Endianness>;
 
@@ -17,7 +17,8 @@ fn malformed(what: &'static str) -> impl Fn(object::read::Error) -> Error {
     move |error| Error::corrupt(format!("{what}: {error}"))
 }
 
-/// The text at an offset of a string table. Looks no further than the longest name goes: names may overlap.
+/// Returns the NUL-terminated name at `offset` of a string table. The search stops at the length limit: names may overlap, so
+/// reading all of them to their ends could take far longer than the table is.
 pub(crate) fn name_at<'a>(strings: &'a [u8], offset: u32, what: &str, index: usize) -> Result<&'a [u8]> {
     let outside = || Error::corrupt(format!("name of {what} {index}: expected to lie within the string table"));
     let rest = strings.get(offset as usize..).ok_or_else(outside)?;
@@ -32,11 +33,11 @@ pub(crate) fn name_at<'a>(strings: &'a [u8], offset: u32, what: &str, index: usi
     }
 }
 
-/// A checked view of one stored image.
+/// A checked view of one ELF image.
 pub struct Module<'a> {
     bytes: &'a [u8],
     header: &'a Header,
-    order: Endianness,
+    endian: Endianness,
     segments: &'a [ProgramHeader64<Endianness>],
     sections: SectionTable<'a, Header>,
     names: &'a [u8],
@@ -45,7 +46,7 @@ pub struct Module<'a> {
 /// One section of a module.
 #[derive(Clone, Copy, Debug)]
 pub struct Section<'a> {
-    /// Its name, as stored.
+    /// The section's name, as stored.
     pub name: &'a [u8],
     /// `sh_offset`, from the image's start.
     pub offset: u64,
@@ -62,17 +63,17 @@ pub struct Section<'a> {
 }
 
 impl<'a> Section<'a> {
-    /// Whether the image has bytes for it.
+    /// Returns whether the image holds bytes for the section.
     #[must_use]
     pub fn has_bytes(&self) -> bool {
         ![elf::SHT_NULL.0, elf::SHT_NOBITS.0].contains(&self.kind)
     }
 
-    /// Its bytes within the image; none for SHT_NOBITS and the null section.
+    /// Returns the section's bytes in `image`; an empty slice for SHT_NOBITS and the null section.
     ///
     /// # Errors
     ///
-    /// CORRUPT if they lie outside the image.
+    /// CORRUPT if the bytes lie outside the image.
     pub fn bytes(&self, image: &'a [u8]) -> Result<&'a [u8]> {
         self.check_inside(image)?;
         if !self.has_bytes() {
@@ -83,11 +84,11 @@ impl<'a> Section<'a> {
         Ok(image.get(start..start.saturating_add(size)).unwrap_or(&[]))
     }
 
-    /// Checks that the image has its bytes.
+    /// Checks that the section's bytes lie inside `image`.
     ///
     /// # Errors
     ///
-    /// CORRUPT if its bytes lie outside the image.
+    /// CORRUPT if they do not.
     pub fn check_inside(&self, image: &[u8]) -> Result<()> {
         let Section { offset, size, .. } = *self;
         match offset.checked_add(size) {
@@ -103,18 +104,18 @@ impl<'a> Section<'a> {
 }
 
 impl<'a> Module<'a> {
-    /// Reads the headers of an image whose extent is known.
+    /// Parses the headers of an image, of which `bytes` are the whole extent.
     ///
     /// # Errors
     ///
-    /// CORRUPT if a table lies outside the image.
+    /// CORRUPT if a header is invalid or a table lies outside the image.
     pub fn parse(bytes: &'a [u8]) -> Result<Module<'a>> {
         let header = Header::parse(bytes).map_err(malformed("ELF header"))?;
-        let order = header.endian().map_err(malformed("ELF byte order"))?;
-        let segments = header.program_headers(order, bytes).map_err(malformed("program headers"))?;
-        let sections = header.sections(order, bytes).map_err(malformed("section headers"))?;
-        let names = header.shstrndx(order, bytes).map_err(malformed("section names"))?;
-        let mut module = Module { bytes, header, order, segments, sections, names: &[] };
+        let endian = header.endian().map_err(malformed("ELF byte order"))?;
+        let segments = header.program_headers(endian, bytes).map_err(malformed("program headers"))?;
+        let sections = header.sections(endian, bytes).map_err(malformed("section headers"))?;
+        let names = header.shstrndx(endian, bytes).map_err(malformed("section names"))?;
+        let mut module = Module { bytes, header, endian, segments, sections, names: &[] };
         if names != 0 {
             module.names = module.data(SectionIndex(names as usize)).map_err(malformed("section names"))?;
         }
@@ -122,27 +123,27 @@ impl<'a> Module<'a> {
     }
 
     fn data(&self, index: SectionIndex) -> object::read::Result<&'a [u8]> {
-        self.sections.section(index)?.data(self.order, self.bytes)
+        self.sections.section(index)?.data(self.endian, self.bytes)
     }
 
-    /// The file header and the byte order of everything.
+    /// Returns the file header and the byte order of the image.
     pub(super) fn header(&self) -> (Header, Endianness) {
-        (*self.header, self.order)
+        (*self.header, self.endian)
     }
 
-    /// Number of sections, the null section among them.
+    /// Returns the number of sections, including the null section.
     #[must_use]
     pub fn section_count(&self) -> usize {
         self.sections.len()
     }
 
-    /// A section by its index.
+    /// Returns the section with index `index`.
     ///
     /// # Errors
     ///
-    /// NOT_FOUND if there is none, CORRUPT or LIMIT for its name.
+    /// NOT_FOUND if the index is out of range, CORRUPT or LIMIT if the section's name is invalid or too long.
     pub fn section(&self, index: usize) -> Result<Section<'a>> {
-        // `section` hands out no header for index 0, which gABI reserves; the iterator does.
+        // `SectionTable::section` refuses index 0, which the gABI reserves; the iterator does not.
         let header = match index {
             0 => self.sections.iter().next(),
             _ => self.sections.section(SectionIndex(index)).ok(),
@@ -151,29 +152,30 @@ impl<'a> Module<'a> {
             let count = self.sections.len();
             Error::new(Status::NotFound, format!("section index: expected one below {count}, found {index}"))
         })?;
-        let order = self.order;
-        let name = match header.sh_name(order) {
+        let endian = self.endian;
+        let name = match header.sh_name(endian) {
             0 if index == 0 => &[],
             offset => name_at(self.names, offset, "section", index)?,
         };
         Ok(Section {
             name,
-            offset: header.sh_offset(order),
-            size: header.sh_size(order),
-            align: header.sh_addralign(order),
-            address: header.sh_addr(order),
-            kind: header.sh_type(order).0,
-            flags: header.sh_flags(order).0,
+            offset: header.sh_offset(endian),
+            size: header.sh_size(endian),
+            align: header.sh_addralign(endian),
+            address: header.sh_addr(endian),
+            kind: header.sh_type(endian).0,
+            flags: header.sh_flags(endian).0,
         })
     }
 
-    /// The first section of that name.
+    /// Returns the first section named `name`.
     ///
     /// # Errors
     ///
-    /// NOT_FOUND if no section has it.
+    /// NOT_FOUND if no section has that name, which is always so for the empty name; CORRUPT or LIMIT if a section's name is
+    /// invalid or too long.
     pub fn section_named(&self, name: &[u8]) -> Result<Section<'a>> {
-        // Those without a name are not to be found by it.
+        // The empty name finds nothing, although there are sections without a name.
         for index in if name.is_empty() { 0..0 } else { 1..self.section_count() } {
             let section = self.section(index)?;
             if section.name == name {
@@ -183,25 +185,25 @@ impl<'a> Module<'a> {
         Err(Error::new(Status::NotFound, format!("no section is named '{}'", quote(name))))
     }
 
-    /// What an image's offset in an artifact is a multiple of: the largest alignment of its sections, and of its PT_LOAD
-    /// segments up to 64 KiB. Linkers align segments to pages whose sections are content with less.
+    /// Returns the alignment that the image's offset in an artifact needs: the largest alignment of its sections, and of its
+    /// PT_LOAD segments up to 64 KiB. Linkers align segments to pages even if their sections need less.
     ///
     /// # Errors
     ///
-    /// CORRUPT for an alignment that is no power of two, LIMIT for one over 2 MiB.
+    /// CORRUPT for an alignment that is not a power of two, LIMIT for one over 2 MiB.
     pub fn align(&self) -> Result<u64> {
-        let sections = self.sections.iter().map(|section| (section.sh_addralign(self.order), u64::MAX));
+        let sections = self.sections.iter().map(|section| (section.sh_addralign(self.endian), u64::MAX));
         let segments = self
             .segments
             .iter()
-            .filter(|segment| segment.p_type(self.order) == elf::PT_LOAD)
-            .map(|segment| (segment.p_align(self.order), SEGMENT_ALIGN));
+            .filter(|segment| segment.p_type(self.endian) == elf::PT_LOAD)
+            .map(|segment| (segment.p_align(self.endian), MAX_SEGMENT_ALIGN));
         let mut largest = 1;
-        for (align, most) in sections.chain(segments) {
+        for (align, max) in sections.chain(segments) {
             if align > 1 && !align.is_power_of_two() {
                 return Err(Error::corrupt(format!("alignment: expected a power of two, found {align}")));
             }
-            largest = largest.max(align.min(most));
+            largest = largest.max(align.min(max));
         }
         if largest > MAX_ALIGN {
             return Err(Error::new(Status::Limit, format!("alignment: expected at most {MAX_ALIGN}, found {largest}")));
@@ -209,69 +211,70 @@ impl<'a> Module<'a> {
         Ok(largest)
     }
 
-    /// The relocation sections with addends, which are the only ones on the machines that we know.
+    /// Returns the SHT_RELA sections. The supported machines use no others.
     ///
     /// # Errors
     ///
-    /// CORRUPT if one lies outside the image.
+    /// An item is CORRUPT if the section lies outside the image.
     pub fn relocations(&self) -> impl Iterator<Item = Result<Relocations<'a>>> + '_ {
-        let tables = self.sections.iter().enumerate().filter(|(_, header)| header.sh_type(self.order) == elf::SHT_RELA);
+        let tables =
+            self.sections.iter().enumerate().filter(|(_, header)| header.sh_type(self.endian) == elf::SHT_RELA);
         tables.map(|(index, header)| {
-            let found = header.rela(self.order, self.bytes).map_err(malformed("relocations"))?;
+            let found = header.rela(self.endian, self.bytes).map_err(malformed("relocations"))?;
             let (entries, link) = found.unwrap_or((&[], SectionIndex(0)));
-            // A table of a shared object that needs no symbol names none.
-            let symbols = self.sections.section(link).map_or(0, |table| table.sh_size(self.order) / SYMBOL_SIZE);
+            // A relocation section of a shared object has no symbol table if none of its relocations refers to a symbol.
+            let symbols = self.sections.section(link).map_or(0, |table| table.sh_size(self.endian) / SYMBOL_SIZE);
             Ok(Relocations {
                 name: self.section(index)?.name,
-                target: header.sh_info(self.order) as usize,
-                relocatable: self.header.e_type(self.order) == elf::ET_REL,
+                target: header.sh_info(self.endian) as usize,
+                relocatable: self.header.e_type(self.endian) == elf::ET_REL,
                 symbols,
                 entries,
-                order: self.order,
+                endian: self.endian,
             })
         })
     }
 
-    /// The symbol table: `.symtab`, or `.dynsym` where there is no other.
+    /// Returns the symbol table: `.symtab`, or `.dynsym` if the image has no `.symtab`.
     ///
     /// # Errors
     ///
     /// CORRUPT if the table or its strings lie outside the image.
     pub fn symbols(&self) -> Result<Symbols<'a>> {
         let wrong = malformed("symbol table");
-        let mut table = self.sections.symbols(self.order, self.bytes, elf::SHT_SYMTAB).map_err(&wrong)?;
+        let mut table = self.sections.symbols(self.endian, self.bytes, elf::SHT_SYMTAB).map_err(&wrong)?;
         if table.is_empty() {
-            table = self.sections.symbols(self.order, self.bytes, elf::SHT_DYNSYM).map_err(&wrong)?;
+            table = self.sections.symbols(self.endian, self.bytes, elf::SHT_DYNSYM).map_err(&wrong)?;
         }
         let names = if table.is_empty() { &[] } else { self.data(table.string_section()).map_err(wrong)? };
-        Ok(Symbols { table, order: self.order, names })
+        Ok(Symbols { table, endian: self.endian, names })
     }
 }
 
 const SYMBOL_SIZE: u64 = size_of::<Sym64<Endianness>>() as u64;
 
-/// One relocation section.
+/// An SHT_RELA section.
 pub struct Relocations<'a> {
     /// The section's name.
     pub name: &'a [u8],
-    /// Index of the section that it applies to.
+    /// Index of the section that the relocations apply to.
     pub target: usize,
-    /// Whether offsets count from that section's start, as in ET_REL, and aren't addresses.
+    /// Whether offsets count from the start of that section, as in ET_REL, rather than being addresses.
     pub relocatable: bool,
-    /// How many symbols its symbol table has.
+    /// Number of symbols in the associated symbol table.
     pub symbols: u64,
     entries: &'a [elf::Rela64<Endianness>],
-    order: Endianness,
+    endian: Endianness,
 }
 
 impl Relocations<'_> {
-    /// Offset and symbol index of each entry.
+    /// Returns the offset and symbol index of each entry.
     pub fn entries(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
         let mips64el = false;
-        self.entries.iter().map(move |entry| (entry.r_offset(self.order), entry.r_sym(self.order, mips64el).into()))
+        self.entries.iter().map(move |entry| (entry.r_offset(self.endian), entry.r_sym(self.endian, mips64el).into()))
     }
 
-    /// Bytes of the table.
+    /// Returns the size of the table in bytes.
     #[must_use]
     pub fn size(&self) -> u64 {
         size_of_val(self.entries) as u64
@@ -281,7 +284,7 @@ impl Relocations<'_> {
 /// One symbol of a module.
 #[derive(Clone, Copy, Debug)]
 pub struct Symbol<'a> {
-    /// Its name, as stored.
+    /// The symbol's name, as stored.
     pub name: &'a [u8],
     /// `st_value`.
     pub value: u64,
@@ -296,64 +299,65 @@ pub struct Symbol<'a> {
 }
 
 impl Symbol<'_> {
-    /// Whether its value is the place of code or data: of no section or file, no number, and none of the marks that
-    /// assemblers put between code and data on Arm machines.
+    /// Returns whether the symbol is a named address of code or data. Section and file symbols, absolute and undefined symbols, and
+    /// the mapping symbols (`$x`, `$d`) of Arm assemblers are not.
     #[must_use]
-    pub fn is_place(&self) -> bool {
+    pub fn is_address(&self) -> bool {
         let kinds = [elf::STT_NOTYPE.0, elf::STT_OBJECT.0, elf::STT_FUNC.0, elf::STT_GNU_IFUNC.0];
-        let placed = self.section != 0 && ![elf::SHN_ABS.0, elf::SHN_COMMON.0].map(u32::from).contains(&self.section);
-        placed && kinds.contains(&self.kind) && !self.name.is_empty() && !self.name.starts_with(b"$")
+        let defined = self.section != 0 && ![elf::SHN_ABS.0, elf::SHN_COMMON.0].map(u32::from).contains(&self.section);
+        defined && kinds.contains(&self.kind) && !self.name.is_empty() && !self.name.starts_with(b"$")
     }
 }
 
 /// A module's symbols.
 pub struct Symbols<'a> {
     table: SymbolTable<'a, Header>,
-    order: Endianness,
+    endian: Endianness,
     names: &'a [u8],
 }
 
 impl<'a> Symbols<'a> {
-    /// How many, the null symbol among them.
+    /// Returns the number of symbols, including the null symbol.
     #[must_use]
     pub fn count(&self) -> usize {
         self.table.len()
     }
 
-    /// A symbol by its index.
+    /// Returns the symbol with index `index`.
     ///
     /// # Errors
     ///
-    /// NOT_FOUND if there is none, CORRUPT or LIMIT for its name.
+    /// NOT_FOUND if the index is out of range, CORRUPT or LIMIT if the symbol's name is invalid or too long.
     pub fn get(&self, index: usize) -> Result<Symbol<'a>> {
         let raw: &Sym64<Endianness> = self.table.iter().nth(index).ok_or_else(|| {
             let count = self.count();
             Error::new(Status::NotFound, format!("symbol index: expected one below {count}, found {index}"))
         })?;
-        let name = match raw.st_name(self.order) {
+        let name = match raw.st_name(self.endian) {
             0 => &[],
             offset => name_at(self.names, offset, "symbol", index)?,
         };
-        let section = match raw.st_shndx(self.order) {
-            elf::SHN_XINDEX => self.table.shndx(self.order, SymbolIndex(index)).unwrap_or(0),
+        let section = match raw.st_shndx(self.endian) {
+            elf::SHN_XINDEX => self.table.shndx(self.endian, SymbolIndex(index)).unwrap_or(0),
             plain => u32::from(plain.0),
         };
         Ok(Symbol {
             name,
-            value: raw.st_value(self.order),
-            size: raw.st_size(self.order),
+            value: raw.st_value(self.endian),
+            size: raw.st_size(self.endian),
             section,
             kind: raw.st_type().0,
             binding: raw.st_bind().0,
         })
     }
 
-    /// The symbol of that name that a linker would take: a defined global one before a weak, a local, and an undefined one.
-    /// Of several alike the first.
+    /// Returns the symbol named `name` that a linker would choose: a global definition over a weak one, a weak definition over a
+    /// local one, and any definition over an undefined symbol. Among equals the first wins.
     ///
     /// # Errors
     ///
-    /// NOT_FOUND if no symbol has it.
+    /// NOT_FOUND if no symbol has that name, which is always so for the empty name; CORRUPT or LIMIT if a symbol's name is invalid
+    /// or too long.
     pub fn named(&self, name: &[u8]) -> Result<Symbol<'a>> {
         let rank = |symbol: &Symbol<'_>| match symbol.binding {
             _ if symbol.section == u32::from(elf::SHN_UNDEF.0) => 3,
@@ -362,7 +366,7 @@ impl<'a> Symbols<'a> {
             _ => 0,
         };
         let mut best: Option<Symbol<'a>> = None;
-        // Symbols without a name, of sections for instance, are not to be found by it.
+        // The empty name finds nothing, although there are symbols without a name, such as section symbols.
         for index in if name.is_empty() { 0..0 } else { 1..self.count() } {
             let symbol = self.get(index)?;
             if symbol.name == name && best.as_ref().is_none_or(|best| rank(&symbol) < rank(best)) {

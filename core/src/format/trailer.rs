@@ -1,8 +1,8 @@
-//! The trailer: what follows the body in files of ours and lets every byte be checked. Wasmtime 0.33 skips it.
+//! The trailer follows the body and holds digests over every byte, attributes and signatures. Wasmtime 0.33 ignores it.
 //!
-//! The structs are the bytes: little-endian fields of alignment 1, in the order in which they stand in the file. From the
-//! body's end: zeros to a multiple of 8, [`START`], module table, chunks, root record, signatures, footer. What stands here
-//! is only where things are; what the digests are over is `trust`'s.
+//! The structs have the layout of the file: little-endian fields of alignment 1, in file order. After the body come zeros up to
+//! a multiple of 8, [`TRAILER_MAGIC`], the module table, the chunks, the root record, the signatures and the footer. This
+//! module only locates and decodes them; `trust` computes the digests.
 
 use zerocopy::byteorder::little_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -12,69 +12,69 @@ use crate::alloc;
 use crate::error::{Error, Result, Status};
 use crate::limits::{MAX_ATTRIBUTES, MAX_SIGNATURES};
 
-/// The first bytes of a trailer: no text, and mangled by any transfer that takes them for text.
-pub const START: [u8; 8] = *b"\x93AFT\r\n\x1a\n";
+/// The first bytes of a trailer. They are not text, and a transfer in text mode damages them detectably.
+pub const TRAILER_MAGIC: [u8; 8] = *b"\x93AFT\r\n\x1a\n";
 /// The last bytes of a file with a trailer.
-pub const END: [u8; 8] = *b"\x93AFE\r\n\x1a\n";
-/// The format that this library writes and reads.
+pub const FOOTER_MAGIC: [u8; 8] = *b"\x93AFE\r\n\x1a\n";
+/// The trailer format that this library reads and writes.
 pub const FORMAT: u32 = 1;
-/// What the trailer and every chunk in it are aligned to.
+/// Alignment of the trailer and of every chunk in it.
 pub const ALIGN: u64 = 8;
 
 /// A BLAKE3 digest.
 pub type Digest = [u8; 32];
 
-/// The fixed-size record from which everything else is found and checked. A signature signs it.
+/// The root record: the fixed-size record that locates everything else and holds its digests. Signatures are over this record.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 pub struct Root {
     /// [`FORMAT`].
     pub format: U32,
-    /// How many chunks are critical.
+    /// Number of critical chunks.
     pub critical_chunks: U32,
-    /// Where the body ends: behind Metadata.
+    /// End of the body: the offset just past Metadata.
     pub body_end: U64,
-    /// Where HEADER begins, right behind the terminator.
+    /// Offset of HEADER, which directly follows the terminator.
     pub header_offset: U64,
-    /// Where Metadata begins.
+    /// Offset of Metadata.
     pub metadata_offset: U64,
     /// Number of modules.
     pub modules: U64,
-    /// Bytes of all chunks, their headers and padding included.
+    /// Size of all chunks in bytes, headers and padding included.
     pub chunks_len: U64,
-    /// Over the terminator, HEADER, version and Metadata.
+    /// Digest of the terminator, HEADER, version and Metadata.
     pub tail_digest: Digest,
-    /// Over the module table.
+    /// Digest of the module table.
     pub table_digest: Digest,
-    /// Over the chunks.
+    /// Digest of the chunks.
     pub chunks_digest: Digest,
     /// Zeros.
     pub reserved: [u8; 112],
 }
 
-/// One row of the module table.
+/// One entry of the module table.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
-pub struct Row {
-    /// Where the ELF begins.
+pub struct ModuleEntry {
+    /// Offset of the ELF image.
     pub offset: U64,
-    /// Its length.
+    /// Length of the ELF image in bytes.
     pub len: U64,
-    /// What its offset is a multiple of.
+    /// Alignment of the offset.
     pub align: U64,
-    /// Over its link word, padding and ELF; the first has only the ELF.
+    /// Digest of the link word and padding before the image, and of the image. The first module has only the image.
     pub digest: Digest,
 }
 
-/// What stands before a chunk's bytes, which are followed by zeros to a multiple of 8.
+/// The header of a chunk. The chunk's bytes follow, then zeros up to a multiple of 8.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 pub struct ChunkHeader {
-    /// What it is.
+    /// The chunk's kind.
     pub kind: U32,
-    /// Bit 0: a reader that doesn't know the kind must refuse the file. The others are zero.
+    /// Bit 0: the chunk is critical, so a reader that doesn't know its kind must reject the file. All other bits are zero.
     pub flags: U32,
-    /// How many bytes follow, without padding.
+    /// Number of bytes that follow, without padding.
     pub len: U64,
 }
 
@@ -82,77 +82,77 @@ pub struct ChunkHeader {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 pub struct Signature {
-    /// The Ed25519 public key: a hint of which trusted key to try.
+    /// The signer's Ed25519 public key: a hint which trusted key to try.
     pub key: [u8; 32],
     /// The signature.
     pub bytes: [u8; 64],
 }
 
-/// The last bytes of the file.
+/// The footer: the last bytes of the file.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 pub struct Footer {
-    /// Where the root record begins.
+    /// Offset of the root record.
     pub root_offset: U64,
     /// The length of the whole file.
     pub file_len: U64,
-    /// How many signatures stand between root record and footer.
+    /// Number of signatures between root record and footer.
     pub signatures: U32,
     /// Zeros.
     pub reserved: [u8; 4],
-    /// Over root record, signatures and footer, this field being zero.
+    /// Digest of root record, signatures and footer, computed with this field set to zero.
     pub checksum: Digest,
-    /// [`END`].
-    pub end: [u8; 8],
+    /// [`FOOTER_MAGIC`].
+    pub magic: [u8; 8],
 }
 
 /// Size of the root record.
 pub const ROOT_SIZE: u64 = size_of::<Root>() as u64;
-/// Size of a row of the module table.
-pub const ROW_SIZE: u64 = size_of::<Row>() as u64;
+/// Size of an entry of the module table.
+pub const MODULE_ENTRY_SIZE: u64 = size_of::<ModuleEntry>() as u64;
 /// Size of a signature.
 pub const SIGNATURE_SIZE: u64 = size_of::<Signature>() as u64;
 /// Size of the footer.
 pub const FOOTER_SIZE: u64 = size_of::<Footer>() as u64;
 
-/// Chunk kind: one attribute. u32 length of its name, the name, the value.
-pub const ATTRIBUTE: u32 = 1;
-const CRITICAL: u32 = 1;
+/// The kind of a chunk that holds one attribute: the name's length as a u32, the name, the value.
+pub const CHUNK_ATTRIBUTE: u32 = 1;
+const CHUNK_CRITICAL: u32 = 1;
 
-/// Where a trailer's parts begin in the file.
+/// The offsets of a trailer's parts in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
-    /// [`START`].
+    /// Offset of [`TRAILER_MAGIC`].
     pub start: u64,
-    /// The module table.
+    /// Offset of the module table.
     pub table: u64,
-    /// The chunks.
+    /// Offset of the chunks.
     pub chunks: u64,
-    /// The root record.
+    /// Offset of the root record.
     pub root: u64,
 }
 
 impl Layout {
-    /// The layout behind a body.
+    /// Computes the layout of a trailer after a body that ends at `body_end`. Returns none on overflow.
     #[must_use]
     pub fn new(body_end: u64, modules: u64, chunks_len: u64) -> Option<Layout> {
         let start = align_up(body_end, ALIGN)?;
-        let table = start.checked_add(START.len() as u64)?;
-        let chunks = table.checked_add(modules.checked_mul(ROW_SIZE)?)?;
+        let table = start.checked_add(TRAILER_MAGIC.len() as u64)?;
+        let chunks = table.checked_add(modules.checked_mul(MODULE_ENTRY_SIZE)?)?;
         let root = chunks.checked_add(chunks_len)?;
         Some(Layout { start, table, chunks, root })
     }
 }
 
 impl Footer {
-    /// The footer at the end of `bytes`, which are the last ones of a file of `len` bytes; none if there is no trailer.
+    /// Finds the footer in `bytes`, the last bytes of a file of `len` bytes. Returns none if the file has no trailer.
     ///
     /// # Errors
     ///
-    /// CORRUPT or TRUNCATED if it contradicts itself or the file.
+    /// CORRUPT if the footer contradicts itself or the file, TRUNCATED if it describes a longer file.
     pub fn find(bytes: &[u8], len: u64) -> Result<Option<Footer>> {
         let Ok((_, footer)) = Footer::read_from_suffix(bytes) else { return Ok(None) };
-        if footer.end != END {
+        if footer.magic != FOOTER_MAGIC {
             return Ok(None);
         }
         let at = len - FOOTER_SIZE;
@@ -179,18 +179,18 @@ impl Footer {
 }
 
 impl Root {
-    /// Checks that a root record at `offset` describes a file that could be.
+    /// Checks that a root record at `offset` is consistent, and returns the layout that it describes.
     ///
     /// # Errors
     ///
-    /// UNSUPPORTED for another format, CORRUPT otherwise.
+    /// UNSUPPORTED for another trailer format, CORRUPT for offsets that contradict each other.
     pub fn check(&self, offset: u64) -> Result<Layout> {
         if self.format.get() != FORMAT {
             let message = format!("trailer: expected format {FORMAT}, found {}", self.format);
             return Err(Error::new(Status::Unsupported, message).at(offset));
         }
         let wrong =
-            || Error::corrupt("trailer: expected offsets in the order of the file, found others".to_owned()).at(offset);
+            || Error::corrupt("trailer: expected offsets in file order, found them out of order".to_owned()).at(offset);
         let Root { body_end, header_offset, metadata_offset, modules, chunks_len, .. } = *self;
         let layout = Layout::new(body_end.get(), modules.get(), chunks_len.get()).ok_or_else(wrong)?;
         let ordered = header_offset.get() >= 8
@@ -202,34 +202,34 @@ impl Root {
         if ordered { Ok(layout) } else { Err(wrong()) }
     }
 
-    /// Where the tail begins: with the terminator.
+    /// Returns the offset of the tail, which begins with the terminator.
     #[must_use]
     pub fn tail_offset(&self) -> u64 {
         self.header_offset.get().saturating_sub(super::body::LINK_SIZE)
     }
 }
 
-/// A chunk.
+/// A decoded chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Chunk<'a> {
-    /// What it is.
+    /// The chunk's kind.
     pub kind: u32,
-    /// Whether a reader that doesn't know the kind must refuse the file.
+    /// Whether a reader that doesn't know the kind must reject the file.
     pub critical: bool,
-    /// Its bytes.
+    /// The content, without padding.
     pub bytes: &'a [u8],
 }
 
 impl<'a> Chunk<'a> {
-    /// Takes a chunk from the front of `rest`.
+    /// Decodes the chunk at the front of `rest`, and advances `rest` past it.
     ///
     /// # Errors
     ///
-    /// CORRUPT if it ends behind `rest` or has a flag that nobody knows.
-    pub fn take(rest: &mut &'a [u8]) -> Result<Chunk<'a>> {
+    /// CORRUPT if the chunk extends past `rest`, has an unknown flag, or has nonzero padding.
+    pub fn decode(rest: &mut &'a [u8]) -> Result<Chunk<'a>> {
         let cut = || Error::corrupt(format!("trailer: expected a whole chunk, found {} bytes", rest.len()));
         let (header, after) = ChunkHeader::read_from_prefix(rest).map_err(|_| cut())?;
-        if header.flags.get() & !CRITICAL != 0 {
+        if header.flags.get() & !CHUNK_CRITICAL != 0 {
             return Err(Error::corrupt(format!(
                 "trailer: chunk {} has unknown flags {:#x}",
                 header.kind, header.flags
@@ -240,18 +240,19 @@ impl<'a> Chunk<'a> {
         let (whole, next) = after.split_at_checked(padded).ok_or_else(cut)?;
         let (bytes, padding) = whole.split_at(len);
         if first_nonzero(padding).is_some() {
-            return Err(Error::corrupt(format!("trailer: expected zeros behind chunk {}, found others", header.kind)));
+            let message = format!("trailer: expected zero padding after chunk {}, found nonzero bytes", header.kind);
+            return Err(Error::corrupt(message));
         }
         *rest = next;
-        Ok(Chunk { kind: header.kind.get(), critical: header.flags.get() & CRITICAL != 0, bytes })
+        Ok(Chunk { kind: header.kind.get(), critical: header.flags.get() & CHUNK_CRITICAL != 0, bytes })
     }
 
-    /// Appends a chunk made of these parts, one behind the other.
+    /// Appends a chunk to `out`. Its content is the concatenation of `parts`.
     ///
     /// # Errors
     ///
     /// NO_MEMORY.
-    pub fn put(out: &mut Vec<u8>, kind: u32, critical: bool, parts: [&[u8]; 3]) -> Result<()> {
+    pub fn encode(out: &mut Vec<u8>, kind: u32, critical: bool, parts: [&[u8]; 3]) -> Result<()> {
         let len: usize = parts.iter().map(|part| part.len()).sum();
         let header = ChunkHeader { kind: kind.into(), flags: u32::from(critical).into(), len: (len as u64).into() };
         let padded = len.next_multiple_of(ALIGN as usize);
@@ -263,45 +264,44 @@ impl<'a> Chunk<'a> {
     }
 }
 
-/// Named bytes of the embedder's.
+/// An attribute: named bytes that the embedder stores in the artifact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attribute<'a> {
-    /// Its name.
+    /// The attribute's name.
     pub name: &'a str,
-    /// Its value.
+    /// The attribute's value.
     pub value: &'a [u8],
 }
 
-/// The attributes among the chunks, in the order of the file. A chunk of another kind is skipped, unless it is critical.
-/// `critical` is how many critical ones the root record promises.
+/// Decodes the attributes among the chunks, in file order. Chunks of another kind are skipped unless they are critical.
+/// `critical` is the number of critical chunks according to the root record.
 ///
 /// # Errors
 ///
-/// UNSUPPORTED for an unknown critical chunk, by number; CORRUPT; LIMIT; NO_MEMORY.
-pub fn attributes(chunks: &[u8], critical: u32) -> Result<Vec<Attribute<'_>>> {
+/// UNSUPPORTED for a critical chunk of an unknown kind; CORRUPT for damaged chunks, attribute names out of order, or another
+/// number of critical chunks; LIMIT for too many attributes; NO_MEMORY.
+pub fn decode_attributes(chunks: &[u8], critical: u32) -> Result<Vec<Attribute<'_>>> {
     let mut found = Vec::new();
     let mut rest = chunks;
     let mut seen = 0;
     while !rest.is_empty() {
-        let chunk = Chunk::take(&mut rest)?;
-        seen += u32::from(chunk.critical); // a chunk takes 16 bytes, and all of them 64 MiB at most
-        if chunk.kind != ATTRIBUTE {
+        let chunk = Chunk::decode(&mut rest)?;
+        seen += u32::from(chunk.critical); // no overflow: each chunk takes at least 16 bytes of at most 64 MiB
+        if chunk.kind != CHUNK_ATTRIBUTE {
             if chunk.critical {
-                let message =
-                    format!("trailer: chunk of kind {} is critical and not known to this library", chunk.kind);
+                let message = format!("trailer: chunk of kind {} is critical and unknown to this library", chunk.kind);
                 return Err(Error::new(Status::Unsupported, message));
             }
             continue;
         }
-        let bad =
-            || Error::corrupt("trailer: expected an attribute's name in UTF-8 and its value, found others".to_owned());
-        let (len, after) = U32::read_from_prefix(chunk.bytes).map_err(|_| bad())?;
-        let (name, value) = after.split_at_checked(len.get() as usize).ok_or_else(bad)?;
-        let name = std::str::from_utf8(name).map_err(|_| bad())?;
+        let malformed =
+            || Error::corrupt("trailer: expected an attribute's name in UTF-8 and its value, found other bytes");
+        let (len, after) = U32::read_from_prefix(chunk.bytes).map_err(|_| malformed())?;
+        let (name, value) = after.split_at_checked(len.get() as usize).ok_or_else(malformed)?;
+        let name = std::str::from_utf8(name).map_err(|_| malformed())?;
         if found.last().is_some_and(|last: &Attribute<'_>| last.name >= name) {
-            return Err(Error::corrupt(
-                "trailer: expected attributes in the order of their names, each once, found others".to_owned(),
-            ));
+            let message = "trailer: expected attributes sorted by name without duplicates, found them out of order";
+            return Err(Error::corrupt(message));
         }
         if found.len() >= MAX_ATTRIBUTES {
             let message = format!("trailer: expected at most {MAX_ATTRIBUTES} attributes, found more");
@@ -315,21 +315,21 @@ pub fn attributes(chunks: &[u8], critical: u32) -> Result<Vec<Attribute<'_>>> {
     Ok(found)
 }
 
-/// Bytes that an attribute's chunk takes, at most.
+/// Returns the maximum size of an attribute's chunk in bytes.
 #[must_use]
-pub fn attribute_size(name: &str, value: &[u8]) -> u64 {
+pub fn max_attribute_size(name: &str, value: &[u8]) -> u64 {
     (size_of::<ChunkHeader>() + size_of::<u32>() + name.len() + value.len()) as u64 + ALIGN
 }
 
-/// Appends an attribute's chunk.
+/// Appends an attribute's chunk to `out`.
 ///
 /// # Errors
 ///
-/// NO_MEMORY; INVALID_ARGUMENT for a name of 4 GiB.
-pub fn put_attribute(out: &mut Vec<u8>, name: &str, value: &[u8]) -> Result<()> {
+/// NO_MEMORY; INVALID_ARGUMENT for a name of 4 GiB or more.
+pub fn encode_attribute(out: &mut Vec<u8>, name: &str, value: &[u8]) -> Result<()> {
     let len = u32::try_from(name.len())
-        .map_err(|_| Error::new(Status::InvalidArgument, "attribute: expected a name below 4 GiB"))?;
-    Chunk::put(out, ATTRIBUTE, false, [&len.to_le_bytes(), name.as_bytes(), value])
+        .map_err(|_| Error::new(Status::InvalidArgument, "attribute: expected a name shorter than 4 GiB"))?;
+    Chunk::encode(out, CHUNK_ATTRIBUTE, false, [&len.to_le_bytes(), name.as_bytes(), value])
 }
 
 #[cfg(test)]
@@ -337,35 +337,39 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_are_those_of_the_documented_table() {
-        assert_eq!((ROOT_SIZE, ROW_SIZE, SIGNATURE_SIZE, FOOTER_SIZE), (256, 56, 96, 64));
+    fn sizes_match_the_documented_table() {
+        assert_eq!((ROOT_SIZE, MODULE_ENTRY_SIZE, SIGNATURE_SIZE, FOOTER_SIZE), (256, 56, 96, 64));
     }
 
     #[test]
-    fn chunks_there_and_back() {
+    fn chunks_round_trip() {
         let mut bytes = Vec::new();
-        put_attribute(&mut bytes, "", b"").unwrap();
-        Chunk::put(&mut bytes, 77, false, [b"skipped", b"", b""]).unwrap();
-        put_attribute(&mut bytes, "name", b"value").unwrap();
+        encode_attribute(&mut bytes, "", b"").unwrap();
+        Chunk::encode(&mut bytes, 77, false, [b"skipped", b"", b""]).unwrap();
+        encode_attribute(&mut bytes, "name", b"value").unwrap();
         assert_eq!(bytes.len() % 8, 0);
-        let found = attributes(&bytes, 0).unwrap();
+        let found = decode_attributes(&bytes, 0).unwrap();
         assert_eq!(found, [Attribute { name: "", value: b"" }, Attribute { name: "name", value: b"value" }]);
-        assert_eq!(attributes(&bytes, 1).unwrap_err().status(), Status::Corrupt, "fewer critical chunks than promised");
+        assert_eq!(
+            decode_attributes(&bytes, 1).unwrap_err().status(),
+            Status::Corrupt,
+            "fewer critical chunks than promised"
+        );
         let twice = bytes.repeat(2);
-        assert_eq!(attributes(&twice, 0).unwrap_err().status(), Status::Corrupt);
+        assert_eq!(decode_attributes(&twice, 0).unwrap_err().status(), Status::Corrupt);
 
         let mut critical = bytes.clone();
-        Chunk::put(&mut critical, 77, true, [b"", b"", b""]).unwrap();
-        let error = attributes(&critical, 1).unwrap_err();
+        Chunk::encode(&mut critical, 77, true, [b"", b"", b""]).unwrap();
+        let error = decode_attributes(&critical, 1).unwrap_err();
         assert_eq!(error.status(), Status::Unsupported);
         assert!(error.message().contains("kind 77"), "{error}");
 
         for cut in 1..bytes.len() {
-            let whole = attributes(&bytes[..cut], 0);
+            let whole = decode_attributes(&bytes[..cut], 0);
             assert!(whole.is_err() || whole.unwrap().len() < 2, "cut at {cut}");
         }
         let mut wrong = bytes.clone();
         wrong[8..16].copy_from_slice(&u64::MAX.to_le_bytes());
-        assert_eq!(attributes(&wrong, 0).unwrap_err().status(), Status::Corrupt);
+        assert_eq!(decode_attributes(&wrong, 0).unwrap_err().status(), Status::Corrupt);
     }
 }

@@ -1,4 +1,5 @@
-//! The type tables of Metadata: functions, modules, instances. `S` is the text type: borrowed when read, owned when built.
+//! The type tables of Metadata: function, module and instance types. `S` is the string type: borrowed when an artifact is read,
+//! owned when one is built.
 
 use serde::{Deserialize, Serialize};
 
@@ -27,17 +28,18 @@ pub struct FuncType {
     /// Parameters, in order.
     #[serde(deserialize_with = "wire::list")]
     pub params: Vec<WasmType>,
-    /// How many parameters are `externref`.
+    /// Number of parameters of type `externref`.
     pub externref_params_count: u64,
     /// Results, in order.
     #[serde(deserialize_with = "wire::list")]
     pub returns: Vec<WasmType>,
-    /// How many results are `externref`. Wasmtime 0.33 counts the parameters here instead; what was read is kept.
+    /// Number of results of type `externref`. Wasmtime 0.33 stores the number of parameters here; a rewrite keeps the stored
+    /// value.
     pub externref_returns_count: u64,
 }
 
 impl FuncType {
-    /// A signature with its counts.
+    /// Creates a signature, with both counts computed from the types.
     #[must_use]
     pub fn new(params: Vec<WasmType>, returns: Vec<WasmType>) -> FuncType {
         let externrefs = |types: &[WasmType]| types.iter().filter(|ty| **ty == WasmType::ExternRef).count() as u64;
@@ -50,7 +52,7 @@ impl FuncType {
     }
 }
 
-/// A V128 value. As two words, so that it doesn't raise the alignment, and with it the size, of every entity.
+/// A V128 value, stored as two words: a `u128` would raise the alignment, and so the size, of every entity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "u128", into = "u128")]
 pub struct V128 {
@@ -72,7 +74,7 @@ impl From<V128> for u128 {
     }
 }
 
-/// How a global begins.
+/// The initial value of a global.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub enum GlobalInit {
@@ -97,7 +99,7 @@ pub struct Global {
     pub initializer: GlobalInit,
 }
 
-/// A linear memory; sizes in Wasm pages.
+/// A linear memory. Sizes are in Wasm pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs)]
@@ -116,7 +118,7 @@ pub struct Tag {
     pub ty: u32,
 }
 
-/// A table; sizes in elements.
+/// A table. Sizes are in elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs)]
@@ -126,7 +128,7 @@ pub struct Table {
     pub maximum: Option<u32>,
 }
 
-/// What an import wants or an export gives. Functions, instances and modules are indexes into [`Types`].
+/// The type of an import or export. Function, instance and module types are indexes into [`Types`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub enum EntityType {
@@ -143,9 +145,9 @@ pub enum EntityType {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModuleType<S> {
-    /// What it wants, in order.
+    /// Imports, in order.
     pub imports: Map<S, EntityType>,
-    /// What an instance of it gives: an index into [`Types::instance_signatures`].
+    /// The type of the module's instances: an index into [`Types::instance_signatures`].
     pub exports: u32,
 }
 
@@ -153,21 +155,21 @@ pub struct ModuleType<S> {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InstanceType<S> {
-    /// What it gives, in order.
+    /// Exports, in order.
     pub exports: Map<S, EntityType>,
 }
 
-/// All types of an artifact.
+/// The type tables of an artifact.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, bound(deserialize = "S: Deserialize<'de>"))]
 pub struct Types<S> {
-    /// Functions.
+    /// Function types.
     #[serde(deserialize_with = "wire::objects")]
     pub wasm_signatures: Vec<FuncType>,
-    /// Modules.
+    /// Module types.
     #[serde(deserialize_with = "wire::objects")]
     pub module_signatures: Vec<ModuleType<S>>,
-    /// Instances.
+    /// Instance types.
     #[serde(deserialize_with = "wire::objects")]
     pub instance_signatures: Vec<InstanceType<S>>,
 }
@@ -179,11 +181,11 @@ impl<S> Default for Types<S> {
 }
 
 impl<S> Types<S> {
-    /// Checks that an entity's index names a type that is there.
+    /// Checks that the type index of an entity is in range.
     ///
     /// # Errors
     ///
-    /// CORRUPT, saying which index has no type.
+    /// CORRUPT if it is not.
     pub(crate) fn check_entity(&self, entity: &EntityType) -> Result<()> {
         let (what, index, count) = match *entity {
             EntityType::Function(index) => ("function", index, self.wasm_signatures.len()),
@@ -195,11 +197,11 @@ impl<S> Types<S> {
         check_index(what, index, count)
     }
 
-    /// Checks every index in the tables.
+    /// Checks that every type index in the tables is in range.
     ///
     /// # Errors
     ///
-    /// CORRUPT, saying which index has no type.
+    /// CORRUPT for the first that is not.
     pub fn check(&self) -> Result<()> {
         for module in &self.module_signatures {
             check_index("instance", module.exports, self.instance_signatures.len())?;
@@ -212,11 +214,11 @@ impl<S> Types<S> {
     }
 }
 
-/// Checks one index into a table of types.
+/// Checks that `index` is in range for a table of `count` types. `what` names the table in the error.
 ///
 /// # Errors
 ///
-/// CORRUPT if the table has no such entry.
+/// CORRUPT if it is not.
 pub(crate) fn check_index(what: &str, index: u32, count: usize) -> Result<()> {
     if (index as usize) < count {
         return Ok(());
@@ -230,7 +232,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lists_are_no_objects() {
+    fn lists_are_not_accepted_as_objects() {
         let good = r#"{"wasm_signatures": [{"params": ["I32"], "externref_params_count": 0, "returns": [],
             "externref_returns_count": 0}], "module_signatures": [], "instance_signatures": [{"exports": {"a": {"Tag": {"ty": 0}}}}]}"#;
         serde_json::from_str::<Types<String>>(good).unwrap();

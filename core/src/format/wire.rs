@@ -1,5 +1,5 @@
-//! bincode 1.x as Wasmtime 0.33 uses it: fixed-width little-endian integers, u64 counts. What bincode leaves open is
-//! closed here: where an error is, and containers that grow only with the items that really came.
+//! bincode 1.x as Wasmtime 0.33 uses it: fixed-width little-endian integers, u64 counts. This module adds what bincode lacks:
+//! the offset of an error, and containers that grow only with the items actually decoded.
 
 use std::cell::Cell;
 use std::fmt;
@@ -16,8 +16,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result, Status};
 use crate::limits::{MAX_RESERVE, MAX_UPVAR_DEPTH};
 
-// serde's errors carry nothing but text; these two are told apart by it.
-pub const NO_MEMORY: &str = "out of memory for what Metadata decodes to";
+// A serde error carries only text. `Decoder` recognizes these two by their text and returns the right status for them.
+pub const NO_MEMORY: &str = "out of memory for decoded Metadata";
 pub const TOO_DEEP: &str = "upvars are nested deeper than the limit of 100";
 const _: () = assert!(MAX_UPVAR_DEPTH == 100);
 
@@ -27,14 +27,14 @@ fn config() -> Config {
     DefaultOptions::new().with_fixint_encoding().allow_trailing_bytes()
 }
 
-/// Appends `value` to `out`.
+/// Appends the encoding of `value` to `out`.
 pub fn encode(value: &impl Serialize, out: &mut Vec<u8>) -> Result<()> {
     config()
         .serialize_into(out, value)
         .map_err(|error| Error::new(Status::Internal, format!("encoding Metadata: {error}")))
 }
 
-/// Decodes values one after another from borrowed bytes.
+/// Decodes a sequence of values from borrowed bytes.
 pub struct Decoder<'a> {
     bytes: &'a [u8],
     position: Cell<usize>,
@@ -45,20 +45,20 @@ impl<'a> Decoder<'a> {
         Decoder { bytes, position: Cell::new(0) }
     }
 
-    /// Bytes decoded so far.
+    /// Returns the number of bytes decoded so far.
     pub fn position(&self) -> usize {
         self.position.get()
     }
 
-    /// The next value; `field` names it in errors, whose offsets count from the decoder's start.
+    /// Decodes the next value. `field` names it in errors. Error offsets count from the start of the decoder's bytes.
     pub fn field<T: Deserialize<'a>>(&self, field: &str) -> Result<T> {
         let reader = Reader { bytes: self.bytes, position: &self.position };
         let mut deserializer = bincode::Deserializer::with_bincode_read(reader, config());
-        T::deserialize(&mut deserializer).map_err(|error| self.explain(field, *error))
+        T::deserialize(&mut deserializer).map_err(|error| self.field_error(field, *error))
     }
 
     #[cold]
-    fn explain(&self, field: &str, error: ErrorKind) -> Error {
+    fn field_error(&self, field: &str, error: ErrorKind) -> Error {
         let (status, found) = match &error {
             ErrorKind::Io(cause) if cause.kind() == io::ErrorKind::UnexpectedEof => {
                 (Status::Truncated, cause.to_string())
@@ -93,13 +93,13 @@ impl<'a> Reader<'a, '_> {
                 self.position.set(start + length);
                 Ok(found)
             }
-            None => Err(Self::too_long(length, rest.len())),
+            None => Err(Self::out_of_bounds(length, rest.len())),
         }
     }
 
     #[cold]
-    fn too_long(length: usize, rest: usize) -> io::Error {
-        // Only a number that no file of the permitted size could satisfy is surely wrong and not just cut off.
+    fn out_of_bounds(length: usize, rest: usize) -> io::Error {
+        // A length within the limit may be that of a truncated file. A length above it is corrupt.
         let kind = match length as u64 {
             0..=crate::limits::MAX_METADATA => io::ErrorKind::UnexpectedEof,
             _ => io::ErrorKind::InvalidData,
@@ -139,21 +139,22 @@ impl<'a> BincodeRead<'a> for Reader<'a, '_> {
     }
 }
 
-/// Appends an item, or fails where a `Vec` would abort the process.
+/// Appends an item. Running out of memory is an error here, where `Vec::push` would abort the process.
 pub fn push<T, E: serde::de::Error>(items: &mut Vec<T>, item: T) -> std::result::Result<(), E> {
     items.try_reserve(1).map_err(|_| E::custom(NO_MEMORY))?;
     items.push(item);
     Ok(())
 }
 
-fn reserved<T, E: serde::de::Error>(hint: Option<usize>) -> std::result::Result<Vec<T>, E> {
+/// Returns a vector with room for `hint` items, or for fewer if a file could have made the hint up.
+fn with_bounded_capacity<T, E: serde::de::Error>(hint: Option<usize>) -> std::result::Result<Vec<T>, E> {
     let mut items = Vec::new();
-    let ahead = hint.unwrap_or(0).min(MAX_RESERVE / size_of::<T>().max(1));
-    items.try_reserve_exact(ahead).map_err(|_| E::custom(NO_MEMORY))?;
+    let capacity = hint.unwrap_or(0).min(MAX_RESERVE / size_of::<T>().max(1));
+    items.try_reserve_exact(capacity).map_err(|_| E::custom(NO_MEMORY))?;
     Ok(items)
 }
 
-/// For `#[serde(deserialize_with)]`: a list.
+/// Deserializes a list, for `#[serde(deserialize_with)]`.
 pub fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> std::result::Result<Vec<T>, D::Error> {
     struct Items<T>(PhantomData<T>);
     impl<'de, T: Deserialize<'de>> Visitor<'de> for Items<T> {
@@ -162,7 +163,7 @@ pub fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> 
             f.write_str("a list")
         }
         fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> std::result::Result<Vec<T>, A::Error> {
-            let mut items = reserved(seq.size_hint())?;
+            let mut items = with_bounded_capacity(seq.size_hint())?;
             while let Some(item) = seq.next_element()? {
                 push(&mut items, item)?;
             }
@@ -172,7 +173,7 @@ pub fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> 
     deserializer.deserialize_seq(Items(PhantomData))
 }
 
-/// A struct that is an object in JSON, where serde would take a list of its values as well.
+/// A struct that must be an object in JSON. serde alone would accept a list of the field values too.
 pub struct Object<T>(pub T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
@@ -187,7 +188,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
                 T::deserialize(MapAccessDeserializer::new(map))
             }
         }
-        // On the wire a struct is its fields.
+        // In the binary encoding a struct is the sequence of its fields.
         let value = match deserializer.is_human_readable() {
             true => deserializer.deserialize_map(Entries(PhantomData)),
             false => T::deserialize(deserializer),
@@ -196,16 +197,16 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     }
 }
 
-/// For `#[serde(deserialize_with)]`: an [`Object`].
+/// Deserializes an [`Object`], for `#[serde(deserialize_with)]`.
 ///
 /// # Errors
 ///
-/// The deserializer's.
+/// Any error of the deserializer.
 pub fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> std::result::Result<T, D::Error> {
     Object::deserialize(deserializer).map(|Object(value)| value)
 }
 
-/// For `#[serde(deserialize_with)]`: a list of [`Object`]s.
+/// Deserializes a list of [`Object`]s, for `#[serde(deserialize_with)]`.
 pub fn objects<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> std::result::Result<Vec<T>, D::Error> {
@@ -215,7 +216,7 @@ pub fn objects<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     Ok(list(deserializer)?.into_iter().map(|Object(value)| value).collect())
 }
 
-/// A map that keeps the order of the file, duplicate keys included.
+/// A map that keeps its entries in file order, duplicate keys included.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Map<S, V>(pub Vec<(S, V)>);
 
@@ -244,7 +245,7 @@ impl<'de, S: Deserialize<'de>, V: Deserialize<'de>> Deserialize<'de> for Map<S, 
                 f.write_str("a map")
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Map<S, V>, A::Error> {
-                let mut entries = reserved(map.size_hint())?;
+                let mut entries = with_bounded_capacity(map.size_hint())?;
                 while let Some(entry) = map.next_entry()? {
                     push(&mut entries, entry)?;
                 }

@@ -1,4 +1,4 @@
-//! BLAKE3 in its derive-key mode, one context for each kind of thing, so that a digest of one never passes for another's.
+//! BLAKE3 digests in derive-key mode. Each kind of data has its own context, so a digest of one kind is never valid for another.
 
 use std::sync::OnceLock;
 
@@ -8,7 +8,7 @@ use zerocopy::IntoBytes;
 
 use crate::format::trailer::{Digest, Footer, Root, Signature};
 
-/// What one kind of thing is keyed with. Made once, since that takes as long as the digest of a small module table.
+/// The context of one kind of data. Its key is derived once, which takes as long as hashing a small module table.
 struct Context {
     name: &'static str,
     key: OnceLock<ContextKey>,
@@ -38,32 +38,32 @@ impl Context {
     }
 }
 
-/// Of a module, its link word and padding where it has them, and its ELF: what they are keyed with. They are made together, in
-/// `hashing`.
+/// Returns the key for digests of modules, which cover the link word and padding before a module, if any, and its ELF image.
+/// `hashing` computes these digests, all modules at once.
 #[must_use]
 pub fn module_key() -> &'static ContextKey {
     MODULE.key()
 }
 
-/// Of the terminator, HEADER, version and Metadata.
+/// Hashes the tail: the terminator, HEADER, version and Metadata.
 #[must_use]
 pub fn tail(bytes: &[u8]) -> Digest {
     TAIL.digest(&[bytes])
 }
 
-/// Of the module table.
+/// Hashes the module table.
 #[must_use]
 pub fn table(bytes: &[u8]) -> Digest {
     TABLE.digest(&[bytes])
 }
 
-/// Of all chunks.
+/// Hashes the chunks.
 #[must_use]
 pub fn chunks(bytes: &[u8]) -> Digest {
     CHUNKS.digest(&[bytes])
 }
 
-/// Of root record, signatures and footer, whose own field counts as zero.
+/// Hashes root record, signatures and footer, with the footer's checksum field taken as zero.
 #[must_use]
 pub fn footer(root: &Root, signatures: &[Signature], footer: &Footer) -> Digest {
     let blank = Footer { checksum: [0; 32], ..*footer };

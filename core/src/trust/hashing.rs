@@ -1,5 +1,5 @@
-//! The digests of all modules at once. BLAKE3 is a tree whose branches can be hashed in any order: a large module is hashed in
-//! blocks, small ones are taken together, and whoever is free takes the next job.
+//! Hashes all modules at once, on several threads. BLAKE3 is a tree hash whose subtrees can be hashed in any order: a large
+//! module is hashed in blocks, small modules are batched, and each thread takes the next job when it is free.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -12,33 +12,33 @@ use crate::error::Result;
 use crate::format::trailer::Digest;
 use crate::threads::with_helpers;
 
-/// From so many bytes on, other threads help. One thread hashes that much in a little over a millisecond, and another one that
-/// has to wait for a busy processor begins after two.
-const THREADS_FROM: u64 = 4 << 20;
+/// Minimum number of bytes for which helper threads are started. One thread hashes this many in a little over a millisecond; a
+/// helper that has to wait for a busy processor starts after about two.
+const PARALLEL_THRESHOLD: u64 = 4 << 20;
 
-/// Bytes in a block, at least; a power of two.
-const BLOCK: u64 = 256 << 10;
+/// Minimum block size in bytes; a power of two.
+const MIN_BLOCK: u64 = 256 << 10;
 
-/// Blocks of up to 4 GiB, whose digests take half a megabyte; where there is more to hash, blocks are larger.
-const MOST_BLOCKS: u64 = 16 << 10;
+/// Maximum number of blocks, whose digests take half a megabyte. Above 4 GiB in all, blocks are larger than [`MIN_BLOCK`].
+const MAX_BLOCKS: u64 = 16 << 10;
 
-/// Small modules in one job, at most.
-const MOST_TOGETHER: usize = 64;
+/// Maximum number of small modules in one job.
+const MAX_BATCH: usize = 64;
 
-/// Makes the digests of so many modules, each of which is the bytes that `pieces` gives, and meanwhile does something else with
-/// them. Several threads hash if there is enough to hash, else the calling one.
+/// Hashes `count` modules, each the concatenation of what `pieces` returns for its index. The calling thread runs `meanwhile`
+/// first, then joins in; helper threads hash from the start if there are enough bytes.
 ///
 /// # Errors
 ///
-/// NO_MEMORY, and what `meanwhile` returns.
-pub fn modules<'p>(
+/// NO_MEMORY, and any error of `meanwhile`.
+pub fn hash_modules<'p>(
     count: usize,
     pieces: &(dyn Fn(usize) -> &'p [&'p [u8]] + Sync),
     meanwhile: &mut dyn FnMut() -> Result<()>,
 ) -> Result<Vec<Digest>> {
     let len = |module: usize| -> u64 { pieces(module).iter().map(|piece| piece.len() as u64).sum() };
     let total = (0..count).map(len).sum::<u64>();
-    let block = (total / MOST_BLOCKS).next_power_of_two().max(BLOCK);
+    let block = (total / MAX_BLOCKS).next_power_of_two().max(MIN_BLOCK);
     let blocks = |module: usize| len(module).div_ceil(block).max(1) as usize;
 
     let results = (0..count).map(blocks).sum();
@@ -47,38 +47,38 @@ pub fn modules<'p>(
     let digests = Mutex::new(digests);
     let next = Mutex::new(Job::default());
     let key = digest::module_key();
-    let help = || {
-        while let Some((job, after)) = take(&next, count, block, len) {
-            let mut made = [[0; 32]; MOST_TOGETHER];
-            let made = made.get_mut(..after.result - job.result).unwrap_or_default();
+    let work = || {
+        while let Some((job, end)) = next_batch(&next, count, block, len) {
+            let mut batch = [[0; 32]; MAX_BATCH];
+            let batch = batch.get_mut(..end.result - job.result).unwrap_or_default();
             let mut at = job;
-            for digest in made.iter_mut() {
-                *digest = hash(key, pieces(at.module), at.block * block, block, len(at.module));
-                at = at.after(block, len);
+            for digest in batch.iter_mut() {
+                *digest = hash_block(key, pieces(at.module), at.block * block, block, len(at.module));
+                at = at.next(block, len);
             }
-            if let Some(room) = lock(&digests).get_mut(job.result..after.result) {
-                room.copy_from_slice(made);
+            if let Some(slot) = lock(&digests).get_mut(job.result..end.result) {
+                slot.copy_from_slice(batch);
             }
         }
     };
-    let mut own = || {
+    let mut main_work = || {
         let done = meanwhile();
         if done.is_err() {
-            lock(&next).module = count; // nobody wants the rest
+            lock(&next).module = count; // the remaining digests are not needed
         }
-        help();
+        work();
         done
     };
-    if total < THREADS_FROM { own() } else { with_helpers(&help, own) }?;
+    if total < PARALLEL_THRESHOLD { main_work() } else { with_helpers(&work, main_work) }?;
 
-    // A module's own digest takes the place of those of its blocks.
+    // Merge the digests of each module's blocks into the module's digest, in place.
     let mut digests = digests.into_inner().unwrap_or_else(PoisonError::into_inner);
     let mut first = 0;
     for module in 0..count {
         let end = first + blocks(module);
-        let whole = join(key, digests.get(first..end).unwrap_or_default());
-        if let Some(room) = digests.get_mut(module) {
-            *room = whole;
+        let merged = merge_blocks(key, digests.get(first..end).unwrap_or_default());
+        if let Some(slot) = digests.get_mut(module) {
+            *slot = merged;
         }
         first = end;
     }
@@ -86,16 +86,16 @@ pub fn modules<'p>(
     Ok(digests)
 }
 
-/// The digests of modules that are in one piece each.
+/// Hashes modules that are one slice each.
 ///
 /// # Errors
 ///
 /// NO_MEMORY.
-pub fn runs(runs: &[&[u8]]) -> Result<Vec<Digest>> {
-    modules(runs.len(), &|module| runs.get(module..=module).unwrap_or_default(), &mut || Ok(()))
+pub fn hash_each(modules: &[&[u8]]) -> Result<Vec<Digest>> {
+    hash_modules(modules.len(), &|module| modules.get(module..=module).unwrap_or_default(), &mut || Ok(()))
 }
 
-/// What is to be hashed next: from which block of which module on, and the how manieth result that is.
+/// The next unit of work: a block of a module, and the index of its result.
 #[derive(Clone, Copy, Default)]
 struct Job {
     module: usize,
@@ -104,8 +104,8 @@ struct Job {
 }
 
 impl Job {
-    /// The job behind one block.
-    fn after(self, block: u64, len: impl Fn(usize) -> u64) -> Job {
+    /// Returns the job after this block.
+    fn next(self, block: u64, len: impl Fn(usize) -> u64) -> Job {
         let result = self.result + 1;
         if (self.block + 1) * block < len(self.module) {
             Job { block: self.block + 1, result, ..self }
@@ -115,14 +115,14 @@ impl Job {
     }
 }
 
-/// Takes the next job, and says where it ends: after one block, or small modules of that many bytes.
-fn take(next: &Mutex<Job>, count: usize, block: u64, len: impl Fn(usize) -> u64) -> Option<(Job, Job)> {
+/// Takes the next job and returns its start and end. It covers one block, or small modules that add up to a block.
+fn next_batch(next: &Mutex<Job>, count: usize, block: u64, len: impl Fn(usize) -> u64) -> Option<(Job, Job)> {
     let mut next = lock(next);
     let job = *next;
     let mut bytes = 0;
-    while next.module < count && bytes < block && next.result - job.result < MOST_TOGETHER {
+    while next.module < count && bytes < block && next.result - job.result < MAX_BATCH {
         bytes += (len(next.module) - next.block * block).min(block);
-        *next = next.after(block, &len);
+        *next = next.next(block, &len);
     }
     (next.result > job.result).then_some((job, *next))
 }
@@ -131,40 +131,41 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The digest of a module that has but one block, or one of a larger one's blocks as [`join`] takes it.
-fn hash(key: &ContextKey, pieces: &[&[u8]], start: u64, block: u64, len: u64) -> Digest {
+/// Hashes one block: the whole of a module that has only one, or a subtree for [`merge_blocks`].
+fn hash_block(key: &ContextKey, pieces: &[&[u8]], start: u64, block: u64, len: u64) -> Digest {
     let mut hasher = Hasher::new_from_context_key(key);
     hasher.set_input_offset(start);
     let end = len.min(start + block);
     let mut at = 0;
     for piece in pieces {
-        let within = |offset: u64| offset.saturating_sub(at).min(piece.len() as u64) as usize;
-        hasher.update(piece.get(within(start)..within(end)).unwrap_or_default());
+        let clamp = |offset: u64| offset.saturating_sub(at).min(piece.len() as u64) as usize;
+        hasher.update(piece.get(clamp(start)..clamp(end)).unwrap_or_default());
         at += piece.len() as u64;
     }
     if len <= block { hasher.finalize().into() } else { hasher.finalize_non_root() }
 }
 
-/// A module's digest from those of its blocks.
-fn join(key: &ContextKey, blocks: &[Digest]) -> Digest {
-    match split(blocks) {
+/// Merges the digests of a module's blocks into the module's digest.
+fn merge_blocks(key: &ContextKey, blocks: &[Digest]) -> Digest {
+    match split_tree(blocks) {
         None => blocks.first().copied().unwrap_or_default(),
         Some((left, right)) => {
             let mode = Mode::DeriveKeyMaterial(key);
-            merge_subtrees_root(&branch(left, mode), &branch(right, mode), mode).into()
+            merge_subtrees_root(&merge_subtree(left, mode), &merge_subtree(right, mode), mode).into()
         }
     }
 }
 
-fn branch(blocks: &[Digest], mode: Mode<'_>) -> Digest {
-    match split(blocks) {
+fn merge_subtree(blocks: &[Digest], mode: Mode<'_>) -> Digest {
+    match split_tree(blocks) {
         None => blocks.first().copied().unwrap_or_default(),
-        Some((left, right)) => merge_subtrees_non_root(&branch(left, mode), &branch(right, mode), mode),
+        Some((left, right)) => merge_subtrees_non_root(&merge_subtree(left, mode), &merge_subtree(right, mode), mode),
     }
 }
 
-/// The left branch has the largest power of two that leaves something to the right one.
-fn split(blocks: &[Digest]) -> Option<(&[Digest], &[Digest])> {
+/// Splits the blocks of a tree into its two subtrees: the left one gets the largest power of two that leaves the right one
+/// nonempty.
+fn split_tree(blocks: &[Digest]) -> Option<(&[Digest], &[Digest])> {
     (blocks.len() > 1).then(|| blocks.split_at_checked(blocks.len().next_power_of_two() / 2)).flatten()
 }
 
@@ -176,13 +177,13 @@ mod tests {
         (0..len).map(|at| (at * 7 + at / 251) as u8).collect()
     }
 
-    fn in_one(module: &[u8]) -> Digest {
+    fn hash_whole(module: &[u8]) -> Digest {
         Hasher::new_from_context_key(digest::module_key()).update(module).finalize().into()
     }
 
     #[test]
-    fn in_blocks_as_in_one() {
-        let block = BLOCK as usize;
+    fn hashing_in_blocks_gives_the_plain_digest() {
+        let block = MIN_BLOCK as usize;
         let sizes = [
             0,
             17 * block + 1,
@@ -198,34 +199,34 @@ mod tests {
         ];
         let modules: Vec<Vec<u8>> = sizes.iter().map(|size| bytes(*size)).collect();
         let cuts: Vec<Vec<&[u8]>> = modules.iter().map(|module| module.chunks(100_003).collect()).collect();
-        let expected: Vec<_> = modules.iter().map(|module| in_one(module)).collect();
+        let expected: Vec<_> = modules.iter().map(|module| hash_whole(module)).collect();
         let mut seen = false;
-        let found = super::modules(cuts.len(), &|module| &cuts[module], &mut || {
+        let found = super::hash_modules(cuts.len(), &|module| &cuts[module], &mut || {
             seen = true;
             Ok(())
         });
         assert_eq!(found.expect("digests"), expected);
         assert!(seen);
-        // Alone, below what threads are for.
-        let found = super::modules(1, &|module| &cuts[module], &mut || Ok(()));
+        // A single small module, below the threshold for threads.
+        let found = super::hash_modules(1, &|module| &cuts[module], &mut || Ok(()));
         assert_eq!(found.expect("digests"), expected[..1]);
     }
 
     #[test]
-    fn many_small_ones() {
+    fn many_small_modules() {
         let modules: Vec<Vec<u8>> = (0..5000).map(|at| bytes(at % 700)).collect();
         let slices: Vec<&[u8]> = modules.iter().map(Vec::as_slice).collect();
-        let found = runs(&slices);
-        let expected: Vec<_> = slices.iter().map(|module| in_one(module)).collect();
+        let found = hash_each(&slices);
+        let expected: Vec<_> = slices.iter().map(|module| hash_whole(module)).collect();
         assert_eq!(found.expect("digests"), expected);
     }
 
     #[test]
-    fn an_error_ends_it() {
-        let module = bytes(64 * BLOCK as usize);
+    fn an_error_of_meanwhile_is_returned() {
+        let module = bytes(64 * MIN_BLOCK as usize);
         let slices = [module.as_slice()];
         let error = || crate::error::Error::new(crate::error::Status::Io, "the disk");
-        let found = super::modules(1, &|_| &slices, &mut || Err(error()));
+        let found = super::hash_modules(1, &|_| &slices, &mut || Err(error()));
         assert_eq!(found.expect_err("an error").message(), "the disk");
     }
 }

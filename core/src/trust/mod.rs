@@ -1,5 +1,5 @@
-//! What vouches for an artifact's bytes: digests, signatures, and the trailer that a writer makes of them. Hashes what it is
-//! given; reads and writes nothing, and knows no opened artifact.
+//! Integrity and authenticity: digests, signatures, and the trailer that holds them. This module hashes the bytes it is given.
+//! It performs no I/O and does not know opened artifacts.
 
 // For tests of this repository.
 #[doc(hidden)]

@@ -79,7 +79,7 @@ impl Code {
         for index in 1..symbols.count() {
             let Ok(symbol) = symbols.get(index) else { continue }; // a damaged symbol names nothing
             let start = symbol.value.wrapping_add(loaded.tables.origin());
-            let Some(offset) = address.checked_sub(start).filter(|_| symbol.is_place()) else { continue };
+            let Some(offset) = address.checked_sub(start).filter(|_| symbol.is_address()) else { continue };
             let covers = offset < symbol.size;
             let rank = (covers, start);
             if (covers || symbol.size == 0) && best.as_ref().is_none_or(|(found, _)| *found < rank) {

@@ -51,7 +51,7 @@ pub fn prepare_and_map(mapper: &Mapper<'_>, machine: u16, no_unwind: bool) -> Op
     if !is_plain || !mapper.is_page_aligned(file, 0).ok()? || region.copied_noexec() {
         return None;
     }
-    let len = artifact.place(0).ok()?.len;
+    let len = artifact.module_range(0).ok()?.len;
     let cached_len = if len <= MAX_READ_WHOLE { len } else { HEADERS_LEN };
     let cached = region.copy(0, cached_len, "a module's headers").ok()?;
     let mut cache = HeaderCache { bytes: &cached, region };

@@ -120,7 +120,7 @@ impl<'a> Mapper<'a> {
 
     /// Whether a module begins at a page boundary of the file.
     pub fn is_page_aligned(&self, file: Source<'_>, index: usize) -> Result<bool> {
-        Ok((file.offset + self.artifact.place(index)?.offset).is_multiple_of(self.page))
+        Ok((file.offset + self.artifact.module_range(index)?.offset).is_multiple_of(self.page))
     }
 
     /// Fails if mapping text from the file would: for callers that map it last, but want to know before.
@@ -167,7 +167,7 @@ impl<'a> Mapper<'a> {
         contents: &Contents<'_>,
     ) -> Result<()> {
         let file = self.file.ok_or_else(|| defect("no file to map from"))?;
-        let source = Source { offset: file.offset + self.artifact.place(index)?.offset, ..file };
+        let source = Source { offset: file.offset + self.artifact.module_range(index)?.offset, ..file };
         self.map_segments(layout, index, module, contents, &source)
     }
 

@@ -32,7 +32,7 @@ fn functions<'a>(artifact: &'a Artifact, modules: &[LoadedModule]) -> Result<Vec
         for at in 1..symbols.count() {
             let Ok(symbol) = symbols.get(at) else { continue }; // a damaged symbol names nothing
             let start = symbol.value.wrapping_add(module.tables.origin());
-            if !symbol.is_place() || !module.tables.is_code(start) {
+            if !symbol.is_address() || !module.tables.is_code(start) {
                 continue;
             }
             let Some(code) = code_of(&module.tables, bytes, start, symbol.size) else { continue };

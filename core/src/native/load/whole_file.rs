@@ -34,7 +34,7 @@ impl Mapper<'_> {
     pub fn can_map_file_whole(&self, modules: &[LoadedModule]) -> Result<bool> {
         let Some(file) = self.file else { return Ok(false) };
         for (index, module) in modules.iter().enumerate() {
-            let place = self.artifact.place(index)?;
+            let place = self.artifact.module_range(index)?;
             let mapped = mapped_len(&module.tables, place.len, self.page);
             let fits = mapped.is_some_and(|len| place.offset + len <= MAX_CODE);
             if !fits || !self.is_page_aligned(file, index)? {
@@ -54,7 +54,7 @@ impl Mapper<'_> {
         let file = self.file.ok_or_else(|| defect("no file to map from"))?;
         let mut end = 0;
         for (index, module) in modules.iter_mut().enumerate() {
-            let place = self.artifact.place(index)?;
+            let place = self.artifact.module_range(index)?;
             let mapped = mapped_len(&module.tables, place.len, self.page).zip(module.tables.segments.first());
             let (len, first) = mapped.ok_or_else(|| defect("a module that isn't in memory as in its file"))?;
             module.bias = place.offset.wrapping_sub(first.delta());
@@ -113,7 +113,7 @@ impl Mapper<'_> {
         }
         reserved.protect(from, end - from)?;
         for (index, module) in modules.iter().enumerate() {
-            let source = Source { offset: file.offset + self.artifact.place(index)?.offset, ..file };
+            let source = Source { offset: file.offset + self.artifact.module_range(index)?.offset, ..file };
             for text in module.tables.segments.iter().filter(|segment| segment.executable) {
                 let mapped = reserved.map_text(text, module.bias, &source, self.page);
                 mapped.map_err(|error| self.artifact.in_module(index, error))?;
