@@ -13,7 +13,7 @@ use super::text::Texts;
 use artifact::artifact::{Artifact, OpenOptions};
 use artifact::engine::Engine;
 use artifact::error::{Error, Result, Status};
-use artifact::storage::{Part, shown};
+use artifact::storage::{Part, quote_path};
 
 /// An opened artifact. Owned; freed with artifact_free(). All functions that read it may run in many threads at once.
 pub struct artifact_t {
@@ -122,7 +122,7 @@ pub unsafe extern "C" fn artifact_open_file(
                 Status::WrongProducer | Status::WrongVersion | Status::Incompatible => error,
                 // Opening has named the path.
                 Status::Io | Status::InvalidArgument => error,
-                _ => error.within(shown(path)),
+                _ => error.within(quote_path(path)),
             })
         })
     }

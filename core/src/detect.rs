@@ -39,7 +39,7 @@ pub fn detect_region(region: &Region) -> Result<Option<Detection>> {
             Err(error) => return Err(error),
         },
     };
-    let bytes = window.copy(offset, region.len().saturating_sub(offset).min(Header::MAX_SIZE), "HEADER")?;
+    let bytes = window.read_to_vec(offset, region.len().saturating_sub(offset).min(Header::MAX_SIZE), "HEADER")?;
     let header = Header::decode(&bytes).map_err(|error| error.shifted(offset))?;
     Ok(Some(Detection { producer: header.producer.to_owned(), version: header.version.to_vec() }))
 }

@@ -337,7 +337,7 @@ impl Artifact {
             let message = format!("trailer: expected at most {MAX_CHUNKS} bytes of chunks, found {len}");
             return Err(Error::new(Status::Limit, message).at(at));
         }
-        let bytes = self.region.copy(at, len, "the trailer's chunks")?;
+        let bytes = self.region.read_to_vec(at, len, "the trailer's chunks")?;
         if digest::chunks(&bytes) != trailer.root.chunks_digest {
             return Err(digest_mismatch("attributes", at));
         }

@@ -49,7 +49,11 @@ impl Table {
         let at = trailer.layout.table;
         let bytes = match &trailer.table {
             Some(bytes) => Cow::Borrowed(bytes.as_slice()),
-            None => Cow::Owned(region.copy(at, trailer.root.modules.get() * MODULE_ENTRY_SIZE, "the module table")?),
+            None => Cow::Owned(region.read_to_vec(
+                at,
+                trailer.root.modules.get() * MODULE_ENTRY_SIZE,
+                "the module table",
+            )?),
         };
         if digest::table(&bytes) != trailer.root.table_digest {
             return Err(digest_mismatch("module table", at));

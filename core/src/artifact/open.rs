@@ -53,7 +53,7 @@ impl Trailer {
         let Some(footer) = Footer::find(window.bytes(), len)? else { return Ok(None) };
         let offset = footer.root_offset.get();
         let signatures = u64::from(footer.signatures.get()) * SIGNATURE_SIZE;
-        let bytes = window.copy(offset, ROOT_SIZE + signatures, "the root record")?;
+        let bytes = window.read_to_vec(offset, ROOT_SIZE + signatures, "the root record")?;
         let cut = || Error::corrupt("trailer: root record is cut short").at(offset);
         let (root, signed) = Root::read_from_prefix(&bytes).map_err(|_| cut())?;
         let signed = <[Signature]>::ref_from_bytes(signed).map_err(|_| cut())?;
@@ -172,7 +172,7 @@ fn sealed_tail(window: &Window<'_>, root: &Root, engine: Option<&Engine>, limit:
     if metadata > limit || size > limit + TAIL_OVERHEAD {
         return Err(too_large(limit, root.metadata_offset.get()));
     }
-    let buffer = window.copy(start, size, "Metadata")?;
+    let buffer = window.read_to_vec(start, size, "Metadata")?;
     if digest::tail(&buffer) != root.tail_digest {
         return Err(digest_mismatch("HEADER and Metadata", start));
     }
@@ -213,7 +213,7 @@ fn found_tail(
     let mut bite = FIRST_BITE.min(most);
     loop {
         let size = rest.min(bite);
-        let buffer = window.copy(start, size, "Metadata")?;
+        let buffer = window.read_to_vec(start, size, "Metadata")?;
         let tail = Tail::try_new(buffer, |buffer| {
             let bytes = buffer.get(LINK_SIZE as usize..).unwrap_or(&[]);
             decode(bytes, modules, engine).map_err(|error| error.shifted(offset))

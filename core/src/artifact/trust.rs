@@ -133,7 +133,7 @@ pub(crate) fn trusted_by(artifact: &Arc<Artifact>, engine: &Engine) -> Result<Ar
     }
     let beside = artifact.detached.signatures.as_bytes();
     let options = OpenOptions { signature: beside, ..OpenOptions::default() };
-    let again = Artifact::from_region(artifact.region.again()?, Some(engine), &options)?;
+    let again = Artifact::from_region(artifact.region.try_clone()?, Some(engine), &options)?;
     if again.root() != artifact.root() {
         return Err(digest_mismatch("root record", again.base()));
     }

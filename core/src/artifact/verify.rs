@@ -126,7 +126,7 @@ pub fn check_digests(artifact: &Artifact, trailer: &Trailer, digests: &[Digest])
 /// signed file which somebody truncates takes nobody down.
 fn between(artifact: &Artifact, from: u64, to: u64) -> Result<Cow<'_, [u8]>> {
     if artifact.signer().is_some() && !artifact.is_frozen() {
-        return artifact.region.copy(from, to.saturating_sub(from), "what modules leave").map(Cow::Owned);
+        return artifact.region.read_to_vec(from, to.saturating_sub(from), "what modules leave").map(Cow::Owned);
     }
     // Both fit: opening has compared the layout with the region's length.
     Ok(Cow::Borrowed(artifact.bytes()?.get(from as usize..to as usize).unwrap_or(&[])))

@@ -20,7 +20,7 @@ use crate::format::trailer::max_attribute_size;
 use crate::format::types::{EntityType, FuncType, InstanceType, ModuleType, Types, WasmType, check_index};
 use crate::format::upvars::Upvars;
 use crate::limits::{MAX_ATTRIBUTES, MAX_CHUNKS, MAX_MODULES};
-use crate::storage::{Mapping, replace_with, shown};
+use crate::storage::{Mapping, quote_path, replace_with};
 
 pub use crate::storage::Sync;
 pub use settings::{FileFlags, Settings};
@@ -249,7 +249,7 @@ impl<'m> Builder<'m> {
     pub fn add_module_file(&mut self, path: &Path) -> Result<usize> {
         self.parts()?;
         let mapping = Mapping::open(path)?;
-        self.store(Bytes::Mapped(mapping)).map_err(|error| error.within(shown(path)))
+        self.store(Bytes::Mapped(mapping)).map_err(|error| error.within(quote_path(path)))
     }
 
     fn store(&mut self, bytes: Bytes<'m>) -> Result<usize> {

@@ -1,4 +1,4 @@
-//! Where bytes come from and go to: files, mappings, memory. The only place that talks to the file system.
+//! The sources and destinations of bytes: files, mappings, memory. Only this module accesses the file system.
 
 mod mapping;
 mod save;
@@ -24,54 +24,55 @@ use crate::alloc;
 use crate::error::{Error, Result, Status, quote};
 use crate::format::Fetch;
 
-/// A run of bytes that an artifact lies in: a file or a part of one, or memory.
+/// The bytes of an artifact: a file, a part of a file, or memory.
 #[derive(Debug)]
 pub struct Region {
     backing: Backing,
-    /// Where it begins in what the caller named: what errors count from.
+    /// Offset of the region in the file or memory that the caller gave. Offsets in errors include it.
     base: u64,
-    /// Where it begins in the file that it is read from.
+    /// Offset of the region in the backing file, which may be a private copy.
     start: u64,
     len: u64,
-    /// Copied from a file system that forbids executing what it has.
+    /// Whether the region is a copy from a file system mounted with noexec.
     noexec: bool,
 }
 
 #[derive(Debug)]
 enum Backing {
-    /// Read with `pread`; mapped when somebody first wants its bytes.
+    /// Read with `pread`, and mapped when `bytes` is first called.
     File(File, OnceLock<Mapping>),
     Owned(Vec<u8>),
     Borrowed(&'static [u8]),
 }
 
-/// Where some of a region's bytes are.
-enum Piece<'r> {
+/// The location of some of a region's bytes.
+enum Source<'r> {
     Memory(&'r [u8]),
-    /// In a file, from that offset on.
+    /// A file and the offset in it.
     File(&'r File, u64),
 }
 
 #[cold]
-fn unreadable(wanted: usize, error: &io::Error) -> Error {
+fn read_error(wanted: usize, error: &io::Error) -> Error {
     if error.kind() == io::ErrorKind::UnexpectedEof {
-        let message = format!("expected {wanted} bytes, found a file that has become shorter");
+        let message = format!("expected {wanted} bytes, found that the file was truncated");
         return Error::new(Status::Truncated, message);
     }
     Error::io(format!("reading {wanted} bytes"), error)
 }
 
-/// Which part of a file or of memory.
+/// A part of a file or of memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Part {
-    /// Where it begins, in bytes.
+    /// Offset of the part in bytes.
     pub offset: u64,
-    /// Its length in bytes; to the end if there is none.
+    /// Length of the part in bytes. Without a length the part extends to the end.
     pub length: Option<u64>,
 }
 
 impl Part {
-    fn of(self, total: u64) -> Result<(u64, u64)> {
+    /// Returns offset and length of the part in a file or memory of `total` bytes.
+    fn resolve(self, total: u64) -> Result<(u64, u64)> {
         let rest = total.checked_sub(self.offset).ok_or_else(|| {
             let message = format!("offset: expected at most the length of {total} bytes, found {}", self.offset);
             Error::new(Status::InvalidArgument, message)
@@ -80,27 +81,27 @@ impl Part {
             None => Ok((self.offset, rest)),
             Some(length) if length <= rest => Ok((self.offset, length)),
             Some(length) => {
-                let message = format!("length: expected at most the {rest} bytes behind the offset, found {length}");
+                let message = format!("length: expected at most the {rest} bytes after the offset, found {length}");
                 Err(Error::new(Status::InvalidArgument, message))
             }
         }
     }
 }
 
-/// A path as messages show it.
+/// Quotes a path for an error message.
 #[must_use]
-pub fn shown(path: &Path) -> String {
+pub fn quote_path(path: &Path) -> String {
     format!("'{}'", quote(path.as_os_str().as_bytes()))
 }
 
-/// Opens a regular file for reading. Never waits for another process, as opening a FIFO would.
+/// Opens a regular file for reading. O_NONBLOCK keeps the call from waiting for the other end of a FIFO.
 fn open_regular(path: &Path) -> Result<(File, u64)> {
     let file = File::options()
         .read(true)
         .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
         .open(path)
-        .map_err(|error| Error::io(format!("opening {}", shown(path)), &error))?;
-    let len = regular_len(&file).map_err(|error| error.within(shown(path)))?;
+        .map_err(|error| Error::io(format!("opening {}", quote_path(path)), &error))?;
+    let len = regular_len(&file).map_err(|error| error.within(quote_path(path)))?;
     Ok((file, len))
 }
 
@@ -109,11 +110,11 @@ fn regular_len(file: &File) -> Result<u64> {
     if metadata.is_file() {
         return Ok(metadata.len());
     }
-    let message = format!("expected a regular file, found {}", kind_of(metadata.file_type()));
+    let message = format!("expected a regular file, found {}", file_type_name(metadata.file_type()));
     Err(Error::new(Status::InvalidArgument, message))
 }
 
-fn kind_of(kind: std::fs::FileType) -> &'static str {
+fn file_type_name(kind: std::fs::FileType) -> &'static str {
     if kind.is_dir() {
         "a directory"
     } else if kind.is_fifo() {
@@ -128,18 +129,18 @@ fn kind_of(kind: std::fs::FileType) -> &'static str {
 }
 
 impl Region {
-    /// A part of the file at `path`.
+    /// Opens a part of the file at `path`.
     ///
     /// # Errors
     ///
-    /// IO if it can't be opened; INVALID_ARGUMENT if it is no regular file or has no such part.
+    /// IO if the file can't be opened; INVALID_ARGUMENT if it is not a regular file or the part lies outside it.
     pub fn open(path: &Path, part: Part) -> Result<Region> {
         let (file, len) = open_regular(path)?;
-        let (base, len) = part.of(len).map_err(|error| error.within(shown(path)))?;
+        let (base, len) = part.resolve(len).map_err(|error| error.within(quote_path(path)))?;
         Ok(Region { backing: Backing::File(file, OnceLock::new()), base, start: base, len, noexec: false })
     }
 
-    /// A part of an open file. The descriptor is duplicated, and its position neither used nor moved.
+    /// Creates a region from a part of an open file. The descriptor is duplicated. Its file position is neither used nor changed.
     ///
     /// # Errors
     ///
@@ -147,41 +148,41 @@ impl Region {
     pub fn open_fd(fd: BorrowedFd<'_>, part: Part) -> Result<Region> {
         let copy = fd.try_clone_to_owned().map_err(|error| Error::io("duplicating the descriptor", &error))?;
         let file = File::from(copy);
-        let (base, len) = part.of(regular_len(&file)?)?;
+        let (base, len) = part.resolve(regular_len(&file)?)?;
         Ok(Region { backing: Backing::File(file, OnceLock::new()), base, start: base, len, noexec: false })
     }
 
-    /// A copy of a part of these bytes.
+    /// Copies a part of `bytes` into a region.
     ///
     /// # Errors
     ///
-    /// NO_MEMORY; INVALID_ARGUMENT if there is no such part.
+    /// NO_MEMORY; INVALID_ARGUMENT if the part lies outside `bytes`.
     pub fn copied(bytes: &[u8], part: Part) -> Result<Region> {
-        let (base, len) = part.of(bytes.len() as u64)?;
-        // Both fit: they lie within a slice.
+        let (base, len) = part.resolve(bytes.len() as u64)?;
+        // The casts are lossless: both bounds lie within a slice.
         let bytes = bytes.get(base as usize..(base + len) as usize).unwrap_or(&[]);
         let mut owned = alloc::with_capacity(bytes.len(), "a copy of the artifact")?;
         owned.extend_from_slice(bytes);
         Ok(Region { backing: Backing::Owned(owned), base, start: 0, len, noexec: false })
     }
 
-    /// A part of these bytes, as they are.
+    /// Creates a region that borrows a part of `bytes`.
     ///
     /// # Errors
     ///
-    /// INVALID_ARGUMENT if there is no such part.
+    /// INVALID_ARGUMENT if the part lies outside `bytes`.
     pub fn borrowed(bytes: &'static [u8], part: Part) -> Result<Region> {
-        let (base, len) = part.of(bytes.len() as u64)?;
+        let (base, len) = part.resolve(bytes.len() as u64)?;
         let bytes = bytes.get(base as usize..(base + len) as usize).unwrap_or(&[]);
         Ok(Region { backing: Backing::Borrowed(bytes), base, start: 0, len, noexec: false })
     }
 
-    /// The same region once more.
+    /// Returns a second region over the same bytes: a duplicated descriptor, or a copy of owned memory.
     ///
     /// # Errors
     ///
     /// IO, NO_MEMORY.
-    pub fn again(&self) -> Result<Region> {
+    pub fn try_clone(&self) -> Result<Region> {
         let backing = match &self.backing {
             Backing::File(file, _) => {
                 let copy = file.try_clone().map_err(|error| Error::io("duplicating the descriptor", &error))?;
@@ -193,13 +194,13 @@ impl Region {
         Ok(Region { backing, ..*self })
     }
 
-    /// Where it begins in the file or memory that it is a part of.
+    /// Returns the offset of the region in the file or memory that the caller gave.
     #[must_use]
     pub fn base(&self) -> u64 {
         self.base
     }
 
-    /// The file that it lies in, and where it begins there; none if it is memory.
+    /// Returns the backing file and the region's offset in it; none if the region is memory.
     #[must_use]
     pub fn file(&self) -> Option<(BorrowedFd<'_>, u64)> {
         match &self.backing {
@@ -208,71 +209,71 @@ impl Region {
         }
     }
 
-    /// Whether the file system that its bytes come from forbids executing them.
+    /// Returns whether the bytes come from a file system mounted with noexec.
     #[must_use]
     pub fn noexec(&self) -> bool {
         self.noexec || self.file().is_some_and(|(file, _)| snapshot::noexec(file))
     }
 
-    /// Whether it is a copy of what a file system forbids executing: that the copy's own file wouldn't tell.
+    /// Returns whether the region is a copy from a file system mounted with noexec. The copy's own memfd would not show that.
     #[must_use]
     pub fn copied_noexec(&self) -> bool {
         self.noexec
     }
 
-    /// How many bytes it has.
+    /// Returns the length in bytes.
     #[must_use]
     pub fn len(&self) -> u64 {
         self.len
     }
 
-    /// Whether it has none.
+    /// Returns whether the region has no bytes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Where `len` bytes from `offset` are to be had, without touching a mapping.
-    fn piece(&self, offset: u64, len: usize) -> Result<Piece<'_>> {
+    /// Locates `len` bytes at `offset`, without touching a mapping.
+    fn locate(&self, offset: u64, len: usize) -> Result<Source<'_>> {
         let end = offset.checked_add(len as u64).filter(|end| *end <= self.len);
         let memory = match &self.backing {
             Backing::Owned(bytes) => bytes.as_slice(),
             Backing::Borrowed(bytes) => bytes,
-            Backing::File(file, _) if end.is_some() => return Ok(Piece::File(file, self.start + offset)),
+            Backing::File(file, _) if end.is_some() => return Ok(Source::File(file, self.start + offset)),
             Backing::File(..) => &[],
         };
         let found = end.and_then(|end| memory.get(usize::try_from(offset).ok()?..usize::try_from(end).ok()?));
-        found.map(Piece::Memory).ok_or_else(|| {
+        found.map(Source::Memory).ok_or_else(|| {
             let message = format!("expected {len} bytes at {offset}, found the end at {}", self.len);
             Error::new(Status::Truncated, message).at(offset)
         })
     }
 
-    /// Fills `buffer` from `offset`.
+    /// Fills `buffer` with the bytes at `offset`.
     ///
     /// # Errors
     ///
-    /// IO; TRUNCATED if the region ends before.
+    /// IO; TRUNCATED if the region ends before `buffer` is full.
     pub fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
-        match self.piece(offset, buffer.len())? {
-            Piece::Memory(found) => buffer.copy_from_slice(found),
-            Piece::File(file, at) => {
-                file.read_exact_at(buffer, at).map_err(|error| unreadable(buffer.len(), &error).at(offset))?;
+        match self.locate(offset, buffer.len())? {
+            Source::Memory(found) => buffer.copy_from_slice(found),
+            Source::File(file, at) => {
+                file.read_exact_at(buffer, at).map_err(|error| read_error(buffer.len(), &error).at(offset))?;
             }
         }
         Ok(())
     }
 
-    /// Bytes from `offset` in a vector of their own; `what` names them where there is no memory for them.
+    /// Reads `len` bytes at `offset` into a new vector. `what` names them in the error if memory runs out.
     ///
     /// # Errors
     ///
     /// IO, TRUNCATED, NO_MEMORY.
-    pub fn copy(&self, offset: u64, len: u64, what: &str) -> Result<Vec<u8>> {
+    pub fn read_to_vec(&self, offset: u64, len: u64, what: &str) -> Result<Vec<u8>> {
         let len = usize::try_from(len).map_err(|_| Error::no_memory(what))?;
-        let (file, at) = match self.piece(offset, len)? {
-            Piece::Memory(found) => return alloc::copy(found, what),
-            Piece::File(file, at) => (file, at),
+        let (file, at) = match self.locate(offset, len)? {
+            Source::Memory(found) => return alloc::copy(found, what),
+            Source::File(file, at) => (file, at),
         };
         let mut copy = alloc::with_capacity(len, what)?;
         while copy.len() < len {
@@ -282,23 +283,23 @@ impl Region {
                 Ok(_) | Err(Errno::INTR) => continue,
                 Err(error) => io::Error::from(error),
             };
-            return Err(unreadable(len, &error).at(offset));
+            return Err(read_error(len, &error).at(offset));
         }
-        copy.truncate(len); // there may have been more room than was asked for
+        copy.truncate(len); // the vector may have more capacity than requested, which pread fills too
         Ok(copy)
     }
 
-    /// Bytes from `offset` in read-only memory of their own, the one at `lead` on an address that is a multiple of `align`.
+    /// Copies `len` bytes at `offset` into new read-only memory, where the byte after the first `prefix` ones is aligned to `align`.
     ///
     /// # Errors
     ///
     /// IO, TRUNCATED, NO_MEMORY.
-    pub fn private_copy(&self, offset: u64, len: u64, lead: u64, align: u64) -> Result<PrivateCopy> {
-        PrivateCopy::new(len, lead, align, |copy| self.read_at(offset, copy))
+    pub fn private_copy(&self, offset: u64, len: u64, prefix: u64, align: u64) -> Result<PrivateCopy> {
+        PrivateCopy::new(len, prefix, align, |copy| self.read_at(offset, copy))
     }
 
-    /// Compares its length with its file's, which is to be mapped: whoever looks at pages that a file no longer has gets a
-    /// SIGBUS. That can still happen to a file that is cut later.
+    /// Checks, before the file is mapped, that it is still as long as the region needs: accessing pages past the end of a file raises
+    /// SIGBUS. A file that is truncated later can still cause that.
     ///
     /// # Errors
     ///
@@ -309,16 +310,17 @@ impl Region {
         if found >= expected {
             return Ok(());
         }
-        let message =
-            format!("expected a file of {expected} bytes as when it was opened, found a shorter one of {found}");
+        let message = format!(
+            "expected a file of {expected} bytes, as when it was opened, found that it was truncated to {found}"
+        );
         Err(Error::new(Status::Truncated, message))
     }
 
-    /// All its bytes; a file is mapped when this is first called.
+    /// Returns all bytes. A file is mapped by the first call.
     ///
     /// # Errors
     ///
-    /// IO or NO_MEMORY if it can't be mapped; TRUNCATED if it has become shorter before.
+    /// IO or NO_MEMORY if the file can't be mapped; TRUNCATED if it has become shorter since it was opened.
     pub fn bytes(&self) -> Result<&[u8]> {
         match &self.backing {
             Backing::Owned(bytes) => Ok(bytes),
@@ -328,17 +330,17 @@ impl Region {
                     return Ok(mapping.bytes());
                 }
                 self.check_length()?;
-                // Of two threads that come here at once, one maps in vain.
-                let fresh = Mapping::new(file.as_fd(), self.start, self.len)?;
-                Ok(mapping.get_or_init(|| fresh).bytes())
+                // If two threads get here at once, both map the file and one mapping is dropped.
+                let mapped = Mapping::new(file.as_fd(), self.start, self.len)?;
+                Ok(mapping.get_or_init(|| mapped).bytes())
             }
         }
     }
 }
 
-/// Reads through a small buffer. It begins with the region's last bytes, where a trailer would be, and for a small artifact
-/// everything else; later it holds what lies close together: a link word and the header that follows it, the last link word
-/// and Metadata.
+/// A buffered reader of a region. At first the buffer holds the region's last bytes: the trailer, if there is one, and the whole
+/// of a small artifact. Later it holds neighbouring data that is read together: a link word and the ELF header after it, or the
+/// terminator and Metadata.
 pub(crate) struct Window<'r> {
     region: &'r Region,
     start: u64,
@@ -347,19 +349,20 @@ pub(crate) struct Window<'r> {
 }
 
 impl<'r> Window<'r> {
-    /// Footer, root record and signature, the module table of a hundred modules, and a typical Metadata.
+    /// Enough for footer, root record, a signature, the module table of a hundred modules, and typical Metadata.
     const SIZE: usize = 8192;
-    /// A link word, padding to a page, and an ELF header; also a typical Metadata, twice over.
-    const AHEAD: u64 = 4096 + 256;
+    /// Enough for a link word, padding to a page, and an ELF header. Typical Metadata takes half of it.
+    const READ_AHEAD: u64 = 4096 + 256;
 
-    /// What a window reads into. Its user has it, since moving it would take longer than most of what else opening does.
+    /// An empty buffer for [`Window::new`]. The caller owns the buffer because moving it would take longer than most of the other
+    /// work of opening.
     pub const BUFFER: [u8; Window::SIZE] = [0; Window::SIZE];
 
-    /// A window on the region's end, with [`BUFFER`](Window::BUFFER) to read into.
+    /// Creates a window and reads the region's last bytes into `buffer`, a copy of [`BUFFER`](Window::BUFFER).
     ///
     /// # Errors
     ///
-    /// IO or TRUNCATED if it can't be read.
+    /// IO or TRUNCATED if the region can't be read.
     pub fn new(region: &'r Region, buffer: &'r mut [u8]) -> Result<Window<'r>> {
         let mut window = Window { region, start: 0, filled: 0, buffer };
         window.fill(region.len().saturating_sub(Window::SIZE as u64), Window::SIZE as u64)?;
@@ -367,7 +370,7 @@ impl<'r> Window<'r> {
     }
 
     fn fill(&mut self, offset: u64, size: u64) -> Result<()> {
-        // At most the buffer's size.
+        // The cast is lossless: the size is at most the buffer's.
         let size = self.region.len().saturating_sub(offset).min(size).min(Window::SIZE as u64) as usize;
         self.filled = 0;
         self.region.read_at(offset, self.buffer.get_mut(..size).unwrap_or_default())?;
@@ -375,27 +378,27 @@ impl<'r> Window<'r> {
         Ok(())
     }
 
-    /// The bytes at hand.
+    /// Returns the buffered bytes.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         self.buffer.get(..self.filled).unwrap_or(&[])
     }
 
-    /// `len` bytes from `offset`, if they are at hand.
+    /// Returns `len` bytes at `offset` if they are buffered.
     #[must_use]
     pub fn get(&self, offset: u64, len: usize) -> Option<&[u8]> {
         let skip = usize::try_from(offset.checked_sub(self.start)?).ok()?;
         self.bytes().get(skip..skip.checked_add(len)?)
     }
 
-    /// Bytes from `offset` in a vector of their own; `what` names them where there is no memory for them.
+    /// Reads `len` bytes at `offset` into a new vector. `what` names them in the error if memory runs out.
     ///
     /// # Errors
     ///
     /// IO, TRUNCATED, NO_MEMORY.
-    pub fn copy(&self, offset: u64, len: u64, what: &str) -> Result<Vec<u8>> {
-        let at_hand = usize::try_from(len).ok().and_then(|len| self.get(offset, len));
-        let Some(bytes) = at_hand else { return self.region.copy(offset, len, what) };
+    pub fn read_to_vec(&self, offset: u64, len: u64, what: &str) -> Result<Vec<u8>> {
+        let buffered = usize::try_from(len).ok().and_then(|len| self.get(offset, len));
+        let Some(bytes) = buffered else { return self.region.read_to_vec(offset, len, what) };
         alloc::copy(bytes, what)
     }
 }
@@ -403,11 +406,11 @@ impl<'r> Window<'r> {
 impl Fetch for Window<'_> {
     fn fetch(&mut self, offset: u64, out: &mut [u8]) -> Result<()> {
         if self.get(offset, out.len()).is_none() {
-            // The first header says how far away everything else is: no use in reading more than it.
-            if offset == 0 || out.len() as u64 > Window::AHEAD {
+            // Only the first header tells how far away everything else is, so there is nothing to read ahead yet.
+            if offset == 0 || out.len() as u64 > Window::READ_AHEAD {
                 return self.region.read_at(offset, out);
             }
-            self.fill(offset, Window::AHEAD)?;
+            self.fill(offset, Window::READ_AHEAD)?;
         }
         let found = self.get(offset, out.len());
         let ended = || Error::new(Status::Truncated, "expected more bytes, found the end").at(offset);

@@ -1,4 +1,4 @@
-//! A private copy that nobody can change any more, the process itself included: a sealed memfd.
+//! Immutable private copies in sealed memfds, which not even this process can change.
 
 use std::fs::File;
 use std::io::Write;
@@ -14,61 +14,61 @@ use super::{Backing, Region};
 use crate::alloc;
 use crate::error::{Error, Result};
 
-/// Bytes copied at once.
-const BITE: u64 = 1 << 20;
+/// Number of bytes copied at a time.
+const COPY_CHUNK: u64 = 1 << 20;
 
 impl Region {
-    /// The same bytes, which stay the same whatever happens to the file: in a memfd sealed against writing, growing and
-    /// shrinking. A file that is such a memfd already, or under fs-verity, can't change and is not copied.
+    /// Copies the region into a memfd sealed against writing, growing and shrinking, so that later changes of the file have no
+    /// effect. A file that is already a sealed memfd or under fs-verity can't change and is not copied.
     ///
     /// # Errors
     ///
-    /// IO, TRUNCATED if the file becomes shorter meanwhile, NO_MEMORY.
+    /// IO, TRUNCATED if the file becomes shorter during the copy, NO_MEMORY.
     pub fn snapshot(self) -> Result<Region> {
         if matches!(self.backing, Backing::File(..)) && self.is_immutable() {
             return Ok(self);
         }
-        let mut copy = fresh()?;
-        let mut buffer = alloc::zeroed(self.len.min(BITE) as usize, "a private copy")?;
+        let mut copy = new_memfd()?;
+        let mut buffer = alloc::zeroed(self.len.min(COPY_CHUNK) as usize, "a private copy")?;
         let mut offset = 0;
         while offset < self.len {
-            let bite = buffer.get_mut(..(self.len - offset).min(BITE) as usize).unwrap_or_default();
-            self.read_at(offset, bite)?;
-            copy.write_all(bite).map_err(|error| Error::io("writing a private copy", &error))?;
-            offset += bite.len() as u64;
+            let chunk = buffer.get_mut(..(self.len - offset).min(COPY_CHUNK) as usize).unwrap_or_default();
+            self.read_at(offset, chunk)?;
+            copy.write_all(chunk).map_err(|error| Error::io("writing a private copy", &error))?;
+            offset += chunk.len() as u64;
         }
         seal(&copy)?;
         let noexec = self.noexec();
         Ok(Region { backing: Backing::File(copy, OnceLock::new()), base: self.base, start: 0, len: self.len, noexec })
     }
 
-    /// Whether nobody but this library can change its bytes, as of now: they are in its own memory, in a sealed memfd or under
-    /// fs-verity. Whoever relies on it asks before the first byte is read: a file that is frozen later may have changed before.
+    /// Returns whether only this library can change the bytes from now on: they are in its own memory, in a sealed memfd, or under
+    /// fs-verity. Call this before reading the first byte: a file that became immutable later may have changed in between.
     #[must_use]
     pub fn is_immutable(&self) -> bool {
         match &self.backing {
-            Backing::File(file, _) => is_frozen(file.as_fd()),
+            Backing::File(file, _) => is_immutable_file(file.as_fd()),
             Backing::Owned(_) => true,
             Backing::Borrowed(_) => false,
         }
     }
 }
 
-/// These pieces, one behind another, in a file of their own that nobody can change.
+/// Writes the concatenation of `pieces` to a new sealed memfd.
 ///
 /// # Errors
 ///
 /// IO, NO_MEMORY.
 pub fn sealed(pieces: &[&[u8]]) -> Result<File> {
-    let mut copy = fresh()?;
-    for piece in pieces {
-        copy.write_all(piece).map_err(|error| Error::io("writing a private copy", &error))?;
+    let mut copy = new_memfd()?;
+    for locate in pieces {
+        copy.write_all(locate).map_err(|error| Error::io("writing a private copy", &error))?;
     }
     seal(&copy)?;
     Ok(copy)
 }
 
-fn fresh() -> Result<File> {
+fn new_memfd() -> Result<File> {
     let made = memfd_create("artifact", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING);
     made.map(File::from).map_err(|error| Error::io("making a private copy", &error.into()))
 }
@@ -78,13 +78,13 @@ fn seal(copy: &File) -> Result<()> {
     fcntl_add_seals(copy, seals).map_err(|error| Error::io("sealing a private copy", &error.into()))
 }
 
-/// Whether the file system forbids executing what it has.
+/// Returns whether the file lies on a file system mounted with noexec.
 pub(super) fn noexec(file: BorrowedFd<'_>) -> bool {
     fstatvfs(file).is_ok_and(|status| status.f_flag.contains(StatVfsMountFlags::NOEXEC))
 }
 
-/// Whether nobody can change the file's bytes: sealed, or under fs-verity.
-fn is_frozen(file: BorrowedFd<'_>) -> bool {
+/// Returns whether the file's bytes can't change: it is a sealed memfd or under fs-verity.
+fn is_immutable_file(file: BorrowedFd<'_>) -> bool {
     let sealed = fcntl_get_seals(file).is_ok_and(|seals| seals.contains(SealFlags::WRITE | SealFlags::SHRINK));
     sealed
         || statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::empty())

@@ -53,7 +53,7 @@ pub fn prepare_and_map(mapper: &Mapper<'_>, machine: u16, no_unwind: bool) -> Op
     }
     let len = artifact.module_range(0).ok()?.len;
     let cached_len = if len <= MAX_READ_WHOLE { len } else { HEADERS_LEN };
-    let cached = region.copy(0, cached_len, "a module's headers").ok()?;
+    let cached = region.read_to_vec(0, cached_len, "a module's headers").ok()?;
     let mut cache = HeaderCache { bytes: &cached, region };
     if extent(&mut cache, 0, len).ok()?.len != len {
         return None;
