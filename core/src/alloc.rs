@@ -1,5 +1,5 @@
-//! Memory that grows with a file is asked for, not taken: a process that can't have it gets an error, not an abort. Sorting,
-//! which needs some, is here too.
+//! Fallible allocation, for everything whose size depends on a file: running out of memory is an error, not an abort. Sorting is
+//! here because it allocates.
 
 use std::cmp::Ordering;
 
@@ -7,21 +7,21 @@ use zerocopy::FromZeros;
 
 use crate::error::{Error, Result, Status};
 
-/// Collects items into a vector that is reserved beforehand; `what` names them in the error.
+/// Collects items into a vector. `what` names them in the error if memory runs out, here and in the other functions.
 ///
 /// # Errors
 ///
 /// NO_MEMORY.
 pub fn collect<T>(items: impl Iterator<Item = T>, what: &str) -> Result<Vec<T>> {
-    let (least, most) = items.size_hint();
-    let mut collected = with_capacity(most.unwrap_or(least), what)?;
+    let (min, max) = items.size_hint();
+    let mut collected = with_capacity(max.unwrap_or(min), what)?;
     for item in items {
         push(&mut collected, item, what)?;
     }
     Ok(collected)
 }
 
-/// Appends an item.
+/// Appends an item to a vector.
 ///
 /// # Errors
 ///
@@ -32,7 +32,7 @@ pub fn push<T>(items: &mut Vec<T>, item: T, what: &str) -> Result<()> {
     Ok(())
 }
 
-/// A vector of its own for items that can be copied at one stroke.
+/// Copies a slice into a new vector.
 ///
 /// # Errors
 ///
@@ -43,7 +43,7 @@ pub fn copy<T: Copy>(items: &[T], what: &str) -> Result<Vec<T>> {
     Ok(copied)
 }
 
-/// So many zeros, fresh from the allocator: filling by `resize` is a loop where code is made small.
+/// Returns a vector of `count` zeros. The allocator zeroes them, which is faster than a loop that fills the vector.
 ///
 /// # Errors
 ///
@@ -52,7 +52,7 @@ pub fn zeroed<T: FromZeros>(count: usize, what: &str) -> Result<Vec<T>> {
     T::new_vec_zeroed(count).map_err(|_| Error::no_memory(what))
 }
 
-/// Appends bytes.
+/// Appends bytes to a vector.
 ///
 /// # Errors
 ///
@@ -63,7 +63,7 @@ pub fn extend(bytes: &mut Vec<u8>, more: &[u8], what: &str) -> Result<()> {
     Ok(())
 }
 
-/// A vector with room for `count` items.
+/// Returns an empty vector with room for `count` items.
 ///
 /// # Errors
 ///
@@ -74,34 +74,35 @@ pub fn with_capacity<T>(count: usize, what: &str) -> Result<Vec<T>> {
     Ok(items)
 }
 
-/// The places of so many items in the order that `compare` puts them in; those that are equal stay as they are.
+/// Returns the indexes of `count` items in sorted order. `compare` compares the items at two indexes; equal items keep their
+/// order.
 ///
-/// Everything that is sorted goes through here: the standard library's sorts take several kilobytes for each type.
+/// All sorting goes through this function: each instance of the standard library's sorts takes several kilobytes of code.
 ///
 /// # Errors
 ///
-/// NO_MEMORY, for `what`; LIMIT for more than 2^32 items.
-pub fn order(count: usize, what: &str, compare: &dyn Fn(usize, usize) -> Ordering) -> Result<Vec<u32>> {
+/// NO_MEMORY; LIMIT for 2^32 items or more.
+pub fn sorted_indexes(count: usize, what: &str, compare: &dyn Fn(usize, usize) -> Ordering) -> Result<Vec<u32>> {
     let last = u32::try_from(count)
-        .map_err(|_| Error::new(Status::Limit, format!("{what}: expected less than 2^32 items, found {count}")))?;
-    let mut places = collect(0..last, what)?;
-    places.sort_unstable_by(|a, b| compare(*a as usize, *b as usize).then(a.cmp(b)));
-    Ok(places)
+        .map_err(|_| Error::new(Status::Limit, format!("{what}: expected fewer than 2^32 items, found {count}")))?;
+    let mut indexes = collect(0..last, what)?;
+    indexes.sort_unstable_by(|a, b| compare(*a as usize, *b as usize).then(a.cmp(b)));
+    Ok(indexes)
 }
 
-/// Sorts by a key; items with equal keys stay in their order.
+/// Sorts items by a key. Items with equal keys keep their order.
 ///
 /// # Errors
 ///
-/// As [`order`].
+/// As [`sorted_indexes`].
 pub fn sort<T, K: Ord>(items: &mut [T], what: &str, key: impl Fn(&T) -> K) -> Result<()> {
     let key_of = |at: usize| items.get(at).map(&key);
-    let mut places = order(items.len(), what, &|a, b| key_of(a).cmp(&key_of(b)))?;
-    // Each item goes where it belongs, along the cycles of the permutation.
+    let mut indexes = sorted_indexes(items.len(), what, &|a, b| key_of(a).cmp(&key_of(b)))?;
+    // Apply the permutation in place, one cycle at a time.
     for start in 0..items.len() {
         let mut at = start;
-        while let Some(place) = places.get_mut(at) {
-            let from = std::mem::replace(place, at as u32) as usize;
+        while let Some(index) = indexes.get_mut(at) {
+            let from = std::mem::replace(index, at as u32) as usize;
             if from == start || from == at {
                 break;
             }

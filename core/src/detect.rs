@@ -1,4 +1,4 @@
-//! Tells what a file is from its headers alone.
+//! Detection of artifacts, from headers alone.
 
 use std::path::Path;
 
@@ -7,26 +7,27 @@ use crate::error::{Result, Status};
 use crate::format::body::{Header, follow_links};
 use crate::storage::{Part, Region, Window};
 
-/// An artifact's origin.
+/// The origin of an artifact.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Detection {
-    /// Who compiled it.
+    /// The name of the producer that compiled it.
     pub producer: String,
-    /// The version that the producer wrote; any bytes.
+    /// The producer's version; arbitrary bytes.
     pub version: Vec<u8>,
 }
 
-/// Tells whether the file at `path` is an artifact, and who made it; none if it is something else.
+/// Returns the origin of the artifact in the file at `path`; none if the file is not an artifact.
 ///
 /// # Errors
 ///
-/// TRUNCATED, CORRUPT or LIMIT for a damaged artifact; IO; INVALID_ARGUMENT if it is no regular file.
+/// IO if the file can't be opened or read; INVALID_ARGUMENT if it is not a regular file; TRUNCATED, CORRUPT, DIGEST_MISMATCH, LIMIT
+/// or UNSUPPORTED for an artifact that is damaged or too new; NO_MEMORY.
 pub fn detect(path: &Path) -> Result<Option<Detection>> {
     detect_region(&Region::open(path, Part::default())?)
 }
 
-/// The same for a region.
+/// Returns the origin of the artifact in a region. See [`detect`].
 #[doc(hidden)] // for the C interface and the command line
 pub fn detect_region(region: &Region) -> Result<Option<Detection>> {
     let mut buffer = Window::BUFFER;

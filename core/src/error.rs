@@ -1,5 +1,5 @@
-//! The one error type: a status whose number never changes, and a sentence that says what was expected, what was found
-//! and where. Construction is cold and boxed, so that a `Result` stays a word wide.
+//! The error type of the whole library: a status with a stable number, and a message that says what was expected, what was found
+//! and where. The error is boxed so that a `Result` is one word wide, and its constructors are cold.
 
 use std::borrow::Cow;
 use std::ffi::CString;
@@ -8,55 +8,55 @@ use std::io;
 
 use crate::limits::MAX_QUOTE;
 
-/// What a call came to. The numbers are part of the C interface: never changed, never reused.
+/// The outcome of a call. The numbers are part of the C interface: they never change and are never reused.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Status {
-    /// All is well.
+    /// Success.
     Ok = 0,
-    /// The caller passed something that makes no sense.
+    /// The caller passed an invalid argument.
     InvalidArgument = 1,
-    /// The operating system refused; the error carries its errno.
+    /// A system call failed; the error carries its errno.
     Io = 2,
-    /// A named bound was exceeded.
+    /// A limit was exceeded; the message names it.
     Limit = 3,
     /// Memory ran out.
     NoMemory = 4,
-    /// There is no such thing.
+    /// The requested item does not exist.
     NotFound = 5,
-    /// Nothing of ours: leave it alone.
+    /// The file is not an artifact. It should not be overwritten.
     NotAnArtifact = 10,
-    /// The file ends inside something that promised more.
+    /// The file ends too early.
     Truncated = 11,
     /// The file contradicts the format or itself.
     Corrupt = 12,
-    /// A digest doesn't match.
+    /// Bytes do not match their digest.
     DigestMismatch = 13,
-    /// Sound, but made for another host or with other settings.
+    /// The artifact is valid, but was compiled for another host or with other settings.
     Incompatible = 20,
-    /// Sound, but written by another version.
+    /// The artifact is valid, but was written by another version.
     WrongVersion = 21,
-    /// Sound, but written by another producer.
+    /// The artifact is valid, but was written by another producer.
     WrongProducer = 22,
-    /// Sound, but asks for what this library can't do.
+    /// The file is valid, but needs a feature that this library does not have.
     Unsupported = 23,
-    /// Not signed by a trusted key.
+    /// The artifact is not signed by a trusted key.
     Untrusted = 30,
-    /// Symbols that nobody defines.
+    /// Symbols are undefined.
     Unresolved = 40,
-    /// A defect of this library.
+    /// A bug in this library.
     Internal = 90,
 }
 
 macro_rules! every_status {
     ($($status:ident)*) => {
         impl Status {
-            /// Every status, in the order of their numbers.
+            /// All statuses, ordered by number.
             pub const ALL: &'static [Status] = &[$(Status::$status),*];
         }
 
-        // Doesn't compile while a status is missing above.
+        // Fails to compile if a status is missing in the list below.
         const _: fn(Status) = |status| match status {
             $(Status::$status => (),)*
         };
@@ -72,11 +72,11 @@ every_status! {
     Internal
 }
 
-/// A failure, owned.
+/// An error: a status, a message and, where known, an offset in the file.
 #[derive(Debug)]
 pub struct Error(Box<Inner>);
 
-/// The result of everything that can fail here.
+/// The result type of the library.
 pub type Result<T> = std::result::Result<T, Error>;
 
 #[derive(Debug, Clone)]
@@ -89,19 +89,19 @@ struct Inner {
 }
 
 impl Error {
-    /// An error with a sentence of our own. Text in it that came from a file goes through [`quote`] first.
+    /// Creates an error. Text from a file must be passed through [`quote`] before it becomes part of the message.
     #[cold]
     pub fn new(status: Status, message: impl Into<String>) -> Error {
         Error(Box::new(Inner { status, message: message.into(), offset: None, errno: 0, missing: Vec::new() }))
     }
 
-    /// Damage: the file contradicts the format or itself.
+    /// Creates a CORRUPT error: the file contradicts the format or itself.
     #[cold]
     pub fn corrupt(message: impl Into<String>) -> Error {
         Error::new(Status::Corrupt, message)
     }
 
-    /// The operating system's refusal; `what` says what was tried, on what.
+    /// Creates an IO error, or NO_MEMORY if the cause is ENOMEM. `what` describes the operation that failed.
     #[cold]
     pub fn io(what: impl fmt::Display, cause: &io::Error) -> Error {
         let status = match cause.kind() {
@@ -113,95 +113,95 @@ impl Error {
         error
     }
 
-    /// JSON that isn't what was expected: INVALID_ARGUMENT, with line and column.
+    /// Creates an INVALID_ARGUMENT error for invalid JSON, with line and column.
     #[doc(hidden)] // for the command line
     #[cold]
     pub fn json(what: impl fmt::Display, cause: &serde_json::Error) -> Error {
-        let (text, place) = (cause.to_string(), format!(" at line {} column {}", cause.line(), cause.column()));
-        // What the sentence quotes may be long, and is cut; the place stays.
-        let why = quote(text.trim_end_matches(&place).as_bytes());
-        Error::new(Status::InvalidArgument, format!("{what} in JSON: {why}{place}"))
+        let (text, position) = (cause.to_string(), format!(" at line {} column {}", cause.line(), cause.column()));
+        // The text may quote long input, so `quote` cuts it; the position is kept.
+        let why = quote(text.trim_end_matches(&position).as_bytes());
+        Error::new(Status::InvalidArgument, format!("{what} in JSON: {why}{position}"))
     }
 
-    /// Memory ran out while making room for `what`.
+    /// Creates a NO_MEMORY error; `what` names the data that memory was requested for.
     #[cold]
     pub fn no_memory(what: impl fmt::Display) -> Error {
         Error::new(Status::NoMemory, format!("out of memory for {what}"))
     }
 
-    /// The same error under another status: what it means where it is seen from.
+    /// Returns the error with another status, where a caller knows better what the failure means.
     #[must_use]
     pub fn with_status(mut self, status: Status) -> Error {
         self.0.status = status;
         self
     }
 
-    /// The same error, at this offset of the artifact. The first offset stays: it is the closest to the cause.
+    /// Returns the error with an offset in the artifact. An offset that is already set is kept: it is closer to the cause.
     #[must_use]
     pub fn at(mut self, offset: u64) -> Error {
         self.0.offset.get_or_insert(offset);
         self
     }
 
-    /// The same error with its offset counted from `base` bytes earlier: an artifact inside a larger file.
+    /// Returns the error with `base` added to its offset, to make an offset in a part an offset in the whole.
     #[must_use]
     pub fn shifted(mut self, base: u64) -> Error {
         self.0.offset = self.0.offset.map(|offset| offset.saturating_add(base));
         self
     }
 
-    /// The same error with its offset counted from `base`: the reverse of [`Error::shifted`].
+    /// Returns the error with `base` subtracted from its offset: the inverse of [`Error::shifted`].
     #[must_use]
     pub fn relative_to(mut self, base: u64) -> Error {
         self.0.offset = self.0.offset.map(|offset| offset.saturating_sub(base));
         self
     }
 
-    /// The same error with its sentence behind `context`, such as a file's name.
+    /// Returns the error with its message prefixed by `context`, such as a file name.
     #[must_use]
     pub fn within(mut self, context: impl fmt::Display) -> Error {
         self.0.message = format!("{context}: {}", self.0.message);
         self
     }
 
-    /// A second error like this one: for a failure that is remembered and told each time somebody asks.
+    /// Returns a copy of the error, for a failure that is stored and returned repeatedly.
     #[must_use]
     pub fn duplicate(&self) -> Error {
         Error(self.0.clone())
     }
 
-    /// The same error with the names of symbols that nobody defines.
+    /// Returns the error with the names of undefined symbols.
     #[must_use]
     pub fn missing_names(mut self, names: Vec<CString>) -> Error {
         self.0.missing = names;
         self
     }
 
-    /// Symbols that nobody defines.
+    /// Returns the names of undefined symbols.
     #[must_use]
     pub fn missing(&self) -> &[CString] {
         &self.0.missing
     }
 
-    /// What kind of failure it is.
+    /// Returns the status.
     #[must_use]
     pub fn status(&self) -> Status {
         self.0.status
     }
 
-    /// One sentence: what was expected, what was found, where.
+    /// Returns the message: one sentence that says what was expected, what was found, and where.
     #[must_use]
     pub fn message(&self) -> &str {
         &self.0.message
     }
 
-    /// Where in the file, if it is about a place in a file.
+    /// Returns the offset in the file, if the error has one.
     #[must_use]
     pub fn offset(&self) -> Option<u64> {
         self.0.offset
     }
 
-    /// The operating system's error number, or 0.
+    /// Returns the errno of the failed system call, or 0.
     #[must_use]
     pub fn errno(&self) -> i32 {
         self.0.errno
@@ -219,7 +219,7 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// Text from a file as messages show it: no control characters, nothing that isn't UTF-8, nothing endless.
+/// Quotes text from a file for a message: escapes control characters and invalid UTF-8, and cuts text at a maximum length.
 #[must_use]
 pub fn quote(text: &[u8]) -> Cow<'_, str> {
     let shown = text.get(..MAX_QUOTE).unwrap_or(text);
@@ -249,7 +249,7 @@ pub fn quote(text: &[u8]) -> Cow<'_, str> {
     Cow::Owned(quoted)
 }
 
-/// Control characters, and the marks that reorder or hide the text around them on a terminal.
+/// Returns whether a character must be escaped: control characters, and those that reorder or hide text on a terminal.
 fn needs_escape(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')

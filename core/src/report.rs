@@ -1,20 +1,20 @@
-//! What a comparison or a verification found: a list of findings, and what they come to.
+//! Reports of comparisons and verifications: a list of findings, and the status they amount to.
 
 use crate::error::{Error, Result, Status};
 use crate::limits::MAX_FINDINGS;
 
-/// What a finding is about. The values are bits of a mask and part of the C interface.
+/// The kind of a finding. The values are bits of a mask and part of the C interface.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Kind {
-    /// Another producer wrote it.
+    /// The artifact was written by another producer.
     Producer = 1,
-    /// Another version wrote it.
+    /// The artifact was written by another version.
     Version = 2,
-    /// For another architecture.
+    /// The artifact is for another architecture.
     Architecture = 4,
-    /// For another operating system.
+    /// The artifact is for another operating system.
     OperatingSystem = 8,
     /// A compiler flag differs.
     SharedFlag = 0x10,
@@ -24,24 +24,25 @@ pub enum Kind {
     Tunable = 0x40,
     /// A Wasm feature differs.
     Feature = 0x80,
-    /// Verification: a link skips bytes or leads off alignment.
+    /// Verification: a link skips bytes or points to an unaligned offset.
     Link = 0x1_0000,
     /// Verification: padding isn't zero.
     Padding = 0x2_0000,
     /// Verification: a module is for another machine than the target triple says.
     Machine = 0x4_0000,
-    /// Verification: a module's sections, symbols or relocations point where they shouldn't.
+    /// Verification: a section overlaps another, is unaligned or oddly named, or a relocation refers outside its section or symbol
+    /// table.
     Section = 0x8_0000,
-    /// Verification: keys of Metadata are out of order or stand there twice.
+    /// Verification: map keys in Metadata are out of order or duplicate.
     Metadata = 0x10_0000,
-    /// Verification: bytes behind Metadata that are nothing of ours.
+    /// Verification: unknown bytes follow Metadata.
     TrailingBytes = 0x20_0000,
-    /// Verification: a signature that isn't of this artifact, or not of the key that it names.
+    /// Verification: a signature does not match this artifact and the key that it names.
     Signature = 0x40_0000,
 }
 
 impl Kind {
-    /// The kind in lower case, as the command line's JSON has it.
+    /// Returns the name of the kind in lower case, as in the JSON of the command line.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -64,27 +65,27 @@ impl Kind {
     }
 }
 
-/// One mismatch, or one oddity.
+/// One mismatch with an engine, or one oddity that verification found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Finding {
-    /// What it is about.
+    /// The kind of the finding.
     pub kind: Kind,
-    /// The setting's name, or the module's or section's.
+    /// The name of the setting, module, section or signature.
     pub setting: String,
-    /// The artifact's value; empty where it has none.
+    /// The artifact's value; empty if it has none.
     pub artifact: String,
-    /// The engine's value; empty where it has none.
+    /// The engine's value; empty if it has none.
     pub engine: String,
-    /// The whole sentence.
+    /// A sentence that describes the finding.
     pub sentence: String,
 }
 
-/// Findings, in the order of the checks.
+/// A list of findings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Report {
-    /// Each one, the first first.
+    /// The findings, in the order of the checks.
     pub findings: Vec<Finding>,
 }
 
@@ -93,7 +94,7 @@ impl Report {
     ///
     /// # Errors
     ///
-    /// LIMIT if there are more than anybody would read: a file that has so many is made to have them.
+    /// LIMIT if the report is full. Only a file crafted for it has that many findings.
     pub fn add(&mut self, finding: Finding) -> Result<()> {
         if self.findings.len() >= MAX_FINDINGS {
             let message =
@@ -104,20 +105,20 @@ impl Report {
         Ok(())
     }
 
-    /// A mask of the kinds that occur.
+    /// Returns a mask of the kinds that occur.
     #[must_use]
     pub fn kinds(&self) -> u64 {
         self.findings.iter().fold(0, |mask, finding| mask | u64::from(finding.kind as u32))
     }
 
-    /// What the first finding comes to; OK if there is none. Oddities that verification names are no failure.
+    /// Returns the status of the first finding; OK without findings. Oddities that verification found count as OK.
     #[must_use]
     pub fn status(&self) -> Status {
         self.findings.first().map_or(Status::Ok, |finding| status_of(finding.kind))
     }
 }
 
-/// What one finding of this kind comes to.
+/// Returns the status of a finding of this kind.
 #[must_use]
 fn status_of(kind: Kind) -> Status {
     match kind {

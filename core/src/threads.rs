@@ -1,56 +1,58 @@
-//! Helpers that share a call's work and are gone when it returns. What they do the caller can do as well: where no thread can
-//! be had, it does.
+//! Helper threads that share the work of one call and end before it returns. If a helper thread cannot be started, the caller
+//! does its share of the work.
 
 use std::mem::MaybeUninit;
 use std::thread;
 
 use rustix::thread::sched_getaffinity;
 
-/// More would wait for memory.
-const MOST: usize = 16;
+/// Maximum number of threads, the caller's included. More would only wait for memory bandwidth.
+const MAX_THREADS: usize = 16;
 
-/// A helper's stack, in bytes. Hashing takes about 30 KiB, four times that in a debug build.
-const STACK: usize = 256 << 10;
+/// Stack size of a helper thread in bytes. Hashing takes about 30 KiB, four times that in a debug build.
+const STACK_SIZE: usize = 256 << 10;
 
-/// Errors of the running thread itself, which can't wait.
+/// Signals that a thread raises by its own faults. They must not be blocked.
 const SYNCHRONOUS: [i32; 6] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP, libc::SIGSYS];
 
-/// Runs `own`, and `help` on other threads meanwhile: as many as there are other processors for this process. Returns when all
-/// are done.
-pub fn with_helpers<T>(help: &(dyn Fn() + Sync), own: impl FnOnce() -> T) -> T {
-    // The standard library would also look for quotas, in files.
-    let processors = sched_getaffinity(None).map_or(1, |set| set.count() as usize).min(MOST);
+/// Runs `main` on the calling thread, and `helper` on one helper thread for each other processor that this process may use.
+/// Returns when all are done.
+pub fn with_helpers<T>(helper: &(dyn Fn() + Sync), main: impl FnOnce() -> T) -> T {
+    // Not `available_parallelism`, which also reads cgroup quotas from files.
+    let processors = sched_getaffinity(None).map_or(1, |set| set.count() as usize).min(MAX_THREADS);
     if processors <= 1 {
-        return own();
+        return main();
     }
     thread::scope(|scope| {
-        without_signals(|| {
+        with_signals_blocked(|| {
             for _ in 1..processors {
-                let helper = thread::Builder::new().name("artifact".into()).stack_size(STACK);
-                if helper.spawn_scoped(scope, help).is_err() {
+                let thread = thread::Builder::new().name("artifact".into()).stack_size(STACK_SIZE);
+                if thread.spawn_scoped(scope, helper).is_err() {
                     break;
                 }
             }
         });
-        own()
+        main()
     })
 }
 
-/// Threads made meanwhile take no signals: handlers of the program expect its own threads.
-fn without_signals(make: impl FnOnce()) {
-    let (mut none, mut before) = (MaybeUninit::<libc::sigset_t>::uninit(), MaybeUninit::<libc::sigset_t>::uninit());
-    // SAFETY: the calls fill the sets that they get a pointer to, and nothing else; numbers are those of signals. The mask is
-    // this thread's own.
-    let masked = unsafe {
-        libc::sigfillset(none.as_mut_ptr());
+/// Runs `start` with signals blocked. Threads started there inherit the mask, so that the program's signal handlers run on its own
+/// threads only.
+fn with_signals_blocked(start: impl FnOnce()) {
+    let (mut blocked, mut previous) = (MaybeUninit::<libc::sigset_t>::uninit(), MaybeUninit::<libc::sigset_t>::uninit());
+    // SAFETY: `sigfillset` initializes `blocked` before the other calls read it, the numbers are valid signals, and both
+    // pointers are valid for the type. `pthread_sigmask` changes the mask of this thread only and initializes `previous` if it
+    // returns 0.
+    let changed = unsafe {
+        libc::sigfillset(blocked.as_mut_ptr());
         for signal in SYNCHRONOUS {
-            libc::sigdelset(none.as_mut_ptr(), signal);
+            libc::sigdelset(blocked.as_mut_ptr(), signal);
         }
-        libc::pthread_sigmask(libc::SIG_SETMASK, none.as_ptr(), before.as_mut_ptr()) == 0
+        libc::pthread_sigmask(libc::SIG_SETMASK, blocked.as_ptr(), previous.as_mut_ptr()) == 0
     };
-    make();
-    if masked {
-        // SAFETY: the call above has filled the set.
-        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut()) };
+    start();
+    if changed {
+        // SAFETY: `pthread_sigmask` returned 0 above, so `previous` is initialized.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, previous.as_ptr(), std::ptr::null_mut()) };
     }
 }

@@ -64,7 +64,7 @@ impl<'a> Flags<'a> {
         let what = "a flag map whose names are out of order";
         let name_at = |at: usize| wire.0.get(at).map(|(name, _)| *name);
         let name = |at: &u32| name_at(*at as usize);
-        let order = alloc::order(wire.0.len(), what, &|a, b| name_at(a).cmp(&name_at(b)))?;
+        let order = alloc::sorted_indexes(wire.0.len(), what, &|a, b| name_at(a).cmp(&name_at(b)))?;
         // Of equal names the last in the file stands last.
         let last_of_a_name = || order.chunk_by(|a, b| name(a) == name(b)).filter_map(|same| same.last());
         let mut tidy = alloc::with_capacity(last_of_a_name().count(), what)?;
