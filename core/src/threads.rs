@@ -39,7 +39,8 @@ pub fn with_helpers<T>(helper: &(dyn Fn() + Sync), main: impl FnOnce() -> T) -> 
 /// Runs `start` with signals blocked. Threads started there inherit the mask, so that the program's signal handlers run on its own
 /// threads only.
 fn with_signals_blocked(start: impl FnOnce()) {
-    let (mut blocked, mut previous) = (MaybeUninit::<libc::sigset_t>::uninit(), MaybeUninit::<libc::sigset_t>::uninit());
+    let (mut blocked, mut previous) =
+        (MaybeUninit::<libc::sigset_t>::uninit(), MaybeUninit::<libc::sigset_t>::uninit());
     // SAFETY: `sigfillset` initializes `blocked` before the other calls read it, the numbers are valid signals, and both
     // pointers are valid for the type. `pthread_sigmask` changes the mask of this thread only and initializes `previous` if it
     // returns 0.

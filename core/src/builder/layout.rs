@@ -1,5 +1,5 @@
-//! Where everything goes in the file: modules, links and gaps, what follows the terminator, the trailer. Nothing is copied; what
-//! comes out is slices.
+//! The layout of an artifact being written: modules, link words, padding, tail and trailer. The body is a list of slices; the
+//! modules' bytes are not copied.
 
 use std::ops::Range;
 
@@ -15,26 +15,26 @@ use crate::storage::Sink;
 use crate::trust::hashing;
 use crate::trust::seal::{self, BodyInfo};
 
-/// An artifact, laid out.
+/// The computed layout of an artifact.
 pub(super) struct Layout<'l> {
     builder: &'l Builder<'l>,
-    /// The body: slices of what is there already, and a few small pieces in between.
+    /// The body: slices of the modules, and small pieces between them.
     body: Vec<&'l [u8]>,
-    /// Which of them are a module, with its link_target word and padding.
+    /// For each module, the indexes of its slices in `body`, those of its link word and padding included.
     modules: Vec<Range<usize>>,
-    /// Terminator to end of body.
+    /// The bytes from the terminator to the end of the body.
     tail: &'l [u8],
     body_end: u64,
     header_offset: u64,
     metadata_offset: u64,
-    /// Whether digests say what the body has to be.
+    /// Whether the body comes from an artifact with digests, so that it can be checked while it is written.
     has_digests: bool,
-    /// The module table, given the modules' digests.
+    /// Computes the module table from the modules' digests.
     entries: &'l dyn Fn(&[Digest]) -> Result<Vec<ModuleEntry>>,
 }
 
 impl Layout<'_> {
-    /// Hands on the body, then the trailer; what that takes longest to make, the modules' digests, is made meanwhile.
+    /// Writes the body, then the trailer. The modules' digests, the slow part of the trailer, are computed while the body is written.
     pub(super) fn write(&self, to: &mut Sink<'_>) -> Result<()> {
         let trailer = self.builder.trailer;
         if !trailer && !self.has_digests {
@@ -49,7 +49,7 @@ impl Layout<'_> {
         to(&[&seal::encode_trailer(&body, &chunks, &root, &self.builder.signing.signatures(&root)?)?])
     }
 
-    /// What a signature would be over.
+    /// Returns the root record, which signatures are over.
     pub(super) fn root(&self) -> Result<Root> {
         let entries = self.entries(&mut || Ok(()))?;
         Ok(self.builder.root(&self.body_info(&entries))?.0)
@@ -68,7 +68,7 @@ impl Layout<'_> {
 }
 
 impl Builder<'_> {
-    /// Root record and chunks.
+    /// Returns the root record and the encoded chunks.
     fn root(&self, body: &BodyInfo<'_>) -> Result<(Root, Vec<u8>)> {
         let mut chunks = Vec::new();
         for (name, value) in &self.attributes {
@@ -77,18 +77,18 @@ impl Builder<'_> {
         Ok((seal::root_record(body, &chunks, 0), chunks))
     }
 
-    /// Lays the artifact out.
+    /// Computes the layout and passes it to `consume`.
     pub(super) fn with_layout(&self, consume: &mut dyn FnMut(&Layout<'_>) -> Result<()>) -> Result<()> {
         let parts = match &self.content {
             Content::Existing(artifact) => return self.with_existing(artifact, consume),
             Content::New(parts) => parts,
         };
-        let too_large = || Error::new(Status::Limit, "artifact: expected less than 2^64 bytes, found more");
+        let too_large = || Error::new(Status::Limit, "artifact: expected a file shorter than 2^64 bytes, found more");
         let Some((first, others)) = parts.modules.split_first() else {
             let message = "builder: expected at least one module, found none";
             return Err(Error::new(Status::InvalidArgument, message));
         };
-        // First where everything goes, then the slices: they borrow the link_target words.
+        // Compute all offsets first: the slices below borrow the link words.
         let mut links = Vec::new();
         let mut ranges = vec![ModuleRange { offset: 0, len: first.len() }];
         let mut position = first.len();
@@ -101,16 +101,16 @@ impl Builder<'_> {
         let mut tail = TERMINATOR.to_le_bytes().to_vec();
         let metadata_offset = position + parts.encode_tail(&mut tail)? as u64;
 
-        // Gaps are shorter than an alignment, which is at most 2 MiB. Zeros that are only read take no memory.
-        let gap = parts.modules.iter().map(|module| module.fixup.align).max().unwrap_or(0);
-        let zeros = vec![0; gap as usize];
+        // Padding is shorter than the alignment, which is at most 2 MiB. Zeroed pages that are only read take no memory.
+        let max_align = parts.modules.iter().map(|module| module.fixup.align).max().unwrap_or(0);
+        let zeros = vec![0; max_align as usize];
         let mut body = Vec::new();
         let mut modules = Vec::new();
         let mut body_end = 0;
         for (index, (module, range)) in parts.modules.iter().zip(&ranges).enumerate() {
             let start = body.len();
-            if let Some(link_target) = index.checked_sub(1).and_then(|before| links.get(before)) {
-                body.push(link_target.as_slice());
+            if let Some(link) = index.checked_sub(1).and_then(|previous| links.get(previous)) {
+                body.push(link.as_slice());
                 body.extend(zeros.get(..(range.offset - body_end - LINK_SIZE) as usize));
             }
             push_module(&mut body, module);
@@ -135,7 +135,7 @@ impl Builder<'_> {
         })
     }
 
-    /// The body of an artifact that exists.
+    /// Passes the layout of an existing artifact's body to `consume`.
     fn with_existing(&self, artifact: &Artifact, consume: &mut dyn FnMut(&Layout<'_>) -> Result<()>) -> Result<()> {
         consume(&Layout {
             builder: self,
@@ -147,7 +147,7 @@ impl Builder<'_> {
             metadata_offset: artifact.metadata_offset(),
             has_digests: artifact.trailer().is_some(),
             entries: &|digests| {
-                // Damage must not get digests of its own.
+                // Do not compute new digests for a damaged body.
                 artifact.trailer().map_or(Ok(()), |trailer| check_digests(artifact, trailer, digests))?;
                 Ok(artifact.entries_for(digests)?.into_owned())
             },
@@ -156,7 +156,7 @@ impl Builder<'_> {
 }
 
 impl Parts<'_> {
-    /// Appends HEADER, version and Metadata, and says how long `out` was before Metadata.
+    /// Appends HEADER, version and Metadata to `out`, and returns the offset of Metadata in `out`.
     fn encode_tail(&self, out: &mut Vec<u8>) -> Result<usize> {
         let Settings { producer, version, target, shared_flags, isa_flags, tunables, features } = &self.settings;
         Header::encode(producer, version, out)?;
@@ -181,5 +181,5 @@ fn borrowed(flags: &FileFlags) -> Vec<(&str, Flag<&str>)> {
 }
 
 fn push_module<'p>(pieces: &mut Vec<&'p [u8]>, module: &'p StoredModule<'_>) {
-    pieces.extend([module.fixup.header.as_slice(), module.body(), module.fixup.suffix.as_slice()]);
+    pieces.extend([module.fixup.header.as_slice(), module.unpatched(), module.fixup.suffix.as_slice()]);
 }

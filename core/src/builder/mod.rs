@@ -1,4 +1,4 @@
-//! An artifact, being made: modules and settings in, pieces of a file out. Payload is never copied on the way.
+//! Builds artifacts from modules and settings. The modules' bytes are not copied on their way into the file.
 
 mod layout;
 mod objects;
@@ -26,14 +26,14 @@ pub use crate::storage::Sync;
 pub use settings::{FileFlags, Settings};
 use signing::Signing;
 
-/// An artifact being made. Borrows the modules that it is given for `'m`.
+/// Builds an artifact. Borrows the modules added to it for `'m`.
 #[derive(Debug)]
 pub struct Builder<'m> {
     content: Content<'m>,
     /// Whether a trailer follows the body.
     trailer: bool,
     attributes: BTreeMap<String, Vec<u8>>,
-    /// What they take in the file, at most.
+    /// Upper bound of the attributes' size in the file in bytes.
     attributes_size: u64,
     signing: Signing,
 }
@@ -41,7 +41,7 @@ pub struct Builder<'m> {
 #[derive(Debug)]
 enum Content<'m> {
     New(Box<Parts<'m>>),
-    /// The body of an artifact that exists, kept byte for byte.
+    /// An existing artifact, whose body is kept byte for byte.
     Existing(Arc<Artifact>),
 }
 
@@ -50,12 +50,12 @@ struct Parts<'m> {
     settings: Settings,
     modules: Vec<StoredModule<'m>>,
     types: Types<String>,
-    /// The names in those types, to find a second one without a search.
+    /// The names of all imports and exports in `types`, to detect duplicates.
     names: HashSet<(TypeTable, u32, String)>,
     upvars: Upvars,
 }
 
-/// Which table of types a name stands in.
+/// The type table that a name belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum TypeTable {
     Modules,
@@ -72,12 +72,12 @@ struct StoredModule<'m> {
 enum Bytes<'m> {
     Borrowed(&'m [u8]),
     Mapped(Mapping),
-    /// Linked here.
+    /// Linked by `add_objects`.
     Owned(Vec<u8>),
 }
 
 impl Bytes<'_> {
-    fn all(&self) -> &[u8] {
+    fn as_slice(&self) -> &[u8] {
         match self {
             Bytes::Borrowed(bytes) => bytes,
             Bytes::Mapped(mapping) => mapping.bytes(),
@@ -87,36 +87,36 @@ impl Bytes<'_> {
 }
 
 impl StoredModule<'_> {
-    /// What is written of the caller's bytes: all but the header, where a patched one takes its place.
-    fn body(&self) -> &[u8] {
-        self.bytes.all().get(self.fixup.header.len()..).unwrap_or(&[])
+    /// Returns the bytes of the image that are written unchanged: all, or all but the file header if a patched one replaces it.
+    fn unpatched(&self) -> &[u8] {
+        self.bytes.as_slice().get(self.fixup.header.len()..).unwrap_or(&[])
     }
 
     fn len(&self) -> u64 {
-        (self.fixup.header.len() + self.body().len() + self.fixup.suffix.len()) as u64
+        (self.fixup.header.len() + self.unpatched().len() + self.fixup.suffix.len()) as u64
     }
 }
 
 impl<'m> Builder<'m> {
-    /// An artifact without modules, for what this engine compiles. Later changes to the engine don't reach it.
+    /// Creates a builder without modules, with the settings of an engine. Later changes to the engine have no effect on it.
     #[must_use]
     pub fn new(engine: &Engine) -> Builder<'m> {
-        Builder::with(Settings::from(engine))
+        Builder::with_settings(Settings::from(engine))
     }
 
-    /// An artifact without modules, with these settings as they are: what an engine can't say too, such as flags out of
-    /// order or a target that is no known triple.
+    /// Creates a builder without modules, with exactly these settings. They may include what an engine can't express, such as flags
+    /// out of order or an unknown target triple.
     ///
     /// # Errors
     ///
-    /// INVALID_ARGUMENT for a producer or version that can't be represented.
+    /// INVALID_ARGUMENT for an invalid producer name or a version that is too long.
     pub fn from_settings(settings: Settings) -> Result<Builder<'m>> {
         check_producer(&settings.producer)?;
         check_version(&settings.version)?;
-        Ok(Builder::with(settings))
+        Ok(Builder::with_settings(settings))
     }
 
-    fn with(settings: Settings) -> Builder<'m> {
+    fn with_settings(settings: Settings) -> Builder<'m> {
         let parts = Parts {
             settings,
             modules: Vec::new(),
@@ -133,8 +133,8 @@ impl<'m> Builder<'m> {
         }
     }
 
-    /// An artifact with the body of another, byte for byte, its attributes, and those of its signatures that still hold when it is
-    /// written. No module or type can be added to it.
+    /// Creates a builder that keeps the body of an existing artifact byte for byte, its attributes, and those of its signatures that
+    /// are still valid when the new artifact is written. Modules and types can't be added to it.
     ///
     /// # Errors
     ///
@@ -152,11 +152,11 @@ impl<'m> Builder<'m> {
         Ok(builder)
     }
 
-    /// Whether a trailer follows the body: digests over every byte, and the attributes. It does unless this says otherwise.
+    /// Sets whether a trailer (digests, attributes, signatures) is written; true by default.
     ///
     /// # Errors
     ///
-    /// INVALID_ARGUMENT if it shan't although there are attributes or keys: they and their signatures stand in it.
+    /// INVALID_ARGUMENT if false while the builder has attributes, keys or added signatures.
     pub fn set_trailer(&mut self, trailer: bool) -> Result<()> {
         if !trailer && (!self.attributes.is_empty() || self.signing.is_requested()) {
             let message = "trailer: expected no attributes and no keys for an artifact without one, found some";
@@ -166,11 +166,11 @@ impl<'m> Builder<'m> {
         Ok(())
     }
 
-    /// Sets an attribute, or changes it.
+    /// Sets an attribute, replacing its previous value.
     ///
     /// # Errors
     ///
-    /// INVALID_ARGUMENT without a trailer; LIMIT if the attributes become larger than a reader accepts; NO_MEMORY.
+    /// INVALID_ARGUMENT if no trailer is written; LIMIT if the attributes become larger than a reader accepts; NO_MEMORY.
     pub fn set_attribute(&mut self, name: &str, value: &[u8]) -> Result<()> {
         self.needs_trailer("attribute")?;
         let replaced = self.attributes.get(name).map_or(0, |old| max_attribute_size(name, old));
@@ -178,7 +178,7 @@ impl<'m> Builder<'m> {
         let count = self.attributes.len() + usize::from(replaced == 0);
         if size > MAX_CHUNKS || count > MAX_ATTRIBUTES {
             let message = format!(
-                "attributes: expected at most {MAX_ATTRIBUTES} of {MAX_CHUNKS} bytes in all, found {count} of {size}"
+                "attributes: expected at most {MAX_ATTRIBUTES} of {MAX_CHUNKS} bytes in total, found {count} of {size}"
             );
             return Err(Error::new(Status::Limit, message));
         }
@@ -200,7 +200,7 @@ impl<'m> Builder<'m> {
     ///
     /// # Errors
     ///
-    /// NOT_FOUND if there is none of that name.
+    /// NOT_FOUND if there is no attribute of that name.
     pub fn unset_attribute(&mut self, name: &str) -> Result<()> {
         match self.attributes.remove(name) {
             Some(value) => {
@@ -230,22 +230,22 @@ impl<'m> Builder<'m> {
         }
     }
 
-    /// Adds a module. The last one added is the main module.
+    /// Adds an ELF image as a module and returns its index. The last module added is the main module.
     ///
     /// # Errors
     ///
-    /// INVALID_ARGUMENT if it is no ELF, UNSUPPORTED if it is no ELF64, TRUNCATED or CORRUPT if it is damaged, LIMIT if
-    /// its alignment is over 2 MiB. Nothing is added then.
+    /// INVALID_ARGUMENT if `elf` is no ELF image, UNSUPPORTED if it is no ELF64 image, TRUNCATED or CORRUPT if it is damaged, LIMIT if
+    /// its alignment is over 2 MiB or there are too many modules or sections, NO_MEMORY. Nothing is added then.
     pub fn add_module(&mut self, elf: &'m [u8]) -> Result<usize> {
         self.store(Bytes::Borrowed(elf))
     }
 
-    /// Adds a module from a file, which is mapped until the builder is dropped and must not change until then: see
-    /// [files that change](crate#files-that-change).
+    /// Adds a module from a file and returns its index. The file stays mapped, and must not change, until the builder is dropped:
+    /// see [files that change](crate#files-that-change).
     ///
     /// # Errors
     ///
-    /// As [`Builder::add_module`], and IO.
+    /// As [`Builder::add_module`], and IO if the file can't be opened or mapped.
     pub fn add_module_file(&mut self, path: &Path) -> Result<usize> {
         self.parts()?;
         let mapping = Mapping::open(path)?;
@@ -259,12 +259,12 @@ impl<'m> Builder<'m> {
             let message = format!("number of modules: expected at most {MAX_MODULES}, found one more");
             return Err(Error::new(Status::Limit, message));
         }
-        let fixup = ImageFixup::new(bytes.all()).map_err(|error| error.within("module"))?;
+        let fixup = ImageFixup::new(bytes.as_slice()).map_err(|error| error.within("module"))?;
         alloc::push(&mut parts.modules, StoredModule { bytes, fixup }, "the list of modules")?;
         Ok(index)
     }
 
-    /// How many modules it has.
+    /// Returns the number of modules.
     #[must_use]
     pub fn module_count(&self) -> usize {
         match &self.content {
@@ -273,11 +273,11 @@ impl<'m> Builder<'m> {
         }
     }
 
-    /// Sets all types, as they are: counts, order and second entries of a name are kept. Those added before are gone.
+    /// Replaces all types. Counts, order and duplicate names are kept exactly.
     ///
     /// # Errors
     ///
-    /// INVALID_ARGUMENT if an index names a type that isn't there, or on a builder that keeps a body. Nothing is changed then.
+    /// INVALID_ARGUMENT if a type index is out of range, or if the builder keeps an existing body. Nothing is changed then.
     pub fn set_types(&mut self, types: Types<String>) -> Result<()> {
         let parts = self.parts()?;
         as_invalid_argument(types.check())?;
@@ -292,11 +292,11 @@ impl<'m> Builder<'m> {
         Ok(())
     }
 
-    /// Adds a function type.
+    /// Adds a function type and returns its index.
     ///
     /// # Errors
     ///
-    /// INVALID_ARGUMENT on a builder that keeps a body.
+    /// INVALID_ARGUMENT if the builder keeps an existing body; LIMIT for too many types.
     pub fn add_func_type(&mut self, params: Vec<WasmType>, returns: Vec<WasmType>) -> Result<u32> {
         let types = &mut self.parts()?.types.wasm_signatures;
         let index = next_index(types.len())?;
@@ -304,11 +304,11 @@ impl<'m> Builder<'m> {
         Ok(index)
     }
 
-    /// Adds an instance type without exports.
+    /// Adds an instance type without exports and returns its index.
     ///
     /// # Errors
     ///
-    /// INVALID_ARGUMENT on a builder that keeps a body.
+    /// INVALID_ARGUMENT if the builder keeps an existing body; LIMIT for too many types.
     pub fn add_instance_type(&mut self) -> Result<u32> {
         let types = &mut self.parts()?.types.instance_signatures;
         let index = next_index(types.len())?;
@@ -316,11 +316,11 @@ impl<'m> Builder<'m> {
         Ok(index)
     }
 
-    /// Adds a module type without imports; `exports` is an instance type.
+    /// Adds a module type without imports and returns its index. `exports` is the index of the instance type.
     ///
     /// # Errors
     ///
-    /// INVALID_ARGUMENT if there is no such instance type.
+    /// INVALID_ARGUMENT if there is no such instance type, or if the builder keeps an existing body; LIMIT for too many types.
     pub fn add_module_type(&mut self, exports: u32) -> Result<u32> {
         let types = &mut self.parts()?.types;
         as_invalid_argument(check_index("instance", exports, types.instance_signatures.len()))?;
@@ -333,7 +333,7 @@ impl<'m> Builder<'m> {
     ///
     /// # Errors
     ///
-    /// INVALID_ARGUMENT if there is no such type, the name stands there, or the entity names a type that isn't there.
+    /// INVALID_ARGUMENT if there is no such type, the type already has that name, or the entity's type index is out of range.
     pub fn add_instance_export(&mut self, instance: u32, name: &str, entity: EntityType) -> Result<()> {
         self.parts()?.add_name(TypeTable::Instances, instance, name, entity)
     }
@@ -342,16 +342,16 @@ impl<'m> Builder<'m> {
     ///
     /// # Errors
     ///
-    /// INVALID_ARGUMENT if there is no such type, the name stands there, or the entity names a type that isn't there.
+    /// INVALID_ARGUMENT if there is no such type, the type already has that name, or the entity's type index is out of range.
     pub fn add_module_import(&mut self, module: u32, name: &str, entity: EntityType) -> Result<()> {
         self.parts()?.add_name(TypeTable::Modules, module, name, entity)
     }
 
-    /// Sets all upvars, whose indexes name modules that are there. Those added before are gone.
+    /// Replaces all upvars.
     ///
     /// # Errors
     ///
-    /// INVALID_ARGUMENT if there is no such module, or on a builder that keeps a body. Nothing is changed then.
+    /// INVALID_ARGUMENT if a module index is out of range, or if the builder keeps an existing body. Nothing is changed then.
     pub fn set_upvars(&mut self, upvars: Upvars) -> Result<()> {
         let parts = self.parts()?;
         as_invalid_argument(upvars.check(parts.modules.len() as u64))?;
@@ -359,32 +359,33 @@ impl<'m> Builder<'m> {
         Ok(())
     }
 
-    /// Adds an upvar behind its siblings; all indexes name things that are there.
+    /// Adds an upvar as its parent's last child and returns its index.
     ///
     /// # Errors
     ///
-    /// INVALID_ARGUMENT if there is no such parent or module, LIMIT if it is nested too deep.
+    /// INVALID_ARGUMENT if there is no such parent or module, LIMIT if the upvar would be nested too deep, NO_MEMORY.
     pub fn add_upvar(&mut self, parent: Option<u32>, module: u64, artifact_upvars: &[u64]) -> Result<u32> {
         let parts = self.parts()?;
         let count = parts.modules.len() as u64;
-        let mut named = std::iter::once(&module).chain(artifact_upvars);
-        if let Some(found) = named.find(|module| **module >= count) {
+        let mut indexes = std::iter::once(&module).chain(artifact_upvars);
+        if let Some(found) = indexes.find(|module| **module >= count) {
             let message = format!("upvar: expected a module index below {count}, found {found}");
             return Err(Error::new(Status::InvalidArgument, message));
         }
         parts.upvars.add(parent, module, artifact_upvars)
     }
 
-    /// The whole artifact.
+    /// Serializes the artifact into memory.
     ///
     /// # Errors
     ///
-    /// INVALID_ARGUMENT without any module; LIMIT, NO_MEMORY, IO.
+    /// INVALID_ARGUMENT if there is no module, or if an added signature does not match the artifact; DIGEST_MISMATCH or CORRUPT if an
+    /// existing body is damaged; LIMIT, NO_MEMORY, IO.
     pub fn serialize(&self) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         self.with_layout(&mut |layout| {
             layout.write(&mut |pieces| {
-                // One more, so that C gets a NUL behind it without another copy.
+                // Room for one more byte, so that the C interface can append a NUL without copying.
                 let len = pieces.iter().map(|piece| piece.len()).sum::<usize>() + 1;
                 bytes.try_reserve_exact(len).map_err(|_| Error::no_memory("the whole artifact"))?;
                 pieces.iter().for_each(|piece| bytes.extend_from_slice(piece));
@@ -394,16 +395,16 @@ impl<'m> Builder<'m> {
         Ok(bytes)
     }
 
-    /// The whole artifact, handed on piece by piece in order.
+    /// Serializes the artifact and passes it to `write`, piece by piece in order.
     ///
     /// # Errors
     ///
-    /// As [`Builder::serialize`], and the first that `write` returns, which ends the writing.
+    /// As [`Builder::serialize`], and the first error of `write`, which is not called again then.
     pub fn serialize_to(&self, mut write: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
         self.with_layout(&mut |layout| layout.write(&mut |pieces| pieces.iter().try_for_each(|piece| write(piece))))
     }
 
-    /// The whole artifact, as a file that replaces `path` atomically.
+    /// Serializes the artifact to a file, which atomically replaces `path`.
     ///
     /// # Errors
     ///
@@ -427,7 +428,8 @@ impl Parts<'_> {
             return as_invalid_argument(check_index(what, index, count));
         };
         if !self.names.insert((table, index, name.to_owned())) {
-            let message = format!("name: expected one that isn't there yet, found '{}'", quote(name.as_bytes()));
+            let message =
+                format!("name: expected a new one, found '{}', which the type already has", quote(name.as_bytes()));
             return Err(Error::new(Status::InvalidArgument, message));
         }
         map.0.push((name.to_owned(), entity));
@@ -439,7 +441,7 @@ fn next_index(len: usize) -> Result<u32> {
     u32::try_from(len).map_err(|_| Error::new(Status::Limit, "types: expected fewer than 2^32, found more"))
 }
 
-/// What is corrupt in a file is a wrong argument in a call.
+/// Turns an error that would be CORRUPT in a file into the INVALID_ARGUMENT of a call.
 fn as_invalid_argument(checked: Result<()>) -> Result<()> {
     checked.map_err(|error| Error::new(Status::InvalidArgument, error.message()))
 }

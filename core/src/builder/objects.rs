@@ -1,4 +1,4 @@
-//! A compiler's objects: linked when they are added, and stored as one module.
+//! Adding object files: they are linked into one shared object when they are added, and that is stored as a module.
 
 use super::{Builder, Bytes};
 use crate::engine::target::elf_machine;
@@ -6,12 +6,13 @@ use crate::error::{Error, Result, Status, quote};
 use crate::native::link::{Object, Options, link, machine_of};
 
 impl Builder<'_> {
-    /// Links relocatable objects into one shared object and adds that as a module. They are needed during the call only.
+    /// Links relocatable objects into a shared object, adds it as a module, and returns its index. The objects are only borrowed
+    /// during the call.
     ///
     /// # Errors
     ///
-    /// As [`link`], and INVALID_ARGUMENT for objects of another machine than the engine's target names; UNSUPPORTED if that is
-    /// none that objects can be linked for. Nothing is added then.
+    /// As [`link`]; INVALID_ARGUMENT for objects whose machine is not that of the engine's target; UNSUPPORTED if this library can't
+    /// link for the objects' machine. Nothing is added then.
     pub fn add_objects(&mut self, objects: &[Object<'_>], options: &Options) -> Result<usize> {
         let target = &self.parts()?.settings.target;
         for object in objects {

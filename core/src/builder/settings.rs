@@ -1,29 +1,29 @@
-//! What an artifact says that it was compiled with, owned, and just as it is written.
+//! The settings of an artifact in owned form, exactly as they are written.
 
 use crate::engine::{Engine, FlagMap};
 use crate::format::Map;
 use crate::format::flags::{Features, Flag, Tunables};
 
-/// Flags in the order in which they are written, as often as they stand there.
+/// Flags in the order in which they are written, duplicates included.
 pub type FileFlags = Map<String, Flag<String>>;
 
-/// Everything about how an artifact was compiled that stands in HEADER and Metadata beside upvars and types. An engine's
-/// settings are always tidy; an artifact's need not be.
+/// The settings that an artifact was compiled with: everything in HEADER and Metadata except upvars and types. The flags of an
+/// engine's settings are always sorted and unique; those of an artifact need not be.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
-    /// Who compiled it.
+    /// The name of the producer that compiled it.
     pub producer: String,
-    /// The version that is written; any bytes, at most 255 of them.
+    /// The version to write: up to 255 arbitrary bytes.
     pub version: Vec<u8>,
     /// Target triple.
     pub target: String,
-    /// Compiler flags that don't depend on the architecture.
+    /// Compiler flags that do not depend on the architecture.
     pub shared_flags: FileFlags,
-    /// Instruction sets that the compiler used.
+    /// Flags of the instruction set architecture: the instruction sets that the compiler used.
     pub isa_flags: FileFlags,
-    /// Memory layout and instrumentation.
+    /// Settings for memory layout and instrumentation.
     pub tunables: Tunables,
-    /// Wasm proposals.
+    /// Wasm proposals that the compiler accepted.
     pub features: Features,
 }
 

@@ -1,5 +1,5 @@
-//! Who signs an artifact that is being made: keys that are at hand, signatures made elsewhere, and those that the artifact had
-//! already.
+//! The signatures of an artifact being built: those of keys added to the builder, those made elsewhere, and those that an existing
+//! artifact already had.
 
 use std::sync::Arc;
 
@@ -14,10 +14,10 @@ use crate::trust::keys::{PrivateKey, PublicKey};
 #[derive(Debug, Default)]
 pub(super) struct Signing {
     keys: Vec<Arc<PrivateKey>>,
-    /// Made elsewhere, of the root record as it was then.
+    /// Signatures made elsewhere, over the root record at the time they were added.
     added: Vec<(PublicKey, Signature)>,
-    /// Of the artifact whose body is kept. They stay as long as the root record does, and there is room beside those that were
-    /// asked for.
+    /// Signatures of the existing artifact whose body is kept. They are written if they still match the root record and there is
+    /// room for them after the others.
     inherited: Vec<Signature>,
 }
 
@@ -26,18 +26,18 @@ impl Signing {
         self.inherited = signatures.collect();
     }
 
-    /// Whether somebody asked for a signature.
+    /// Returns whether the caller added a key or signature.
     pub(super) fn is_requested(&self) -> bool {
         !self.keys.is_empty() || !self.added.is_empty()
     }
 
-    /// The signatures of this root record, each key's once.
+    /// Returns the signatures of `root`, at most one for each key.
     pub(super) fn signatures(&self, root: &Root) -> Result<Vec<Signature>> {
         let mut signatures: Vec<Signature> = self.keys.iter().map(|key| key.sign(root)).collect();
         for (key, signature) in &self.added {
             if !key.verifies(root, signature) {
                 let message = format!(
-                    "signature of key {key}: expected one of the artifact as it is now, found another's (it was changed since, or its record was asked for before)"
+                    "signature of key {key}: expected one of the artifact's current root record, found one that does not match (the artifact was changed since it was signed)"
                 );
                 return Err(Error::new(Status::InvalidArgument, message));
             }
@@ -69,11 +69,11 @@ fn check_count(count: usize) -> Result<()> {
 }
 
 impl Builder<'_> {
-    /// Signs with this key whatever is written from now on.
+    /// Adds a key, which signs each artifact that is written from now on.
     ///
     /// # Errors
     ///
-    /// INVALID_ARGUMENT without a trailer, LIMIT for more keys than signatures fit.
+    /// INVALID_ARGUMENT if no trailer is written, LIMIT for more keys than an artifact may have signatures.
     pub fn add_key(&mut self, key: &Arc<PrivateKey>) -> Result<()> {
         self.needs_trailer("key")?;
         let keys = &mut self.signing.keys;
@@ -85,11 +85,11 @@ impl Builder<'_> {
         Ok(())
     }
 
-    /// What a signature of the artifact, as it is now, is over, for a key that isn't at hand. It takes a look at every byte.
+    /// Computes the root record of the artifact in its current state, for signing elsewhere. This hashes every byte.
     ///
     /// # Errors
     ///
-    /// INVALID_ARGUMENT without a trailer; as [`Builder::serialize`].
+    /// INVALID_ARGUMENT if no trailer is written; as [`Builder::serialize`].
     pub fn root_record(&self) -> Result<Root> {
         self.needs_trailer("root record")?;
         let mut record = Root::new_zeroed();
@@ -100,11 +100,12 @@ impl Builder<'_> {
         Ok(record)
     }
 
-    /// Adds a signature that was made elsewhere, of [`Builder::root_record`].
+    /// Adds a signature over [`Builder::root_record`] that was made elsewhere.
     ///
     /// # Errors
     ///
-    /// INVALID_ARGUMENT if it isn't this key's, of the artifact as it is now; as [`Builder::root_record`]; LIMIT.
+    /// INVALID_ARGUMENT if the signature is not one of `key` over the current root record; LIMIT for too many signatures; as
+    /// [`Builder::root_record`].
     pub fn add_signature(&mut self, key: &PublicKey, bytes: &[u8; 64]) -> Result<()> {
         let signature = Signature { key: key.bytes(), bytes: *bytes };
         if !key.verifies(&self.root_record()?, &signature) {
@@ -119,7 +120,7 @@ impl Builder<'_> {
         Ok(())
     }
 
-    /// How many signatures of the artifact whose body is kept no longer hold, and won't be written.
+    /// Returns how many signatures of the existing artifact no longer match and will not be written.
     ///
     /// # Errors
     ///
@@ -132,13 +133,13 @@ impl Builder<'_> {
             return Ok(self.signing.inherited.len());
         }
         let root = self.root_record()?;
-        let holds = |signature: &&Signature| {
+        let is_valid = |signature: &&Signature| {
             PublicKey::from_bytes(&signature.key).is_ok_and(|key| key.verifies(&root, signature))
         };
-        Ok(self.signing.inherited.len() - self.signing.inherited.iter().filter(holds).count())
+        Ok(self.signing.inherited.len() - self.signing.inherited.iter().filter(is_valid).count())
     }
 
-    /// Forgets keys and signatures, those of the artifact whose body is kept too.
+    /// Removes all keys and signatures, those of the existing artifact included.
     pub fn clear_signatures(&mut self) {
         self.signing = Signing::default();
     }
