@@ -1,5 +1,5 @@
-//! An artifact, opened: where its modules are and what its Metadata says. Opening reads the headers of the modules and the
-//! bytes behind the last one; module bytes are mapped when somebody asks for them.
+//! An opened artifact. Opening reads the modules' headers and the bytes after the last module. The modules' bytes are mapped on
+//! first use.
 
 mod modules;
 mod open;
@@ -33,25 +33,25 @@ pub use open::Trailer;
 pub(crate) use open::digest_mismatch;
 use trust::Detached;
 pub use trust::Integrity;
-pub(crate) use trust::trusted_by;
+pub(crate) use trust::reopen_trusted;
 pub(crate) use verify::check_digests;
 use verify::verify;
 
-/// How to open.
+/// Options for opening an artifact.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct OpenOptions<'s> {
-    /// Which part of the file or memory is the artifact.
+    /// The part of the file or memory that holds the artifact.
     pub part: Part,
-    /// Most bytes of Metadata to read.
+    /// Maximum number of bytes of Metadata to read.
     pub memory_limit: u64,
-    /// Verify everything before the artifact is handed out.
+    /// Verify the whole artifact before returning it.
     pub verify: bool,
-    /// Read everything into private memory first, so that nobody can change it any more.
+    /// Copy everything into private memory first, so that later changes of the file have no effect.
     pub copy: bool,
-    /// Signatures that came beside the file, as they would stand in its trailer. They need an engine that trusts a key.
+    /// Detached signatures, in the form that a trailer stores them in. They need at least one trusted key to check them with.
     pub signature: &'s [u8],
-    /// Keys to trust besides the engine's, such as for whoever opens without one.
+    /// Keys to trust in addition to the engine's, for instance when opening without an engine.
     pub trusted: &'s [PublicKey],
 }
 
@@ -68,11 +68,11 @@ impl Default for OpenOptions<'_> {
     }
 }
 
-/// HEADER, version and Metadata, as decoded from one private buffer.
+/// HEADER, version and Metadata, decoded from one private buffer.
 #[derive(Debug)]
 struct Decoded<'a> {
     header: Header<'a>,
-    /// Metadata and its length; or why it doesn't decode.
+    /// Metadata and its encoded length, or the error that decoding it gave.
     metadata: Result<(Metadata<'a>, usize)>,
 }
 
@@ -100,42 +100,43 @@ self_cell! {
 #[derive(Debug)]
 pub struct Artifact {
     region: Region,
-    /// What follows the terminator.
+    /// The bytes from the terminator on, and what they decode to.
     tail: Tail,
     header_offset: u64,
     modules: usize,
-    /// Where the modules are: known from the walk, or read from the trailer's table when somebody first asks.
+    /// The ranges of the modules: known after following the links, or read from the trailer's module table on first use.
     table: OnceLock<Table>,
     trailer: Option<Trailer>,
-    /// Signatures that came beside the file.
+    /// Detached signatures.
     detached: Detached,
-    /// Whose signature was found when it was opened, and is relied on from then on.
+    /// The trusted key whose signature was verified when the artifact was opened.
     signer: Option<PublicKey>,
-    /// Nobody can change its bytes, and nobody could when the first was read. Only known where somebody has signed it.
-    frozen: bool,
-    /// Read when somebody first asks for attributes.
+    /// Whether the bytes could not change since before the first one was read. Only determined if keys are trusted.
+    immutable: bool,
+    /// The trailer's chunks, read when attributes are first requested.
     chunks: OnceLock<Chunks>,
 }
 
 impl Artifact {
-    /// Opens the artifact at `path`. With an engine, trusted keys, producer and version rule are enforced, in this order, before
-    /// Metadata is decoded.
+    /// Opens the artifact at `path`. The engine's trusted keys, producer and version rule are checked, in this order, before Metadata
+    /// is decoded. Without an engine any artifact opens, even one of another version whose Metadata can't be decoded.
     ///
-    /// Module bytes are mapped when they are first asked for. The file must not be truncated or written in place while the
-    /// artifact is open: reading pages that a truncated file has lost kills the process with SIGBUS, and rewritten bytes change
-    /// under the slices that were borrowed. Set [`OpenOptions::copy`] where other programs might do that; a file that is
-    /// replaced, by renaming another over it, is safe. The [crate's documentation](crate#files-that-change) has more.
+    /// Module bytes are mapped on first use. The file must not be truncated or written in place while the artifact is open: reading
+    /// pages past the new end of a truncated file raises SIGBUS, and bytes rewritten in place change under borrowed slices. Set
+    /// [`OpenOptions::copy`] if other programs might do that. Replacing the file, by renaming another one over it, is safe. See the
+    /// [crate's documentation](crate#files-that-change).
     ///
     /// # Errors
     ///
-    /// IO, INVALID_ARGUMENT, NOT_AN_ARTIFACT, TRUNCATED, CORRUPT, LIMIT, NO_MEMORY; with an engine UNTRUSTED,
-    /// WRONG_PRODUCER and WRONG_VERSION.
+    /// IO if the file can't be opened or read; INVALID_ARGUMENT if it is not a regular file, the part lies outside it, or detached
+    /// signatures are given without a trusted key; NOT_AN_ARTIFACT for other files; TRUNCATED, CORRUPT or DIGEST_MISMATCH for a
+    /// damaged artifact; UNSUPPORTED for a newer trailer; UNTRUSTED if no trusted key has signed it; WRONG_PRODUCER or WRONG_VERSION if
+    /// the engine does not accept its producer or version; LIMIT; NO_MEMORY. With [`OpenOptions::verify`] as [`Artifact::verify`].
     pub fn open(path: &Path, engine: Option<&Engine>, options: &OpenOptions<'_>) -> Result<Artifact> {
         Artifact::from_region(Region::open(path, options.part)?, engine, options)
     }
 
-    /// Opens the artifact in an open file, whose descriptor is duplicated. The file must not change, as with
-    /// [`Artifact::open`].
+    /// Opens the artifact in an open file. The descriptor is duplicated. The file must not change, as with [`Artifact::open`].
     ///
     /// # Errors
     ///
@@ -144,7 +145,7 @@ impl Artifact {
         Artifact::from_region(Region::open_fd(fd, options.part)?, engine, options)
     }
 
-    /// Opens an artifact in memory, of which a copy is made.
+    /// Opens an artifact in memory. The bytes are copied.
     ///
     /// # Errors
     ///
@@ -153,7 +154,7 @@ impl Artifact {
         Artifact::from_region(Region::copied(bytes, options.part)?, engine, options)
     }
 
-    /// Opens an artifact in memory that stays.
+    /// Opens an artifact in memory. The bytes are borrowed.
     ///
     /// # Errors
     ///
@@ -166,7 +167,7 @@ impl Artifact {
         let base = region.base();
         let region = match options.copy {
             true => {
-                open::ask_for_signature(&region, engine, options).map_err(|error| error.shifted(base))?;
+                open::require_signature(&region, engine, options).map_err(|error| error.shifted(base))?;
                 region.snapshot()?
             }
             false => region,
@@ -182,30 +183,29 @@ impl Artifact {
         self.tail.borrow_dependent()
     }
 
-    /// Who compiled it.
+    /// Returns the name of the producer that compiled the artifact.
     #[must_use]
     pub fn producer(&self) -> &str {
         self.decoded().header.producer
     }
 
-    /// The version that the producer wrote; any bytes.
+    /// Returns the producer's version; arbitrary bytes.
     #[must_use]
     pub fn version(&self) -> &[u8] {
         self.decoded().header.version
     }
 
-    /// What the artifact says about itself.
+    /// Returns the decoded Metadata.
     ///
     /// # Errors
     ///
-    /// WRONG_VERSION if it was written by a version with another layout.
+    /// WRONG_VERSION if the artifact was written by a version with an unknown layout.
     pub fn metadata(&self) -> Result<&Metadata<'_>> {
         match &self.decoded().metadata {
             Ok((metadata, _)) => Ok(metadata),
             Err(error) => {
                 let version = quote(self.version());
-                let message =
-                    format!("Metadata of version '{version}' has a layout that is not known: {}", error.message());
+                let message = format!("Metadata of version '{version}' has an unknown layout: {}", error.message());
                 Err(Error::new(Status::WrongVersion, message)
                     .at(error.offset().unwrap_or(self.metadata_offset()))
                     .shifted(self.base()))
@@ -213,26 +213,27 @@ impl Artifact {
         }
     }
 
-    /// Its length in bytes, with whatever follows Metadata.
+    /// Returns the artifact's length in bytes, including everything after Metadata.
     #[must_use]
     #[allow(clippy::len_without_is_empty)] // an artifact is never empty
     pub fn len(&self) -> u64 {
         self.region.len()
     }
 
-    /// Where HEADER begins.
+    /// Returns the offset of HEADER.
     #[must_use]
     pub fn header_offset(&self) -> u64 {
         self.header_offset
     }
 
-    /// Where Metadata begins.
+    /// Returns the offset of Metadata.
     #[must_use]
     pub fn metadata_offset(&self) -> u64 {
         self.header_offset + self.decoded().header.len as u64
     }
 
-    /// Where the body ends: behind Metadata; at the file's end where Metadata doesn't decode and no trailer tells.
+    /// Returns the end of the body, the offset just past Metadata. If Metadata can't be decoded and there is no trailer, this is the end
+    /// of the file.
     #[must_use]
     pub fn body_end(&self) -> u64 {
         match (&self.trailer, &self.decoded().metadata) {
@@ -242,17 +243,17 @@ impl Artifact {
         }
     }
 
-    /// The trailer, if the file has one.
+    /// Returns the trailer, if the file has one.
     #[must_use]
     pub fn trailer(&self) -> Option<&Trailer> {
         self.trailer.as_ref()
     }
 
-    /// The body in pieces: each module with what stands before it, then everything from the terminator to the body's end.
+    /// Returns the body in pieces: each module with the link word and padding before it, then the tail.
     ///
     /// # Errors
     ///
-    /// IO or NO_MEMORY if the file can't be mapped; DIGEST_MISMATCH if a trusted key has signed other bytes.
+    /// IO or NO_MEMORY if the file can't be mapped; DIGEST_MISMATCH if the bytes of a signed module do not match its digest.
     pub fn body(&self) -> Result<Vec<&[u8]>> {
         let spans: Result<Vec<&[u8]>> = (0..self.modules).map(|index| self.module_span(index)).collect();
         let mut pieces = spans?;
@@ -260,54 +261,54 @@ impl Artifact {
         Ok(pieces)
     }
 
-    /// From the terminator to the body's end.
+    /// Returns the tail: the bytes from the terminator to the end of the body.
     pub(crate) fn tail(&self) -> Result<&[u8]> {
         let start = self.header_offset - LINK_SIZE;
-        // Both fit: the bytes were read.
+        // The cast is lossless: the bytes are in memory.
         match self.tail.borrow_owner().get(..(self.body_end() - start) as usize) {
             Some(found) => Ok(found),
-            // It was read until it turned out not to decode.
+            // Metadata did not decode, and reading stopped before the end of the body.
             None => Ok(self.bytes()?.get(start as usize..self.body_end() as usize).unwrap_or(&[])),
         }
     }
 
-    /// All bytes, as they are: unchecked, and those of a file may change.
+    /// Returns all bytes, unchecked. Those of a file may change.
     ///
     /// # Errors
     ///
-    /// IO or NO_MEMORY if the file can't be mapped.
+    /// IO or NO_MEMORY if the file can't be mapped; TRUNCATED if it has become shorter since it was opened.
     pub fn bytes(&self) -> Result<&[u8]> {
         self.region.bytes()
     }
 
-    /// Whether its bytes are the same for ever, and have been since before the signature was checked.
-    pub(crate) fn is_frozen(&self) -> bool {
-        self.frozen
+    /// Returns whether the bytes can't change, and could not change since before the signature was checked.
+    pub(crate) fn is_immutable(&self) -> bool {
+        self.immutable
     }
 
-    /// The region that it lies in.
+    /// Returns the region that holds the artifact.
     pub(crate) fn region(&self) -> &Region {
         &self.region
     }
 
-    /// How many modules it has, at least 1.
+    /// Returns the number of modules, at least 1.
     #[must_use]
     pub fn module_count(&self) -> usize {
         self.modules
     }
 
-    /// Which module is the main one: the last.
+    /// Returns the index of the main module, which is the last one.
     #[must_use]
     pub fn main_module(&self) -> usize {
         self.modules - 1
     }
 
-    /// The embedder's attributes, in the order of the file.
+    /// Returns the embedder's attributes, in file order.
     ///
     /// # Errors
     ///
-    /// DIGEST_MISMATCH, CORRUPT or UNSUPPORTED if the trailer's chunks are damaged or have a critical one of an unknown
-    /// kind; LIMIT, IO, NO_MEMORY.
+    /// DIGEST_MISMATCH or CORRUPT if the trailer's chunks are damaged; UNSUPPORTED for a critical chunk of an unknown kind; LIMIT, IO,
+    /// NO_MEMORY.
     pub fn attributes(&self) -> Result<&[Attribute<'_>]> {
         let Some(trailer) = &self.trailer else { return Ok(&[]) };
         if let Some(chunks) = self.chunks.get() {
@@ -317,11 +318,11 @@ impl Artifact {
         Ok(self.chunks.get_or_init(|| chunks).borrow_dependent())
     }
 
-    /// The value of an attribute.
+    /// Returns the value of the attribute named `name`.
     ///
     /// # Errors
     ///
-    /// NOT_FOUND if there is none of that name; as [`Artifact::attributes`].
+    /// NOT_FOUND if there is no attribute of that name; as [`Artifact::attributes`].
     pub fn attribute(&self, name: &str) -> Result<&[u8]> {
         let found = self.attributes()?.iter().find(|attribute| attribute.name == name);
         found.map(|attribute| attribute.value).ok_or_else(|| {
@@ -330,7 +331,7 @@ impl Artifact {
         })
     }
 
-    /// The trailer's chunks, their digest being right.
+    /// Reads the trailer's chunks, checks their digest and decodes them.
     fn read_chunks(&self, trailer: &Trailer) -> Result<Chunks> {
         let (at, len) = (trailer.layout.chunks, trailer.root.chunks_len.get());
         if len > MAX_CHUNKS {
@@ -345,54 +346,56 @@ impl Artifact {
         Chunks::try_new(bytes, |bytes| trailer::decode_attributes(bytes, critical)).map_err(|error| error.at(at))
     }
 
-    /// Does it fit this engine?
+    /// Checks that the artifact is compatible with an engine.
     ///
     /// # Errors
     ///
-    /// WRONG_PRODUCER, WRONG_VERSION or INCOMPATIBLE with the first mismatch's sentence; CORRUPT if Metadata doesn't decode
-    /// although its version is accepted.
+    /// WRONG_PRODUCER, WRONG_VERSION or INCOMPATIBLE, with the first mismatch as the message; the error of decoding, such as CORRUPT, if
+    /// the engine accepts the version but Metadata does not decode.
     pub fn check(&self, engine: &Engine) -> Result<()> {
         match compat::origin(engine, self.producer(), self.version()) {
             Some(finding) => Err(finding.into()),
-            None => compat::check(engine, self.accepted_metadata()?),
+            None => compat::check(engine, self.known_metadata()?),
         }
     }
 
-    /// Every way in which it doesn't fit this engine.
+    /// Returns every mismatch between the artifact and an engine.
     ///
     /// # Errors
     ///
-    /// CORRUPT if Metadata doesn't decode although its version is accepted; LIMIT if there are more than a report holds.
+    /// The error of decoding, such as CORRUPT, if the engine accepts the version but Metadata does not decode; LIMIT for more
+    /// mismatches than a report holds.
     pub fn report(&self, engine: &Engine) -> Result<Report> {
         match compat::origin(engine, self.producer(), self.version()) {
             Some(finding) => Ok(Report { findings: vec![finding] }),
-            None => compat::report(engine, self.accepted_metadata()?),
+            None => compat::report(engine, self.known_metadata()?),
         }
     }
 
-    fn accepted_metadata(&self) -> Result<&Metadata<'_>> {
+    fn known_metadata(&self) -> Result<&Metadata<'_>> {
         match &self.decoded().metadata {
             Ok((metadata, _)) => Ok(metadata),
             Err(error) => Err(error.duplicate().shifted(self.base())),
         }
     }
 
-    /// Checks everything that opening leaves alone: every module's tables, links, padding, order of keys.
+    /// Verifies everything that opening does not check: all digests, every module's tables, links, padding, order of map keys. The
+    /// report lists oddities that a genuine Wasmtime 0.33 accepts although no known writer creates them.
     ///
     /// # Errors
     ///
-    /// CORRUPT or TRUNCATED for damage. Oddities that a genuine reader accepts are in the report.
+    /// DIGEST_MISMATCH, CORRUPT or TRUNCATED for damage; WRONG_VERSION if Metadata has an unknown layout; LIMIT, IO, NO_MEMORY.
     pub fn verify(&self) -> Result<Report> {
         verify(self)
     }
 
-    /// The base that offsets in errors count from.
+    /// Returns the artifact's offset in the file or memory that the caller gave, which offsets in errors include.
     pub(crate) fn base(&self) -> u64 {
         self.region.base()
     }
 }
 
-/// Where HEADER begins, behind the terminator that follows the last module.
+/// Returns the offset of HEADER, which follows the terminator after the last module.
 pub(crate) fn header_offset(ranges: &[ModuleRange]) -> u64 {
     ranges.last().map_or(0, |last| last.end().saturating_add(LINK_SIZE))
 }

@@ -1,6 +1,5 @@
-//! An opened artifact's modules: where they are, and their bytes. These come from the mapping; where a trusted key has signed
-//! the file, from a private copy that is made and checked when the module is first asked for, so that nobody can change it
-//! between the check and its use.
+//! The modules of an opened artifact: their ranges and their bytes. The bytes come from the mapping. In a signed artifact they come
+//! from a private copy, made and checked on first use, so that nothing can change them between check and use.
 
 use std::borrow::Cow;
 use std::sync::OnceLock;
@@ -20,31 +19,31 @@ use crate::storage::{PrivateCopy, Region};
 use crate::trust::seal::{self, BodyInfo};
 use crate::trust::{digest, hashing};
 
-/// Where the modules are.
+/// The ranges of the modules, and the copies of signed ones.
 #[derive(Debug)]
 pub(super) struct Table {
     ranges: Vec<ModuleRange>,
-    /// The trailer's table, or what it would be; empty for a file that has none and that nobody vouches for.
+    /// The module table of the trailer, or the one that a trailer would have if a detached signature is over it; else empty.
     entries: Vec<ModuleEntry>,
-    /// One for each module of a file that a trusted key has signed, else none. Full once the module's bytes were right: with a
-    /// copy of them, or nothing where they can't change.
+    /// One cell for each module if a trusted key has signed the artifact, else empty. A cell is set once the module's bytes matched
+    /// their digest: to a private copy, or to none if the bytes can't change.
     copies: Vec<OnceLock<Option<PrivateCopy>>>,
 }
 
 impl Table {
-    /// Of a file that nobody vouches for.
+    /// Creates a table without digests.
     pub(super) fn without_entries(ranges: Vec<ModuleRange>) -> Table {
         Table { ranges, entries: Vec::new(), copies: Vec::new() }
     }
 
-    /// Of a file whose root record vouches for these rows.
+    /// Creates a table with the entries that a root record has a digest of.
     pub(super) fn with_entries(ranges: Vec<ModuleRange>, entries: Vec<ModuleEntry>, signed: bool) -> Result<Table> {
         let count = if signed { entries.len() } else { 0 };
         let copies = alloc::collect((0..count).map(|_| OnceLock::new()), "the list of modules")?;
         Ok(Table { ranges, entries, copies })
     }
 
-    /// The trailer's table, its digest being right.
+    /// Reads and checks the trailer's module table.
     fn read(region: &Region, trailer: &Trailer, signed: bool) -> Result<Table> {
         let at = trailer.layout.table;
         let bytes = match &trailer.table {
@@ -68,8 +67,8 @@ impl Table {
                 Err(Error::corrupt(message).at(at + index as u64 * MODULE_ENTRY_SIZE))
             };
             let range = ModuleRange { offset: entry.offset.get(), len: entry.len.get() };
-            let first_is_first = index > 0 || range.offset == 0;
-            if range.offset < earliest || range.end() > tail || !first_is_first {
+            let starts_at_0 = index > 0 || range.offset == 0;
+            if range.offset < earliest || range.end() > tail || !starts_at_0 {
                 return malformed(format!("between {earliest} and {tail}, found it at {}", range.offset));
             }
             let align = entry.align.get();
@@ -88,8 +87,8 @@ impl Table {
     }
 }
 
-/// The root record and module table that a trailer without chunks would have, of a file that has none and whose modules lie
-/// at `ranges`. Metadata is taken to end where the file does.
+/// Computes the root record and module table that a trailer without chunks would have, for a file without a trailer whose modules
+/// are at `ranges`. Metadata is assumed to end at the end of the file.
 pub(super) fn implied_root(
     region: &Region,
     ranges: &[ModuleRange],
@@ -109,7 +108,7 @@ pub(super) fn implied_root(
     Ok((seal::root_record(&body, &[], 0), entries))
 }
 
-/// The module table that a trailer would have.
+/// Computes the module table that a trailer would have.
 fn compute_entries(bytes: &[u8], ranges: &[ModuleRange]) -> Result<Vec<ModuleEntry>> {
     let mut end = 0;
     let spans = ranges.iter().map(|range| {
@@ -120,7 +119,7 @@ fn compute_entries(bytes: &[u8], ranges: &[ModuleRange]) -> Result<Vec<ModuleEnt
     entries_with(bytes, ranges, &hashing::hash_each(&spans)?)
 }
 
-/// The module table that a trailer would have, given the modules' digests.
+/// Computes the module table that a trailer would have from the modules' digests.
 fn entries_with(bytes: &[u8], ranges: &[ModuleRange], digests: &[Digest]) -> Result<Vec<ModuleEntry>> {
     let mut entries = alloc::with_capacity(ranges.len(), "the module table")?;
     for (index, (range, digest)) in ranges.iter().zip(digests).enumerate() {
@@ -137,22 +136,25 @@ impl Artifact {
         if let Some(table) = self.table.get() {
             return Ok(table);
         }
-        let trailer = self.trailer.as_ref().ok_or_else(|| Error::new(Status::Internal, "modules without places"))?;
+        let trailer = self
+            .trailer
+            .as_ref()
+            .ok_or_else(|| Error::new(Status::Internal, "artifact without a trailer has no module table"))?;
         let table = Table::read(&self.region, trailer, self.signer.is_some());
         let table = table.map_err(|error| error.shifted(self.base()))?;
         Ok(self.table.get_or_init(|| table))
     }
 
-    /// Where the modules are.
+    /// Returns the ranges of all modules.
     ///
     /// # Errors
     ///
-    /// DIGEST_MISMATCH or CORRUPT if the trailer's table is damaged; IO, NO_MEMORY.
+    /// DIGEST_MISMATCH or CORRUPT if the trailer's module table is damaged; IO, NO_MEMORY.
     pub fn module_ranges(&self) -> Result<&[ModuleRange]> {
         Ok(&self.table()?.ranges)
     }
 
-    /// Where a module is.
+    /// Returns the range of the module with index `index`.
     ///
     /// # Errors
     ///
@@ -164,12 +166,12 @@ impl Artifact {
         })
     }
 
-    /// The module table; empty where there is none.
+    /// Returns the module table; empty if the artifact has none.
     pub(crate) fn entries(&self) -> Result<&[ModuleEntry]> {
         Ok(&self.table()?.entries)
     }
 
-    /// The module table that a trailer has, or would have, of modules with these digests.
+    /// Returns the module table of the trailer, or computes the one that a trailer would have from the modules' digests.
     pub(crate) fn entries_for(&self, digests: &[Digest]) -> Result<Cow<'_, [ModuleEntry]>> {
         let Table { entries, ranges, .. } = self.table()?;
         if entries.len() == ranges.len() {
@@ -178,15 +180,15 @@ impl Artifact {
         entries_with(self.bytes()?, ranges, digests).map(Cow::Owned).map_err(|error| error.shifted(self.base()))
     }
 
-    /// What a signature of this artifact is over: the trailer's root record, or the one that a trailer without attributes
-    /// would have. Every byte is read.
+    /// Returns the root record, which signatures are over: that of the trailer, or the one that a trailer without attributes would
+    /// have. This reads every byte.
     ///
     /// # Errors
     ///
-    /// DIGEST_MISMATCH or CORRUPT if it is damaged, or bytes of no meaning follow Metadata, or a module's section headers are
-    /// damaged; IO, NO_MEMORY.
+    /// DIGEST_MISMATCH or CORRUPT if the artifact is damaged, a module's section headers included, or if unknown bytes follow Metadata;
+    /// IO, NO_MEMORY.
     pub fn root_record(&self) -> Result<Root> {
-        // Damage must not get a signature.
+        // Do not sign a damaged artifact.
         check_all_digests(self)?;
         if let Some(root) = self.root() {
             return Ok(*root);
@@ -196,16 +198,17 @@ impl Artifact {
             let message = format!("signature: expected a file that ends with Metadata, at {end}, found {len} bytes");
             return Err(Error::corrupt(message).at(self.base() + end));
         }
-        let made = implied_root(&self.region, self.module_ranges()?, self.header_offset);
-        made.map(|(root, _)| root).map_err(|error| error.shifted(self.base()))
+        let implied = implied_root(&self.region, self.module_ranges()?, self.header_offset);
+        implied.map(|(root, _)| root).map_err(|error| error.shifted(self.base()))
     }
 
-    /// A module, with the link word and padding that stand before it unless it is the first: what its digest is over.
+    /// Returns the bytes that a module's digest is over: its ELF image, and before it, except for the first module, the link word and
+    /// padding.
     ///
     /// # Errors
     ///
-    /// NOT_FOUND if there is no such module, IO or NO_MEMORY if the file can't be mapped; DIGEST_MISMATCH if a trusted key has
-    /// signed other bytes.
+    /// NOT_FOUND if there is no such module; IO or NO_MEMORY if the file can't be mapped; DIGEST_MISMATCH if the bytes of a signed
+    /// module do not match its digest.
     pub(crate) fn module_span(&self, index: usize) -> Result<&[u8]> {
         let end = self.module_range(index)?.end();
         let start = self.span_start(index)?;
@@ -226,56 +229,56 @@ impl Artifact {
                 if hashing::hash_each(&[bytes])? != [entry.digest] {
                     return Err(digest_mismatch(&format!("module {index}"), self.base() + start));
                 }
-                // Of two threads that come here at once, one copies in vain.
+                // If two threads get here at once, both copy the module and one copy is dropped.
                 copy_cell.get_or_init(|| copy)
             }
         };
         copy_cell.as_ref().map_or_else(mapped, |copy| Ok(copy.bytes()))
     }
 
-    /// A private copy of a module that lies where others might change it.
+    /// Returns a private copy of a module, or none if its bytes can't change.
     fn private_span(&self, start: u64, end: u64, entry: &ModuleEntry) -> Result<Option<PrivateCopy>> {
-        if self.frozen {
+        if self.immutable {
             return Ok(None);
         }
         let prefix = entry.offset.get() - start;
         self.region.private_copy(start, end - start, prefix, entry.align.get()).map(Some)
     }
 
-    /// Where the bytes under a module's digest begin.
+    /// Returns the offset of the first byte that a module's digest is over.
     fn span_start(&self, index: usize) -> Result<u64> {
         index.checked_sub(1).map_or(Ok(0), |previous| Ok(self.module_range(previous)?.end()))
     }
 
-    /// A module's ELF.
+    /// Returns a module's ELF image.
     ///
     /// # Errors
     ///
-    /// NOT_FOUND if there is no such module, IO or NO_MEMORY if the file can't be mapped; DIGEST_MISMATCH if a trusted key has
-    /// signed other bytes.
+    /// NOT_FOUND if there is no such module; IO or NO_MEMORY if the file can't be mapped; DIGEST_MISMATCH if the bytes of a signed
+    /// module do not match its digest.
     pub fn module_bytes(&self, index: usize) -> Result<&[u8]> {
         let prefix = self.module_range(index)?.offset - self.span_start(index)?;
         Ok(self.module_span(index)?.get(prefix as usize..).unwrap_or(&[]))
     }
 
-    /// What a module's header says.
+    /// Returns the facts that a module's ELF header gives.
     ///
     /// # Errors
     ///
-    /// As [`Artifact::module_bytes`], and CORRUPT if the header doesn't fit the module's place.
+    /// As [`Artifact::module_bytes`], and CORRUPT if the header or the module's link contradicts the trailer.
     pub fn extent(&self, index: usize) -> Result<Extent> {
-        let located = |error: Error| self.in_module(index, error);
+        let in_file = |error: Error| self.in_module(index, error);
         let bytes = self.module_bytes(index)?;
-        let extent = extent_of(bytes).map_err(located)?;
+        let extent = extent_of(bytes).map_err(in_file)?;
         self.check_link(index)?;
         if extent.len == bytes.len() as u64 {
             return Ok(extent);
         }
         let message = format!("expected {} bytes, as the trailer says, found an ELF of {}", bytes.len(), extent.len);
-        Err(located(Error::corrupt(message)))
+        Err(in_file(Error::corrupt(message)))
     }
 
-    /// The trailer's table must say what the links say, which is what other readers follow.
+    /// Checks that the link to a module agrees with the trailer's module table, since other readers follow the links.
     fn check_link(&self, index: usize) -> Result<()> {
         let Some(previous) = index.checked_sub(1) else { return Ok(()) };
         let (from, to) = (self.module_range(previous)?.end(), self.module_range(index)?.offset);
@@ -288,18 +291,18 @@ impl Artifact {
         Err(Error::corrupt(message).at(self.base() + from))
     }
 
-    /// A section by its index.
+    /// Returns the section with index `index` of a module, and its bytes.
     ///
     /// # Errors
     ///
-    /// As [`Artifact::module`], NOT_FOUND, and CORRUPT if it lies outside its module.
+    /// As [`Artifact::module`]; NOT_FOUND if there is no such section; CORRUPT if it lies outside its module.
     pub fn section(&self, module: usize, index: usize) -> Result<(Section<'_>, &[u8])> {
         let bytes = self.module_bytes(module)?;
         let found = self.module(module)?.section(index).and_then(|section| Ok((section, section.bytes(bytes)?)));
         found.map_err(|error| self.in_module(module, error))
     }
 
-    /// The first section of a name.
+    /// Returns the first section named `name` of a module, and its bytes.
     ///
     /// # Errors
     ///
@@ -310,7 +313,7 @@ impl Artifact {
         found.map_err(|error| self.in_module(module, error))
     }
 
-    /// A module's symbols.
+    /// Returns a module's symbol table.
     ///
     /// # Errors
     ///
@@ -319,35 +322,35 @@ impl Artifact {
         self.module(module)?.symbols().map_err(|error| self.in_module(module, error))
     }
 
-    /// One of a module's symbols by its index; 0 is the null symbol.
+    /// Returns the symbol with index `index` of a module. Index 0 is the null symbol.
     ///
     /// # Errors
     ///
-    /// As [`Artifact::symbols`], and NOT_FOUND past the last one.
+    /// As [`Artifact::symbols`], and NOT_FOUND if there is no such symbol.
     pub fn symbol(&self, module: usize, index: usize) -> Result<Symbol<'_>> {
         self.symbols(module)?.get(index).map_err(|error| self.in_module(module, error))
     }
 
-    /// The symbol of a module with that name, as [`Symbols::named`] finds it.
+    /// Returns the symbol of a module that [`Symbols::named`] chooses for `name`.
     ///
     /// # Errors
     ///
-    /// As [`Artifact::symbols`], and NOT_FOUND if none has that name.
+    /// As [`Artifact::symbols`], and NOT_FOUND if no symbol has that name.
     pub fn symbol_named(&self, module: usize, name: &[u8]) -> Result<Symbol<'_>> {
         self.symbols(module)?.named(name).map_err(|error| self.in_module(module, error))
     }
 
-    /// A checked view of a module's ELF.
+    /// Returns a checked view of a module's ELF image.
     ///
     /// # Errors
     ///
-    /// As [`Artifact::extent`], and CORRUPT if its tables are damaged.
+    /// As [`Artifact::extent`], and CORRUPT if the image's tables are damaged.
     pub fn module(&self, index: usize) -> Result<Module<'_>> {
         self.extent(index)?;
         Module::parse(self.module_bytes(index)?).map_err(|error| self.in_module(index, error))
     }
 
-    /// Places an error about a module, whose offset counts from the module's start, in the file.
+    /// Adds the module's index to an error, and turns its offset in the module into one in the file.
     pub(crate) fn in_module(&self, index: usize, error: Error) -> Error {
         let start = self.module_range(index).map_or(0, |range| range.offset).saturating_add(self.base());
         error.within(format!("module {index}")).at(0).shifted(start)

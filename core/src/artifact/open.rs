@@ -1,15 +1,15 @@
-//! Opening: what is read, in which order, and what is believed before what.
+//! Opening an artifact: what is read and checked, in which order.
 //!
-//! With a trailer: footer and root record, signature, tail digest, producer, version, Metadata; the module table waits until a
-//! module is asked for. Without one: the walk from link to link, producer, version, Metadata; where the engine trusts keys, a
-//! signature beside the file, for which every byte is read, before the producer.
+//! With a trailer: footer and root record, signature, digest of the tail, producer, version, Metadata. The module table is read
+//! when a module is first requested. Without a trailer: links, producer, version, Metadata. If keys are trusted, the detached
+//! signature is checked before the producer, which takes reading every byte.
 
 use std::sync::OnceLock;
 
 use zerocopy::FromBytes;
 
 use super::modules::{Table, implied_root};
-use super::trust::{Detached, signer, unsigned};
+use super::trust::{Detached, signer, unsigned_error};
 use super::{Artifact, Decoded, OpenOptions, Tail, header_offset};
 use crate::alloc;
 use crate::compat;
@@ -26,37 +26,37 @@ use crate::storage::{Region, Window};
 use crate::trust::digest;
 use crate::trust::keys::PublicKey;
 
-/// The terminator, HEADER and version are not Metadata, and have room of their own.
+/// Maximum size of the tail without Metadata: terminator, HEADER and version.
 const TAIL_OVERHEAD: u64 = LINK_SIZE + Header::MAX_SIZE;
 
-/// What a trailer says about the file, its checksum being right.
+/// A trailer whose root record, signatures and footer match their checksum.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Trailer {
     /// The root record.
     pub root: Root,
-    /// Where the parts are.
+    /// The offsets of the trailer's parts.
     pub(crate) layout: Layout,
-    /// The signatures that it carries.
+    /// The signatures in the trailer.
     pub signatures: Vec<Signature>,
-    /// The module table's bytes, if they were read with the rest; not looked at yet.
+    /// The bytes of the module table if they were read along with the rest. Not checked yet.
     pub(crate) table: Option<Vec<u8>>,
 }
 
 impl Trailer {
-    /// The trailer at the end of a region, if it has one.
+    /// Finds and checks the trailer of an artifact of `len` bytes. Returns none if there is no trailer.
     ///
     /// # Errors
     ///
-    /// DIGEST_MISMATCH, TRUNCATED, CORRUPT or UNSUPPORTED if it can't be relied on.
+    /// DIGEST_MISMATCH, TRUNCATED or CORRUPT if the trailer is damaged; UNSUPPORTED for another trailer format; LIMIT; IO; NO_MEMORY.
     pub(crate) fn find(window: &Window<'_>, len: u64) -> Result<Option<Trailer>> {
         let Some(footer) = Footer::find(window.bytes(), len)? else { return Ok(None) };
         let offset = footer.root_offset.get();
         let signatures = u64::from(footer.signatures.get()) * SIGNATURE_SIZE;
         let bytes = window.read_to_vec(offset, ROOT_SIZE + signatures, "the root record")?;
-        let cut = || Error::corrupt("trailer: root record is cut short").at(offset);
-        let (root, signed) = Root::read_from_prefix(&bytes).map_err(|_| cut())?;
-        let signed = <[Signature]>::ref_from_bytes(signed).map_err(|_| cut())?;
+        let truncated = || Error::corrupt("trailer: root record is truncated").at(offset);
+        let (root, signed) = Root::read_from_prefix(&bytes).map_err(|_| truncated())?;
+        let signed = <[Signature]>::ref_from_bytes(signed).map_err(|_| truncated())?;
         if digest::footer(&root, signed, &footer) != footer.checksum {
             return Err(digest_mismatch("footer and root record", offset));
         }
@@ -72,22 +72,23 @@ impl Trailer {
     }
 }
 
-/// Bytes are not those that a digest was made of.
+/// Creates the error for bytes that do not match their digest.
 #[cold]
 pub fn digest_mismatch(what: &str, offset: u64) -> Error {
-    let message = format!("{what}: expected the bytes that were written, found others (digest mismatch)");
+    let message = format!("{what}: expected the bytes that were written, found other bytes (digest mismatch)");
     Error::new(Status::DigestMismatch, message).at(offset)
 }
 
+/// Opens the artifact in a region.
 pub fn open(region: Region, engine: Option<&Engine>, options: &OpenOptions<'_>) -> Result<Artifact> {
     let trusted = trusted_keys(engine, options);
     if trusted.is_empty() && !options.signature.is_empty() {
-        let message = "detached signature: expected an engine that trusts a key, found none to check it with";
+        let message = "detached signature: expected a trusted key to check it with, found none";
         return Err(Error::new(Status::InvalidArgument, message));
     }
     let mut detached = Detached::new(options.signature)?;
-    // Before a byte is read.
-    let frozen = !trusted.is_empty() && region.is_immutable();
+    // This must be determined before the first byte is read.
+    let immutable = !trusted.is_empty() && region.is_immutable();
     let mut buffer = Window::BUFFER;
     let mut window = Window::new(&region, &mut buffer)?;
     let limit = options.memory_limit.min(MAX_METADATA);
@@ -95,30 +96,30 @@ pub fn open(region: Region, engine: Option<&Engine>, options: &OpenOptions<'_>) 
     let (tail, header_offset, modules, table, signer) = match &trailer {
         Some(Trailer { root, signatures, .. }) => {
             let signer = signer(&trusted, root, signatures, &detached)?;
-            let tail = sealed_tail(&window, root, engine, limit)?;
+            let tail = read_sealed_tail(&window, root, engine, limit)?;
             let modules = root.modules.get() as usize; // at most MAX_MODULES
             (tail, root.header_offset.get(), modules, None, signer)
         }
         None if trusted.is_empty() => {
             let ranges = follow_links(&mut window, region.len())?;
             let (header_offset, modules) = (header_offset(&ranges), ranges.len());
-            let tail = found_tail(&window, region.len(), header_offset, modules as u64, engine, limit)?;
+            let tail = read_unsealed_tail(&window, region.len(), header_offset, modules as u64, engine, limit)?;
             (tail, header_offset, modules, Some(Table::without_entries(ranges)), None)
         }
-        None if detached.is_empty() => return Err(unsigned()),
+        None if detached.is_empty() => return Err(unsigned_error()),
         None => {
-            let ranges = follow_links(&mut window, region.len()).map_err(unsignable)?;
+            let ranges = follow_links(&mut window, region.len()).map_err(as_untrusted)?;
             let (header_offset, modules) = (header_offset(&ranges), ranges.len());
-            let (root, entries) = implied_root(&region, &ranges, header_offset).map_err(unsignable)?;
+            let (root, entries) = implied_root(&region, &ranges, header_offset).map_err(as_untrusted)?;
             let signer = signer(&trusted, &root, &[], &detached)?;
-            let tail = sealed_tail(&window, &root, engine, limit)?;
+            let tail = read_sealed_tail(&window, &root, engine, limit)?;
             detached.root = Some(root);
             (tail, header_offset, modules, Some(Table::with_entries(ranges, entries, true)?), signer)
         }
     };
     let decoded = tail.borrow_dependent();
     if let Err(error) = &decoded.metadata {
-        // Another version may have another layout: such a file opens for inspection, as far as it goes.
+        // Another version may have another layout. Without an engine such a file opens for inspection, without Metadata.
         let foreign = decoded.header.version != library_version(decoded.header.producer).as_bytes();
         if engine.is_some() || !foreign || error.status() == Status::NoMemory {
             return Err(error.duplicate());
@@ -126,19 +127,20 @@ pub fn open(region: Region, engine: Option<&Engine>, options: &OpenOptions<'_>) 
     }
     let table = table.map_or_else(OnceLock::new, OnceLock::from);
     let chunks = OnceLock::new();
-    let artifact = Artifact { tail, header_offset, modules, table, trailer, detached, signer, frozen, chunks, region };
+    let artifact =
+        Artifact { tail, header_offset, modules, table, trailer, detached, signer, immutable, chunks, region };
     if artifact.trailer.is_none() {
-        refuse_cut_trailer(&artifact)?;
+        reject_cut_trailer(&artifact)?;
     }
     if artifact.trailer.as_ref().is_some_and(|trailer| trailer.root.critical_chunks.get() > 0) {
-        // Only then do chunks have a say in whether the file may be used.
+        // A critical chunk of an unknown kind forbids using the file. Otherwise chunks are read on first use.
         artifact.attributes()?;
     }
     Ok(artifact)
 }
 
-/// Refuses what no trusted key has signed, as far as that can be told without looking at all of it: before it is copied.
-pub fn ask_for_signature(region: &Region, engine: Option<&Engine>, options: &OpenOptions<'_>) -> Result<()> {
+/// Rejects an artifact that no trusted key has signed before it is copied, as far as the footer and root record tell.
+pub fn require_signature(region: &Region, engine: Option<&Engine>, options: &OpenOptions<'_>) -> Result<()> {
     let trusted = trusted_keys(engine, options);
     if trusted.is_empty() {
         return Ok(());
@@ -147,7 +149,7 @@ pub fn ask_for_signature(region: &Region, engine: Option<&Engine>, options: &Ope
     let mut buffer = Window::BUFFER;
     match Trailer::find(&Window::new(region, &mut buffer)?, region.len())? {
         Some(Trailer { root, signatures, .. }) => signer(&trusted, &root, &signatures, &detached).map(|_| ()),
-        None if detached.is_empty() => Err(unsigned()),
+        None if detached.is_empty() => Err(unsigned_error()),
         None => Ok(()),
     }
 }
@@ -156,16 +158,16 @@ fn trusted_keys<'k>(engine: Option<&'k Engine>, options: &OpenOptions<'k>) -> Ve
     engine.map_or(&[][..], Engine::trusted_keys).iter().chain(options.trusted).collect()
 }
 
-/// Nobody can have signed what has no root record.
-fn unsignable(error: Error) -> Error {
+/// Turns an error about damage into UNTRUSTED: a file of which no root record can be computed can't have been signed.
+fn as_untrusted(error: Error) -> Error {
     match error.status() {
         Status::Io | Status::NoMemory => error,
-        _ => error.with_status(Status::Untrusted).within("signature: expected a file that somebody can have signed"),
+        _ => error.with_status(Status::Untrusted).within("signature: expected a file that can be signed"),
     }
 }
 
-/// The tail that a root record vouches for.
-fn sealed_tail(window: &Window<'_>, root: &Root, engine: Option<&Engine>, limit: u64) -> Result<Tail> {
+/// Reads the tail that a root record locates, checks its digest and decodes it.
+fn read_sealed_tail(window: &Window<'_>, root: &Root, engine: Option<&Engine>, limit: u64) -> Result<Tail> {
     let (start, header) = (root.tail_offset(), root.header_offset.get());
     let size = root.body_end.get().saturating_sub(start);
     let metadata = root.body_end.get().saturating_sub(root.metadata_offset.get());
@@ -177,7 +179,7 @@ fn sealed_tail(window: &Window<'_>, root: &Root, engine: Option<&Engine>, limit:
         return Err(digest_mismatch("HEADER and Metadata", start));
     }
     let disagrees = |what: &str, at| {
-        let message = format!("expected {what} where the root record says, found another place");
+        let message = format!("expected {what} at the offset in the root record, found other bytes there");
         Error::corrupt(message).at(at)
     };
     if buffer.first_chunk() != Some(&TERMINATOR.to_le_bytes()) {
@@ -193,12 +195,12 @@ fn sealed_tail(window: &Window<'_>, root: &Root, engine: Option<&Engine>, limit:
     if metadata_at != root.metadata_offset.get() || !fits {
         return Err(disagrees("Metadata and its end", metadata_at));
     }
-    Ok(place_metadata_error(tail, metadata_at))
+    Ok(locate_metadata_error(tail, metadata_at))
 }
 
-/// The tail behind the last link, from the terminator on. How long Metadata is only decoding tells, so a large rest of the
-/// file is taken in growing bites.
-fn found_tail(
+/// Reads and decodes the tail of a file without a trailer, from the terminator before `offset` on. The length of Metadata is known
+/// only after decoding it, so a long rest of the file is read in chunks of growing size.
+fn read_unsealed_tail(
     window: &Window<'_>,
     len: u64,
     offset: u64,
@@ -206,13 +208,13 @@ fn found_tail(
     engine: Option<&Engine>,
     limit: u64,
 ) -> Result<Tail> {
-    const FIRST_BITE: u64 = 16 << 10;
+    const FIRST_CHUNK: u64 = 16 << 10;
     let start = offset - LINK_SIZE;
     let rest = len - start;
-    let most = limit + TAIL_OVERHEAD;
-    let mut bite = FIRST_BITE.min(most);
+    let max = limit + TAIL_OVERHEAD;
+    let mut chunk = FIRST_CHUNK.min(max);
     loop {
-        let size = rest.min(bite);
+        let size = rest.min(chunk);
         let buffer = window.read_to_vec(start, size, "Metadata")?;
         let tail = Tail::try_new(buffer, |buffer| {
             let bytes = buffer.get(LINK_SIZE as usize..).unwrap_or(&[]);
@@ -220,15 +222,15 @@ fn found_tail(
         })?;
         let decoded = tail.borrow_dependent();
         let metadata_at = offset + decoded.header.len as u64;
-        let cut = matches!(&decoded.metadata, Err(error) if error.status() == Status::Truncated) && size < rest;
-        let exceeded = decoded.metadata.as_ref().map_or(cut && bite == most, |(_, len)| *len as u64 > limit);
-        if exceeded {
+        let truncated = matches!(&decoded.metadata, Err(error) if error.status() == Status::Truncated) && size < rest;
+        let over_limit = decoded.metadata.as_ref().map_or(truncated && chunk == max, |(_, len)| *len as u64 > limit);
+        if over_limit {
             return Err(too_large(limit, metadata_at));
         }
-        if !cut {
-            return Ok(place_metadata_error(tail, metadata_at));
+        if !truncated {
+            return Ok(locate_metadata_error(tail, metadata_at));
         }
-        bite = bite.saturating_mul(16).min(most);
+        chunk = chunk.saturating_mul(16).min(max);
     }
 }
 
@@ -252,7 +254,7 @@ fn decode<'a>(buffer: &'a [u8], modules: u64, engine: Option<&Engine>) -> Result
     Ok(Decoded { header, metadata })
 }
 
-fn place_metadata_error(mut tail: Tail, metadata_at: u64) -> Tail {
+fn locate_metadata_error(mut tail: Tail, metadata_at: u64) -> Tail {
     tail.with_dependent_mut(|_, decoded| {
         if let Err(error) = &mut decoded.metadata {
             *error = error.duplicate().at(0).shifted(metadata_at);
@@ -261,9 +263,9 @@ fn place_metadata_error(mut tail: Tail, metadata_at: u64) -> Tail {
     tail
 }
 
-/// A file whose footer was cut off or damaged still shows where its trailer began. One cut before that can't be told from a
-/// file that never had one.
-fn refuse_cut_trailer(artifact: &Artifact) -> Result<()> {
+/// Rejects a file that has the start of a trailer but no footer, because it was truncated or damaged. A file truncated before the
+/// trailer can't be told from one that never had a trailer.
+fn reject_cut_trailer(artifact: &Artifact) -> Result<()> {
     let (end, len) = (artifact.body_end(), artifact.len());
     let Some(start) = align_up(end, ALIGN).filter(|start| start + TRAILER_MAGIC.len() as u64 <= len) else {
         return Ok(());
@@ -273,6 +275,6 @@ fn refuse_cut_trailer(artifact: &Artifact) -> Result<()> {
     if found != TRAILER_MAGIC {
         return Ok(());
     }
-    let message = "trailer: expected a footer at the end of the file, found none (cut off, or damaged)";
+    let message = "trailer: expected a footer at the end of the file, found none (the file is truncated or damaged)";
     Err(Error::new(Status::Truncated, message).at(start))
 }

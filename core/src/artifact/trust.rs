@@ -1,4 +1,4 @@
-//! Who has signed an artifact: the signatures in its trailer and those that came beside it, and whether a trusted key made one.
+//! The signatures of an opened artifact, embedded in its trailer or detached, and the check for one of a trusted key.
 
 use std::sync::Arc;
 
@@ -12,16 +12,16 @@ use crate::format::trailer::{Root, SIGNATURE_SIZE, Signature};
 use crate::limits::MAX_SIGNATURES;
 use crate::trust::keys::{self, PublicKey};
 
-/// Signatures that came beside the file.
+/// Signatures that are stored outside the file.
 #[derive(Debug, Default)]
 pub(super) struct Detached {
     signatures: Vec<Signature>,
-    /// What they are over, where the file has no root record of its own.
+    /// The root record that they are over if the file has no trailer.
     pub(super) root: Option<Root>,
 }
 
 impl Detached {
-    /// The signatures in these bytes: as they stand in a trailer, one behind the other.
+    /// Decodes a sequence of signatures, in the form that a trailer stores them in.
     pub(super) fn new(bytes: &[u8]) -> Result<Detached> {
         let found = <[Signature]>::ref_from_bytes(bytes).ok().filter(|found| found.len() <= MAX_SIGNATURES as usize);
         let found = found.ok_or_else(|| {
@@ -39,37 +39,38 @@ impl Detached {
     }
 }
 
-/// The trusted key that has signed this root record; none where no signature is asked for.
+/// Returns the trusted key that has signed a root record; none if no keys are trusted.
 ///
 /// # Errors
 ///
-/// UNTRUSTED.
+/// UNTRUSTED if there are trusted keys but none has signed it.
 pub(super) fn signer(
     trusted: &[&PublicKey],
     root: &Root,
-    inside: &[Signature],
-    beside: &Detached,
+    embedded: &[Signature],
+    detached: &Detached,
 ) -> Result<Option<PublicKey>> {
     if trusted.is_empty() {
         return Ok(None);
     }
-    keys::signer(trusted.iter().copied(), root, inside.iter().chain(&beside.signatures)).map(|key| Some(key.clone()))
+    keys::signer(trusted.iter().copied(), root, embedded.iter().chain(&detached.signatures))
+        .map(|key| Some(key.clone()))
 }
 
-/// What vouches for an artifact's bytes.
+/// How the bytes of an artifact are protected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Integrity {
-    /// Nothing.
+    /// No protection.
     None = 0,
-    /// A trailer's digests, which anybody can make.
+    /// Digests in a trailer, which detect damage but which anyone can compute.
     Digests = 1,
     /// A trusted key's signature over digests.
     Signed = 2,
 }
 
 impl Artifact {
-    /// What vouches for its bytes.
+    /// Returns how the artifact's bytes are protected.
     #[must_use]
     pub fn integrity(&self) -> Integrity {
         match (&self.signer, &self.trailer) {
@@ -79,25 +80,24 @@ impl Artifact {
         }
     }
 
-    /// The root record, if there is one that something may have signed.
+    /// Returns the root record that signatures are over, if one is known.
     pub(super) fn root(&self) -> Option<&Root> {
         self.trailer.as_ref().map(|trailer| &trailer.root).or(self.detached.root.as_ref())
     }
 
-    /// The signatures in its trailer, then those beside it. Anybody can write them: what they claim holds only for
-    /// [`Artifact::signer`].
+    /// Returns the embedded signatures, then the detached ones. They are not verified, except for that of [`Artifact::signer`].
     pub fn signatures(&self) -> impl Iterator<Item = &Signature> {
-        let inside = self.trailer.iter().flat_map(|trailer| &trailer.signatures);
-        inside.chain(&self.detached.signatures)
+        let embedded = self.trailer.iter().flat_map(|trailer| &trailer.signatures);
+        embedded.chain(&self.detached.signatures)
     }
 
-    /// The trusted key whose signature was found when it was opened.
+    /// Returns the trusted key whose signature was verified when the artifact was opened.
     #[must_use]
     pub fn signer(&self) -> Option<&PublicKey> {
         self.signer.as_ref()
     }
 
-    /// Whether a signature is the one of [`Artifact::signer`], and not another in its name.
+    /// Returns whether a signature is a valid one of [`Artifact::signer`].
     #[must_use]
     pub fn confirms(&self, signature: &Signature) -> bool {
         let signed =
@@ -105,44 +105,44 @@ impl Artifact {
         self.root().is_some_and(signed)
     }
 
-    /// Whether a key that this engine trusts has signed it, whatever was asked for at opening.
+    /// Checks that a key that `engine` trusts has signed the artifact, independently of the keys trusted when it was opened.
     ///
     /// # Errors
     ///
-    /// UNTRUSTED if none has, although the engine trusts some.
+    /// UNTRUSTED if the engine trusts keys but none has signed it.
     pub fn check_trust(&self, engine: &Engine) -> Result<()> {
         let trusted = engine.trusted_keys();
         match self.root() {
             _ if trusted.is_empty() => Ok(()),
             Some(root) => keys::signer(trusted, root, self.signatures()).map(|_| ()),
-            None => Err(unsigned()),
+            None => Err(unsigned_error()),
         }
     }
 }
 
-/// This artifact as an engine that trusts keys wants it: every module is compared with what one of them has signed before
-/// its bytes are handed out. Opened anew where that wasn't asked for at opening; it must be the same then.
+/// Returns the artifact opened such that every module is checked against what a key that `engine` trusts has signed, before its
+/// bytes are used. The artifact is reopened if it was not opened that way.
 ///
 /// # Errors
 ///
-/// UNTRUSTED; DIGEST_MISMATCH if another artifact is there now; as opening it anew.
-pub(crate) fn trusted_by(artifact: &Arc<Artifact>, engine: &Engine) -> Result<Arc<Artifact>> {
+/// UNTRUSTED if no trusted key has signed it; DIGEST_MISMATCH if the file holds another artifact now; as [`Artifact::open`].
+pub(crate) fn reopen_trusted(artifact: &Arc<Artifact>, engine: &Engine) -> Result<Arc<Artifact>> {
     artifact.check_trust(engine)?;
     if engine.trusted_keys().is_empty() || artifact.signer.is_some() {
         return Ok(Arc::clone(artifact));
     }
-    let beside = artifact.detached.signatures.as_bytes();
-    let options = OpenOptions { signature: beside, ..OpenOptions::default() };
-    let again = Artifact::from_region(artifact.region.try_clone()?, Some(engine), &options)?;
-    if again.root() != artifact.root() {
-        return Err(digest_mismatch("root record", again.base()));
+    let detached = artifact.detached.signatures.as_bytes();
+    let options = OpenOptions { signature: detached, ..OpenOptions::default() };
+    let reopened = Artifact::from_region(artifact.region.try_clone()?, Some(engine), &options)?;
+    if reopened.root() != artifact.root() {
+        return Err(digest_mismatch("root record", reopened.base()));
     }
-    Ok(Arc::new(again))
+    Ok(Arc::new(reopened))
 }
 
-/// There is no trailer, and therefore no signature.
+/// Creates the error for a file that has neither a trailer nor detached signatures.
 #[cold]
-pub(super) fn unsigned() -> Error {
-    let message = "signature: expected one of a trusted key, found a file without a trailer, and none beside it";
+pub(super) fn unsigned_error() -> Error {
+    let message = "signature: expected one of a trusted key, found neither a trailer nor a detached signature";
     Error::new(Status::Untrusted, message)
 }

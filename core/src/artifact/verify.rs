@@ -1,5 +1,5 @@
-//! Full verification: everything that opening leaves alone because it would cost time that grows with the file. Damage is
-//! an error. What a genuine Wasmtime 0.33 accepts although no writer makes it is an oddity, named in the report.
+//! Full verification: everything that opening does not check because the time for it grows with the file. Damage is an error.
+//! What a genuine Wasmtime 0.33 accepts although no known writer creates it is an oddity, listed in the report.
 
 use std::borrow::Cow;
 
@@ -24,7 +24,7 @@ use crate::trust::{digest, hashing};
 ///
 /// # Errors
 ///
-/// DIGEST_MISMATCH, CORRUPT or TRUNCATED for damage, with its place; WRONG_VERSION if Metadata has an unknown layout.
+/// DIGEST_MISMATCH, CORRUPT or TRUNCATED for damage, with its offset; WRONG_VERSION if Metadata has an unknown layout.
 pub fn verify(artifact: &Artifact) -> Result<Report> {
     let mut report = Report::default();
     check_all_digests(artifact)?;
@@ -35,26 +35,26 @@ pub fn verify(artifact: &Artifact) -> Result<Report> {
         let module = artifact.module(index)?;
         let align = module.align().map_err(|error| artifact.in_module(index, error))?;
         if let Some(previous) = previous {
-            link(&mut report, artifact, index, previous, range, align)?;
+            check_link(&mut report, artifact, index, previous, range, align)?;
         }
         if let Some(expected) = expected {
-            machine(&mut report, metadata, expected, index, &artifact.extent(index)?)?;
+            check_machine(&mut report, metadata, expected, index, &artifact.extent(index)?)?;
         }
-        sections(&mut report, artifact, index, &module).map_err(|error| artifact.in_module(index, error))?;
+        check_sections(&mut report, artifact, index, &module).map_err(|error| artifact.in_module(index, error))?;
         previous = Some(range);
     }
-    tidy(&mut report, metadata)?;
-    signatures(&mut report, artifact)?;
+    check_maps(&mut report, metadata)?;
+    check_signatures(&mut report, artifact)?;
     let (end, len) = (artifact.body_end(), artifact.len());
     if artifact.trailer().is_none() && end < len {
         let count = len - end;
-        let sentence = format!("{count} bytes follow Metadata at offset {end} and are nothing of ours");
+        let sentence = format!("{count} unknown bytes follow Metadata at offset {end}");
         report.add(oddity(Kind::TrailingBytes, "body", sentence))?;
     }
     Ok(report)
 }
 
-/// Checks every byte that a trailer has a digest of.
+/// Checks all digests of a trailer, if there is one.
 ///
 /// # Errors
 ///
@@ -66,38 +66,38 @@ pub fn check_all_digests(artifact: &Artifact) -> Result<()> {
     }
 }
 
-/// The digests of the modules, as their bytes are.
+/// Computes the modules' digests.
 fn digests(artifact: &Artifact) -> Result<Vec<Digest>> {
     let mut spans = artifact.body()?;
     spans.truncate(artifact.module_count());
     if artifact.signer().is_some() {
-        // They were right, or there would be no bytes.
+        // A signed artifact's bytes are only returned after they matched their digests.
         return alloc::collect(artifact.entries()?.iter().map(|entry| entry.digest), "the digests of all modules");
     }
     hashing::hash_each(&spans)
 }
 
-/// Checks every byte of a file with a trailer, whose modules have these digests: the digests that opening leaves alone, what
-/// lies between the parts, and that table and links say the same.
+/// Checks what opening does not, in an artifact with a trailer whose modules have the given digests: all digests, the bytes between
+/// the parts, and that links and alignments agree with the module table.
 ///
 /// # Errors
 ///
-/// DIGEST_MISMATCH or CORRUPT, with the place.
+/// DIGEST_MISMATCH or CORRUPT, with the offset.
 pub fn check_digests(artifact: &Artifact, trailer: &Trailer, digests: &[Digest]) -> Result<()> {
     let Trailer { layout, root, .. } = trailer;
     let base = artifact.base();
     let (tail, end) = (root.tail_offset(), root.body_end.get());
-    let gap = between(artifact, end, layout.table)?;
-    let (zeros, start) = gap.split_at(gap.len().saturating_sub(TRAILER_MAGIC.len()));
+    let gap = read_range(artifact, end, layout.table)?;
+    let (zeros, magic) = gap.split_at(gap.len().saturating_sub(TRAILER_MAGIC.len()));
     if first_nonzero(zeros).is_some() {
-        let message = "trailer: expected zeros before it, found others";
+        let message = "trailer: expected zero padding before it, found nonzero bytes";
         return Err(Error::corrupt(message).at(base + end));
     }
-    if start != TRAILER_MAGIC {
-        let message = "trailer: expected its first bytes, found others";
+    if magic != TRAILER_MAGIC {
+        let message = "trailer: expected its magic, found other bytes";
         return Err(Error::corrupt(message).at(base + layout.start));
     }
-    if digest::tail(&between(artifact, tail, end)?) != root.tail_digest {
+    if digest::tail(&read_range(artifact, tail, end)?) != root.tail_digest {
         return Err(digest_mismatch("HEADER and Metadata", base + tail));
     }
     artifact.attributes()?;
@@ -114,7 +114,7 @@ pub fn check_digests(artifact: &Artifact, trailer: &Trailer, digests: &[Digest])
         };
         if linked != Some(entry.offset.get()) || align != entry.align.get() {
             let message =
-                format!("module {index}: expected link and alignment as the module table has them, found others");
+                format!("module {index}: expected link and alignment as in the module table, found different ones");
             return Err(Error::corrupt(message).at(base + position));
         }
         position += module_span.len() as u64;
@@ -122,13 +122,13 @@ pub fn check_digests(artifact: &Artifact, trailer: &Trailer, digests: &[Digest])
     Ok(())
 }
 
-/// The bytes between these offsets, as they are now: from the mapping where modules come from it too, else read, so that a
-/// signed file which somebody truncates takes nobody down.
-fn between(artifact: &Artifact, from: u64, to: u64) -> Result<Cow<'_, [u8]>> {
-    if artifact.signer().is_some() && !artifact.is_frozen() {
-        return artifact.region.read_to_vec(from, to.saturating_sub(from), "what modules leave").map(Cow::Owned);
+/// Returns the current bytes between two offsets. They come from the mapping if modules do too. For a signed file that can change
+/// they are read, so that truncating the file does not raise SIGBUS.
+fn read_range(artifact: &Artifact, from: u64, to: u64) -> Result<Cow<'_, [u8]>> {
+    if artifact.signer().is_some() && !artifact.is_immutable() {
+        return artifact.region.read_to_vec(from, to.saturating_sub(from), "the bytes between modules").map(Cow::Owned);
     }
-    // Both fit: opening has compared the layout with the region's length.
+    // The casts are lossless: opening has compared the layout with the region's length.
     Ok(Cow::Borrowed(artifact.bytes()?.get(from as usize..to as usize).unwrap_or(&[])))
 }
 
@@ -136,7 +136,7 @@ fn oddity(kind: Kind, setting: impl Into<String>, sentence: String) -> Finding {
     Finding { kind, setting: setting.into(), artifact: String::new(), engine: String::new(), sentence }
 }
 
-fn link(
+fn check_link(
     report: &mut Report,
     artifact: &Artifact,
     index: usize,
@@ -154,15 +154,17 @@ fn link(
     let start = previous.end().saturating_add(LINK_SIZE);
     let gap = range.offset - previous.end();
     let padding = artifact.module_span(index)?.get(LINK_SIZE as usize..gap as usize).unwrap_or(&[]);
-    if let Some(dirty) = first_nonzero(padding) {
-        let sentence =
-            format!("padding before module {index}: expected zeros, found another byte at {}", start + dirty as u64);
+    if let Some(nonzero) = first_nonzero(padding) {
+        let sentence = format!(
+            "padding before module {index}: expected zeros, found a nonzero byte at {}",
+            start + nonzero as u64
+        );
         report.add(oddity(Kind::Padding, name, sentence))?;
     }
     Ok(())
 }
 
-fn machine(
+fn check_machine(
     report: &mut Report,
     metadata: &Metadata<'_>,
     expected: (u16, bool),
@@ -185,7 +187,7 @@ fn machine(
     report.add(oddity(Kind::Machine, format!("module {index}"), sentence))
 }
 
-fn sections(report: &mut Report, artifact: &Artifact, index: usize, module: &Module<'_>) -> Result<()> {
+fn check_sections(report: &mut Report, artifact: &Artifact, index: usize, module: &Module<'_>) -> Result<()> {
     let bytes = artifact.module_bytes(index)?;
     let mut found = alloc::with_capacity(module.section_count(), "the list of sections")?;
     for number in 0..module.section_count() {
@@ -202,17 +204,17 @@ fn sections(report: &mut Report, artifact: &Artifact, index: usize, module: &Mod
         }
         found.push(section);
     }
-    overlaps(report, index, &found)?;
-    renamed_text(report, index, &found)?;
+    check_overlaps(report, index, &found)?;
+    check_text_name(report, index, &found)?;
     let symbols = module.symbols()?;
     for number in 0..symbols.count() {
         symbols.get(number)?;
     }
-    relocations(report, index, module, &found, bytes.len() as u64)
+    check_relocations(report, index, module, &found, bytes.len() as u64)
 }
 
-/// Compilers put code into `.text`, and Wasmtime looks for it there.
-fn renamed_text(report: &mut Report, index: usize, sections: &[Section<'_>]) -> Result<()> {
+/// Reports code outside a section `.text`, which is where compilers put it and Wasmtime looks for it.
+fn check_text_name(report: &mut Report, index: usize, sections: &[Section<'_>]) -> Result<()> {
     let is_code = |section: &&Section<'_>| section.flags & elf::SHF_EXECINSTR.0 != 0;
     if let Some(code) = sections.iter().find(is_code)
         && !sections.iter().any(|section| section.name == b".text")
@@ -224,8 +226,8 @@ fn renamed_text(report: &mut Report, index: usize, sections: &[Section<'_>]) -> 
     Ok(())
 }
 
-/// Sections that share bytes, as when somebody widens `.text` over its neighbours.
-fn overlaps(report: &mut Report, index: usize, sections: &[Section<'_>]) -> Result<()> {
+/// Reports sections that overlap in the file, for instance after `.text` was enlarged over its neighbours.
+fn check_overlaps(report: &mut Report, index: usize, sections: &[Section<'_>]) -> Result<()> {
     let spans = sections
         .iter()
         .filter(|section| section.has_bytes() && section.size > 0)
@@ -246,7 +248,7 @@ fn overlaps(report: &mut Report, index: usize, sections: &[Section<'_>]) -> Resu
     Ok(())
 }
 
-fn relocations(
+fn check_relocations(
     report: &mut Report,
     index: usize,
     module: &Module<'_>,
@@ -270,7 +272,7 @@ fn relocations(
             report.add(oddity(Kind::Section, name, sentence))?;
             continue;
         };
-        // In an image that is ready to run, offsets are addresses. Symbol 0 is none.
+        // In an executable image offsets are addresses, which are not checked here. Symbol 0 means no symbol.
         let (size, symbols) = (target.size, table.symbols.max(1));
         let is_bad = |(offset, symbol): &(u64, u64)| (table.relocatable && *offset >= size) || *symbol >= symbols;
         if let Some((offset, symbol)) = table.entries().find(is_bad) {
@@ -285,22 +287,23 @@ fn relocations(
     Ok(())
 }
 
-/// A signature can be right whoever made it; whose counts only an engine knows.
-fn signatures(report: &mut Report, artifact: &Artifact) -> Result<()> {
+/// Reports signatures that do not match their own key. Whether a key is trusted only an engine knows.
+fn check_signatures(report: &mut Report, artifact: &Artifact) -> Result<()> {
     let Some(root) = artifact.root() else { return Ok(()) };
     for (index, signature) in artifact.signatures().enumerate() {
         if !PublicKey::from_bytes(&signature.key).is_ok_and(|key| key.verifies(root, signature)) {
-            let sentence = format!("signature {index}: expected one of the key that it names, found another");
+            let sentence =
+                format!("signature {index}: expected one of the key that it names, found one that does not match");
             report.add(oddity(Kind::Signature, format!("signature {index}"), sentence))?;
         }
     }
     Ok(())
 }
 
-fn tidy(report: &mut Report, metadata: &Metadata<'_>) -> Result<()> {
+fn check_maps(report: &mut Report, metadata: &Metadata<'_>) -> Result<()> {
     for (name, flags) in [("shared_flags", &metadata.shared_flags), ("isa_flags", &metadata.isa_flags)] {
         if !flags.is_tidy() {
-            let sentence = format!("Metadata, {name}: expected names in order and each once, found others");
+            let sentence = format!("Metadata, {name}: expected sorted names without duplicates, found others");
             report.add(oddity(Kind::Metadata, name, sentence))?;
         }
     }
@@ -309,7 +312,7 @@ fn tidy(report: &mut Report, metadata: &Metadata<'_>) -> Result<()> {
     let exports =
         types.instance_signatures.iter().enumerate().map(|(at, instance)| ("instance", at, &instance.exports));
     for (what, at, map) in imports.chain(exports) {
-        if let Some(name) = duplicate(map)? {
+        if let Some(name) = find_duplicate(map)? {
             let name = quote(name.as_bytes());
             let sentence = format!("Metadata, {what} type {at}: expected each name once, found '{name}' twice");
             report.add(oddity(Kind::Metadata, name, sentence))?;
@@ -318,7 +321,7 @@ fn tidy(report: &mut Report, metadata: &Metadata<'_>) -> Result<()> {
     Ok(())
 }
 
-fn duplicate<'a>(map: &Map<&'a str, EntityType>) -> Result<Option<&'a str>> {
+fn find_duplicate<'a>(map: &Map<&'a str, EntityType>) -> Result<Option<&'a str>> {
     let mut names = alloc::collect(map.0.iter().map(|(name, _)| *name), "the list of names")?;
     alloc::sort(&mut names, "the list of names", |name| *name)?;
     Ok(names.windows(2).find_map(|pair| match pair {

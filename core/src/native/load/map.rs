@@ -65,7 +65,7 @@ impl<'a> Mapper<'a> {
         let region = artifact.region();
         let file = region.file().filter(|_| !allow_memfd || !region.noexec());
         // Signed modules are checked in memory. They can be mapped from the file only if it can't have changed since.
-        let file = file.filter(|_| artifact.signer().is_none() || artifact.is_frozen());
+        let file = file.filter(|_| artifact.signer().is_none() || artifact.is_immutable());
         let file = file.map(|(file, offset)| Source { file, offset });
         Mapper { artifact, file, allow_memfd, page: rustix::param::page_size() as u64 }
     }

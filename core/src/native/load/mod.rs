@@ -22,7 +22,7 @@ mod whole_file;
 use std::sync::Arc;
 
 use crate::alloc;
-use crate::artifact::{Artifact, trusted_by};
+use crate::artifact::{Artifact, reopen_trusted};
 use crate::engine::Engine;
 use crate::error::{Error, Result, Status};
 use crate::native::image::{self, Bytes, Image, Tables};
@@ -135,7 +135,7 @@ impl LoadedModule {
 /// loader doesn't do; CORRUPT, TRUNCATED, DIGEST_MISMATCH or LIMIT for a damaged module; IO if the system refuses to map it;
 /// NO_MEMORY. If several modules are at fault, the error is about the first one.
 pub unsafe fn load(artifact: Arc<Artifact>, engine: &Engine, options: LoadOptions<'_>) -> Result<Code> {
-    let artifact = trusted_by(&artifact, engine)?;
+    let artifact = reopen_trusted(&artifact, engine)?;
     artifact.check(engine)?;
     let machine = machine::HOST.map(|machine| machine.number.0).ok_or_else(|| {
         Error::new(Status::Unsupported, "code can be loaded on x86-64 and aarch64, this host is another machine")
