@@ -90,7 +90,7 @@ fn triple(engine: &str, artifact: &str, sink: Sink<'_>) -> ControlFlow<()> {
     if engine == artifact {
         return ControlFlow::Continue(());
     }
-    let (host, module) = (target::compared(engine), target::compared(artifact));
+    let (host, module) = (target::compared_parts(engine), target::compared_parts(artifact));
     let parts = [
         (Kind::Architecture, "architecture", module.0, host.0),
         (Kind::OperatingSystem, "operating system", module.1, host.1),

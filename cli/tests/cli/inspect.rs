@@ -198,7 +198,7 @@ fn shows_what_can_be_decoded_of_an_unknown_version() {
         assert_eq!(ran.json().get(key), &Json::Null, "{key}");
     }
     assert!(
-        ran.err.starts_with(&format!("warning: '{unknown}': Metadata of version '9.99.9' has a layout")),
+        ran.err.starts_with(&format!("warning: '{unknown}': Metadata of version '9.99.9' has an unknown layout")),
         "{}",
         ran.err
     );

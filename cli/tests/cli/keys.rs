@@ -130,7 +130,7 @@ fn detached_signatures() {
         run(&["inspect", &file, "--trust", &mine_public, "--signature", &both]).expect(0);
         let piped = run_with(&["sign", "-", "--key", &mine, "-o", "-"], &fs::read(&file).unwrap()).expect(0);
         assert_eq!(piped.out, fs::read(&signature).unwrap());
-        assert!(run(&["verify", &file, "--signature", &signature]).expect(5).err.contains("trusts a key"));
+        assert!(run(&["verify", &file, "--signature", &signature]).expect(5).err.contains("a trusted key"));
     }
 }
 

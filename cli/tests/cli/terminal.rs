@@ -71,10 +71,10 @@ fn verdicts_have_colours_on_a_terminal() {
     let bad = folder.file("bad", garbled(b"0.33.0"));
     let seen = shown(command(&["verify", &good, &odd, &bad]));
     assert!(seen.contains(&format!("{good}: \x1b[32mOK\x1b[0m\n")), "{seen:?}");
-    assert!(seen.contains(&format!("{odd}: \x1b[33m8 bytes follow")), "{seen:?}");
+    assert!(seen.contains(&format!("{odd}: \x1b[33m8 unknown bytes follow")), "{seen:?}");
     assert!(seen.contains(&format!("\x1b[31merror:\x1b[0m '{bad}': ")), "{seen:?}");
     let seen = shown(command(&["verify", "--strict", &odd]));
-    assert!(seen.contains(&format!("{odd}: \x1b[31m8 bytes follow")), "{seen:?}");
+    assert!(seen.contains(&format!("{odd}: \x1b[31m8 unknown bytes follow")), "{seen:?}");
     let seen = shown(command(&["check", &good]));
     assert!(seen.contains(&format!("{good}: \x1b[31mModule was compiled by ")), "{seen:?}");
     let seen = shown(command(&["inspect", &good]));

@@ -18,7 +18,7 @@ fn prints_warnings_and_strict_rejects_them() {
     let lines: Vec<&str> = ran.out().lines().collect();
     assert_eq!(lines.len(), 2, "{lines:?}");
     assert!(lines[0].starts_with(&format!("{odd}: Metadata, isa_flags: ")), "{lines:?}");
-    assert!(lines[1].starts_with(&format!("{odd}: 8 bytes follow Metadata ")), "{lines:?}");
+    assert!(lines[1].starts_with(&format!("{odd}: 8 unknown bytes follow Metadata ")), "{lines:?}");
     assert_eq!(run(&["verify", "--strict", &odd]).expect(3).out(), ran.out());
     let json = run(&["verify", "--json", &odd]).expect(0).json();
     assert_eq!(json.get("status"), &Json::number(0));

@@ -75,7 +75,7 @@ impl Engine {
                 hasher.text(version.written(producer));
             }
         }
-        let (architecture, system) = target::compared(target);
+        let (architecture, system) = target::compared_parts(target);
         hasher.text(&architecture);
         hasher.text(&system);
         hasher.flags(self.flags(FlagMap::Shared), |_| true);

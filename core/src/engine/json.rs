@@ -1,4 +1,4 @@
-//! An engine as JSON: everything that it holds, in the form that `artifact engine` prints and `--engine` reads.
+//! The JSON form of an engine, which `artifact engine` prints and `--engine` reads.
 
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -23,7 +23,7 @@ struct Document {
     tunables: Tunables,
     #[serde(deserialize_with = "object")]
     features: Features,
-    /// Hexadecimal. Not there where there are none.
+    /// In hexadecimal. Omitted if there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     trusted_keys: Vec<String>,
 }
@@ -36,7 +36,7 @@ enum Version {
     None(bool),
 }
 
-/// A flag map in which no name stands twice.
+/// Deserializes a flag map and rejects duplicate names.
 fn flags<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<FlagTable, D::Error> {
     struct Entries;
     impl<'de> Visitor<'de> for Entries {
@@ -48,7 +48,7 @@ fn flags<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Flag
             let mut table = FlagTable::new();
             while let Some((name, flag)) = map.next_entry::<String, Flag<String>>()? {
                 if table.contains_key(&name) {
-                    return Err(A::Error::custom(format!("flag '{name}' stands there twice")));
+                    return Err(A::Error::custom(format!("flag '{name}' is duplicate")));
                 }
                 table.insert(name, flag);
             }
@@ -59,11 +59,11 @@ fn flags<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Flag
 }
 
 impl Engine {
-    /// Everything in this engine, as JSON.
+    /// Serializes the engine to JSON.
     ///
     /// # Errors
     ///
-    /// INTERNAL only.
+    /// INTERNAL if serialization fails, which would be a bug.
     pub fn to_json(&self) -> Result<String> {
         let Engine { producer, version, target, shared_flags, isa_flags, tunables, features, trusted } = self.clone();
         let version = match version {
@@ -77,15 +77,15 @@ impl Engine {
         serde_json::to_string_pretty(&document).map_err(|error| Error::new(Status::Internal, error.to_string()))
     }
 
-    /// The engine that this JSON describes. Every key is needed, but for `trusted_keys`, and no other is known.
+    /// Parses an engine from JSON. All keys except `trusted_keys` are required, and unknown keys are rejected.
     ///
     /// # Errors
     ///
-    /// INVALID_ARGUMENT, with line and column.
+    /// INVALID_ARGUMENT for invalid JSON, with line and column, or an invalid setting.
     pub fn from_json(json: &str) -> Result<Engine> {
-        let refused = |why: &str| Error::new(Status::InvalidArgument, format!("engine in JSON: {why}"));
-        let wrong = |error: serde_json::Error| Error::json("engine", &error);
-        let Object(document): Object<Document> = serde_json::from_str(json).map_err(wrong)?;
+        let invalid = |why: &str| Error::new(Status::InvalidArgument, format!("engine in JSON: {why}"));
+        let Object(document): Object<Document> =
+            serde_json::from_str(json).map_err(|error| Error::json("engine", &error))?;
         let Document { producer, version, target, shared_flags, isa_flags, tunables, features, trusted_keys } =
             document;
         let mut engine = Engine { tunables, features, ..Engine::new() };
@@ -96,7 +96,7 @@ impl Engine {
             Version::Custom(version) => VersionRule::Custom(version),
             Version::None(true) => VersionRule::None,
             Version::Library(false) | Version::None(false) => {
-                return Err(refused("version: expected {\"library\": true}, {\"custom\": …} or {\"none\": true}"));
+                return Err(invalid("version: expected {\"library\": true}, {\"custom\": …} or {\"none\": true}"));
             }
         })?;
         for (map, table) in [(FlagMap::Shared, shared_flags), (FlagMap::Isa, isa_flags)] {
@@ -105,7 +105,7 @@ impl Engine {
             }
         }
         for key in trusted_keys {
-            engine.trust(key.parse().map_err(|error: Error| refused(error.message()))?);
+            engine.trust(key.parse().map_err(|error: Error| invalid(error.message()))?);
         }
         Ok(engine)
     }
@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn there_and_back() {
+    fn json_round_trips() {
         let mut custom = Engine::host();
         custom.set_version_rule(VersionRule::Custom("my \"own\" 1".into())).unwrap();
         let mut empty = Engine::wasmtime();
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn refusals_say_where() {
+    fn invalid_json_is_rejected_with_its_position() {
         let json = Engine::new().to_json().unwrap();
         let bad = [
             json.replacen("\"producer\"", "\"producers\"", 1),

@@ -143,7 +143,7 @@ impl Engine {
     pub fn for_cpu(names: &str) -> Result<Engine> {
         let mut engine = Engine::new();
         for name in names.split(',') {
-            let features = cpu::named(name).ok_or_else(|| {
+            let features = cpu::features_named(name).ok_or_else(|| {
                 let shown = quote(name.as_bytes());
                 let message = format!(
                     "CPU: expected native, a level such as x86-64-v3, or LLVM's name of a feature of this host's \

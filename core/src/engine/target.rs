@@ -1,4 +1,4 @@
-//! Target triples: this host's, which parts of two are compared, and which ELF machine belongs to one.
+//! Target triples: the host's triple, the parts of a triple that are compared, and the ELF machine of a triple.
 
 use std::str::FromStr;
 
@@ -7,37 +7,37 @@ use target_lexicon::{Architecture, HOST, OperatingSystem, Triple};
 
 use crate::error::{Error, Result, Status, quote};
 
-/// The triple that this library was compiled for, and therefore runs on.
+/// Returns the triple that this library was compiled for, and therefore runs on.
 #[must_use]
 pub fn host() -> String {
     HOST.to_string()
 }
 
-/// Checks that a text is a target triple whose architecture is known.
+/// Checks that `triple` is a target triple of a known architecture.
 ///
 /// # Errors
 ///
-/// INVALID_ARGUMENT if it is no target triple.
+/// INVALID_ARGUMENT if it is not.
 pub fn check(triple: &str) -> Result<()> {
     match Triple::from_str(triple) {
         Ok(parsed) if parsed.architecture != Architecture::Unknown => Ok(()),
-        Ok(_) => Err(refused(triple, "its architecture is unknown")),
-        Err(error) => Err(refused(triple, &quote(error.to_string().as_bytes()))),
+        Ok(_) => Err(invalid_triple(triple, "its architecture is unknown")),
+        Err(error) => Err(invalid_triple(triple, &quote(error.to_string().as_bytes()))),
     }
 }
 
-fn refused(triple: &str, why: &str) -> Error {
+fn invalid_triple(triple: &str, why: &str) -> Error {
     let shown = quote(triple.as_bytes());
     let message = format!("target: expected a triple such as x86_64-unknown-linux-gnu, found '{shown}' ({why})");
     Error::new(Status::InvalidArgument, message)
 }
 
-/// The parts of a triple that are compared, as text: architecture and operating system. Of a triple that can't be parsed,
-/// which is no error of the file's, they are the first and the third part.
+/// Returns the parts of a triple that are compared: architecture and operating system. For a triple that can't be parsed, which may
+/// well be valid, these are its first and third component.
 #[must_use]
-pub fn compared(triple: &str) -> (String, String) {
+pub fn compared_parts(triple: &str) -> (String, String) {
     match Triple::from_str(triple) {
-        Ok(parsed) => (parsed.architecture.to_string(), system(parsed.operating_system)),
+        Ok(parsed) => (parsed.architecture.to_string(), system_name(parsed.operating_system)),
         Err(_) => {
             let mut parts = triple.split('-');
             let architecture = parts.next().unwrap_or_default().to_owned();
@@ -47,8 +47,8 @@ pub fn compared(triple: &str) -> (String, String) {
     }
 }
 
-/// Without the deployment target that Apple's triples may carry: it says what is needed at least, not what is there.
-fn system(system: OperatingSystem) -> String {
+/// Returns the operating system without the deployment target in Apple's triples, which is a minimum version.
+fn system_name(system: OperatingSystem) -> String {
     match system {
         OperatingSystem::Darwin(_) => OperatingSystem::Darwin(None).to_string(),
         OperatingSystem::MacOSX(_) => OperatingSystem::MacOSX(None).to_string(),
@@ -61,7 +61,7 @@ fn system(system: OperatingSystem) -> String {
     }
 }
 
-/// `e_machine` and byte order (true: big-endian) of images for this triple, where we know them.
+/// Returns `e_machine` and byte order (true for big-endian) of images for a triple; none if they are unknown.
 #[must_use]
 pub fn elf_machine(triple: &str) -> Option<(u16, bool)> {
     let parsed = Triple::from_str(triple).ok()?;
@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn only_architecture_and_system_are_compared() {
-        let parts = |triple| compared(triple);
+        let parts = |triple| compared_parts(triple);
         assert_eq!(parts("x86_64-unknown-linux-gnu"), parts("x86_64-pc-linux-musl"));
         assert_eq!(parts("x86_64-pc-windows-msvc"), ("x86_64".into(), "windows".into()));
         assert_eq!(parts("aarch64-apple-darwin20.1.0"), parts("aarch64-apple-darwin"));
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_triple() {
+    fn invalid_triples_are_rejected() {
         check("x86_64-unknown-linux-gnu").unwrap();
         for bad in ["", "x86", "unknown-unknown-unknown", "not a triple"] {
             assert_eq!(check(bad).unwrap_err().status(), Status::InvalidArgument, "{bad}");

@@ -1,5 +1,5 @@
-//! The Wasmtime 0.33 profile: what that version compiles with by default, under Cranelift's names. `docs/format.md` lists
-//! the same values.
+//! The Wasmtime 0.33 profile: the default settings of that version, under Cranelift's names. `docs/format.md` lists the same
+//! values.
 
 use super::{Engine, VersionRule, WASMTIME, cpu, table};
 use crate::format::flags::{Features, Flag, Tunables};
@@ -31,7 +31,7 @@ const NUMBERS: [(&str, u8); 2] = [("baldrdash_prologue_words", 0), ("probestack_
 const WORDS: [(&str, &str); 4] =
     [("libcall_call_conv", "isa_default"), ("opt_level", "speed"), ("regalloc", "backtracking"), ("tls_model", "none")];
 
-/// Cranelift 0.80's ISA flags by architecture, each with LLVM's names for what it asks of the CPU.
+/// Cranelift 0.80's ISA flags by architecture, each with LLVM's names for the CPU features that it needs.
 const X86_64: [(&str, &[&str]); 15] = [
     ("has_avx", &["avx"]),
     ("has_avx2", &["avx2"]),
@@ -60,14 +60,14 @@ pub fn engine(target: &str) -> Engine {
         .chain(OFF.map(|name| (name, Flag::Bool(false))))
         .chain(NUMBERS.map(|(name, number)| (name, Flag::Num(number))))
         .chain(WORDS.map(|(name, word)| (name, Flag::Enum(word.to_owned()))));
-    let here = cpu::features();
+    let cpu_features = cpu::features();
     let isa: &[(&str, &[&str])] = match target.split('-').next() {
         Some("x86_64") => &X86_64,
         Some("aarch64") => &AARCH64,
         Some("s390x") => &S390X,
         _ => &[],
     };
-    let has = |needs: &[&str]| needs.iter().all(|feature| here.contains(feature));
+    let has = |needs: &[&str]| needs.iter().all(|feature| cpu_features.contains(feature));
     let mut isa_flags = isa.iter().map(|(name, needs)| (*name, Flag::Bool(has(needs))));
     Engine {
         producer: WASMTIME.to_owned(),

@@ -1,20 +1,20 @@
-//! aarch64: what the standard library detects, which asks the operating system.
+//! CPU features of aarch64, detected by the standard library, which asks the operating system.
 
 use std::arch::is_aarch64_feature_detected;
 
-/// LLVM's name for a feature, and the standard library's.
+/// Maps LLVM's name for a feature to the standard library's, and detects the feature.
 macro_rules! known {
     ($($llvm:literal = $std:tt),* $(,)?) => {
         [$( ($llvm, is_aarch64_feature_detected!($std)) ),*]
     };
 }
 
-/// There are none: microarchitecture levels are the x86-64 psABI's.
+/// Returns none: only x86-64 has microarchitecture levels.
 pub fn level(_: &str) -> Option<Vec<&'static str>> {
     None
 }
 
-/// Every feature that we can find, and whether it is there.
+/// Returns every feature that can be detected, and whether this CPU has it.
 pub fn detect() -> Vec<(&'static str, bool)> {
     known!(
         "aes" = "aes",

@@ -1,4 +1,4 @@
-//! What this very CPU can do, under LLVM's target-feature names: detected at run time, not what we were compiled for.
+//! The features of the CPU that the process runs on, under LLVM's target feature names, detected at run time.
 
 #[cfg(target_arch = "aarch64")]
 mod aarch64;
@@ -15,23 +15,23 @@ use x86_64::{detect, level};
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 use unknown::{detect, level};
 
-/// The features of this CPU, sorted by name. None on an architecture whose detection we don't know.
+/// Returns the features of this CPU, sorted by name. The list is empty on an architecture without detection.
 pub fn features() -> &'static [&'static str] {
     static FOUND: OnceLock<Vec<&'static str>> = OnceLock::new();
     FOUND.get_or_init(|| {
         let mut found = Vec::new();
         for (name, _) in detect().into_iter().filter(|(_, present)| *present) {
-            if let Err(place) = found.binary_search(&name) {
-                found.insert(place, name);
+            if let Err(index) = found.binary_search(&name) {
+                found.insert(index, name);
             }
         }
         found
     })
 }
 
-/// The features that a name stands for: `native`, a microarchitecture level, or a feature itself. On an architecture whose
-/// detection we don't know, every name is taken for a feature.
-pub fn named(name: &str) -> Option<Vec<&str>> {
+/// Returns the features that `name` stands for: `native`, a microarchitecture level, or a single feature. On an architecture
+/// without detection every name is taken for a feature. Returns none for an unknown name.
+pub fn features_named(name: &str) -> Option<Vec<&str>> {
     let known = detect();
     match name {
         "" => None,
@@ -58,18 +58,18 @@ mod tests {
 
     #[test]
     #[cfg(target_arch = "x86_64")]
-    fn levels_hold_one_another_and_nothing_that_we_can_not_find() {
+    fn each_level_includes_the_previous_one_and_only_detectable_features() {
         let known: Vec<&str> = detect().into_iter().map(|(name, _)| name).collect();
-        let levels = ["x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4"].map(|name| named(name).unwrap());
+        let levels = ["x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4"].map(|name| features_named(name).unwrap());
         assert_eq!(levels.each_ref().map(Vec::len), [0, 8, 17, 22]);
         for pair in levels.windows(2) {
             assert!(pair[0].iter().all(|feature| pair[1].contains(feature)));
         }
         assert!(levels[3].iter().all(|feature| known.contains(feature)));
-        assert_eq!(named("avx2"), Some(vec!["avx2"]));
-        assert_eq!(named("native").as_deref(), Some(features()));
+        assert_eq!(features_named("avx2"), Some(vec!["avx2"]));
+        assert_eq!(features_named("native").as_deref(), Some(features()));
         for wrong in ["", "avx-2", "AVX2", "x86-64-v5"] {
-            assert_eq!(named(wrong), None, "{wrong}");
+            assert_eq!(features_named(wrong), None, "{wrong}");
         }
     }
 
@@ -83,7 +83,7 @@ mod tests {
             .unwrap()
             .split_whitespace()
             .collect();
-        // LLVM's name and the kernel's.
+        // LLVM's names and the kernel's.
         let pairs = [
             ("avx", "avx"),
             ("avx2", "avx2"),

@@ -1,17 +1,17 @@
-//! x86-64: what the standard library detects, which knows what the operating system has to enable, and then the bits of
-//! CPUID that need no more than the CPU.
+//! CPU features of x86-64. The standard library detects those that the operating system has to enable; others, which need only
+//! the CPU, are read from CPUID.
 
 use std::arch::is_x86_feature_detected;
 use std::arch::x86_64::{__cpuid, __cpuid_count, CpuidResult};
 
-/// Features under LLVM's names, with the standard library's where it differs, and whether they are there.
+/// Detects features given by LLVM's name, and the standard library's name where it differs.
 macro_rules! known {
     ($($llvm:tt $(= $std:tt)?),* $(,)?) => { [ $( ($llvm, known!(@detected $llvm $($std)?)) ),* ] };
     (@detected $llvm:tt) => { is_x86_feature_detected!($llvm) };
     (@detected $llvm:tt $std:tt) => { is_x86_feature_detected!($std) };
 }
 
-/// What each level of the x86-64 psABI (section "Micro-Architecture Levels") has beyond the level before it.
+/// The features that each level of the x86-64 psABI (section "Micro-Architecture Levels") adds to the previous one.
 const LEVELS: [(&str, &[&str]); 4] = [
     ("x86-64", &[]),
     ("x86-64-v2", &["crc32", "cx16", "popcnt", "sahf", "sse3", "sse4.1", "sse4.2", "ssse3"]),
@@ -19,13 +19,13 @@ const LEVELS: [(&str, &[&str]); 4] = [
     ("x86-64-v4", &["avx512bw", "avx512cd", "avx512dq", "avx512f", "avx512vl"]),
 ];
 
-/// What a microarchitecture level has beyond the baseline.
+/// Returns the features of a microarchitecture level, without those of the x86-64 baseline.
 pub fn level(name: &str) -> Option<Vec<&'static str>> {
     let last = LEVELS.iter().position(|(level, _)| *level == name)?;
     Some(LEVELS.iter().take(last + 1).flat_map(|(_, features)| *features).copied().collect())
 }
 
-/// Every feature that we can find, and whether it is there.
+/// Returns every feature that can be detected, and whether this CPU has it.
 pub fn detect() -> Vec<(&'static str, bool)> {
     let mut found = vec![("64bit", true)];
     found.extend(known! {
@@ -42,17 +42,19 @@ pub fn detect() -> Vec<(&'static str, bool)> {
     found
 }
 
-fn leaf(number: u32, sub: u32) -> CpuidResult {
-    let last = __cpuid(number & 0x8000_0000).eax;
-    if number <= last { __cpuid_count(number, sub) } else { CpuidResult { eax: 0, ebx: 0, ecx: 0, edx: 0 } }
+/// Reads a CPUID leaf; zeros if the CPU does not have it.
+fn leaf(number: u32, subleaf: u32) -> CpuidResult {
+    let max = __cpuid(number & 0x8000_0000).eax;
+    if number <= max { __cpuid_count(number, subleaf) } else { CpuidResult { eax: 0, ebx: 0, ecx: 0, edx: 0 } }
 }
 
-/// Features that the standard library doesn't report. Bits: Intel SDM, volume 2A, CPUID; AMD APM, volume 3, appendix E.
+/// Reads the features that the standard library does not report. For the bits see Intel SDM, volume 2A, CPUID, and AMD APM, volume
+/// 3, appendix E.
 fn from_cpuid(avx: bool) -> [(&'static str, bool); 38] {
     let (basic, extended, extended_1) = (leaf(1, 0), leaf(7, 0), leaf(7, 1));
     let (amd, amd_8, save, trace) = (leaf(0x8000_0001, 0), leaf(0x8000_0008, 0), leaf(0xd, 0), leaf(0x14, 0));
-    // Bytes of state that the operating system has enabled, against where the tile registers (component 18) end: AMX is
-    // no use to a program unless they are among them.
+    // A program can use AMX only if the operating system has enabled the state of the tile registers (component 18), that is, if
+    // the size of the enabled state reaches past their end.
     let tiles = leaf(0xd, 18);
     let tiles_enabled = tiles.eax > 0 && save.ebx >= tiles.ebx.saturating_add(tiles.eax);
     let amx = |bit: bool| bit && tiles_enabled;
@@ -65,7 +67,7 @@ fn from_cpuid(avx: bool) -> [(&'static str, bool); 38] {
         ("invpcid", bit(extended.ebx, 10)),
         ("clflushopt", bit(extended.ebx, 23)),
         ("clwb", bit(extended.ebx, 24)),
-        // Bit 4: the operating system has enabled protection keys.
+        // Bit 4 (OSPKE): the operating system has enabled protection keys.
         ("pku", bit(extended.ecx, 4)),
         ("waitpkg", bit(extended.ecx, 5)),
         ("shstk", bit(extended.ecx, 7)),
