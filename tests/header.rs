@@ -1,4 +1,4 @@
-//! include/artifact.h is what build.rs generates from src/. `make header` updates it.
+//! Checks that the committed include/artifact.h equals what build.rs generates from src/. `make header` updates it.
 #![cfg(feature = "header")]
 #![allow(missing_docs)]
 

@@ -1,5 +1,5 @@
-//! docs/architecture.md draws the house as it is: folders and files, who uses whom, where unsafe code is, which files are long,
-//! which crates there are.
+//! Checks docs/architecture.md against the tree: folders and files, dependencies between modules, places of unsafe code, long
+//! files, and crates.
 #![allow(missing_docs)]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,7 +16,7 @@ fn document() -> String {
     fs::read_to_string(root().join("docs/architecture.md")).unwrap()
 }
 
-/// Every file below a folder, with its path from there.
+/// Returns every file below a folder, as a path relative to the folder.
 fn files(folder: &Path) -> Vec<String> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];
@@ -31,25 +31,25 @@ fn files(folder: &Path) -> Vec<String> {
     found
 }
 
-/// The words between backquotes.
+/// Returns the words between backquotes.
 fn quoted(text: &str) -> Names {
     text.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
-/// The rest of a sentence that begins so.
+/// Returns the rest of the sentence that begins with `start`.
 fn sentence<'d>(document: &'d str, start: &str) -> &'d str {
     let rest = document.split_once(start).unwrap_or_else(|| panic!("no '{start}'")).1;
     let end = [". ", ".\n"].iter().filter_map(|end| rest.find(end)).min();
     &rest[..end.unwrap()]
 }
 
-/// What stands in a block of the document, line by line.
+/// Returns the lines of the indented block after `start`.
 fn block<'d>(document: &'d str, start: &str) -> impl Iterator<Item = &'d str> {
     let rest = document.split_once(start).unwrap_or_else(|| panic!("no '{start}'")).1;
     rest.lines().skip_while(|line| !line.starts_with("    ")).take_while(|line| line.starts_with("    "))
 }
 
-/// The drawing: paths, and what it says of them.
+/// Returns the folder list of the document: each path with its description.
 fn drawing(document: &str) -> BTreeMap<PathBuf, String> {
     const TEXT: usize = 27;
     let mut rooms: Vec<(Vec<PathBuf>, String)> = Vec::new();
@@ -68,7 +68,7 @@ fn drawing(document: &str) -> BTreeMap<PathBuf, String> {
 }
 
 #[test]
-fn every_room_is_drawn_and_there() {
+fn the_folder_list_matches_the_tree() {
     let document = document();
     let drawing = drawing(&document);
     for path in drawing.keys() {
@@ -99,7 +99,7 @@ fn every_room_is_drawn_and_there() {
     }
 }
 
-/// The room of a path in core/src, or of what follows `crate::`.
+/// Returns the top-level module of a path in core/src, or of a path after `crate::`. `native/load` counts as a module of its own.
 fn room(path: &str) -> &str {
     match path.strip_prefix("native/load") {
         Some(_) => "native/load",
@@ -108,7 +108,7 @@ fn room(path: &str) -> &str {
 }
 
 #[test]
-fn arrows_are_as_drawn() {
+fn module_dependencies_match_the_list() {
     let document = document();
     let everybodys = ["error", "limits", "alloc", "Error", "Result"];
     let drawn = block(&document, "Who uses whom;").map(|line| {
@@ -137,7 +137,7 @@ fn arrows_are_as_drawn() {
 }
 
 #[test]
-fn unsafe_code_is_where_it_is_said() {
+fn unsafe_code_is_where_the_document_says() {
     let document = document();
     let said = quoted(sentence(&document, "Unsafe code is in "));
     let is_unsafe = |line: &str| {
@@ -158,7 +158,7 @@ fn unsafe_code_is_where_it_is_said() {
 }
 
 #[test]
-fn long_files_have_a_reason() {
+fn long_files_are_listed() {
     let document = document();
     let mut long = Names::new();
     for folder in ["src", "core", "cli", "include", "tests", "c_tests", "benches", "examples", "demo", "fuzz/targets"] {
@@ -174,7 +174,7 @@ fn long_files_have_a_reason() {
 }
 
 #[test]
-fn every_crate_is_in_the_table() {
+fn the_crate_table_is_complete() {
     let document = document();
     let table = document.split_once("## Dependencies").unwrap().1;
     let rows = table.lines().filter(|line| line.starts_with("| `"));

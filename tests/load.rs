@@ -1,4 +1,4 @@
-//! Loading images that the linkers here don't make.
+//! Loading of images that the linkers available here do not create.
 mod common;
 mod native;
 
@@ -20,9 +20,10 @@ use native::{compile_text, folder, link_to, run};
 const TEXT: &str = "static int five = 5; int *pointer = &five; char room[256] = {1}; const char large[1 << 16] = {1};
     long get(void) { return *pointer; }";
 
-/// A large file is read where it is mapped. But relocations aren't read from bytes that relocations are written to.
+/// A large file is parsed in its final mapping. Relocations stored in writable data must not be read from the pages that relocations
+/// are applied to.
 #[test]
-fn relocations_among_data_are_applied() {
+fn relocations_stored_in_data_are_applied() {
     if !cfg!(any(target_arch = "x86_64", target_arch = "aarch64")) {
         return;
     }
@@ -37,11 +38,11 @@ fn relocations_among_data_are_applied() {
     assert!(len > 0 && len <= 256);
     image.copy_within(from..from + len, to);
     image[from..from + len].fill(0xff);
-    // DT_RELA, in .dynamic.
+    // The DT_RELA entry of .dynamic.
     let entry = |address: u64| [7u64.to_le_bytes(), address.to_le_bytes()].concat();
-    let places: Vec<usize> = (0..image.len() - 16).filter(|at| image[*at..*at + 16] == entry(address)).collect();
-    assert_eq!(places.len(), 1);
-    image[places[0]..places[0] + 16].copy_from_slice(&entry(room));
+    let offsets: Vec<usize> = (0..image.len() - 16).filter(|at| image[*at..*at + 16] == entry(address)).collect();
+    assert_eq!(offsets.len(), 1);
+    image[offsets[0]..offsets[0] + 16].copy_from_slice(&entry(room));
 
     let engine = Engine::new();
     let mut builder = Builder::new(&engine);
@@ -100,9 +101,9 @@ fn a_dynamic_section_in_the_second_writable_segment_is_read() {
     assert_eq!(load_and_get(&path, &engine), 5);
 }
 
-/// If a Wasmtime module has two sections of relocations for its text, one of them would be ignored.
+/// A Wasmtime module has one relocation section for `.text`. A second one would be ignored, so it is rejected.
 #[test]
-fn a_second_section_of_relocations_is_damage() {
+fn a_second_relocation_section_is_rejected() {
     let bytes = &common::artifacts()["target_x64_baseline_libcalls"];
     let artifact = Artifact::open_bytes(bytes, None, &OpenOptions::default()).unwrap();
     let mut image = artifact.module_bytes(0).unwrap().to_vec();

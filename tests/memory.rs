@@ -1,4 +1,4 @@
-//! What Metadata decodes to takes at most eight times its bytes, whatever it is made of.
+//! Decoded Metadata takes at most eight times as much memory as its encoding, whatever its content.
 #![allow(missing_docs)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -6,33 +6,33 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use artifact::format::metadata::Metadata;
 
-/// Counts what is allocated, and the most that it ever was.
+/// An allocator that tracks the number of allocated bytes and its peak.
 struct Counting;
 
-static NOW: AtomicUsize = AtomicUsize::new(0);
+static CURRENT: AtomicUsize = AtomicUsize::new(0);
 static PEAK: AtomicUsize = AtomicUsize::new(0);
 
 fn grown(size: usize) {
-    PEAK.fetch_max(NOW.fetch_add(size, Relaxed) + size, Relaxed);
+    PEAK.fetch_max(CURRENT.fetch_add(size, Relaxed) + size, Relaxed);
 }
 
-// SAFETY: hands everything on to the system's allocator as it came.
+// SAFETY: every call is forwarded unchanged to `System`, which upholds the contract of `GlobalAlloc`.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         grown(layout.size());
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller upholds the contract of `alloc`, which is the same as that of `System.alloc`.
         unsafe { System.alloc(layout) }
     }
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        NOW.fetch_sub(layout.size(), Relaxed);
-        // SAFETY: the caller's promise.
+        CURRENT.fetch_sub(layout.size(), Relaxed);
+        // SAFETY: `pointer` comes from `System` by way of this allocator, with the same layout.
         unsafe { System.dealloc(pointer, layout) }
     }
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // Large blocks are moved by the kernel, page by page, and never there twice.
-        NOW.fetch_sub(layout.size(), Relaxed);
+        // The kernel moves large blocks by remapping their pages, so old and new block never take memory at the same time.
+        CURRENT.fetch_sub(layout.size(), Relaxed);
         grown(size);
-        // SAFETY: the caller's promise.
+        // SAFETY: `pointer` comes from `System` by way of this allocator, with the same layout, and the caller checks `size`.
         unsafe { System.realloc(pointer, layout, size) }
     }
 }
@@ -42,7 +42,7 @@ static ALLOCATOR: Counting = Counting;
 
 const COUNT: u64 = 200_000;
 
-/// Metadata with `COUNT` times `item` in one of its lists: 1 and 2 the flag maps, 3 upvars, 4 to 6 the tables of types.
+/// Encodes Metadata with `COUNT` items in one of its lists: 1 and 2 are the flag maps, 3 upvars, 4 to 6 the type tables.
 fn metadata(list: usize, item: impl Fn(u64) -> Vec<u8>) -> Vec<u8> {
     let mut bytes = vec![0; 8]; // target
     for at in 1..=6 {
@@ -64,7 +64,7 @@ fn flag(name: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn at_most_eight_times_its_bytes() {
+fn decoded_metadata_takes_at_most_eight_times_its_size() {
     let one = 1u64.to_le_bytes();
     let cases: [(&str, Vec<u8>); 9] = [
         ("flags without a name", metadata(1, |_| flag(b""))),
@@ -78,7 +78,7 @@ fn at_most_eight_times_its_bytes() {
         ("imports", {
             let import = [&[0; 8][..], &[5, 0, 0, 0], &[0; 4]].concat();
             let mut bytes = metadata(0, |_| Vec::new());
-            // One module type with all the imports, and an instance type for them.
+            // One module type with all the imports, and the instance type that it refers to.
             bytes.truncate(bytes.len() - 16);
             bytes.extend(one);
             bytes.extend(COUNT.to_le_bytes());
@@ -90,7 +90,7 @@ fn at_most_eight_times_its_bytes() {
         }),
     ];
     for (name, bytes) in cases {
-        let before = NOW.load(Relaxed);
+        let before = CURRENT.load(Relaxed);
         PEAK.store(before, Relaxed);
         let (decoded, len) = Metadata::decode(&bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!(len, bytes.len(), "{name}");

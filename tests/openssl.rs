@@ -1,4 +1,4 @@
-//! Keys and signatures go back and forth between the library and openssl.
+//! Keys and signatures are interchangeable between the library and openssl.
 #![allow(missing_docs)]
 
 mod common;
@@ -17,7 +17,7 @@ use common::elf::Shape;
 use tempfile::TempDir;
 use zerocopy::{FromZeros, IntoBytes};
 
-/// Runs openssl in a folder; nothing where there is none.
+/// Runs openssl in a folder and returns whether it succeeded; none if openssl is not installed.
 fn openssl(folder: &Path, arguments: &[&str]) -> Option<bool> {
     match Command::new("openssl").args(arguments).current_dir(folder).output() {
         Ok(output) => {
@@ -47,7 +47,7 @@ fn builder(image: &[u8]) -> Builder<'_> {
     builder
 }
 
-/// What has to be signed.
+/// Returns the message that signatures are over.
 fn message(builder: &Builder<'_>) -> Vec<u8> {
     [CONTEXT, builder.root_record().unwrap().as_bytes()].concat()
 }
@@ -84,7 +84,7 @@ fn openssl_verifies_our_signatures_and_reads_our_keys() {
 }
 
 #[test]
-fn signatures_and_keys_of_openssl_are_as_good_as_ours() {
+fn the_library_accepts_keys_and_signatures_of_openssl() {
     let image = Shape::default().image();
     let mut builder = builder(&image);
     let folder = folder(&[("message", &message(&builder))]);
@@ -105,7 +105,7 @@ fn signatures_and_keys_of_openssl_are_as_good_as_ours() {
     let bytes = builder.serialize().unwrap();
     let artifact = Artifact::open_bytes(&bytes, Some(&engine), &OpenOptions::default()).unwrap();
     assert_eq!(artifact.signer(), Some(&public));
-    // Ed25519 is deterministic: the same key here makes the same signature.
+    // Ed25519 is deterministic, so the library makes the same signature with the same key.
     assert_eq!(private.sign(&builder.root_record().unwrap()).bytes, signature);
 }
 
@@ -183,7 +183,7 @@ fn openssl_accepts_every_signature_that_we_accept() {
 }
 
 #[test]
-fn keys_of_other_algorithms_are_refused() {
+fn keys_of_other_algorithms_are_rejected() {
     let folder = folder(&[]);
     let run = |arguments: &[&str]| openssl(folder.path(), arguments);
     for (algorithm, name) in [("x25519", "x.pem"), ("ed448", "e.pem")] {

@@ -1,5 +1,5 @@
-//! What holds for every artifact: what was put in comes out, the layout is the documented one, and no damage does more than
-//! fail.
+//! Properties of every artifact: reading returns what was written, the layout is the documented one, and damage causes nothing but
+//! errors.
 #![allow(missing_docs)]
 
 mod common;
@@ -97,7 +97,7 @@ fn wasm_type() -> impl Strategy<Value = WasmType> {
     prop::sample::select(vec![I32, I64, F32, F64, V128, FuncRef, ExternRef, ExnRef])
 }
 
-/// Entities whose indexes are below 1: one of each type is there.
+/// Generates entities whose type index is 0, since there is one type of each kind.
 fn entity() -> impl Strategy<Value = EntityType> {
     let init = prop_oneof![
         any::<i32>().prop_map(GlobalInit::I32Const),
@@ -130,7 +130,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
-    fn what_goes_in_comes_out(
+    fn reading_returns_what_was_written(
         engine in engine(),
         shapes in prop::collection::vec(shape(), 1..4),
         signatures in prop::collection::vec(
@@ -173,7 +173,7 @@ proptest! {
         let artifact = open(&bytes, Some(&engine)).unwrap();
         artifact.check(&engine).unwrap();
         prop_assert!(artifact.report(&engine).unwrap().findings.is_empty());
-        // The target is little-endian: an image that isn't is the only thing odd.
+        // The target is little-endian, so the only oddities are big-endian images.
         let oddities = artifact.verify().unwrap().findings;
         let odd = shapes.iter().filter(|shape| shape.big_endian).count();
         prop_assert!(oddities.len() == odd && oddities.iter().all(|odd| odd.kind == Kind::Machine), "{:?}", oddities);
@@ -213,7 +213,7 @@ proptest! {
             let offset = previous_end.map_or(0, |end: u64| (end + 8).next_multiple_of(align));
             prop_assert_eq!(place.offset, offset);
             previous_end = Some(place.end());
-            // Everything but where the header says that its table is stays as it was.
+            // Only e_shoff may differ from the original image.
             prop_assert!(stored[..40] == image[..40] && stored[48..image.len()] == image[48..]);
             let moved = shape.headers_first || shape.trailing > 0;
             prop_assert_eq!(stored.len() > image.len(), moved);
@@ -229,11 +229,11 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_do_more_than_fail(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+    fn random_bytes_only_cause_errors(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         prop_assert!(open(&bytes, None).is_err());
         let mut elf = Shape::default().image();
         elf.extend(&bytes);
-        // Eight bytes of 0xff and a header by chance: not in this universe.
+        // The bytes will not be a terminator and a HEADER by chance.
         prop_assert!(open(&elf, None).is_err());
         elf.truncate(elf.len() - bytes.len());
         elf.extend([0xff; 8]);
@@ -243,7 +243,7 @@ proptest! {
     }
 
     #[test]
-    fn damaged_bytes_do_no_more_than_fail(
+    fn damaged_artifacts_only_cause_errors(
         which in any::<prop::sample::Index>(),
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
     ) {
@@ -271,26 +271,26 @@ proptest! {
 }
 
 #[test]
-fn every_cut_of_an_artifact_is_noticed() {
+fn every_truncation_is_detected() {
     let engine = Engine::host();
     let (bytes, first) = two_modules(&engine);
     let body_end = open(&bytes, None).unwrap().body_end() as usize;
     for cut in 0..bytes.len() {
         for engine in [None, Some(&engine)] {
             let opened = open(&bytes[..cut], engine);
-            // Within the trailer's first bytes it can't be told from a file that never had one; verify names the rest.
+            // A file cut within the padding and magic before the trailer looks like one without a trailer. verify reports the rest.
             if (body_end..body_end.next_multiple_of(8) + 8).contains(&cut) {
                 assert_eq!(opened.unwrap().verify().unwrap().findings.len(), usize::from(cut > body_end));
                 continue;
             }
-            let nothing_of_ours = cut < 4 || cut == first;
-            let expected = if nothing_of_ours { Status::NotAnArtifact } else { Status::Truncated };
+            let is_foreign = cut < 4 || cut == first;
+            let expected = if is_foreign { Status::NotAnArtifact } else { Status::Truncated };
             assert_eq!(opened.unwrap_err().status(), expected, "cut at {cut} of {}", bytes.len());
         }
     }
 }
 
-/// An artifact with a trailer, and the length of its first module.
+/// Returns an artifact with a trailer, and the length of its first module.
 fn two_modules(engine: &Engine) -> (Vec<u8>, usize) {
     let first = Shape::default().image();
     let second = Shape { align: 64, ..Shape::default() }.image();
@@ -303,7 +303,7 @@ fn two_modules(engine: &Engine) -> (Vec<u8>, usize) {
 }
 
 #[test]
-fn every_flipped_bit_is_found() {
+fn every_flipped_bit_is_detected() {
     let (whole, _) = two_modules(&Engine::host());
     open(&whole, None).unwrap().verify().unwrap();
     let mut options = OpenOptions::default();
@@ -320,7 +320,7 @@ fn every_flipped_bit_is_found() {
 }
 
 #[test]
-fn a_report_has_an_end() {
+fn the_number_of_findings_is_limited() {
     let mut engine = Engine::new();
     for number in 0..5000 {
         engine.set_flag(FlagMap::Shared, &number.to_string(), Flag::Bool(true)).unwrap();
@@ -334,7 +334,7 @@ fn a_report_has_an_end() {
 }
 
 #[test]
-fn a_footer_that_promises_endless_signatures_is_damage() {
+fn an_excessive_number_of_signatures_is_corrupt() {
     let (mut bytes, _) = two_modules(&Engine::host());
     let count = bytes.len() - 48;
     bytes[count..count + 4].fill(0xff);
@@ -344,7 +344,7 @@ fn a_footer_that_promises_endless_signatures_is_damage() {
 }
 
 #[test]
-fn damage_gets_no_digests_of_its_own() {
+fn a_damaged_body_is_not_rewritten_with_new_digests() {
     let (mut bytes, _) = two_modules(&Engine::host());
     bytes[70] ^= 1;
     let builder = Builder::from_artifact(Arc::new(open(&bytes, None).unwrap())).unwrap();
@@ -352,7 +352,7 @@ fn damage_gets_no_digests_of_its_own() {
 }
 
 #[test]
-fn what_follows_a_trailer_or_stands_before_it_is_noticed() {
+fn bytes_before_or_after_a_trailer_are_detected() {
     let (whole, _) = two_modules(&Engine::host());
     let longer = [&whole[..], b"x"].concat();
     assert_eq!(open(&longer, None).unwrap_err().status(), Status::Truncated);
@@ -361,7 +361,7 @@ fn what_follows_a_trailer_or_stands_before_it_is_noticed() {
 }
 
 #[test]
-fn every_flipped_bit_of_header_and_metadata_is_survived() {
+fn flipped_bits_in_header_and_metadata_only_cause_errors() {
     for name in ["addfib", "ml_types", "ml_upvars1"] {
         let whole = &common::artifacts()[name];
         let header = open(whole, None).unwrap().header_offset() as usize;
@@ -381,7 +381,7 @@ fn every_flipped_bit_of_header_and_metadata_is_survived() {
 }
 
 #[test]
-fn what_is_set_as_a_whole_is_checked_as_a_whole() {
+fn settings_types_and_upvars_are_checked_when_they_are_set() {
     let elf = Shape::default().image();
     let engine = Engine::new();
     let is_argument = |result: artifact::error::Result<()>| {
@@ -400,7 +400,10 @@ fn what_is_set_as_a_whole_is_checked_as_a_whole() {
     let before = builder.serialize().unwrap();
     let mut plain = Builder::new(&engine);
     plain.add_module(&elf).unwrap();
-    assert!(before == plain.serialize().unwrap(), "an engine's settings are the engine");
+    assert!(
+        before == plain.serialize().unwrap(),
+        "a builder from an engine's settings equals a builder from the engine"
+    );
 
     let exports = |entities: &[(&str, EntityType)]| {
         let mut types = Types::default();
@@ -412,9 +415,9 @@ fn what_is_set_as_a_whole_is_checked_as_a_whole() {
     far.add(None, 0, &[1]).unwrap();
     is_argument(builder.set_types(exports(&[("a", EntityType::Function(0))])));
     is_argument(builder.set_upvars(far.clone()));
-    assert!(builder.serialize().unwrap() == before, "what is refused changes nothing");
+    assert!(builder.serialize().unwrap() == before, "a rejected call changes nothing");
 
-    // Second entries of a name stay; nobody adds a third.
+    // set_types keeps duplicate names, but add_instance_export adds no further duplicate.
     let twice = exports(&[("a", EntityType::Instance(0)), ("a", EntityType::Instance(0))]);
     builder.set_types(twice.clone()).unwrap();
     is_argument(builder.add_instance_export(0, "a", EntityType::Instance(0)));
@@ -426,7 +429,7 @@ fn what_is_set_as_a_whole_is_checked_as_a_whole() {
     let names: Vec<&str> = metadata.types.instance_signatures[0].exports.0.iter().map(|(name, _)| *name).collect();
     assert_eq!(names, ["a", "a", "b"]);
     assert_eq!(metadata.upvars, far);
-    // What was there is gone.
+    // set_types replaces all previous types.
     builder.set_types(exports(&[])).unwrap();
     builder.add_instance_export(0, "a", EntityType::Instance(0)).unwrap();
 

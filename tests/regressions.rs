@@ -1,5 +1,5 @@
-//! Every input that is kept goes through the fuzz targets' code: the seeds, the genuine files, and in `tests/regressions` the
-//! smallest form of whatever fuzzing found, one folder for each target.
+//! Runs the fuzz targets' code on all stored inputs: the seeds, the genuine files, and the minimized findings of fuzzing, which are
+//! in `tests/regressions`, one folder for each target.
 #![allow(missing_docs)]
 
 mod hostile;
@@ -12,7 +12,7 @@ use artifact::builder::Builder;
 use artifact::engine::Engine;
 use artifact::error::Status;
 
-/// Runs the files of a folder. How many there were.
+/// Runs a target on the files of a folder and returns their number.
 fn replay(folder: &str, run: fn(&[u8])) -> usize {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let Ok(entries) = fs::read_dir(&folder) else { return 0 };
@@ -20,7 +20,7 @@ fn replay(folder: &str, run: fn(&[u8])) -> usize {
     files.inspect(|path| println!("{}", path.display())).map(|path| run(&fs::read(path).unwrap())).count()
 }
 
-/// Of a target: what it found, its seeds, and what else it takes.
+/// Runs a target on its findings and on a folder of seeds.
 fn replay_all(target: &str, seeds: &str, run: fn(&[u8])) {
     replay(&format!("tests/regressions/{target}"), run);
     let found = replay(&format!("fuzz/seeds/{seeds}"), run);
@@ -64,9 +64,9 @@ fn api() {
     replay_all("api", "api", hostile::api::run);
 }
 
-/// Counts and lengths in a trailer that nothing backs, under digests that are right: damage, for which no memory is asked.
+/// Excessive counts, lengths and offsets in a trailer with correct digests are rejected without allocating memory for them.
 #[test]
-fn trailers_that_claim_too_much() {
+fn excessive_counts_in_trailers_are_rejected() {
     let image = hostile::elf::Shape::default().image();
     let mut builder = Builder::new(&Engine::new());
     builder.add_module(&image).unwrap();
@@ -74,12 +74,13 @@ fn trailers_that_claim_too_much() {
     let sound = builder.serialize().unwrap();
     let footer = sound.len() - hostile::FOOTER;
     let root = footer - hostile::ROOT;
-    // Body, HEADER, Metadata, modules, chunks, where the root record is, length; and how many signatures there are.
+    // The root record's body_end, header_offset, metadata_offset, modules and chunks_len; the footer's root_offset and file_len,
+    // and then its number of signatures.
     let words = [root + 8, root + 16, root + 24, root + 32, root + 40, footer, footer + 8];
-    let claims = [1 << 21, 1 << 32, 1 << 40, 1 << 58, 1 << 63, u64::MAX - 8, u64::MAX];
+    let values = [1 << 21, 1 << 32, 1 << 40, 1 << 58, 1 << 63, u64::MAX - 8, u64::MAX];
     let mut damaged: Vec<_> =
-        words.iter().flat_map(|at| claims.map(|claim| (*at, claim.to_le_bytes().to_vec()))).collect();
-    damaged.extend([u32::MAX, 1 << 31, 65].map(|claim: u32| (footer + 16, claim.to_le_bytes().to_vec())));
+        words.iter().flat_map(|at| values.map(|value| (*at, value.to_le_bytes().to_vec()))).collect();
+    damaged.extend([u32::MAX, 1 << 31, 65].map(|value: u32| (footer + 16, value.to_le_bytes().to_vec())));
     for (at, bytes) in damaged {
         let mut file = sound.clone();
         file[at..at + bytes.len()].copy_from_slice(&bytes);

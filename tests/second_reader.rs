@@ -1,4 +1,4 @@
-//! A second reader, `reader.py`, knows nothing but docs/format.md. It comes to the same verdicts as the library.
+//! `reader.py` is a second reader, written from docs/format.md alone. It must give the same verdicts as the library.
 #![allow(missing_docs)]
 
 mod common;
@@ -25,7 +25,7 @@ use zerocopy::{FromBytes, IntoBytes};
 
 type Files = BTreeMap<String, Vec<u8>>;
 
-/// What the reader says of each file; nothing where there is no Python.
+/// Returns the second reader's verdict on each file; none if Python is not installed.
 fn read(files: &Files) -> Option<BTreeMap<String, String>> {
     let found = Command::new("python3").args(["-c", "import sys; sys.exit(sys.version_info < (3, 8))"]).output();
     if !found.is_ok_and(|output| output.status.success()) {
@@ -46,13 +46,13 @@ fn read(files: &Files) -> Option<BTreeMap<String, String>> {
     Some(verdicts)
 }
 
-/// What the library says, in the reader's words.
+/// Returns the library's verdict on a file, in the second reader's words.
 fn verify(bytes: &[u8]) -> &'static str {
     let options = OpenOptions::default();
     let Ok(report) = Artifact::open_bytes(bytes, None, &options).and_then(|artifact| artifact.verify()) else {
         return "damaged";
     };
-    // What is inside sections and what a triple means the document leaves to others.
+    // The document does not specify the content of sections or the meaning of triples, so findings on those don't count.
     let format =
         |kind| matches!(kind, Kind::Link | Kind::Padding | Kind::Metadata | Kind::TrailingBytes | Kind::Signature);
     if report.findings.iter().any(|finding| format(finding.kind)) { "odd" } else { "sound" }
@@ -63,13 +63,13 @@ fn agree(files: &Files) -> BTreeMap<&'static str, usize> {
     let mut counts = BTreeMap::new();
     for (name, verdict) in verdicts {
         let ours = verify(&files[&name]);
-        assert!(verdict.starts_with(&format!("{ours}: ")), "{name}: we say {ours}, the reader {verdict}");
+        assert!(verdict.starts_with(&format!("{ours}: ")), "{name}: library {ours}, second reader {verdict}");
         *counts.entry(ours).or_default() += 1;
     }
     counts
 }
 
-/// A key that is the same in every run.
+/// Returns a key that is the same in every run.
 fn key(seed: u8) -> PrivateKey {
     // PKCS#8 (RFC 8410) around 32 equal bytes.
     let mut der = b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20".to_vec();
@@ -78,7 +78,7 @@ fn key(seed: u8) -> PrivateKey {
     PrivateKey::from_pem(&pem).unwrap()
 }
 
-/// Small artifacts with everything in them that the format has.
+/// Builds small artifacts that use every feature of the format.
 fn written() -> Files {
     let shapes = [
         Shape::default(),
@@ -130,7 +130,7 @@ fn flip(bytes: &[u8], bit: usize) -> Vec<u8> {
 }
 
 #[test]
-fn what_the_library_writes_is_sound() {
+fn artifacts_of_the_library_are_sound() {
     let files = written();
     let Some(verdicts) = read(&files) else { return };
     for (name, verdict) in &verdicts {
@@ -144,8 +144,8 @@ fn what_the_library_writes_is_sound() {
     }
 }
 
-/// A file with these signatures in place of the ones it has, under a footer that fits.
-fn signed_otherwise(bytes: &[u8], signatures: &[Signature]) -> Vec<u8> {
+/// Replaces the signatures of a file and updates the footer's checksum.
+fn with_signatures(bytes: &[u8], signatures: &[Signature]) -> Vec<u8> {
     let mut changed = bytes.to_vec();
     let footer_at = changed.len() - 64;
     let (rest, footer) = changed.split_at_mut(footer_at);
@@ -158,18 +158,18 @@ fn signed_otherwise(bytes: &[u8], signatures: &[Signature]) -> Vec<u8> {
 }
 
 #[test]
-fn a_signature_that_is_not_its_keys_is_odd_to_both() {
+fn both_report_a_signature_that_does_not_match_its_key() {
     let bytes = written()["1-signed"].clone();
     let place = bytes.len() - 64 - 2 * 96;
     let mut files = Files::new();
     for at in [0, 31, 32, 64, 96 + 95] {
         let mut wrong = bytes[place..][..2 * 96].to_vec();
         wrong[at] ^= 1;
-        let wrong = signed_otherwise(&bytes, <[Signature]>::ref_from_bytes(&wrong).unwrap());
-        // Who trusts that key alone doesn't open it; who trusts the other one does.
+        let wrong = with_signatures(&bytes, <[Signature]>::ref_from_bytes(&wrong).unwrap());
+        // An engine that trusts only the key of the wrong signature rejects the file. One that trusts the other key accepts it.
         for seed in [1, 2] {
             let mut engine = Engine::new();
-            engine.set_producer("another").unwrap(); // which comes later
+            engine.set_producer("another").unwrap(); // checked after the signature
             engine.trust(key(seed).public());
             let opened = Artifact::open_bytes(&wrong, Some(&engine), &OpenOptions::default());
             let is_wrong = (at < 96) == (seed == 1);
@@ -217,7 +217,7 @@ fn both_judge_signatures_alike_that_their_signer_made_unusual() {
     for (name, verdict, first, second) in cases {
         let halves = [point(first), point(second)].concat();
         let signature = Signature { bytes: halves.try_into().unwrap(), ..usual };
-        let file = signed_otherwise(&bytes, &[signature]);
+        let file = with_signatures(&bytes, &[signature]);
         assert_eq!(verify(&file), verdict, "{name}");
         files.insert(name.to_owned(), file);
     }
@@ -225,7 +225,7 @@ fn both_judge_signatures_alike_that_their_signer_made_unusual() {
 }
 
 #[test]
-fn genuine_files_are_sound_and_stay_so_with_a_trailer() {
+fn genuine_files_are_sound_with_and_without_a_trailer() {
     let mut files = common::artifacts();
     for (name, bytes) in common::artifacts() {
         let artifact = Artifact::open_bytes(&bytes, None, &OpenOptions::default()).unwrap();
@@ -237,11 +237,11 @@ fn genuine_files_are_sound_and_stay_so_with_a_trailer() {
 }
 
 #[test]
-fn every_flipped_bit_in_a_file_with_a_trailer_is_damage_to_both() {
+fn both_detect_every_flipped_bit_in_a_file_with_a_trailer() {
     let mut files = Files::new();
     for name in ["1-attributes", "2-attributes", "1-trailer", "2-signed"] {
         let bytes = &written()[name];
-        // Spread over the file, with every bit of a byte getting its turn; and the trailer's end closer.
+        // Bits spread over the whole file, with an odd step so that every bit of a byte occurs, and more of them near the end.
         let bits = (0..bytes.len() * 8).step_by((bytes.len() * 8 / 150) | 1);
         let end = (bytes.len() * 8 - 330 * 8..bytes.len() * 8).step_by(53);
         files.extend(bits.chain(end).map(|bit| (format!("{name}-{bit}"), flip(bytes, bit))));
@@ -252,7 +252,7 @@ fn every_flipped_bit_in_a_file_with_a_trailer_is_damage_to_both() {
 }
 
 #[test]
-fn both_judge_damage_alike_where_no_digest_helps() {
+fn both_give_the_same_verdicts_on_damage_without_digests() {
     let mut files = Files::new();
     let genuine = common::artifacts();
     for (name, bytes) in [("two", &written()["2-plain"]), ("genuine", &genuine["empty"]), ("types", &genuine["types"])]
@@ -260,7 +260,7 @@ fn both_judge_damage_alike_where_no_digest_helps() {
         let artifact = Artifact::open_bytes(bytes, None, &OpenOptions::default()).unwrap();
         let first = artifact.extent(0).unwrap().len as usize;
         let tail = artifact.metadata_offset() as usize - 40;
-        // The link, the gap, and what follows the last module.
+        // The link word, the padding, and the tail.
         let second = if artifact.module_count() > 1 { first..first + 64 } else { first..first };
         for byte in second.chain((tail..bytes.len()).step_by(3)) {
             let bit = byte * 8 + byte % 8;

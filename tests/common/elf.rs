@@ -1,20 +1,20 @@
-//! Small ELF64 images, of either byte order, laid out as tests need them.
+//! Builds small ELF64 images in either byte order and various layouts.
 #![allow(missing_docs, dead_code)]
 
-/// What an image looks like.
+/// The layout and content of an image.
 #[derive(Clone, Debug)]
 pub struct Shape {
     pub big_endian: bool,
     pub machine: u16,
     pub text: Vec<u8>,
     pub align: u64,
-    /// The section header table stands before the sections' bytes.
+    /// Whether the section header table precedes the sections' bytes.
     pub headers_first: bool,
-    /// Bytes behind everything.
+    /// Number of bytes after everything else.
     pub trailing: usize,
-    /// The number of sections stands in section 0.
+    /// Whether to use extended numbering, with the number of sections in section 0.
     pub extended: bool,
-    /// A PT_LOAD segment of this alignment.
+    /// Alignment of a PT_LOAD segment, if there is to be one.
     pub segment: Option<u64>,
 }
 
@@ -37,7 +37,7 @@ const NAMES: &[u8] = b"\0.text\0.shstrtab\0";
 const SECTIONS: u64 = 3;
 
 impl Shape {
-    /// The image: null section, `.text`, `.shstrtab`.
+    /// Returns an image with three sections: null section, `.text`, `.shstrtab`.
     pub fn image(&self) -> Vec<u8> {
         let mut out = Writer { bytes: Vec::new(), big_endian: self.big_endian };
         let segments = if self.segment.is_some() { 56 } else { 0 };

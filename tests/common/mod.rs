@@ -1,4 +1,4 @@
-//! The genuine fixtures, for several tests.
+//! Access to the genuine Wasmtime files, shared by several tests.
 #![allow(missing_docs, dead_code)]
 
 pub mod elf;
@@ -13,7 +13,7 @@ pub fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
 }
 
-/// Every genuine artifact by its name.
+/// Returns every genuine artifact by name.
 pub fn artifacts() -> BTreeMap<String, Vec<u8>> {
     let found: BTreeMap<_, _> = fs::read_dir(folder())
         .unwrap()
@@ -29,7 +29,7 @@ pub fn json_file(name: &str) -> Value {
     serde_json::from_str(&fs::read_to_string(folder().join(name)).unwrap()).unwrap()
 }
 
-/// The named engine configurations, as this library's engines.
+/// Returns the engine configurations of the fixtures by name.
 pub fn engines() -> BTreeMap<String, artifact::engine::Engine> {
     let Value::Object(configs) = json_file("CONFIGS.json") else { panic!("expected an object") };
     configs.into_iter().map(|(name, config)| (name, engine(&config))).collect()
