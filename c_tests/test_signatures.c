@@ -26,8 +26,8 @@ TEST(signed_artifacts_open_with_a_trusted_key) {
     artifact_report_free(report);
     artifact_free(artifact);
 
-    CHECK_UNTRUSTED(one, trusts_b, "another's");
-    CHECK_UNTRUSTED(two, trusts_c, "2 of others");
+    CHECK_UNTRUSTED(one, trusts_b, "one of another key");
+    CHECK_UNTRUSTED(two, trusts_c, "2 of other keys");
     artifact_free(open_bytes(&two, trusts_b));
 
     /* An engine without trusted keys opens it, and no signer is known. */
@@ -81,7 +81,7 @@ TEST(forged_signatures_are_found) {
                     "footer");
         bytes_free(&bad);
     }
-    CHECK_UNTRUSTED(theirs, engine, "another's");
+    CHECK_UNTRUSTED(theirs, engine, "one of another key");
     artifact_engine_free(engine);
     artifact_key_free(key), artifact_key_free(mallory);
     bytes_free(&mine), bytes_free(&theirs);
@@ -185,7 +185,7 @@ TEST(rewritten_artifacts_keep_valid_signatures) {
     artifact_engine_t *engine = plain_engine();
     trust(engine, a);
     artifact_free(open_bytes(&both, engine));
-    CHECK_UNTRUSTED(changed, engine, "another's");
+    CHECK_UNTRUSTED(changed, engine, "one of another key");
     artifact_engine_free(engine);
     artifact_free(artifact), artifact_free(opened), artifact_free(other);
     artifact_builder_free(builder);
@@ -226,7 +226,7 @@ TEST(detached_signatures_cover_files_as_they_are) {
         artifact_free(artifact);
         CHECK_OK(open_detached(&bytes, engine, two.data, two.len, &artifact, &error));
         artifact_free(artifact);
-        CHECK_FAILS(open_detached(&bytes, engine, two.data, 96, &artifact, &error), ARTIFACT_UNTRUSTED, "another's");
+        CHECK_FAILS(open_detached(&bytes, engine, two.data, 96, &artifact, &error), ARTIFACT_UNTRUSTED, "one of another key");
         CHECK(artifact == NULL);
         CHECK_FAILS(open_detached(&bytes, engine, two.data, 95, &artifact, &error), ARTIFACT_UNTRUSTED, "96");
         CHECK_FAILS(open_detached(&bytes, NULL, two.data, 96, &artifact, &error), ARTIFACT_INVALID_ARGUMENT, "trusts");

@@ -1,8 +1,8 @@
-//! Ed25519 keys and signatures (RFC 8032) over root records. Keys are read and written as openssl does: PEM around PKCS#8 and
-//! SubjectPublicKeyInfo (RFC 8410).
+//! Ed25519 keys and signatures (RFC 8032) over root records. Keys are read and written as openssl does: as PKCS#8 and
+//! SubjectPublicKeyInfo (RFC 8410) in PEM.
 //!
-//! Verification is strict. Encodings are canonical, neither the key nor the signature's first half has small order, and the
-//! equation is the one without the cofactor, so that everything accepted here OpenSSL accepts too.
+//! Verification is strict: encodings must be canonical, neither the key nor the first half of the signature may have small order,
+//! and the equation is the one without the cofactor. OpenSSL therefore accepts every signature that is accepted here.
 
 use std::fmt;
 use std::str::FromStr;
@@ -18,11 +18,11 @@ use zeroize::Zeroizing;
 use crate::error::{Error, Result, Status};
 use crate::format::trailer::{ROOT_SIZE, Root, Signature};
 
-/// What stands before the root record where it is signed, with its NUL, so that nothing else signed with the same key passes
-/// for one.
+/// The prefix of the signed message, NUL included; the root record follows. It keeps signatures over other data with the same key
+/// from being valid for a root record.
 pub const CONTEXT: &[u8; 24] = b"libartifact signature 1\0";
 
-/// Longest PEM text that is looked at: a key takes two hundred bytes.
+/// Maximum length of PEM text to parse in bytes. A key takes about two hundred.
 const MAX_PEM: usize = 16 << 10;
 
 fn wrong(what: &str, why: impl fmt::Display) -> Error {
@@ -35,7 +35,7 @@ fn unencodable(what: &str, why: impl fmt::Display) -> Error {
     Error::new(Status::Internal, format!("{what}: {why}"))
 }
 
-/// What a signature is over.
+/// Returns the message that a signature is over.
 fn message(root: &Root) -> [u8; CONTEXT.len() + ROOT_SIZE as usize] {
     let mut message = [0; CONTEXT.len() + ROOT_SIZE as usize];
     let (context, record) = message.split_at_mut(CONTEXT.len());
@@ -44,7 +44,7 @@ fn message(root: &Root) -> [u8; CONTEXT.len() + ROOT_SIZE as usize] {
     message
 }
 
-/// A key that signs. Wiped from memory when it is dropped.
+/// A private key, which signs. It is wiped from memory when it is dropped.
 pub struct PrivateKey(SigningKey);
 
 impl fmt::Debug for PrivateKey {
@@ -56,26 +56,26 @@ impl fmt::Debug for PrivateKey {
 impl PrivateKey {
     const WHAT: &'static str = "private key";
 
-    /// A new key from the operating system's random numbers.
+    /// Generates a key from the operating system's random numbers.
     ///
     /// # Errors
     ///
-    /// IO if it has none to give.
+    /// IO if the operating system can't provide them.
     pub fn generate() -> Result<PrivateKey> {
         let mut seed = Zeroizing::new([0; 32]);
         getrandom::fill(seed.as_mut()).map_err(|error| {
             let cause =
                 error.raw_os_error().map_or(std::io::ErrorKind::Other.into(), std::io::Error::from_raw_os_error);
-            Error::io("asking for random numbers", &cause)
+            Error::io("getting random numbers", &cause)
         })?;
         Ok(PrivateKey(SigningKey::from_bytes(&seed)))
     }
 
-    /// The key in PKCS#8 PEM, as `openssl genpkey -algorithm ed25519` writes it.
+    /// Parses a key in PKCS#8 PEM, as `openssl genpkey -algorithm ed25519` writes it.
     ///
     /// # Errors
     ///
-    /// INVALID_ARGUMENT if it is none, encrypted, or of another algorithm.
+    /// INVALID_ARGUMENT if the text is not such a key, is encrypted, or is a key of another algorithm.
     pub fn from_pem(pem: &str) -> Result<PrivateKey> {
         const EXPECTED: &str = "expected an unencrypted Ed25519 key as PKCS#8 PEM (BEGIN PRIVATE KEY)";
         if pem.len() > MAX_PEM {
@@ -95,27 +95,27 @@ impl PrivateKey {
         key.to_pkcs8_pem(LineEnding::LF).map_err(|error| unencodable(PrivateKey::WHAT, error))
     }
 
-    /// The key that verifies what this one signs.
+    /// Returns the public key that verifies signatures of this key.
     #[must_use]
     pub fn public(&self) -> PublicKey {
         PublicKey(self.0.verifying_key())
     }
 
-    /// Its signature of a root record. The same each time.
+    /// Signs a root record. Signatures are deterministic.
     #[must_use]
     pub fn sign(&self, root: &Root) -> Signature {
         Signature { key: self.public().bytes(), bytes: self.0.sign(&message(root)).to_bytes() }
     }
 }
 
-/// A key that verifies.
+/// A public key, which verifies signatures.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicKey(VerifyingKey);
 
 impl PublicKey {
     const WHAT: &'static str = "public key";
 
-    /// The key with these 32 bytes.
+    /// Creates a key from its 32 bytes.
     ///
     /// # Errors
     ///
@@ -125,11 +125,11 @@ impl PublicKey {
         key.map_err(|_| wrong(PublicKey::WHAT, NO_POINT)).and_then(PublicKey::strong)
     }
 
-    /// The key in PEM, as `openssl pkey -pubout` writes it.
+    /// Parses a key in PEM, as `openssl pkey -pubout` writes it.
     ///
     /// # Errors
     ///
-    /// INVALID_ARGUMENT if it is none or of another algorithm; as [`PublicKey::from_bytes`].
+    /// INVALID_ARGUMENT if the text is not such a key or is a key of another algorithm; as [`PublicKey::from_bytes`].
     pub fn from_pem(pem: &str) -> Result<PublicKey> {
         const EXPECTED: &str = "expected an Ed25519 key as PEM (BEGIN PUBLIC KEY)";
         if pem.len() > MAX_PEM {
@@ -139,7 +139,7 @@ impl PublicKey {
         key.map_err(|error| wrong(PublicKey::WHAT, format_args!("{EXPECTED}: {error}"))).and_then(PublicKey::strong)
     }
 
-    /// Refuses keys whose signatures prove nothing, and second encodings of a point.
+    /// Rejects keys of small order, whose signatures prove nothing, and noncanonical encodings of a point.
     fn strong(key: VerifyingKey) -> Result<PublicKey> {
         if key.is_weak() {
             return Err(wrong(PublicKey::WHAT, "expected a key of full order, found one of small order"));
@@ -159,27 +159,27 @@ impl PublicKey {
         self.0.to_public_key_pem(LineEnding::LF).map_err(|error| unencodable(PublicKey::WHAT, error))
     }
 
-    /// Its 32 bytes.
+    /// Returns the key's 32 bytes.
     #[must_use]
     pub fn bytes(&self) -> [u8; 32] {
         self.0.to_bytes()
     }
 
-    /// Whether a signature is this key's, of this root record.
+    /// Returns whether `signature` is a valid signature of this key over `root`.
     #[must_use]
     pub fn verifies(&self, root: &Root, signature: &Signature) -> bool {
         self.0.verify_strict(&message(root), &signature.bytes.into()).is_ok()
     }
 }
 
-/// Hexadecimal.
+/// Formats the key's bytes in hexadecimal.
 impl fmt::Display for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.bytes().iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 
-/// The reverse of [`fmt::Display`].
+/// Parses a key from hexadecimal, the inverse of [`fmt::Display`].
 impl FromStr for PublicKey {
     type Err = Error;
 
@@ -196,11 +196,11 @@ impl FromStr for PublicKey {
     }
 }
 
-/// The first of the trusted keys that has signed a root record.
+/// Returns the first trusted key that has signed a root record.
 ///
 /// # Errors
 ///
-/// UNTRUSTED if none has: there is no signature, only others', or one that doesn't match.
+/// UNTRUSTED if no trusted key has: there is no signature, or only signatures of other keys or ones that don't match.
 pub(crate) fn signer<'k, 's>(
     trusted: impl IntoIterator<Item = &'k PublicKey> + Clone,
     root: &Root,
@@ -217,10 +217,10 @@ pub(crate) fn signer<'k, 's>(
         claimed = true;
     }
     let found = match (claimed, count) {
-        (true, _) => "one in its name that doesn't match".to_owned(),
+        (true, _) => "one of a trusted key that doesn't match".to_owned(),
         (false, 0) => "none".to_owned(),
-        (false, 1) => "another's".to_owned(),
-        (false, _) => format!("{count} of others"),
+        (false, 1) => "one of another key".to_owned(),
+        (false, _) => format!("{count} of other keys"),
     };
     Err(Error::new(Status::Untrusted, format!("signature: expected one of a trusted key, found {found}")))
 }
@@ -236,20 +236,20 @@ mod tests {
     }
 
     #[test]
-    fn only_the_signer_of_this_record_is_found() {
+    fn signer_finds_only_a_trusted_key_that_signed_this_record() {
         let (a, b) = (key(1), key(2));
         let root = Root::new_zeroed();
         let other = Root { modules: 1.into(), ..root };
         let trusted = [a.public(), b.public()];
         assert_eq!(signer(&trusted, &root, &[a.sign(&root)]).unwrap(), &a.public());
         assert_eq!(signer(&trusted, &root, &[key(3).sign(&root), b.sign(&root)]).unwrap(), &b.public());
-        // A wrong signature in a trusted key's name doesn't spoil a right one.
+        // An invalid signature of one trusted key does not prevent accepting a valid one of another.
         assert_eq!(signer(&trusted, &root, &[a.sign(&other), b.sign(&root)]).unwrap(), &b.public());
         let renamed = Signature { key: a.public().bytes(), ..b.sign(&root) };
         let cases = [
             (vec![], "none"),
-            (vec![key(3).sign(&root)], "another's"),
-            (vec![key(3).sign(&root), key(4).sign(&root)], "2 of others"),
+            (vec![key(3).sign(&root)], "one of another key"),
+            (vec![key(3).sign(&root), key(4).sign(&root)], "2 of other keys"),
             (vec![a.sign(&other)], "doesn't match"),
             (vec![renamed], "doesn't match"),
         ];
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signature_has_one_form_and_every_bit_counts() {
+    fn signatures_are_not_malleable() {
         let (key, root) = (key(7), Root::new_zeroed());
         let good = key.sign(&root);
         assert!(key.public().verifies(&root, &good));
@@ -270,7 +270,7 @@ mod tests {
             bad.bytes[bit / 8] ^= 1 << (bit % 8);
             assert!(!key.public().verifies(&root, &bad), "bit {bit}");
         }
-        // S + L verifies under the equation alone (RFC 8032, 5.1.7).
+        // S + L satisfies the equation, but is not a canonical encoding (RFC 8032, 5.1.7).
         const L: [u8; 32] = [
             0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14, 0, 0, 0, 0,
             0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,
@@ -286,8 +286,8 @@ mod tests {
     }
 
     #[test]
-    fn keys_of_small_order_are_refused() {
-        // The y of all eight: of order 1 and 2, of order 4, of order 8; the highest bit is that of x.
+    fn keys_of_small_order_are_rejected() {
+        // The encoded y of all eight points: of order 1 and 2, of order 4, of order 8. The highest bit is the sign of x.
         let order_8 = [
             [
                 0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98, 0xf0, 0xd5,
@@ -313,7 +313,7 @@ mod tests {
             let error = PublicKey::from_bytes(&bytes).unwrap_err();
             assert!(error.message().contains("small order"), "{bytes:?}: {error}");
         }
-        // The same points in encodings that they don't have: y of p and more, and a sign where x is 0.
+        // Noncanonical encodings of the same points: y of p and more, and the sign bit although x is 0.
         let [p, p_and_one] = [near(0xed, 0xff), near(0xee, 0xff)];
         for bytes in [p, negative(p), p_and_one, negative(p_and_one), negative(one), negative(minus_one)] {
             assert!(PublicKey::from_bytes(&bytes).is_err(), "{bytes:?}");
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn pem_there_and_back() {
+    fn pem_round_trips() {
         let key = PrivateKey::generate().unwrap();
         assert_ne!(key.public(), PrivateKey::generate().unwrap().public());
         let again = PrivateKey::from_pem(&key.to_pem().unwrap()).unwrap();
