@@ -1,7 +1,7 @@
-//! Does an artifact fit an engine? The only place that knows the order of the checks and their words, which are those of
-//! Wasmtime 0.33's own loader (docs/format.md, Compatibility).
+//! Compatibility of artifacts with engines. Only this module defines the order and the words of the checks, which are those of
+//! Wasmtime 0.33's loader (docs/format.md, Compatibility).
 //!
-//! `expected '{}'` is the artifact's value throughout: that is how the original words it.
+//! In its sentences `expected '{}'` gives the artifact's value, as in Wasmtime's.
 
 use std::ops::ControlFlow;
 
@@ -11,10 +11,11 @@ use crate::format::flags::{Features, Flag, Flags, Setting, SettingValue, Tunable
 use crate::format::metadata::Metadata;
 use crate::report::{Finding, Kind, Report};
 
-/// Takes findings as they come; says whether it wants more.
+/// A function that receives each finding and returns whether to continue.
 type Sink<'s> = &'s mut dyn FnMut(Finding) -> ControlFlow<()>;
 
-/// Compares who wrote an artifact, which decides whether the rest of it means anything to this engine.
+/// Compares producer and version, and returns the mismatch if there is one. The rest of an artifact is only meaningful to an engine
+/// that accepts both.
 #[must_use]
 pub fn origin(engine: &Engine, producer: &str, version: &[u8]) -> Option<Finding> {
     if producer != engine.producer() {
@@ -46,11 +47,11 @@ pub fn origin(engine: &Engine, producer: &str, version: &[u8]) -> Option<Finding
     })
 }
 
-/// The first mismatch, as an error.
+/// Checks that Metadata is compatible with an engine.
 ///
 /// # Errors
 ///
-/// INCOMPATIBLE with that mismatch's sentence.
+/// INCOMPATIBLE, with the first mismatch's sentence as the message.
 pub fn check(engine: &Engine, metadata: &Metadata<'_>) -> Result<()> {
     let mut first = None;
     let _ = compare(engine, metadata, &mut |finding| {
@@ -60,11 +61,11 @@ pub fn check(engine: &Engine, metadata: &Metadata<'_>) -> Result<()> {
     first.map_or(Ok(()), |finding| Err(Error::from(finding)))
 }
 
-/// Every mismatch.
+/// Returns every mismatch of Metadata and an engine.
 ///
 /// # Errors
 ///
-/// LIMIT if there are more than a report holds.
+/// LIMIT for more mismatches than a report holds.
 pub fn report(engine: &Engine, metadata: &Metadata<'_>) -> Result<Report> {
     let mut report = Report::default();
     let mut outcome = Ok(());
@@ -105,8 +106,8 @@ fn triple(engine: &str, artifact: &str, sink: Sink<'_>) -> ControlFlow<()> {
     ControlFlow::Continue(())
 }
 
-/// What is wrong with one flag.
-enum Fault {
+/// The kinds of mismatch of a flag.
+enum FlagMismatch {
     Different,
     NotInArtifact,
     NotInEngine,
@@ -116,7 +117,7 @@ enum Fault {
 #[cold]
 fn flag_finding(
     kind: Kind,
-    fault: &Fault,
+    mismatch: &FlagMismatch,
     name: &str,
     artifact: Option<&Flag<&str>>,
     engine: Option<&Flag<String>>,
@@ -128,23 +129,25 @@ fn flag_finding(
         Some(flag) => flag.to_string(),
     };
     let engine = engine.map_or(String::new(), ToString::to_string);
-    let sentence = match fault {
-        Fault::Different => {
+    let sentence = match mismatch {
+        FlagMismatch::Different => {
             format!(
                 "Module was compiled with a different '{name}' setting: expected '{artifact}' but host has '{engine}'"
             )
         }
-        Fault::NotInArtifact => format!("Module was compiled without setting '{name}'"),
-        Fault::NotInEngine => format!("Module was compiled with setting '{name}' but it is not present for the host"),
-        Fault::NotSupported => {
+        FlagMismatch::NotInArtifact => format!("Module was compiled without setting '{name}'"),
+        FlagMismatch::NotInEngine => {
+            format!("Module was compiled with setting '{name}' but it is not present for the host")
+        }
+        FlagMismatch::NotSupported => {
             format!("Module was compiled with setting '{name}' enabled but the host does not support it")
         }
     };
     Finding { kind, setting: name, artifact, engine, sentence }
 }
 
-/// By reference: copies of the values would cost more than the comparison.
-fn same(artifact: &Flag<&str>, engine: &Flag<String>) -> bool {
+/// Compares two values by reference, since copying them would cost more than the comparison.
+fn flags_equal(artifact: &Flag<&str>, engine: &Flag<String>) -> bool {
     match (artifact, engine) {
         (Flag::Enum(artifact), Flag::Enum(engine)) => artifact == engine,
         (Flag::Num(artifact), Flag::Num(engine)) => artifact == engine,
@@ -153,18 +156,18 @@ fn same(artifact: &Flag<&str>, engine: &Flag<String>) -> bool {
     }
 }
 
-/// Meets every flag of the engine in the order of names, then what the artifact has besides.
+/// Compares the flags of engine and artifact: first every flag of the engine, sorted by name, then those that only the artifact has.
 fn flags(
     kind: Kind,
     engine: &FlagTable,
     artifact: &Flags<'_>,
-    judge: impl Fn(Option<&Flag<&str>>, Option<&Flag<String>>) -> Option<Fault>,
+    judge: impl Fn(Option<&Flag<&str>>, Option<&Flag<String>>) -> Option<FlagMismatch>,
     sink: Sink<'_>,
 ) -> ControlFlow<()> {
     let mut rest = artifact.sorted();
-    let mut leftovers = false;
-    for (name, ours) in engine {
-        let mut theirs = None;
+    let mut only_in_artifact = false;
+    for (name, engine_flag) in engine {
+        let mut artifact_flag = None;
         while let Some(((found, flag), after)) = rest.split_first() {
             let order = (*found).cmp(name);
             if order.is_gt() {
@@ -172,21 +175,21 @@ fn flags(
             }
             rest = after;
             if order.is_eq() {
-                theirs = Some(flag);
+                artifact_flag = Some(flag);
                 break;
             }
-            leftovers = true;
+            only_in_artifact = true;
         }
-        if let Some(fault) = judge(theirs, Some(ours)) {
-            sink(flag_finding(kind, &fault, name, theirs, Some(ours)))?;
+        if let Some(mismatch) = judge(artifact_flag, Some(engine_flag)) {
+            sink(flag_finding(kind, &mismatch, name, artifact_flag, Some(engine_flag)))?;
         }
     }
-    if leftovers || !rest.is_empty() {
-        for (name, theirs) in artifact.sorted() {
+    if only_in_artifact || !rest.is_empty() {
+        for (name, artifact_flag) in artifact.sorted() {
             if !engine.contains_key(*name)
-                && let Some(fault) = judge(Some(theirs), None)
+                && let Some(mismatch) = judge(Some(artifact_flag), None)
             {
-                sink(flag_finding(kind, &fault, name, Some(theirs), None))?;
+                sink(flag_finding(kind, &mismatch, name, Some(artifact_flag), None))?;
             }
         }
     }
@@ -195,22 +198,25 @@ fn flags(
 
 fn shared_flags(engine: &FlagTable, artifact: &Flags<'_>, sink: Sink<'_>) -> ControlFlow<()> {
     let judge = |artifact: Option<&Flag<&str>>, engine: Option<&Flag<String>>| match (artifact, engine) {
-        (Some(artifact), Some(engine)) => (!same(artifact, engine)).then_some(Fault::Different),
-        (None, _) => Some(Fault::NotInArtifact),
-        (_, None) => Some(Fault::NotInEngine),
+        (Some(artifact), Some(engine)) => (!flags_equal(artifact, engine)).then_some(FlagMismatch::Different),
+        (None, _) => Some(FlagMismatch::NotInArtifact),
+        (_, None) => Some(FlagMismatch::NotInEngine),
     };
     flags(Kind::SharedFlag, engine, artifact, judge, sink)
 }
 
-/// An instruction set may be there unused. Unless `strict`, as under producer `wasmtime`, an absent one counts as off.
+/// Compares ISA flags. The engine may have an instruction set that the artifact does not use. Unless `strict`, as for producer
+/// `wasmtime`, a missing flag counts as off.
 fn isa_flags(engine: &FlagTable, artifact: &Flags<'_>, strict: bool, sink: Sink<'_>) -> ControlFlow<()> {
     let judge = |artifact: Option<&Flag<&str>>, engine: Option<&Flag<String>>| match (artifact, engine) {
-        (Some(Flag::Bool(used)), Some(Flag::Bool(there))) => (*used && !*there).then_some(Fault::NotSupported),
-        (Some(artifact), Some(engine)) => (!same(artifact, engine)).then_some(Fault::Different),
+        (Some(Flag::Bool(used)), Some(Flag::Bool(supported))) => {
+            (*used && !*supported).then_some(FlagMismatch::NotSupported)
+        }
+        (Some(artifact), Some(engine)) => (!flags_equal(artifact, engine)).then_some(FlagMismatch::Different),
         (None, Some(Flag::Bool(_))) if !strict => None,
-        (Some(Flag::Bool(used)), None) if !strict => used.then_some(Fault::NotSupported),
-        (None, _) => Some(Fault::NotInArtifact),
-        (_, None) => Some(Fault::NotInEngine),
+        (Some(Flag::Bool(used)), None) if !strict => used.then_some(FlagMismatch::NotSupported),
+        (None, _) => Some(FlagMismatch::NotInArtifact),
+        (_, None) => Some(FlagMismatch::NotInEngine),
     };
     flags(Kind::IsaFlag, engine, artifact, judge, sink)
 }

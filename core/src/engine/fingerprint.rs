@@ -1,10 +1,9 @@
-//! 32 bytes over everything that a check compares: equal for two engines exactly if no file could tell them apart by a
-//! compatibility check.
+//! Fingerprints of engines. Two engines have equal fingerprints if and only if every artifact is compatible with both or neither.
 
 use super::{Engine, FlagMap, FlagTable, VersionRule, WASMTIME, target};
 use crate::format::flags::{Features, Flag, Setting, SettingValue, Tunables};
 
-/// Separates these hashes from every other use of BLAKE3 (its derive-key mode).
+/// The context of BLAKE3's derive-key mode, which separates fingerprints from all other digests.
 const CONTEXT: &str = "libartifact 2026-11 engine fingerprint";
 
 struct Hasher(blake3::Hasher);
@@ -52,24 +51,24 @@ impl Hasher {
 }
 
 impl Engine {
-    /// 32 bytes over everything that a check compares, for cache keys.
+    /// Returns a hash of everything that a check compares, for use as a cache key.
     #[must_use]
     pub fn fingerprint(&self) -> [u8; 32] {
         let Engine {
             producer,
             version,
             target,
-            shared_flags: _, // below, by their map
-            isa_flags: _,
+            shared_flags: _, // hashed below
+            isa_flags: _,    // hashed below
             tunables,
             features,
-            trusted: _, // who may have signed it, which is no matter of fitting
+            trusted: _, // signatures do not affect compatibility
         } = self;
         let mut hasher = Hasher(blake3::Hasher::new_derive_key(CONTEXT));
         hasher.text(producer);
         match version {
             VersionRule::None => hasher.number(0),
-            // A custom version that equals the library's accepts the same files.
+            // A custom version that equals the library's accepts the same artifacts.
             VersionRule::Library | VersionRule::Custom(_) => {
                 hasher.number(1);
                 hasher.text(version.written(producer));
@@ -79,7 +78,7 @@ impl Engine {
         hasher.text(&architecture);
         hasher.text(&system);
         hasher.flags(self.flags(FlagMap::Shared), |_| true);
-        // Where an absent instruction set counts as off, one that is off counts as absent.
+        // Where a missing flag counts as off, a flag that is off must hash like a missing one.
         let strict = producer == WASMTIME;
         hasher.flags(self.flags(FlagMap::Isa), |flag| strict || *flag != Flag::Bool(false));
         hasher.settings(&Tunables::SETTINGS, tunables.values());
@@ -94,7 +93,7 @@ mod tests {
     use crate::trust::keys::PrivateKey;
 
     #[test]
-    fn only_what_is_compared_counts() {
+    fn only_compared_settings_change_the_fingerprint() {
         let base = Engine::new();
         let changed = |change: fn(&mut Engine)| {
             let mut engine = base.clone();

@@ -1,8 +1,8 @@
-//! What a host compiles with, or would have: target, flags, tunables, features, producer and version rule; and whose signatures
-//! it believes.
+//! Engines: the settings that a host compiles with (target, flags, tunables, features, producer, version rule), and the keys that it
+//! trusts.
 //!
-//! Data and the rules for changing it. Comparing an engine with an artifact is `compat`'s; finding out what this very CPU
-//! can do is `cpu`'s.
+//! This module holds the data and the rules for changing it. `compat` compares an engine with an artifact, and `cpu` detects the
+//! features of the CPU.
 
 mod cpu;
 mod fingerprint;
@@ -17,30 +17,30 @@ use crate::format::body::{check_producer, check_version};
 use crate::format::flags::{Features, Flag, Tunables};
 use crate::trust::keys::PublicKey;
 
-/// The producer that an engine starts with.
+/// The producer of a new engine.
 pub const DEFAULT_PRODUCER: &str = "artifact";
-/// The producer whose files Wasmtime 0.33 reads.
+/// The producer name of artifacts that Wasmtime 0.33 reads.
 pub const WASMTIME: &str = "wasmtime";
 /// The version that the library rule writes for [`WASMTIME`].
 const WASMTIME_VERSION: &str = "0.33.0";
-/// The version that the library rule writes for everybody else: the revision of the body's layout. A patch release of
-/// the library doesn't change it, so that it makes no file stale.
+/// The version that the library rule writes for all other producers: the revision of the body's layout. It does not change with a
+/// patch release, so that a release makes no artifact stale.
 const LAYOUT_REVISION: &str = "1";
 
-/// Which version an engine writes, and which it accepts.
+/// The rule for the version that an engine writes and for the versions that it accepts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum VersionRule {
-    /// The layout's revision; under producer `wasmtime` 0.33.0. Accepts exactly that.
+    /// Writes the revision of the layout, or 0.33.0 for producer `wasmtime`. Accepts exactly that.
     Library,
-    /// The embedder's own, 0 to 255 bytes. Accepts exactly that: an empty one accepts only files with an empty version.
+    /// Writes this version, which has 0 to 255 bytes. Accepts exactly that: an empty one accepts only artifacts with an empty version.
     Custom(String),
     /// Writes an empty version. Accepts anything.
     None,
 }
 
 impl VersionRule {
-    /// What is written under this rule.
+    /// Returns the version that is written under this rule.
     #[must_use]
     pub fn written(&self, producer: &str) -> &str {
         match self {
@@ -50,7 +50,7 @@ impl VersionRule {
         }
     }
 
-    /// Its number in the C interface.
+    /// Returns the number of the rule in the C interface.
     #[doc(hidden)]
     #[must_use]
     pub fn number(&self) -> u32 {
@@ -61,14 +61,14 @@ impl VersionRule {
         }
     }
 
-    /// Whether a file with this version is accepted.
+    /// Returns whether an artifact of this version is accepted.
     #[must_use]
     pub fn accepts(&self, producer: &str, version: &[u8]) -> bool {
         matches!(self, VersionRule::None) || self.written(producer).as_bytes() == version
     }
 }
 
-/// The version of the body's layout that this library knows for a producer.
+/// Returns the version of the body's layout that this library supports for a producer.
 #[must_use]
 pub(crate) fn library_version(producer: &str) -> &'static str {
     if producer == WASMTIME { WASMTIME_VERSION } else { LAYOUT_REVISION }
@@ -77,17 +77,17 @@ pub(crate) fn library_version(producer: &str) -> &'static str {
 /// The two flag maps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FlagMap {
-    /// Flags that every architecture has.
+    /// Flags that do not depend on the architecture.
     Shared,
-    /// Instruction sets.
+    /// Flags of the instruction set architecture.
     Isa,
 }
 
-/// Flags by name.
+/// Flags, sorted by name.
 pub type FlagTable = BTreeMap<String, Flag<String>>;
 
-/// These flags. One by one: collecting them would bring a sort of its own, kilobytes for each place that does.
-fn table(flags: &mut dyn Iterator<Item = (&str, Flag<String>)>) -> FlagTable {
+/// Creates a flag table. Flags are inserted one by one, because each use of `collect` adds kilobytes of sorting code.
+fn flag_table(flags: &mut dyn Iterator<Item = (&str, Flag<String>)>) -> FlagTable {
     let mut table = FlagTable::new();
     for (name, flag) in flags {
         table.insert(name.to_owned(), flag);
@@ -95,7 +95,7 @@ fn table(flags: &mut dyn Iterator<Item = (&str, Flag<String>)>) -> FlagTable {
     table
 }
 
-/// What a host compiles with.
+/// The settings that a host compiles with, and the keys that it trusts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Engine {
     producer: String,
@@ -103,16 +103,16 @@ pub struct Engine {
     target: String,
     shared_flags: FlagTable,
     isa_flags: FlagTable,
-    /// Memory layout and instrumentation.
+    /// Settings for memory layout and instrumentation.
     pub tunables: Tunables,
-    /// Wasm proposals.
+    /// Wasm proposals that the compiler accepts.
     pub features: Features,
-    /// Whose signatures are believed, in the order of their bytes.
+    /// Trusted public keys, sorted by their bytes.
     trusted: Vec<PublicKey>,
 }
 
 impl Engine {
-    /// This host's triple and no flags: the baseline that a compiler fills in.
+    /// Creates an engine with this host's triple and no flags: the baseline that a compiler adds its settings to.
     #[must_use]
     pub fn new() -> Engine {
         Engine {
@@ -127,19 +127,20 @@ impl Engine {
         }
     }
 
-    /// The same plus every instruction set of this very CPU, under LLVM's names: what artifacts are checked against.
+    /// Creates the baseline engine plus every feature of this CPU as an ISA flag, under LLVM's names. Check artifacts against this
+    /// engine before running them.
     #[must_use]
     pub fn host() -> Engine {
-        let isa_flags = table(&mut cpu::features().iter().map(|name| (*name, Flag::Bool(true))));
+        let isa_flags = flag_table(&mut cpu::features().iter().map(|name| (*name, Flag::Bool(true))));
         Engine { isa_flags, ..Engine::new() }
     }
 
-    /// The baseline plus the instruction sets of a CPU: names separated by commas, each `native` for this very CPU, a
-    /// microarchitecture level of the x86-64 psABI (`x86-64` to `x86-64-v4`), or a feature under LLVM's name.
+    /// Creates the baseline engine plus the features of a CPU as ISA flags. `names` is a comma-separated list of `native` for this CPU,
+    /// microarchitecture levels of the x86-64 psABI (`x86-64` to `x86-64-v4`), and LLVM's names of features.
     ///
     /// # Errors
     ///
-    /// INVALID_ARGUMENT for a name that is none of these on this host's architecture.
+    /// INVALID_ARGUMENT for an unknown name.
     pub fn for_cpu(names: &str) -> Result<Engine> {
         let mut engine = Engine::new();
         for name in names.split(',') {
@@ -156,13 +157,13 @@ impl Engine {
         Ok(engine)
     }
 
-    /// What Wasmtime 0.33 would compile with on this host by default.
+    /// Creates an engine with the default settings of Wasmtime 0.33 on this host.
     #[must_use]
     pub fn wasmtime() -> Engine {
         wasmtime::engine(&target::host())
     }
 
-    /// Target triple.
+    /// Returns the target triple.
     #[must_use]
     pub fn target(&self) -> &str {
         &self.target
@@ -172,37 +173,37 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// INVALID_ARGUMENT if it is no target triple.
+    /// INVALID_ARGUMENT if `triple` is not a target triple of a known architecture.
     pub fn set_target(&mut self, triple: &str) -> Result<()> {
         target::check(triple)?;
         triple.clone_into(&mut self.target);
         Ok(())
     }
 
-    /// Who compiles.
+    /// Returns the producer's name.
     #[must_use]
     pub fn producer(&self) -> &str {
         &self.producer
     }
 
-    /// Sets who compiles.
+    /// Sets the producer's name.
     ///
     /// # Errors
     ///
-    /// INVALID_ARGUMENT for a name that can't be represented.
+    /// INVALID_ARGUMENT for an invalid name.
     pub fn set_producer(&mut self, producer: &str) -> Result<()> {
         check_producer(producer)?;
         producer.clone_into(&mut self.producer);
         Ok(())
     }
 
-    /// Which version is written and accepted.
+    /// Returns the version rule.
     #[must_use]
     pub fn version_rule(&self) -> &VersionRule {
         &self.version
     }
 
-    /// Sets which version is written and accepted.
+    /// Sets the version rule.
     ///
     /// # Errors
     ///
@@ -215,13 +216,13 @@ impl Engine {
         Ok(())
     }
 
-    /// The version that is written.
+    /// Returns the version that is written.
     #[must_use]
     pub fn version(&self) -> &str {
         self.version.written(&self.producer)
     }
 
-    /// One of the flag maps.
+    /// Returns the flags of a map.
     #[must_use]
     pub fn flags(&self, map: FlagMap) -> &FlagTable {
         match map {
@@ -230,7 +231,7 @@ impl Engine {
         }
     }
 
-    /// Sets a flag, or changes it.
+    /// Sets a flag, replacing its previous value.
     ///
     /// # Errors
     ///
@@ -247,7 +248,7 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// NOT_FOUND if the map has none of that name.
+    /// NOT_FOUND if the map has no flag of that name.
     pub fn unset_flag(&mut self, map: FlagMap, name: &str) -> Result<()> {
         match self.flags_mut(map).remove(name) {
             Some(_) => Ok(()),
@@ -255,14 +256,14 @@ impl Engine {
         }
     }
 
-    /// Believes what this key signs, and from then on nothing that no trusted key has signed.
+    /// Trusts a key. Once an engine trusts a key, it accepts only artifacts that a trusted key has signed.
     pub fn trust(&mut self, key: PublicKey) {
-        if let Err(place) = self.trusted.binary_search_by_key(&key.bytes(), PublicKey::bytes) {
-            self.trusted.insert(place, key);
+        if let Err(index) = self.trusted.binary_search_by_key(&key.bytes(), PublicKey::bytes) {
+            self.trusted.insert(index, key);
         }
     }
 
-    /// Whose signatures are believed, in the order of their bytes. Without any, artifacts need none.
+    /// Returns the trusted keys, sorted by their bytes. Without trusted keys, artifacts need no signature.
     #[must_use]
     pub fn trusted_keys(&self) -> &[PublicKey] {
         &self.trusted
@@ -282,7 +283,7 @@ impl Default for Engine {
     }
 }
 
-/// There is no flag of that name.
+/// Creates the error for a flag that does not exist.
 #[doc(hidden)] // for the C interface
 #[must_use]
 pub fn no_flag(name: &str) -> Error {
@@ -308,8 +309,8 @@ mod tests {
         assert_eq!(engine.version(), "");
         assert!(engine.version_rule().accepts("wasmtime", b"\xff\0"));
         assert!(engine.set_version_rule(VersionRule::Custom("x".repeat(256))).is_err());
-        assert_eq!(engine.version_rule(), &VersionRule::None, "a refused rule changes nothing");
-        // Both write an empty version; only the rule "none" accepts others.
+        assert_eq!(engine.version_rule(), &VersionRule::None, "a rejected rule changes nothing");
+        // Both rules write an empty version, but only `None` accepts other versions.
         engine.set_version_rule(VersionRule::Custom(String::new())).unwrap();
         assert_eq!(engine.version(), "");
         assert!(engine.version_rule().accepts("wasmtime", b""));
@@ -317,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_engine_names_what_this_cpu_has() {
+    fn a_host_engine_has_the_features_of_this_cpu() {
         let engine = Engine::host();
         if cfg!(target_arch = "x86_64") {
             assert_eq!(engine.flags(FlagMap::Isa).get("sse2"), Some(&Flag::Bool(true)));

@@ -1,7 +1,7 @@
 //! The Wasmtime 0.33 profile: the default settings of that version, under Cranelift's names. `docs/format.md` lists the same
 //! values.
 
-use super::{Engine, VersionRule, WASMTIME, cpu, table};
+use super::{Engine, VersionRule, WASMTIME, cpu, flag_table};
 use crate::format::flags::{Features, Flag, Tunables};
 
 const ON: [&str; 8] = [
@@ -73,8 +73,8 @@ pub fn engine(target: &str) -> Engine {
         producer: WASMTIME.to_owned(),
         version: VersionRule::Library,
         target: target.to_owned(),
-        shared_flags: table(&mut shared_flags),
-        isa_flags: table(&mut isa_flags),
+        shared_flags: flag_table(&mut shared_flags),
+        isa_flags: flag_table(&mut isa_flags),
         tunables: Tunables {
             static_memory_bound: 65536,
             static_memory_offset_guard_size: 2 << 30,

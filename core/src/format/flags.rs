@@ -1,5 +1,5 @@
-//! Compiler flags, tunables and Wasm features as Metadata stores them. The names of variants and fields are those that
-//! JSON shows; their order is the wire's.
+//! Compiler flags, tunables and Wasm features, as Metadata stores them. Variants and fields have the names that JSON uses, and the
+//! order of the binary encoding.
 
 use std::fmt;
 
@@ -12,16 +12,16 @@ use crate::error::{Error, Result, Status};
 /// The value of one compiler flag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Flag<S> {
-    /// One of several words.
+    /// A word out of an enumeration.
     Enum(S),
     /// A small number.
     Num(u8),
-    /// On or off.
+    /// A switch.
     Bool(bool),
 }
 
 impl<S: AsRef<str>> Flag<S> {
-    /// The same value with its text borrowed.
+    /// Returns the same value with its text borrowed.
     pub fn borrowed(&self) -> Flag<&str> {
         match self {
             Flag::Enum(text) => Flag::Enum(text.as_ref()),
@@ -45,52 +45,52 @@ impl<S: AsRef<str>> fmt::Display for Flag<S> {
 #[derive(Clone, Debug, Default)]
 pub struct Flags<'a> {
     wire: Map<&'a str, Flag<&'a str>>,
-    // Only for a file whose names are out of order or appear twice, which no writer that we know makes.
-    tidy: Option<Vec<(&'a str, Flag<&'a str>)>>,
+    // Sorted and without duplicates. Only set if `wire` is not, which no known writer creates.
+    sorted: Option<Vec<(&'a str, Flag<&'a str>)>>,
 }
 
 impl<'a> Flags<'a> {
-    /// Takes the entries in the order of the file.
+    /// Creates a flag map from its entries in file order.
     ///
     /// # Errors
     ///
-    /// NO_MEMORY, which only a file with names out of order can come to.
+    /// NO_MEMORY, which is only possible if the names are out of order.
     pub fn new(mut wire: Map<&'a str, Flag<&'a str>>) -> Result<Flags<'a>> {
         if wire.0.is_sorted_by(|(a, _), (b, _)| a < b) {
-            return Ok(Flags { wire, tidy: None });
+            return Ok(Flags { wire, sorted: None });
         }
-        // Every byte counts here: what a hostile file decodes to is bounded.
+        // Unused capacity would count towards the bound on the memory of decoded Metadata.
         wire.0.shrink_to_fit();
         let what = "a flag map whose names are out of order";
         let name_at = |at: usize| wire.0.get(at).map(|(name, _)| *name);
         let name = |at: &u32| name_at(*at as usize);
         let order = alloc::sorted_indexes(wire.0.len(), what, &|a, b| name_at(a).cmp(&name_at(b)))?;
-        // Of equal names the last in the file stands last.
-        let last_of_a_name = || order.chunk_by(|a, b| name(a) == name(b)).filter_map(|same| same.last());
-        let mut tidy = alloc::with_capacity(last_of_a_name().count(), what)?;
-        tidy.extend(last_of_a_name().filter_map(|at| wire.0.get(*at as usize)));
-        Ok(Flags { tidy: Some(tidy), wire })
+        // Sorting is stable, so the last of equal names is the last one in the file, which wins.
+        let last_of_each_name = || order.chunk_by(|a, b| name(a) == name(b)).filter_map(|equal| equal.last());
+        let mut sorted = alloc::with_capacity(last_of_each_name().count(), what)?;
+        sorted.extend(last_of_each_name().filter_map(|at| wire.0.get(*at as usize)));
+        Ok(Flags { sorted: Some(sorted), wire })
     }
 
-    /// The entries as the file has them.
+    /// Returns the entries in file order, duplicates included.
     #[must_use]
     pub fn wire(&self) -> &Map<&'a str, Flag<&'a str>> {
         &self.wire
     }
 
-    /// Each name once, in the order of names.
+    /// Returns the entries sorted by name, without duplicates.
     #[must_use]
     pub fn sorted(&self) -> &[(&'a str, Flag<&'a str>)] {
-        self.tidy.as_deref().unwrap_or(&self.wire.0)
+        self.sorted.as_deref().unwrap_or(&self.wire.0)
     }
 
-    /// Whether the file has the names in order, each once.
+    /// Returns whether the names in the file are sorted and unique.
     #[must_use]
-    pub fn is_tidy(&self) -> bool {
-        self.tidy.is_none()
+    pub fn is_sorted(&self) -> bool {
+        self.sorted.is_none()
     }
 
-    /// The value of a name.
+    /// Returns the value of the flag named `name`.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<Flag<&'a str>> {
         let sorted = self.sorted();
@@ -266,7 +266,7 @@ mod tests {
     fn the_last_of_a_duplicate_name_wins() {
         let wire = vec![("b", Flag::Num(1)), ("a", Flag::Num(2)), ("b", Flag::Num(3))];
         let flags = Flags::new(Map(wire)).unwrap();
-        assert!(!flags.is_tidy());
+        assert!(!flags.is_sorted());
         assert_eq!(flags.sorted(), [("a", Flag::Num(2)), ("b", Flag::Num(3))]);
         assert_eq!(flags.get("b"), Some(Flag::Num(3)));
         assert_eq!(flags.get("c"), None);
