@@ -13,8 +13,8 @@ use super::capi::library::*;
 use super::capi::signing::*;
 use super::capi::trailer::artifact_integrity;
 use super::capi::types::artifact_entity_t;
+use super::check_outcome;
 use super::elf::Shape;
-use super::told;
 
 /// Images that outlive every builder.
 fn images() -> &'static [Vec<u8>] {
@@ -221,14 +221,14 @@ unsafe fn step(world: &mut World, input: &mut Input<'_>) {
                     artifact_engine_producer(*engine),
                     artifact_engine_version(*engine),
                 ] {
-                    super::look(text);
+                    super::read_text(text);
                 }
                 artifact_engine_version_rule(*engine);
                 for map in 0..3 {
                     for index in 0..=artifact_engine_flag_count(*engine, map) {
                         let mut flag = std::mem::zeroed();
                         if call!(artifact_engine_flag_at(*engine, map, index, &mut flag)) {
-                            super::look(flag.name);
+                            super::read_text(flag.name);
                             call!(artifact_engine_flag(*engine, map, flag.name, &mut flag));
                         }
                     }
@@ -380,8 +380,8 @@ unsafe fn step(world: &mut World, input: &mut Input<'_>) {
                 }
             }
             _ => {
-                super::look(artifact_status_name(u32::from(input.byte())));
-                super::look(artifact_version_string());
+                super::read_text(artifact_status_name(u32::from(input.byte())));
+                super::read_text(artifact_version_string());
                 assert!(artifact_version() > 0);
             }
         }

@@ -1,4 +1,4 @@
-//! Relocatable objects: linking them gives an error, or an image that can be stored, and that the loader's own reader accepts.
+//! Linking relocatable objects returns an error, or an image that can be stored and that the loader accepts.
 
 use artifact::error::Status;
 use artifact::format::elf::ImageFixup;
@@ -20,7 +20,7 @@ fn check(objects: &[Object<'_>], options: &Options) {
     }
 }
 
-/// One input: an object, or several one behind the other.
+/// Runs the target on one input: an object, or several objects one after another.
 pub fn run(data: &[u8]) {
     const MAGIC: &[u8] = b"\x7fELF";
     let starts = (1..data.len()).filter(|at| data[*at..].starts_with(MAGIC));

@@ -1,18 +1,18 @@
-//! What the fuzz targets do with an input, and `tests/regressions.rs` with the inputs that are kept. Here is what they share:
-//! digests made anew, so that a changed file gets past them, and reading all of an artifact through the C interface.
+//! The code of the fuzz targets, which `tests/regressions.rs` runs on stored inputs. This module has the shared parts: recomputing
+//! digests, so that a changed file passes their check, and reading all of an artifact through the C interface.
 #![allow(missing_docs, dead_code)]
 
-/// Calls a function whose last argument takes the error. Whether it was OK.
+/// Calls a C function whose last argument receives the error, checks the outcome, and returns whether the status is OK.
 macro_rules! call {
     ($function:ident($($argument:expr),* $(,)?)) => {{
         let mut error = std::ptr::null_mut();
         let status = $function($($argument,)* &mut error);
-        told(status, error)
+        check_outcome(status, error)
     }};
 }
 
 pub mod api;
-// The C interface itself: the C library has no form that Rust programs link.
+// The source of the C interface, since the C library can't be linked into Rust programs.
 #[path = "../../src/lib.rs"]
 pub mod capi;
 #[path = "../common/elf.rs"]
@@ -38,16 +38,16 @@ use capi::report::*;
 use capi::settings::*;
 use capi::trailer::*;
 
-/// First and last bytes of a trailer.
+/// The first bytes of a trailer.
 pub const TRAILER_MAGIC: &[u8] = b"\x93AFT\r\n\x1a\n";
-/// See [`TRAILER_MAGIC`].
+/// The last bytes of a trailer.
 pub const FOOTER_MAGIC: &[u8] = b"\x93AFE\r\n\x1a\n";
 
-/// Sizes of what a trailer is made of.
+/// Size of an entry of the module table.
 pub const MODULE_ENTRY: usize = 56;
-/// See [`MODULE_ENTRY`].
+/// Size of the root record.
 pub const ROOT: usize = 256;
-/// See [`MODULE_ENTRY`].
+/// Size of the footer.
 pub const FOOTER: usize = 64;
 
 fn digest(what: &str, bytes: &[u8]) -> [u8; 32] {
@@ -59,7 +59,7 @@ fn number(bytes: &[u8], at: usize) -> usize {
     word.map_or(0, |word| u64::from_le_bytes(word) as usize)
 }
 
-/// Makes every digest of a file with a trailer anew, as far as the parts are where the root record says.
+/// Recomputes every digest of a file with a trailer, as far as the offsets in the root record are valid.
 pub fn reseal(file: &mut [u8]) {
     let Some(last) = file.len().checked_sub(FOOTER + ROOT) else { return };
     let footer = last + ROOT;
@@ -72,14 +72,14 @@ pub fn reseal(file: &mut [u8]) {
     let (modules, chunks_len) = (number(file, root + 32), number(file, root + 40));
     let chunks = root.wrapping_sub(chunks_len);
     let table = chunks.wrapping_sub(modules.wrapping_mul(MODULE_ENTRY));
-    let mut before = 0;
-    let rows = if table <= chunks && chunks <= root { table..chunks } else { 0..0 };
-    for row in rows.step_by(MODULE_ENTRY).take(1000) {
-        let end = number(file, row).wrapping_add(number(file, row + 8));
-        if let Some(bytes) = part(file, before..end) {
-            file[row + 24..row + MODULE_ENTRY].copy_from_slice(&digest("module", &bytes));
+    let mut start = 0;
+    let entries = if table <= chunks && chunks <= root { table..chunks } else { 0..0 };
+    for entry in entries.step_by(MODULE_ENTRY).take(1000) {
+        let end = number(file, entry).wrapping_add(number(file, entry + 8));
+        if let Some(bytes) = part(file, start..end) {
+            file[entry + 24..entry + MODULE_ENTRY].copy_from_slice(&digest("module", &bytes));
         }
-        before = end;
+        start = end;
     }
     for (at, what, range) in [
         (root + 48, "tail", header.wrapping_sub(8)..body_end),
@@ -95,14 +95,14 @@ pub fn reseal(file: &mut [u8]) {
     file[footer + 24..footer + 56].copy_from_slice(&checksum);
 }
 
-/// What every call promises of its status and its error. Whether it was OK.
+/// Checks what every call guarantees about its status and error, frees the error, and returns whether the status is OK.
 ///
 /// # Safety
 ///
-/// The error is one that a call gave, or NULL.
-pub unsafe fn told(status: artifact_status_t, error: *mut artifact_error_t) -> bool {
+/// `error` is NULL or an error returned by a call.
+pub unsafe fn check_outcome(status: artifact_status_t, error: *mut artifact_error_t) -> bool {
     let status = status as u32;
-    // SAFETY: as said.
+    // SAFETY: the caller guarantees that `error` is valid for these functions, and nobody uses it after it is freed.
     unsafe {
         assert_eq!(artifact_error_status(error) as u32, status);
         assert_ne!(
@@ -124,27 +124,27 @@ pub unsafe fn told(status: artifact_status_t, error: *mut artifact_error_t) -> b
     status == 0
 }
 
-/// Looks at borrowed text.
+/// Reads a borrowed string.
 ///
 /// # Safety
 ///
-/// It is NULL or points at text.
-pub unsafe fn look(text: *const c_char) {
+/// `text` is NULL or points to a NUL-terminated string.
+pub unsafe fn read_text(text: *const c_char) {
     if !text.is_null() {
-        // SAFETY: as said.
+        // SAFETY: `text` is not NULL, and the caller guarantees that it points to a string.
         unsafe { CStr::from_ptr(text) }.to_str().expect("UTF-8");
     }
 }
 
-/// Looks at borrowed bytes.
+/// Reads borrowed bytes.
 ///
 /// # Safety
 ///
-/// They are there.
-pub unsafe fn look_at(slice: artifact_slice_t) {
+/// If `slice.len` is not 0, `slice.data` points to that many bytes.
+pub unsafe fn read_slice(slice: artifact_slice_t) {
     assert!(slice.len == 0 || !slice.data.is_null());
     if slice.len > 0 {
-        // SAFETY: as said.
+        // SAFETY: the length is not 0, so the caller guarantees the bytes.
         let bytes = unsafe { std::slice::from_raw_parts(slice.data, slice.len) };
         std::hint::black_box(bytes.iter().fold(0u8, |sum, byte| sum ^ byte));
     }
@@ -154,9 +154,9 @@ pub unsafe fn look_at(slice: artifact_slice_t) {
 ///
 /// # Safety
 ///
-/// It is one, or NULL.
+/// `report` is NULL or a report that is not used afterwards.
 pub unsafe fn read_report(report: *mut artifact_report_t) {
-    // SAFETY: as said; outs are of the types that the calls fill.
+    // SAFETY: the caller guarantees the report; all other pointers point to local variables of the right types.
     unsafe {
         artifact_report_status(report);
         artifact_report_kinds(report);
@@ -164,7 +164,7 @@ pub unsafe fn read_report(report: *mut artifact_report_t) {
             let mut entry: artifact_report_entry_t = zeroed();
             if call!(artifact_report_at(report, index, &mut entry)) {
                 for text in [entry.setting, entry.artifact_value, entry.engine_value, entry.sentence] {
-                    look(text);
+                    read_text(text);
                 }
             }
         }
@@ -172,24 +172,25 @@ pub unsafe fn read_report(report: *mut artifact_report_t) {
     }
 }
 
-/// Reads everything that an artifact has, one past the end of each list too. At most 40 of a kind, and 12 in each module:
-/// thousands of calls would make an input slow, and find the same.
+/// Reads everything in an artifact, and one item past the end of each list. At most 40 items of a kind, and 12 in each module, are
+/// read: more calls would slow fuzzing down without finding more.
 ///
 /// # Safety
 ///
-/// It is one, or NULL.
+/// `artifact` is NULL or an artifact.
 pub unsafe fn read_all(artifact: *const artifact_t) {
-    // SAFETY: as said; outs are of the types that the calls fill.
+    // SAFETY: the caller guarantees the artifact; all other pointers point to local variables of the right types, or were
+    // returned by calls on this artifact.
     unsafe {
         let upto = |count: usize| (0..=count).take(40);
-        look(artifact_producer(artifact));
-        look_at(artifact_producer_version(artifact));
+        read_text(artifact_producer(artifact));
+        read_slice(artifact_producer_version(artifact));
         artifact_file_len(artifact);
         artifact_integrity(artifact);
         artifact_main_module(artifact);
         let (mut text, mut value, mut on) = (null(), 0, false);
         if call!(artifact_target(artifact, &mut text)) {
-            look(text);
+            read_text(text);
         }
         for map in 0..3 {
             let mut count = 0;
@@ -197,8 +198,8 @@ pub unsafe fn read_all(artifact: *const artifact_t) {
             for index in upto(count) {
                 let (mut flag, mut again): (artifact_flag_t, artifact_flag_t) = (zeroed(), zeroed());
                 if call!(artifact_flag_at(artifact, map, index, &mut flag)) {
-                    look(flag.name);
-                    look(flag.text);
+                    read_text(flag.name);
+                    read_text(flag.text);
                     call!(artifact_flag(artifact, map, flag.name, &mut again));
                 }
             }
@@ -221,8 +222,8 @@ pub unsafe fn read_all(artifact: *const artifact_t) {
         for index in upto(count) {
             let (mut name, mut bytes) = (null(), artifact_slice_t { data: null(), len: 0 });
             if call!(artifact_attribute_at(artifact, index, &mut name, &mut bytes)) {
-                look(name);
-                look_at(bytes);
+                read_text(name);
+                read_slice(bytes);
                 call!(artifact_attribute(artifact, name, &mut bytes));
             }
         }
@@ -236,7 +237,7 @@ pub unsafe fn read_all(artifact: *const artifact_t) {
 }
 
 unsafe fn read_types(artifact: *const artifact_t) {
-    // SAFETY: as read_all.
+    // SAFETY: as in `read_all`, the only caller.
     unsafe {
         let upto = |count: usize| (0..=count).take(12);
         let (mut funcs, mut modules, mut instances) = (0, 0, 0);
@@ -244,8 +245,8 @@ unsafe fn read_types(artifact: *const artifact_t) {
         for index in upto(funcs) {
             let mut ty: artifact_func_type_t = zeroed();
             call!(artifact_func_type(artifact, index, &mut ty));
-            look_at(artifact_slice_t { data: ty.params, len: ty.params_len });
-            look_at(artifact_slice_t { data: ty.returns, len: ty.returns_len });
+            read_slice(artifact_slice_t { data: ty.params, len: ty.params_len });
+            read_slice(artifact_slice_t { data: ty.returns, len: ty.returns_len });
         }
         for index in upto(modules) {
             let (mut imports, mut exports) = (0, 0);
@@ -253,7 +254,7 @@ unsafe fn read_types(artifact: *const artifact_t) {
             for at in upto(imports) {
                 let (mut name, mut entity) = (null(), zeroed());
                 call!(artifact_module_import(artifact, index, at, &mut name, &mut entity));
-                look(name);
+                read_text(name);
             }
         }
         for index in upto(instances) {
@@ -262,28 +263,28 @@ unsafe fn read_types(artifact: *const artifact_t) {
             for at in upto(exports) {
                 let (mut name, mut entity) = (null(), zeroed());
                 call!(artifact_instance_export(artifact, index, at, &mut name, &mut entity));
-                look(name);
+                read_text(name);
             }
         }
     }
 }
 
 unsafe fn read_module(artifact: *const artifact_t, index: usize) {
-    // SAFETY: as read_all.
+    // SAFETY: as in `read_all`, the only caller.
     unsafe {
         let upto = |count: usize| (0..=count).take(12);
         let mut module: artifact_module_t = zeroed();
         if !call!(artifact_module(artifact, index, &mut module)) {
             return;
         }
-        look_at(module.bytes);
+        read_slice(module.bytes);
         let mut count = 0;
         call!(artifact_section_count(artifact, index, &mut count));
         for at in upto(count) {
             let (mut section, mut again): (artifact_section_t, artifact_section_t) = (zeroed(), zeroed());
             if call!(artifact_section_at(artifact, index, at, &mut section)) {
-                look(section.name);
-                look_at(section.bytes);
+                read_text(section.name);
+                read_slice(section.bytes);
                 call!(artifact_section(artifact, index, section.name, &mut again));
             }
         }
@@ -292,7 +293,7 @@ unsafe fn read_module(artifact: *const artifact_t, index: usize) {
         for at in upto(count) {
             let (mut symbol, mut again): (artifact_symbol_t, artifact_symbol_t) = (zeroed(), zeroed());
             if call!(artifact_symbol_at(artifact, index, at, &mut symbol)) {
-                look(symbol.name);
+                read_text(symbol.name);
                 call!(artifact_symbol(artifact, index, symbol.name, &mut again));
             }
         }

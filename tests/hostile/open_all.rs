@@ -1,4 +1,4 @@
-//! Opens bytes as they are, and with digests that match, and reads everything.
+//! Opens the input as it is, and with recomputed digests, and reads everything.
 
 use std::ptr::{null, null_mut};
 use std::sync::OnceLock;
@@ -6,18 +6,19 @@ use std::sync::OnceLock;
 use super::capi::artifact::*;
 use super::capi::detect::*;
 use super::capi::engine::*;
-use super::told;
+use super::check_outcome;
 
 struct Engine(*mut artifact_engine_t);
-// SAFETY: it is only read.
+// SAFETY: the engine is only passed to functions that take it as const, which any thread may call.
 unsafe impl Send for Engine {}
-// SAFETY: as above.
+// SAFETY: those functions may run in several threads at once.
 unsafe impl Sync for Engine {}
 
 fn open(bytes: &[u8]) {
     static ENGINE: OnceLock<Engine> = OnceLock::new();
     let engine = ENGINE.get_or_init(|| Engine(artifact_engine_new_wasmtime())).0;
-    // SAFETY: pointers are what the calls take.
+    // SAFETY: `bytes` outlive the artifacts, the engine is never freed, handles are freed once, and all other pointers are NULL or
+    // point to local variables of the right types.
     unsafe {
         let mut artifact = null_mut();
         if call!(artifact_open_bytes(bytes.as_ptr(), bytes.len(), null(), null(), &mut artifact)) {
@@ -47,7 +48,7 @@ fn open(bytes: &[u8]) {
     }
 }
 
-/// One input.
+/// Runs the target on one input.
 pub fn run(data: &[u8]) {
     open(data);
     if data.ends_with(super::FOOTER_MAGIC) {

@@ -1,4 +1,4 @@
-//! What opens and is written again has the same body and the same attributes.
+//! Rewriting an artifact keeps its body and attributes.
 
 use std::sync::Arc;
 
@@ -14,20 +14,20 @@ fn attributes(artifact: &Artifact) -> Vec<(String, Vec<u8>)> {
     found.iter().map(|found| (found.name.to_owned(), found.value.to_vec())).collect()
 }
 
-/// One input.
+/// Runs the target on one input.
 pub fn run(data: &[u8]) {
     let mut data = data.to_vec();
     super::reseal(&mut data);
     let Ok(artifact) = open(&data) else { return };
     let body = &data[..artifact.body_end() as usize];
     let Ok(mut builder) = Builder::from_artifact(artifact.clone()) else { return };
-    // Damage that opening leaves alone is found now, at the latest.
+    // Serializing detects damage that opening does not check for.
     let Ok(written) = builder.serialize() else { return };
     assert!(written.starts_with(body));
-    let again = open(&written).expect("what was written");
-    assert_eq!(again.body_end(), body.len() as u64);
-    assert_eq!(attributes(&again), attributes(&artifact));
-    assert_eq!(again.verify().is_ok(), artifact.verify().is_ok());
+    let rewritten = open(&written).expect("an artifact");
+    assert_eq!(rewritten.body_end(), body.len() as u64);
+    assert_eq!(attributes(&rewritten), attributes(&artifact));
+    assert_eq!(rewritten.verify().is_ok(), artifact.verify().is_ok());
     builder.clear_attributes();
     builder.set_trailer(false).expect("no attributes");
     assert_eq!(builder.serialize().expect("as before"), body);

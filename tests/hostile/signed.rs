@@ -1,5 +1,5 @@
-//! A signed artifact with bytes changed, added and cut, under digests that match or not. Whatever a reader who trusts the
-//! signer gets out of it is what was signed.
+//! A signed artifact with changed bytes, with and without recomputed digests. An engine that trusts the signer must only get what
+//! was signed.
 
 use std::sync::{Arc, OnceLock};
 
@@ -36,14 +36,14 @@ fn base() -> &'static Base {
     })
 }
 
-/// One input.
+/// Runs the target on one input.
 pub fn run(data: &[u8]) {
     let Base { bytes, images, engine } = base();
     let [kind, changes @ ..] = data else { return };
     let mut file = bytes.clone();
     for change in changes.chunks_exact(3) {
         let at = usize::from(u16::from_le_bytes([change[0], change[1]])) % file.len();
-        // Mostly the trailer, which is at the end.
+        // Offsets from the end hit mostly the trailer.
         let at = if kind & 1 == 0 { file.len() - 1 - at % 700 } else { at };
         file[at] = change[2];
     }

@@ -1,6 +1,6 @@
-//! Trailers with right digests and anything else in them: chunks and changed bytes from the input, behind a sound body.
+//! Trailers with correct digests but arbitrary content, after a sound body.
 //!
-//! Input: how many bytes of chunks (u16), the chunks, then changes: where in the trailer (u16) and what to (u8).
+//! The input is the number of bytes of chunks (u16), the chunks, and changes: each an offset in the trailer (u16) and a byte.
 
 use std::sync::OnceLock;
 
@@ -10,7 +10,7 @@ use artifact::artifact::{Artifact, OpenOptions};
 use artifact::builder::Builder;
 use artifact::engine::Engine;
 
-/// A sound file with a trailer without chunks.
+/// Returns a sound file whose trailer has no chunks.
 fn base() -> &'static (Vec<u8>, Artifact) {
     static BASE: OnceLock<(Vec<u8>, Artifact)> = OnceLock::new();
     BASE.get_or_init(|| {
@@ -25,14 +25,14 @@ fn base() -> &'static (Vec<u8>, Artifact) {
     })
 }
 
-/// One input.
+/// Runs the target on one input.
 pub fn run(data: &[u8]) {
     let (bytes, artifact) = base();
     let [low, high, rest @ ..] = data else { return };
     let (chunks, changes) = rest.split_at(usize::from(u16::from_le_bytes([*low, *high])).min(rest.len()));
     let start = (artifact.body_end() as usize).next_multiple_of(8);
     let chunks_at = start + TRAILER_MAGIC.len() + MODULE_ENTRY * artifact.module_count();
-    let promised =
+    let critical =
         (0..4).find(|critical| artifact::format::trailer::decode_attributes(chunks, (*critical).into()).is_ok());
 
     let mut file = bytes[..chunks_at].to_vec();
@@ -40,8 +40,8 @@ pub fn run(data: &[u8]) {
     let root = file.len();
     file.extend(&bytes[chunks_at..]);
     file[root + 40..root + 48].copy_from_slice(&(chunks.len() as u64).to_le_bytes());
-    // What no count fits is wrong; a count that isn't 0 has opening look.
-    file[root + 4] = promised.unwrap_or(1);
+    // If no number of critical chunks makes the chunks valid, use 1, which makes opening decode them.
+    file[root + 4] = critical.unwrap_or(1);
     let len = file.len();
     file[len - FOOTER..len - FOOTER + 8].copy_from_slice(&(root as u64).to_le_bytes());
     file[len - FOOTER + 8..len - FOOTER + 16].copy_from_slice(&(len as u64).to_le_bytes());
@@ -54,8 +54,8 @@ pub fn run(data: &[u8]) {
     super::reseal(&mut file);
     let opened = Artifact::open_bytes(&file, None, &OpenOptions::default());
     if changes.len() < 3 && chunks.len().is_multiple_of(8) {
-        // Nothing is wrong but, perhaps, the chunks.
-        assert_eq!(opened.is_ok(), promised.is_some());
+        // Only the chunks may be invalid.
+        assert_eq!(opened.is_ok(), critical.is_some());
     }
     let Ok(opened) = opened else { return };
     let attributes = opened.attributes().is_ok();
