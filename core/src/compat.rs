@@ -221,7 +221,7 @@ fn isa_flags(engine: &FlagTable, artifact: &Flags<'_>, strict: bool, sink: Sink<
     flags(Kind::IsaFlag, engine, artifact, judge, sink)
 }
 
-/// Compares settings in the order in which they are declared, which is Wasmtime's too.
+/// Compares settings in the order of their declaration, which is also Wasmtime's order.
 fn settings<const N: usize>(
     kind: Kind,
     settings: &[Setting; N],
@@ -240,17 +240,17 @@ fn settings<const N: usize>(
 
 #[cold]
 fn setting_finding(kind: Kind, name: &str, words: &str, artifact: SettingValue, engine: SettingValue) -> Finding {
-    let shown = |value| match value {
+    let format_value = |value| match value {
         SettingValue::Pages(number) | SettingValue::Bytes(number) => number.to_string(),
         SettingValue::Switch(on) => on.to_string(),
     };
-    let (ours, theirs) = (shown(engine), shown(artifact));
+    let (engine, artifact_value) = (format_value(engine), format_value(artifact));
     let sentence = match artifact {
         SettingValue::Pages(_) | SettingValue::Bytes(_) => {
-            format!("Module was compiled with a {words} of '{theirs}' but '{ours}' is expected for the host")
+            format!("Module was compiled with a {words} of '{artifact_value}' but '{engine}' is expected for the host")
         }
         SettingValue::Switch(true) => format!("Module was compiled with {words} but it is not enabled for the host"),
         SettingValue::Switch(false) => format!("Module was compiled without {words} but it is enabled for the host"),
     };
-    Finding { kind, setting: name.to_owned(), artifact: theirs, engine: ours, sentence }
+    Finding { kind, setting: name.to_owned(), artifact: artifact_value, engine, sentence }
 }

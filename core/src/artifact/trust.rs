@@ -143,6 +143,6 @@ pub(crate) fn reopen_trusted(artifact: &Arc<Artifact>, engine: &Engine) -> Resul
 /// Creates the error for a file that has neither a trailer nor detached signatures.
 #[cold]
 pub(super) fn unsigned_error() -> Error {
-    let message = "signature: expected one of a trusted key, found neither a trailer nor a detached signature";
+    let message = "signature: expected one of a trusted key, found a file without a trailer and no detached signature";
     Error::new(Status::Untrusted, message)
 }

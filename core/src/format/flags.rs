@@ -99,13 +99,13 @@ impl<'a> Flags<'a> {
     }
 }
 
-/// One setting of a table: its name, and what a compatibility check calls it.
+/// The declaration of one setting: its name, and how a compatibility check describes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Setting {
-    /// The field's name, which JSON has too.
+    /// The field's name, which is also its key in JSON.
     pub name: &'static str,
-    /// What a mismatch calls it, in Wasmtime's words; none if artifact and engine may differ.
+    /// The setting's name in the sentence of a mismatch, in Wasmtime's words; none if artifact and engine may differ.
     pub compared_as: Option<&'static str>,
 }
 
@@ -116,12 +116,12 @@ pub enum SettingValue {
     Pages(u64),
     /// A number of bytes.
     Bytes(u64),
-    /// On or off.
+    /// A switch.
     Switch(bool),
 }
 
 impl SettingValue {
-    /// The value as a number: a switch is 0 or 1.
+    /// Returns the value as a number. A switch is 0 or 1.
     #[must_use]
     pub fn number(self) -> u64 {
         match self {
@@ -131,7 +131,7 @@ impl SettingValue {
     }
 }
 
-/// The type of a field, from the number that stands for its value.
+/// Conversion of a number to the type of a field.
 trait FromNumber: Sized {
     fn from_number(number: u64) -> Result<Self>;
 }
@@ -151,8 +151,8 @@ impl FromNumber for bool {
     }
 }
 
-/// Declares a struct of settings. The order of its fields is that of the wire, of the compatibility check and of the C
-/// interface's numbers. Every field says how it is compared, or that it is not; there is no default, so that a new field
+/// Declares a struct of settings. The order of its fields is the order of the binary encoding, of the compatibility check and of the
+/// numbers in the C interface. Every field states how it is compared, or that it is not. There is no default, so that a new field
 /// needs a decision.
 macro_rules! settings {
     (
@@ -170,18 +170,18 @@ macro_rules! settings {
         }
 
         impl $name {
-            /// Every setting, in the order of the fields.
+            /// All settings, in the order of the fields.
             pub const SETTINGS: [Setting; [$(stringify!($field)),*].len()] = [
                 $( Setting { name: stringify!($field), compared_as: compared_as!($($compared)+ $($words)?) }, )*
             ];
 
-            /// The value of every setting, in the order of [`SETTINGS`](Self::SETTINGS).
+            /// Returns the values of all settings, in the order of [`SETTINGS`](Self::SETTINGS).
             #[must_use]
             pub fn values(&self) -> [SettingValue; Self::SETTINGS.len()] {
                 [$( SettingValue::$kind(self.$field), )*]
             }
 
-            /// Sets the setting with this index in [`SETTINGS`](Self::SETTINGS); for a switch, `value` is 0 or 1.
+            /// Sets the setting with index `index` in [`SETTINGS`](Self::SETTINGS). For a switch, `value` must be 0 or 1.
             ///
             /// # Errors
             ///
@@ -202,7 +202,7 @@ macro_rules! settings {
     };
 }
 
-/// What a field's declaration says about comparing it.
+/// Turns the comparison clause of a field's declaration into `Setting::compared_as`.
 macro_rules! compared_as {
     (compared as $words:literal) => {
         Some($words)
@@ -213,29 +213,29 @@ macro_rules! compared_as {
 }
 
 settings! {
-    /// How the compiler laid out memories and what it compiled in.
+    /// Settings for the layout of linear memories and for instrumentation.
     pub struct Tunables {
-        /// Linear memories up to this many Wasm pages are reserved whole.
+        /// Maximum size in Wasm pages of linear memories whose address space is reserved completely (static memories).
         static_memory_bound: Pages(u64), compared as: "static memory bound";
-        /// Bytes of guard behind such a memory.
+        /// Size in bytes of the guard region after a static memory.
         static_memory_offset_guard_size: Bytes(u64), compared as: "static memory guard size";
-        /// Bytes of guard behind a memory that can move.
+        /// Size in bytes of the guard region after a memory that can move (dynamic memory).
         dynamic_memory_offset_guard_size: Bytes(u64), compared as: "dynamic memory guard size";
-        /// Bytes that such a memory can grow in place. Not compared: it changes only how fast a memory grows.
+        /// Number of bytes by which a dynamic memory can grow without moving. Not compared: it only affects the speed of growing.
         dynamic_memory_growth_reserve: Bytes(u64), not compared;
-        /// DWARF for the machine code.
+        /// Whether DWARF for the machine code is generated.
         generate_native_debuginfo: Switch(bool), compared as: "debug information support";
-        /// DWARF of the Wasm module is read for backtraces.
+        /// Whether DWARF of the Wasm module is parsed for backtraces.
         parse_wasm_debuginfo: Switch(bool), compared as: "WebAssembly backtrace support";
-        /// Code polls for interruption.
+        /// Whether code polls for interruption.
         interruptable: Switch(bool), compared as: "interruption support";
-        /// Code counts fuel.
+        /// Whether code counts fuel.
         consume_fuel: Switch(bool), compared as: "fuel support";
-        /// No memory grows beyond the static bound.
+        /// Whether memories can't grow beyond the static bound.
         static_memory_bound_is_maximum: Switch(bool), compared as: "pooling allocation support";
-        /// A guard lies before each memory too.
+        /// Whether there is a guard region before each memory too.
         guard_before_linear_memory: Switch(bool), compared as: "guard before linear memory";
-        /// A map from code to Wasm offsets is stored. Not compared: it changes only what a backtrace can say.
+        /// Whether a map from code to Wasm offsets is stored. Not compared: it only affects backtraces.
         generate_address_map: Switch(bool), not compared;
     }
 }

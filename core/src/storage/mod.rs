@@ -55,7 +55,7 @@ enum Source<'r> {
 #[cold]
 fn read_error(wanted: usize, error: &io::Error) -> Error {
     if error.kind() == io::ErrorKind::UnexpectedEof {
-        let message = format!("expected {wanted} bytes, found that the file was truncated");
+        let message = format!("expected {wanted} bytes, found that the file has become shorter");
         return Error::new(Status::Truncated, message);
     }
     Error::io(format!("reading {wanted} bytes"), error)
@@ -310,9 +310,8 @@ impl Region {
         if found >= expected {
             return Ok(());
         }
-        let message = format!(
-            "expected a file of {expected} bytes, as when it was opened, found that it was truncated to {found}"
-        );
+        let message =
+            format!("expected a file of {expected} bytes, as when it was opened, found a shorter one of {found}");
         Err(Error::new(Status::Truncated, message))
     }
 
