@@ -357,6 +357,34 @@ fn sections_that_cannot_be_linked_are_refused_by_name() {
     refused("weak", weak, &["symbol 'nobody'", "a distance to a weak symbol"]);
 }
 
+/// What would give a wrong image if the linker took it as it is.
+#[test]
+fn damaged_objects_are_refused() {
+    let refused = |name: &str, text: &str, words: &[&str]| {
+        refused(name, &["-fPIC"], &format!("asm({text:?});"), Status::Corrupt, words);
+    };
+    let cie = ".long 16, 0\n.byte 1\n.asciz \"zR\"\n.byte 1, 0x78, 16, 1, 0x1b, 0, 0, 0\n";
+    let frames = |extra: &str| {
+        let fde = ".long 16, 24\n.long f - .\n.long 1, 0\n.long 0\n";
+        format!(".text\nf: ret\n.section .eh_frame,\"a\",@progbits\n{cie}{fde}{extra}.previous\n")
+    };
+    refused("twice", &frames(".reloc 28, R_X86_64_PC32, f\n"), &["offset 0x14", "found none or several"]);
+    refused("outside", &frames(".reloc 40, R_X86_64_PC32, f\n"), &["offset 0x28", "within a record"]);
+    let folder = folder("damaged");
+    let object = compile_text("cc", &[], "s", &frames(""), &folder.join("sound.o"));
+    link_to(&[&object], &folder.join("sound.so"));
+    let order = ".section about,\"ao\",@progbits,.text\n.quad 0\n";
+    let object = compile_text("cc", &[], "s", order, &folder.join("order.o"));
+    let mut bytes = std::fs::read(&object).unwrap();
+    let headers = u64::from_le_bytes(*bytes[40..].first_chunk().unwrap()) as usize;
+    let link = (headers..bytes.len()).step_by(64).find(|at| bytes[at + 8] == 0x82).unwrap() + 40;
+    bytes[link] = 200;
+    std::fs::write(&object, bytes).unwrap();
+    let error = try_link(&[&object]).unwrap_err();
+    assert_eq!(error.status(), Status::Corrupt);
+    assert!(error.message().contains("section 'about'") && error.message().contains("found 200"), "{error}");
+}
+
 #[test]
 fn what_is_too_far_or_too_large_is_refused() {
     let folder = folder("far");

@@ -10,6 +10,7 @@ use super::layout::{Layout, Sizes};
 use super::scan::Needs;
 use super::sections::Made;
 use super::symbols::{Entry, Symbols, Target};
+use super::{defect, item, item_mut};
 use crate::alloc;
 use crate::error::{Error, Result, Status};
 use crate::limits::MAX_STRINGS;
@@ -53,7 +54,7 @@ pub(super) fn add_name(strings: &mut Vec<u8>, parts: &[&[u8]]) -> Result<u32> {
 }
 
 /// A symbol as it is stored.
-pub(super) fn symbol(entry: &Entry<'_>, name: u32, local: bool) -> Sym64<LittleEndian> {
+pub(super) fn symbol(entry: &Entry<'_>, name: u32, local: bool) -> Result<Sym64<LittleEndian>> {
     let binding = match entry.binding {
         _ if local => elf::STB_LOCAL,
         // What is unique in the process is the dynamic linker's business; here it is one of this image.
@@ -61,12 +62,15 @@ pub(super) fn symbol(entry: &Entry<'_>, name: u32, local: bool) -> Sym64<LittleE
         other => other,
     };
     let section = match entry.target() {
-        Target::Inside => entry.output.map_or(elf::SHN_ABS, |output| SymbolSection(output as u16 + 1)),
+        Target::Inside => {
+            let output = entry.output.ok_or_else(|| defect("a symbol of the image has no section there"))?;
+            SymbolSection(output as u16 + 1)
+        }
         Target::Absolute => elf::SHN_ABS,
         _ => elf::SHN_UNDEF,
     };
     let defined = entry.is_defined();
-    Sym64 {
+    Ok(Sym64 {
         st_name: U32::new(ORDER, name),
         st_info: SymbolInfo::new(binding, if defined { entry.kind } else { elf::STT_NOTYPE }),
         // Hidden and undefined, the dynamic linker would look nowhere.
@@ -74,7 +78,7 @@ pub(super) fn symbol(entry: &Entry<'_>, name: u32, local: bool) -> Sym64<LittleE
         st_shndx: U16::new(ORDER, section),
         st_value: U64::new(ORDER, if defined { entry.address } else { 0 }),
         st_size: U64::new(ORDER, if defined { entry.size } else { 0 }),
-    }
+    })
 }
 
 impl Tables {
@@ -102,15 +106,14 @@ impl Tables {
         };
         add_name(&mut tables.strings, &[])?;
         for (position, entry) in tables.order.iter().enumerate() {
-            let name = symbols.entries.get(*entry).map_or(&[][..], |entry| entry.name);
+            let name = item(&symbols.entries, *entry, "symbol")?.name;
             tables.names.push(add_name(&mut tables.strings, &[name])?);
-            if let Some(index) = tables.index.get_mut(*entry) {
-                *index = position as u32 + 1;
-            }
+            *item_mut(&mut tables.index, *entry, "symbol")? = position as u32 + 1;
         }
-        let slots = needs.slots.iter().filter_map(|entry| symbols.entries.get(*entry));
-        let filled = slots.filter(|entry| matches!(entry.target(), Target::Inside | Target::Outside));
-        tables.relocations += filled.count() as u64;
+        for slot in &needs.slots {
+            let target = item(&symbols.entries, *slot, "symbol")?.target();
+            tables.relocations += u64::from(matches!(target, Target::Inside | Target::Outside));
+        }
         Ok(tables)
     }
 
@@ -130,15 +133,20 @@ impl Tables {
         let mut bytes = alloc::with_capacity(self.sizes().symbols as usize, ".dynsym")?;
         bytes.resize(size_of::<Sym64<LittleEndian>>(), 0);
         for (entry, name) in self.order.iter().zip(&self.names) {
-            if let Some(entry) = symbols.entries.get(*entry) {
-                bytes.extend_from_slice(pod::bytes_of(&symbol(entry, *name, false)));
-            }
+            let entry = item(&symbols.entries, *entry, "symbol")?;
+            bytes.extend_from_slice(pod::bytes_of(&symbol(entry, *name, false)?));
         }
         Ok(bytes)
     }
 
     /// `.rela.dyn`: those without a symbol first, as DT_RELACOUNT promises; and how many these are.
     pub fn relocations(&self, mut found: Vec<Dynamic>, machine: &Machine) -> Result<(Vec<u8>, u64)> {
+        for entry in found.iter().filter_map(|relocation| relocation.entry) {
+            if *item(&self.index, entry, "symbol")? == 0 {
+                return Err(defect("a dynamic relocation names a symbol that isn't in .dynsym"));
+            }
+        }
+        // 0, the null symbol, for those without one.
         let index =
             |relocation: &Dynamic| relocation.entry.and_then(|entry| self.index.get(entry)).copied().unwrap_or(0);
         alloc::sort(&mut found, ".rela.dyn", |relocation| {
@@ -158,7 +166,7 @@ impl Tables {
     }
 
     /// `.dynamic`.
-    pub fn dynamic(&self, layout: &Layout<'_>, relative: u64) -> Vec<u8> {
+    pub fn dynamic(&self, layout: &Layout<'_>, relative: u64) -> Result<Vec<u8>> {
         let address = |made| layout.made_address(made);
         let sizes = self.sizes();
         let mut list: Vec<(DynamicTag, u64)> = Vec::new();
@@ -171,15 +179,15 @@ impl Tables {
             }
         }
         list.extend([
-            (elf::DT_GNU_HASH, address(Made::Hash)),
-            (elf::DT_STRTAB, address(Made::Strings)),
-            (elf::DT_SYMTAB, address(Made::Symbols)),
+            (elf::DT_GNU_HASH, address(Made::Hash)?),
+            (elf::DT_STRTAB, address(Made::Strings)?),
+            (elf::DT_SYMTAB, address(Made::Symbols)?),
             (elf::DT_STRSZ, sizes.strings),
             (elf::DT_SYMENT, size_of::<Sym64<LittleEndian>>() as u64),
         ]);
         if sizes.relocations > 0 {
             list.extend([
-                (elf::DT_RELA, address(Made::Relocations)),
+                (elf::DT_RELA, address(Made::Relocations)?),
                 (elf::DT_RELASZ, sizes.relocations),
                 (elf::DT_RELAENT, size_of::<Rela>() as u64),
                 (elf::DT_RELACOUNT, relative),
@@ -187,7 +195,7 @@ impl Tables {
         }
         list.push((elf::DT_NULL, 0));
         let entry = |(tag, value)| Dyn64 { d_tag: I64::new(ORDER, tag), d_val: U64::new(ORDER, value) };
-        list.into_iter().flat_map(|pair| pod::bytes_of(&entry(pair)).to_vec()).collect()
+        Ok(list.into_iter().flat_map(|pair| pod::bytes_of(&entry(pair)).to_vec()).collect())
     }
 }
 
@@ -202,11 +210,11 @@ fn gnu_hash(exported: &[(u32, usize)], first: u32, buckets: u32) -> Result<Vec<u
     let mut starts = alloc::zeroed::<u32>(buckets as usize, ".gnu.hash")?;
     let mut chain = alloc::with_capacity(exported.len(), ".gnu.hash")?;
     for (position, (hash, _)) in exported.iter().enumerate() {
-        if let Some(word) = filter.get_mut(*hash as usize / 64 % words) {
-            *word |= 1 << (hash % 64) | 1 << ((hash >> SHIFT) % 64);
-        }
+        let word = item_mut(&mut filter, *hash as usize / 64 % words, "word of the Bloom filter")?;
+        *word |= 1 << (hash % 64) | 1 << ((hash >> SHIFT) % 64);
         let bucket = hash % buckets;
-        if let Some(start) = starts.get_mut(bucket as usize).filter(|start| **start == 0) {
+        let start = item_mut(&mut starts, bucket as usize, "bucket")?;
+        if *start == 0 {
             *start = first + position as u32;
         }
         let last = exported.get(position + 1).is_none_or(|(next, _)| next % buckets != bucket);

@@ -2,10 +2,12 @@
 //! the others, sorted by address. The format is the LSB's, and DWARF's with its zero terminator and CIE pointers that
 //! count backwards.
 
-use super::input::{Input, ORDER, Place, Rela, failure};
+use super::input::{Input, ORDER, Place, Rela, Section, failure, kind};
 use super::select::{Fate, Fates};
+use super::{defect, item, item_mut};
 use crate::alloc;
 use crate::error::{Error, Result, Status};
+use crate::native::machine::Value;
 
 /// A record of an object: a CIE, or an FDE of a function that is in the image.
 pub(super) struct Record {
@@ -35,7 +37,7 @@ pub(super) struct Frames<'a> {
 }
 
 /// Offset of the function's address in an FDE.
-pub(super) const FUNCTION: usize = 8;
+const FUNCTION: usize = 8;
 
 impl<'a> Frames<'a> {
     /// Reads the records of all objects, and gives places to those about code that is in the image.
@@ -51,9 +53,10 @@ impl<'a> Frames<'a> {
             }
         }
         for index in 0..frames.records.len() {
-            let cie = frames.records.get(index).filter(|record| record.used).and_then(|record| record.cie);
-            if let Some(cie) = cie.and_then(|cie| frames.records.get_mut(cie)) {
-                cie.used = true;
+            let record = item(&frames.records, index, "record of .eh_frame")?;
+            // A CIE has none, and is used if an FDE of it is.
+            if let Some(cie) = record.cie.filter(|_| record.used) {
+                item_mut(&mut frames.records, cie, "record of .eh_frame")?.used = true;
                 frames.functions += 1;
             }
         }
@@ -74,17 +77,18 @@ impl<'a> Frames<'a> {
     }
 
     /// The relocations of a record.
-    pub fn relocations_of(&self, record: &Record) -> &[&'a Rela] {
-        self.relocations.get(record.relocations.clone()).unwrap_or(&[])
+    pub fn relocations_of(&self, record: &Record) -> Result<&[&'a Rela]> {
+        let found = self.relocations.get(record.relocations.clone());
+        found.ok_or_else(|| defect("a record of .eh_frame with other relocations than there are"))
     }
 
     /// Where the CIE of an FDE goes.
-    pub fn cie_of(&self, record: &Record) -> Option<u64> {
-        record.cie.and_then(|cie| self.records.get(cie)).map(|cie| cie.at)
+    pub fn cie_of(&self, record: &Record) -> Result<Option<u64>> {
+        record.cie.map(|cie| Ok(item(&self.records, cie, "record of .eh_frame")?.at)).transpose()
     }
 
     fn read(&mut self, input: &Input<'a>, object: usize, index: usize, fates: &[Fate]) -> Result<()> {
-        let Some(section) = input.sections.get(index) else { return Ok(()) };
+        let section = item(&input.sections, index, "section")?;
         let wrong = |status, at: usize, what: &str| {
             let error = failure(status, input.name, format_args!("section '.eh_frame', offset {at:#x}: {what}"));
             Err(error.at(section.offset.saturating_add(at as u64)))
@@ -95,9 +99,8 @@ impl<'a> Frames<'a> {
             alloc::push(&mut self.relocations, rela, "relocations")?;
         }
         let offset = |rela: &&Rela| rela.r_offset.get(ORDER);
-        if let Some(new) = self.relocations.get_mut(next..) {
-            alloc::sort(new, "relocations", offset)?;
-        }
+        let new = self.relocations.get_mut(next..).ok_or_else(|| defect("relocations of .eh_frame went away"))?;
+        alloc::sort(new, "relocations", offset)?;
         let word = |at: usize| {
             let bytes = at.checked_add(4).and_then(|end| section.data.get(at..end)?.try_into().ok());
             bytes.map(u32::from_le_bytes)
@@ -124,44 +127,60 @@ impl<'a> Frames<'a> {
                     "expected a record that ends within the section, found a longer one",
                 );
             };
-            let before = |limit: usize| move |rela: &&&Rela| offset(rela) < limit as u64;
-            let tail = |from: usize| self.relocations.get(from..).unwrap_or(&[]);
-            let from = next + tail(next).iter().take_while(before(start)).count();
-            let to = from + tail(from).iter().take_while(before(end)).count();
+            let (from, to) = (self.first_from(next, start), self.first_from(next, end));
+            self.check_ignored(next..from, input, section)?;
             next = to;
             let mut record =
                 Record { object, section: index, start, len, at: 0, relocations: from..to, cie: None, used: false };
             if id != 0 {
                 let cie = (start + 4).checked_sub(id as usize);
-                let known = self.records.get(first..).unwrap_or(&[]);
+                let known = self.records.get(first..).ok_or_else(|| defect("records of .eh_frame went away"))?;
                 let found = cie.and_then(|cie| known.binary_search_by_key(&cie, |record| record.start).ok());
                 let Some(cie) = found.filter(|found| known.get(*found).is_some_and(|cie| cie.cie.is_none())) else {
                     return wrong(Status::Corrupt, start, "expected an FDE of a CIE before it, found none there");
                 };
                 record.cie = Some(first + cie);
-                let Some(function) = self.function(&record) else {
+                let Some(function) = self.function(&record)? else {
                     return wrong(
                         Status::Corrupt,
                         start,
-                        "expected an FDE with a relocation for its function, found none",
+                        "expected an FDE with one relocation for its function, found none or several",
                     );
                 };
+                // An index beyond the symbols is refused when the record's relocations are scanned.
                 let symbol = input.symbols.get(function.r_sym(ORDER, false) as usize).map(|symbol| symbol.place);
                 record.used = match symbol {
-                    Some(Place::Section { index, .. }) => fates.get(index) == Some(&Fate::Loaded),
+                    Some(Place::Section { index, .. }) => *item(fates, index, "section")? == Fate::Loaded,
                     _ => true,
                 };
             }
             alloc::push(&mut self.records, record, "records")?;
             start = end;
         }
+        self.check_ignored(next..self.relocations.len(), input, section)
+    }
+
+    /// The index of the first relocation, from an index on, whose offset is at least this.
+    fn first_from(&self, index: usize, offset: usize) -> usize {
+        let before = |rela: &&&Rela| rela.r_offset.get(ORDER) < offset as u64;
+        index + self.relocations.iter().skip(index).take_while(before).count()
+    }
+
+    /// Refuses relocations that belong to no record, and would not be applied.
+    fn check_ignored(&self, range: std::ops::Range<usize>, input: &Input<'a>, section: &Section<'a>) -> Result<()> {
+        for rela in self.relocations.get(range).ok_or_else(|| defect("relocations of .eh_frame went away"))? {
+            if !(input.machine.how)(kind(rela)).is_some_and(|how| how.value == Value::Nothing) {
+                return Err(input.site(section, rela).corrupt("expected a place within a record"));
+            }
+        }
         Ok(())
     }
 
-    /// The relocation that puts a function's address into an FDE.
-    fn function(&self, record: &Record) -> Option<&'a Rela> {
+    /// The relocation that puts a function's address into an FDE; none if there are several.
+    pub fn function(&self, record: &Record) -> Result<Option<&'a Rela>> {
         let at = (record.start + FUNCTION) as u64;
-        self.relocations_of(record).iter().find(|rela| rela.r_offset.get(ORDER) == at).copied()
+        let mut found = self.relocations_of(record)?.iter().filter(|rela| rela.r_offset.get(ORDER) == at);
+        Ok(found.next().filter(|_| found.next().is_none()).copied())
     }
 
     /// `.eh_frame_hdr` has as many bytes as this.

@@ -10,14 +10,15 @@ use super::dynamic::{Tables, add_name, symbol};
 use super::input::{ORDER, Rela};
 use super::sections::{Class, Load, Made, Output, too_many_sections};
 use super::symbols::{Definition, Entry, Target};
+use super::{defect, item};
 use crate::alloc;
-use crate::error::{Error, Result, Status};
+use crate::error::{Error, Result};
 
 type Header = SectionHeader64<LittleEndian>;
 
 /// Writes everything.
 pub(super) fn write(mut linked: Linked<'_>, tables: Tables) -> Result<Vec<u8>> {
-    linked.give_addresses();
+    linked.give_addresses()?;
     let layout = &linked.layout;
     let end = usize::try_from(layout.file_end).map_err(|_| Error::no_memory("a linked image"))?;
     let mut image = alloc::zeroed(end, "a linked image")?;
@@ -29,13 +30,13 @@ pub(super) fn write(mut linked: Linked<'_>, tables: Tables) -> Result<Vec<u8>> {
         (Made::Symbols, &tables.symbols(&linked.symbols)?),
         (Made::Strings, &tables.strings),
         (Made::Relocations, &relocations),
-        (Made::Dynamic, &tables.dynamic(layout, relative)),
+        (Made::Dynamic, &tables.dynamic(layout, relative)?),
     ] {
         if bytes.len() as u64 != layout.made_size(made) {
-            return Err(Error::new(Status::Internal, "linker: a dynamic table of another size than was counted"));
+            return Err(defect(format_args!("{made:?} of another size than the layout has")));
         }
         if !bytes.is_empty() {
-            put(&mut image, layout.made_offset(made), bytes)?;
+            put(&mut image, layout.made_offset(made)?, bytes)?;
         }
     }
     let segments = segments(&linked);
@@ -109,13 +110,16 @@ fn finish(linked: &Linked<'_>, debug: &[DebugAddress], image: &mut Vec<u8>) -> R
     let mut headers = alloc::with_capacity(layout.outputs.len() + 4, "section headers")?;
     headers.push(header(&Fields::default()));
     // Section 0 is the null section.
-    let index = |made| layout.made(made).map_or(0, |(output, _)| output as u32 + 1);
+    let index = |made| {
+        let found = layout.made(made).map(|(output, _)| output as u32 + 1);
+        found.ok_or_else(|| defect(format_args!("{made:?} is needed, but not made")))
+    };
     for output in &layout.outputs {
         let (link, info) = match output.kind {
-            elf::SHT_GNU_HASH | elf::SHT_RELA => (index(Made::Symbols), 0),
+            elf::SHT_GNU_HASH | elf::SHT_RELA => (index(Made::Symbols)?, 0),
             // All but the null symbol are global.
-            elf::SHT_DYNSYM => (index(Made::Strings), 1),
-            elf::SHT_DYNAMIC => (index(Made::Strings), 0),
+            elf::SHT_DYNSYM => (index(Made::Strings)?, 1),
+            elf::SHT_DYNAMIC => (index(Made::Strings)?, 0),
             _ => (0, 0),
         };
         let fields = Fields {
@@ -148,8 +152,8 @@ fn finish(linked: &Linked<'_>, debug: &[DebugAddress], image: &mut Vec<u8>) -> R
         headers.push(header(&Fields { name, offset, size: bytes.len() as u64, ..fields }));
     }
     for addresses in debug.chunk_by(|one, other| one.section == other.section) {
-        let section = addresses.first().map_or(0, |first| first.section);
-        let Some(output) = layout.outputs.get(section) else { continue };
+        let section = item(addresses, 0, "address of a debug section")?.section;
+        let output = item(&layout.outputs, section, "output section")?;
         let bytes = debug_relocations(linked, addresses)?;
         let fields = Fields {
             name: add_name(&mut names, &[b".rela", output.name])?,
@@ -204,7 +208,7 @@ fn finish(linked: &Linked<'_>, debug: &[DebugAddress], image: &mut Vec<u8>) -> R
 fn debug_relocations(linked: &Linked<'_>, addresses: &[DebugAddress]) -> Result<Vec<u8>> {
     let mut bytes = alloc::with_capacity(addresses.len() * size_of::<Rela>(), "relocations of debug sections")?;
     for address in addresses {
-        let start = linked.layout.outputs.get(address.target).map_or(0, |output| output.address);
+        let start = item(&linked.layout.outputs, address.target, "output section")?.address;
         let stored = Rela {
             r_offset: U64::new(ORDER, address.offset),
             r_info: Rela::r_info(ORDER, false, address.target as u32 + 1, linked.machine.word),
@@ -263,7 +267,7 @@ struct SymbolTable {
 
 impl SymbolTable {
     fn push(&mut self, name: &[&[u8]], entry: &Entry<'_>, local: bool) -> Result<()> {
-        let symbol = symbol(entry, add_name(&mut self.strings, name)?, local);
+        let symbol = symbol(entry, add_name(&mut self.strings, name)?, local)?;
         self.bytes.try_reserve(size_of_val(&symbol)).map_err(|_| Error::no_memory(".symtab"))?;
         self.bytes.extend_from_slice(pod::bytes_of(&symbol));
         self.count += 1;
@@ -294,9 +298,11 @@ fn symbol_table(linked: &Linked<'_>, sections: bool) -> Result<(Vec<u8>, Vec<u8>
     // A stub is a function of its own to debuggers.
     stub.definition = Definition::Section { section: 0, offset: 0 };
     (stub.kind, stub.size) = (elf::STT_FUNC, linked.machine.stub.code.len() as u64);
-    stub.output = linked.layout.made(Made::Stubs).map(|(output, _)| output);
-    stub.address = linked.layout.made_address(Made::Stubs);
-    for entry in linked.needs.stubs.iter().filter_map(|entry| entries.get(*entry)) {
+    if let Some((output, _)) = linked.layout.made(Made::Stubs) {
+        (stub.output, stub.address) = (Some(output), linked.layout.made_address(Made::Stubs)?);
+    }
+    for entry in &linked.needs.stubs {
+        let entry = item(entries, *entry, "symbol")?;
         table.push(&[entry.name, b"$plt"], &stub, true)?;
         stub.address += stub.size;
     }
@@ -316,6 +322,7 @@ fn is_shown(linked: &Linked<'_>, entry: &Entry<'_>) -> bool {
     }
     match entry.target() {
         Target::Inside => {
+            // None for a local symbol of a section that another object's group replaces.
             let output = entry.output.and_then(|output| linked.layout.outputs.get(output));
             output.is_some_and(|output| output.class != Class::Debug)
         }

@@ -6,7 +6,7 @@ use object::elf::{self, FileHeader64, RelocationType, SectionHeader64, SectionTy
 use object::read::elf::{FileHeader as _, SectionHeader as _, SectionTable, SymbolTable};
 use object::{SectionIndex, SymbolIndex};
 
-use super::Object;
+use super::{Object, defect, item};
 use crate::alloc;
 use crate::error::{Error, Result, Status, quote};
 use crate::format::elf::extent_of;
@@ -278,7 +278,7 @@ impl<'a> Input<'a> {
         bytes: &'a [u8],
     ) -> Result<()> {
         for (index, header) in table.enumerate() {
-            let name = self.sections.get(index.0).map_or(&[][..], |section| section.name);
+            let name = item(&self.sections, index.0, "section")?.name;
             let wrong = |what: String| Error::corrupt(format!("section '{}': {what}", quote(name)));
             let refused = |what: &str| Error::new(Status::Unsupported, format!("section '{}': {what}", quote(name)));
             let invalid = |error: object::read::Error| wrong(error.to_string());
@@ -304,15 +304,17 @@ impl<'a> Input<'a> {
                     return Err(refused("expected relocations with addends (SHT_RELA), which this machine has"));
                 }
                 elf::SHT_GROUP => {
-                    let Some((flags, members)) = header.group(ORDER, bytes).map_err(invalid)? else { continue };
+                    let group = header.group(ORDER, bytes).map_err(invalid)?;
+                    let (flags, members) = group.ok_or_else(|| defect("a section of type SHT_GROUP is no group"))?;
                     let symbol = self.symbols.get(header.sh_info.get(ORDER) as usize);
                     let signature = match symbol {
                         Some(Symbol { kind: elf::STT_SECTION, place: Place::Section { index, .. }, .. }) => {
-                            self.sections.get(*index).map_or(&[][..], |section| section.name)
+                            item(&self.sections, *index, "section")?.name
                         }
                         Some(symbol) => symbol.name,
                         None => return Err(wrong("expected a symbol that names the group".to_owned())),
                     };
+                    // Without GRP_COMDAT every object keeps its own.
                     if flags & elf::GRP_COMDAT == elf::GroupFlags(0) {
                         continue;
                     }
@@ -337,6 +339,7 @@ impl<'a> Input<'a> {
                 self.sections.get(*index).map_or(&[][..], |section| section.name)
             }
             Some(symbol) => symbol.name,
+            // `Symbols::find` refuses such an index, with this site.
             None => &[],
         };
         let hidden = symbol.is_some_and(|symbol| symbol.other & 3 != elf::STV_DEFAULT.0);

@@ -13,6 +13,7 @@ use super::scan::Needs;
 use super::sections::{Class, Content, Gathering, Load, Made, Output, Piece, too_large};
 use super::select::{Fate, Fates};
 use super::symbols::{Definition, Special, Symbols};
+use super::{defect, item, item_mut};
 use crate::alloc;
 use crate::error::{Error, Result, Status};
 use crate::format::align_up;
@@ -83,7 +84,7 @@ impl<'a> Layout<'a> {
         for (object, (input, fates)) in inputs.iter().zip(fates).enumerate() {
             for (index, fate) in fates.iter().enumerate() {
                 if matches!(fate, Fate::Loaded | Fate::Debug) {
-                    let relocated = needs.is_relocated(object, index);
+                    let relocated = needs.is_relocated(object, index)?;
                     all.add_section(input, (object, index), *fate, relocated)?;
                 }
             }
@@ -225,15 +226,13 @@ impl<'a> Layout<'a> {
             for piece in &output.pieces {
                 match piece.content {
                     Content::Section { object, section } => {
-                        if let Some(place) = self.placed.get_mut(object).and_then(|of| of.get_mut(section)) {
-                            *place = Some((index, piece.at));
-                        }
+                        let placed = item_mut(&mut self.placed, object, "object")?;
+                        *item_mut(placed, section, "section")? = Some((index, piece.at));
                     }
                     Content::Made(made) => {
-                        if let Some(place) = self.made.get_mut(made as usize) {
-                            *place = Some((index, piece.at));
-                        }
+                        *item_mut(&mut self.made, made as usize, "synthetic section")? = Some((index, piece.at));
                     }
+                    // `Linked::give_addresses` looks at these.
                     Content::Common { .. } => {}
                 }
             }
@@ -241,15 +240,16 @@ impl<'a> Layout<'a> {
         Ok(())
     }
 
-    /// The output section that an input section went into, and where in it.
-    pub fn place_of(&self, object: usize, section: usize) -> Option<(usize, u64)> {
-        self.placed.get(object)?.get(section).copied()?
+    /// The output section that an input section of the image went into, and where in it.
+    pub fn place_of(&self, object: usize, section: usize) -> Result<(usize, u64)> {
+        let place = *item(item(&self.placed, object, "object")?, section, "section")?;
+        place.ok_or_else(|| defect(format_args!("section {section} of object {object} has no place in the image")))
     }
 
     /// The address of an input section in the image; of one for debuggers its offset in its output section.
-    pub fn address_of(&self, object: usize, section: usize) -> Option<u64> {
+    pub fn address_of(&self, object: usize, section: usize) -> Result<u64> {
         let (output, at) = self.place_of(object, section)?;
-        Some(self.outputs.get(output)?.address + at)
+        Ok(item(&self.outputs, output, "output section")?.address + at)
     }
 
     /// The index of the section with something that the linker made, and where in it that is.
@@ -257,16 +257,19 @@ impl<'a> Layout<'a> {
         self.made.get(made as usize).copied().flatten()
     }
 
-    /// The address of something that the linker made; 0 if there is no such thing.
-    pub fn made_address(&self, made: Made) -> u64 {
-        let found = self.made(made).and_then(|(output, at)| Some(self.outputs.get(output)?.address + at));
-        found.unwrap_or(0)
+    fn made_in(&self, made: Made) -> Result<(&Output<'a>, u64)> {
+        let (output, at) = self.made(made).ok_or_else(|| defect(format_args!("{made:?} is needed, but not made")))?;
+        Ok((item(&self.outputs, output, "output section")?, at))
+    }
+
+    /// The address of something that the linker made.
+    pub fn made_address(&self, made: Made) -> Result<u64> {
+        self.made_in(made).map(|(output, at)| output.address + at)
     }
 
     /// Offset in the file of the same.
-    pub fn made_offset(&self, made: Made) -> usize {
-        let found = self.made(made).and_then(|(output, at)| Some(self.outputs.get(output)?.offset + at));
-        found.unwrap_or(0) as usize
+    pub fn made_offset(&self, made: Made) -> Result<usize> {
+        self.made_in(made).map(|(output, at)| (output.offset + at) as usize)
     }
 
     /// How many bytes the same takes; 0 if there is no such thing.
@@ -286,22 +289,27 @@ impl<'a> Layout<'a> {
     }
 
     /// The address of what the linker defines.
-    pub fn special(&self, special: Special<'_>) -> u64 {
+    pub fn special(&self, special: Special<'_>) -> Result<u64> {
+        let named = |name: &[u8]| {
+            self.named(name).ok_or_else(|| defect("__start_ or __stop_ of a section that isn't in the image"))
+        };
         let bss = |output: &&Output<'_>| matches!(output.class, Class::Bss | Class::LargeBss);
         // What comes before the data may be all there is.
         let last = self.segments.last();
         let file_end = last.map_or(0, |segment| segment.address + segment.file_size);
         let memory_end = last.map_or(0, |segment| segment.address + segment.memory_size);
-        match special {
+        Ok(match special {
             Special::ImageStart => 0,
             Special::TextEnd => self.segment(Load::Text).map_or(0, |segment| segment.address + segment.memory_size),
             Special::DataEnd => file_end.min(memory_end),
             Special::BssStart => self.outputs.iter().find(bss).map_or(memory_end, |output| output.address),
             Special::End => memory_end,
-            Special::Got => self.made_address(Made::Got),
-            Special::Dynamic | Special::Handle => self.made_address(Made::Dynamic),
-            Special::SectionStart(name) => self.named(name).map_or(0, |output| output.address),
-            Special::SectionEnd(name) => self.named(name).map_or(0, Output::end),
-        }
+            // An object can name the GOT, or debug sections refer to it, where no code needs one.
+            Special::Got if self.made(Made::Got).is_none() => 0,
+            Special::Got => self.made_address(Made::Got)?,
+            Special::Dynamic | Special::Handle => self.made_address(Made::Dynamic)?,
+            Special::SectionStart(name) => named(name)?.address,
+            Special::SectionEnd(name) => named(name)?.end(),
+        })
     }
 }

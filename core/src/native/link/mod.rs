@@ -19,6 +19,8 @@ mod sections;
 mod select;
 mod symbols;
 
+use std::fmt::Display;
+
 use crate::alloc;
 use crate::error::{Error, Result, Status, quote};
 
@@ -75,6 +77,23 @@ pub fn link(objects: &[Object<'_>], options: &Options) -> Result<Vec<u8>> {
     let layout = layout::Layout::new(&inputs, &fates, &symbols, &frames, &needs, &tables.sizes(), machine)?;
     let linked = apply::Linked { inputs, fates, symbols, frames, needs, layout, machine };
     image::write(linked, tables)
+}
+
+/// A broken invariant of the linker, which no object can cause. The alternative to this error is a wrong image.
+#[cold]
+fn defect(invariant: impl Display) -> Error {
+    Error::new(Status::Internal, format!("linker: {invariant}"))
+}
+
+/// Returns the element at an index that the linker itself has made or checked.
+fn item<'l, T>(list: &'l [T], index: usize, what: &'static str) -> Result<&'l T> {
+    list.get(index).ok_or_else(|| defect(format_args!("{what} {index} of {}", list.len())))
+}
+
+/// As [`item`], to change it.
+fn item_mut<'l, T>(list: &'l mut [T], index: usize, what: &'static str) -> Result<&'l mut T> {
+    let len = list.len();
+    list.get_mut(index).ok_or_else(|| defect(format_args!("{what} {index} of {len}")))
 }
 
 /// The machine that an object is for, as `e_machine`.

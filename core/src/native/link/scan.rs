@@ -7,6 +7,7 @@ use super::eh_frame::Frames;
 use super::input::{Input, ORDER, Rela, Section, Site, kind};
 use super::select::{Fate, Fates};
 use super::symbols::{Definition, Special, Symbols, Target};
+use super::{item, item_mut};
 use crate::alloc;
 use crate::error::Result;
 use crate::native::machine::{How, Value};
@@ -77,9 +78,10 @@ impl Needs {
             needs.relocated.push(relocated);
         }
         for record in frames.kept() {
-            let Some(input) = inputs.get(record.object) else { continue };
-            let Some(section) = input.sections.get(record.section) else { continue };
-            for rela in frames.relocations_of(record) {
+            let input = item(inputs, record.object, "object")?;
+            let section = item(&input.sections, record.section, "section")?;
+            for rela in frames.relocations_of(record)? {
+                // `add` refuses unknown types.
                 let width = (input.machine.how)(kind(rela)).map_or(0, |how| how.field.width() as u64);
                 let end = rela.r_offset.get(ORDER).saturating_add(width);
                 if end > (record.start + record.len) as u64 {
@@ -97,8 +99,8 @@ impl Needs {
     }
 
     /// Whether the loader has to fill something in in a section.
-    pub fn is_relocated(&self, object: usize, section: usize) -> bool {
-        self.relocated.get(object).and_then(|of| of.get(section)).copied().unwrap_or(false)
+    pub fn is_relocated(&self, object: usize, section: usize) -> Result<bool> {
+        Ok(*item(item(&self.relocated, object, "object")?, section, "section")?)
     }
 
     fn add(
@@ -118,16 +120,18 @@ impl Needs {
             return Ok(());
         }
         let index = symbols.find(object, rela, &site)?;
-        let Some(entry) = symbols.entries.get(index) else { return Ok(()) };
+        let entry = item(&symbols.entries, index, "symbol")?;
         if let Definition::Section { section, .. } = entry.definition {
-            match fates.get(entry.object).and_then(|fates| fates.get(section)) {
-                Some(Fate::Loaded) => {}
-                Some(Fate::Dropped(_)) => {
+            match item(item(fates, entry.object, "object")?, section, "section")? {
+                Fate::Loaded => {}
+                Fate::Dropped(_) => {
                     return Err(
                         site.refuse("refers to a section that another object's group of the same name replaces")
                     );
                 }
-                _ => return Err(site.refuse("refers to a section that isn't loaded as it is")),
+                Fate::Frames | Fate::Debug | Fate::Left => {
+                    return Err(site.refuse("refers to a section that isn't loaded as it is"));
+                }
             }
         }
         self.got |= matches!(entry.definition, Definition::Linker(Special::Got));
@@ -137,9 +141,9 @@ impl Needs {
             Need::Slot => self.give_slot(symbols, index)?,
             Need::Stub => {
                 self.give_slot(symbols, index)?;
-                let count = self.stubs.len();
-                if let Some(entry) = symbols.entries.get_mut(index).filter(|entry| entry.stub.is_none()) {
-                    entry.stub = Some(count);
+                let entry = item_mut(&mut symbols.entries, index, "symbol")?;
+                if entry.stub.is_none() {
+                    entry.stub = Some(self.stubs.len());
                     alloc::push(&mut self.stubs, index, "stubs")?;
                 }
             }
@@ -147,9 +151,7 @@ impl Needs {
             Need::Rebase => self.words += 1,
             Need::Import => {
                 self.words += 1;
-                if let Some(entry) = symbols.entries.get_mut(index) {
-                    entry.imported = true;
-                }
+                item_mut(&mut symbols.entries, index, "symbol")?.imported = true;
             }
         }
         self.got |= matches!(how.value, Value::FromGot | Value::CallFromGot);
@@ -158,7 +160,10 @@ impl Needs {
 
     fn give_slot(&mut self, symbols: &mut Symbols<'_>, index: usize) -> Result<()> {
         self.got = true;
-        let Some(entry) = symbols.entries.get_mut(index).filter(|entry| entry.slot.is_none()) else { return Ok(()) };
+        let entry = item_mut(&mut symbols.entries, index, "symbol")?;
+        if entry.slot.is_some() {
+            return Ok(());
+        }
         entry.slot = Some(self.slots.len());
         entry.imported |= entry.target() == Target::Outside;
         alloc::push(&mut self.slots, index, "slots of the GOT")

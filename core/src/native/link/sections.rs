@@ -6,6 +6,7 @@ use object::elf::{self, SectionFlags, SectionType};
 
 use super::input::{Input, Section, failure};
 use super::select::Fate;
+use super::{item, item_mut};
 use crate::alloc;
 use crate::error::{Error, Result, Status, quote};
 use crate::format::align_up;
@@ -191,7 +192,7 @@ impl<'a> Gathering<'a> {
             };
             alloc::push(&mut self.outputs, output, "sections")?;
         }
-        self.outputs.get_mut(index).ok_or_else(too_large)
+        item_mut(&mut self.outputs, index, "output section")
     }
 
     pub fn add_section(
@@ -203,7 +204,7 @@ impl<'a> Gathering<'a> {
     ) -> Result<()> {
         const ACCESS: u64 = elf::SHF_WRITE.0 | elf::SHF_ALLOC.0 | elf::SHF_EXECINSTR.0;
         const STRINGS: u64 = elf::SHF_MERGE.0 | elf::SHF_STRINGS.0;
-        let Some(section) = input.sections.get(index) else { return Ok(()) };
+        let section = item(&input.sections, index, "section")?;
         let debug = fate == Fate::Debug;
         let name = output_name(section, relocated && !debug);
         let output = self.output(name, debug)?;

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use object::elf;
 
-use super::Options;
 use super::input::{Input, Section, failure};
+use super::{Options, item, item_mut};
 use crate::alloc;
 use crate::error::{Error, Result, Status, quote};
 
@@ -36,11 +36,18 @@ pub(super) fn select(inputs: &[Input<'_>], options: &Options) -> Result<Fates> {
     drop_groups(inputs, &mut fates)?;
     for (input, fates) in inputs.iter().zip(&mut fates) {
         for index in 0..fates.len() {
-            let Some(section) = input.sections.get(index) else { continue };
+            let section = item(&input.sections, index, "section")?;
             // A section about another goes with it.
-            let about = section.is(elf::SHF_LINK_ORDER).then(|| fates.get(section.link as usize)).flatten();
-            let goes = matches!(about, Some(Fate::Dropped(_)));
-            let Some(fate) = fates.get_mut(index) else { continue };
+            let goes = section.is(elf::SHF_LINK_ORDER)
+                && match fates.get(section.link as usize) {
+                    Some(about) => matches!(about, Fate::Dropped(_)),
+                    None => {
+                        let (name, link, count) = (quote(section.name), section.link, fates.len());
+                        let what = format_args!("section '{name}': expected sh_link below {count}, found {link}");
+                        return Err(failure(Status::Corrupt, input.name, what));
+                    }
+                };
+            let fate = item_mut(fates, index, "section")?;
             if goes && *fate != Fate::Left {
                 *fate = Fate::Dropped(None);
             }
@@ -77,15 +84,15 @@ fn drop_groups(inputs: &[Input<'_>], fates: &mut Fates) -> Result<()> {
                 continue;
             };
             for (position, &member) in group.members.iter().enumerate() {
-                let Some(section) = input.sections.get(member) else { continue };
+                let section = item(&input.sections, member, "section")?;
                 // The same source gives the same group.
-                let twin = members.get(position).map(|twin| (winner, *twin)).filter(|(winner, twin)| {
-                    let other = inputs.get(*winner).and_then(|winner| winner.sections.get(*twin));
-                    other.is_some_and(|other| other.name == section.name && other.size == section.size)
-                });
-                if let Some(fate) = fates.get_mut(object).and_then(|fates| fates.get_mut(member)) {
-                    *fate = Fate::Dropped(twin);
+                let mut twin = None;
+                if let Some(&found) = members.get(position) {
+                    let other = item(&item(inputs, winner, "object")?.sections, found, "section")?;
+                    let alike = other.name == section.name && other.size == section.size;
+                    twin = alike.then_some((winner, found));
                 }
+                *item_mut(item_mut(fates, object, "object")?, member, "section")? = Fate::Dropped(twin);
             }
         }
     }

@@ -6,6 +6,7 @@ use object::elf::{self, SymbolBind, SymbolType};
 
 use super::input::{Input, Place, Rela, Site, Symbol, failure};
 use super::select::{Fate, Fates};
+use super::{item, item_mut};
 use crate::alloc;
 use crate::error::{Error, Result, Status, quote};
 
@@ -150,7 +151,7 @@ impl<'a> Symbols<'a> {
     }
 
     fn add(&mut self, inputs: &[Input<'a>], object: usize, symbol: &Symbol<'a>, fates: &[Fate]) -> Result<usize> {
-        let name = inputs.get(object).map_or("", |input| input.name);
+        let name = item(inputs, object, "object")?.name;
         let refuse = |status, what: &str| {
             Err(failure(status, name, format_args!("symbol '{}': {what}", quote(symbol.name)).to_string()))
         };
@@ -160,9 +161,9 @@ impl<'a> Symbols<'a> {
             Place::Undefined => Definition::Undefined,
             Place::Absolute(value) => Definition::Absolute(value),
             Place::Common { align, large } => Definition::Common { align, large },
-            Place::Section { index, offset } => match fates.get(index) {
-                // Another object has it, or nobody.
-                Some(Fate::Loaded) => Definition::Section { section: index, offset },
+            Place::Section { index, offset } => match item(fates, index, "section")? {
+                Fate::Loaded => Definition::Section { section: index, offset },
+                // Another object defines it, or none does.
                 _ if symbol.binding != elf::STB_LOCAL => Definition::Undefined,
                 _ => Definition::Section { section: index, offset },
             },
@@ -191,9 +192,9 @@ impl<'a> Symbols<'a> {
         }
         // Locals don't find it, so that one map does for all objects.
         if let Some(&known) = self.globals.get(symbol.name) {
-            let Some(old) = self.entries.get_mut(known) else { return Ok(NONE) };
+            let old = item_mut(&mut self.entries, known, "symbol")?;
             if old.rank() == 3 && entry.rank() == 3 {
-                let first = inputs.get(old.object).map_or("", |input| input.name);
+                let first = item(inputs, old.object, "object")?.name;
                 let what = format!("expected one definition, found another in object '{}'", quote(first.as_bytes()));
                 return refuse(Status::InvalidArgument, &what);
             }
@@ -231,8 +232,11 @@ impl<'a> Symbols<'a> {
                 name => {
                     let start = name.strip_prefix(b"__start_").and_then(known).map(Special::SectionStart);
                     let end = || name.strip_prefix(b"__stop_").and_then(known).map(Special::SectionEnd);
-                    let Some(special) = start.or_else(end) else { continue };
-                    special
+                    match start.or_else(end) {
+                        Some(special) => special,
+                        // Left to the loader.
+                        None => continue,
+                    }
                 }
             };
             handle |= special == Special::Handle;
@@ -259,7 +263,7 @@ impl<'a> Symbols<'a> {
     /// CORRUPT if there is no such symbol.
     pub fn find(&self, object: usize, rela: &Rela, site: &Site<'_>) -> Result<usize> {
         let index = rela.r_sym(super::input::ORDER, false) as usize;
-        let of = self.of.get(object).map_or(&[][..], Vec::as_slice);
+        let of = item(&self.of, object, "object")?;
         of.get(index)
             .copied()
             .ok_or_else(|| site.corrupt(format_args!("expected a symbol below {}, found {index}", of.len())))
