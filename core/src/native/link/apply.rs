@@ -1,22 +1,22 @@
 //! Sections' bytes with the values of their relocations, and what is left for the loader.
 
-use super::dynamic::Dynamic;
+use super::dynamic::DynamicReloc;
 use super::eh_frame::{self, Frames};
 use super::input::{Input, ORDER, Rela, Section, Site, kind};
 use super::layout::Layout;
 use super::scan::{Need, Needs};
-use super::sections::{Class, Content, Made};
-use super::select::{Fate, Fates};
-use super::symbols::{Definition, Entry, Special, Symbols, Target};
+use super::sections::{Class, Content, Synthetic};
+use super::select::{Disposition, Dispositions};
+use super::symbols::{Definition, Entry, LinkerSymbol, Symbols, Target};
 use super::{defect, item, item_mut};
 use crate::alloc;
 use crate::error::{Error, Result, Status};
-use crate::native::machine::{Field, Machine, Of, Template, Value};
+use crate::native::machine::{Field, HoleTarget, Machine, RelExpr, Template};
 
 /// Everything that is known when addresses are.
-pub(super) struct Linked<'a> {
+pub(super) struct LinkContext<'a> {
     pub inputs: Vec<Input<'a>>,
-    pub fates: Fates,
+    pub dispositions: Dispositions,
     pub symbols: Symbols<'a>,
     pub frames: Frames<'a>,
     pub needs: Needs,
@@ -26,22 +26,22 @@ pub(super) struct Linked<'a> {
 
 /// Where bytes are: in the image's file, and in memory.
 #[derive(Clone, Copy)]
-struct Place {
+struct OutputLocation {
     offset: usize,
     address: u64,
 }
 
-impl Place {
-    fn plus(self, more: u64) -> Place {
-        Place { offset: self.offset + more as usize, address: self.address + more }
+impl OutputLocation {
+    fn plus(self, more: u64) -> OutputLocation {
+        OutputLocation { offset: self.offset + more as usize, address: self.address + more }
     }
 }
 
 /// What relocations leave to others.
 #[derive(Default)]
-pub(super) struct Left {
+pub(super) struct Deferred {
     /// To the loader.
-    pub dynamic: Vec<Dynamic>,
+    pub dynamic: Vec<DynamicReloc>,
     /// To debuggers, of each section for them together.
     pub debug: Vec<DebugAddress>,
 }
@@ -58,23 +58,23 @@ pub(super) struct DebugAddress {
 }
 
 /// The image, being written, and what is left to others.
-struct Writing<'i> {
+struct ImageWriter<'i> {
     image: &'i mut [u8],
-    left: Left,
+    deferred: Deferred,
 }
 
-impl Writing<'_> {
+impl ImageWriter<'_> {
     fn put(&mut self, offset: usize, bytes: &[u8]) -> Result<()> {
         put(self.image, offset, bytes)
     }
 
     /// Writes a value into a field; a refusal of the caller's if it doesn't fit.
-    fn store(&mut self, offset: usize, field: Field, value: i128, unfit: impl FnOnce() -> Error) -> Result<()> {
-        field.store(part(self.image, offset, field.width())?, value).map_err(|_| unfit())
+    fn store(&mut self, offset: usize, field: Field, value: i128, overflow: impl FnOnce() -> Error) -> Result<()> {
+        field.store(part(self.image, offset, field.width())?, value).map_err(|_| overflow())
     }
 
-    fn leave(&mut self, relocation: Dynamic) -> Result<()> {
-        alloc::push(&mut self.left.dynamic, relocation, "dynamic relocations")
+    fn defer(&mut self, relocation: DynamicReloc) -> Result<()> {
+        alloc::push(&mut self.deferred.dynamic, relocation, "dynamic relocations")
     }
 }
 
@@ -96,32 +96,32 @@ fn page(address: i128) -> i128 {
     address & !0xfff
 }
 
-impl<'a> Linked<'a> {
+impl<'a> LinkContext<'a> {
     /// Gives every symbol its address.
     pub fn give_addresses(&mut self) -> Result<()> {
         for entry in &mut self.symbols.entries {
             match entry.definition {
                 Definition::Absolute(value) => entry.address = value,
-                Definition::Linker(special) => entry.address = self.layout.special(special)?,
+                Definition::Linker(linker_symbol) => entry.address = self.layout.linker_symbol(linker_symbol)?,
                 Definition::Section { section, offset } => {
-                    match item(item(&self.fates, entry.object, "object")?, section, "section")? {
-                        Fate::Loaded | Fate::Debug => {
-                            let (output, at) = self.layout.place_of(entry.object, section)?;
+                    match item(item(&self.dispositions, entry.object, "object")?, section, "section")? {
+                        Disposition::Loaded | Disposition::Debug => {
+                            let (output, at) = self.layout.location_of(entry.object, section)?;
                             let start = item(&self.layout.outputs, output, "output section")?.address;
                             (entry.output, entry.address) = (Some(output), start + at + offset);
                         }
                         // Not in the image, or not as it is: no relocation that is applied refers to it.
-                        Fate::Frames | Fate::Left | Fate::Dropped(_) => {}
+                        Disposition::EhFrame | Disposition::Ignored | Disposition::Discarded(_) => {}
                     }
                 }
                 Definition::Undefined | Definition::Common { .. } => {}
             }
         }
         for (index, output) in self.layout.outputs.iter().enumerate() {
-            for piece in &output.pieces {
-                if let Content::Common { entry } = piece.content {
+            for chunk in &output.chunks {
+                if let Content::Common { entry } = chunk.content {
                     let entry = item_mut(&mut self.symbols.entries, entry, "symbol")?;
-                    (entry.output, entry.address) = (Some(index), output.address + piece.at);
+                    (entry.output, entry.address) = (Some(index), output.address + chunk.at);
                 }
             }
         }
@@ -137,75 +137,77 @@ impl<'a> Linked<'a> {
     /// # Errors
     ///
     /// UNSUPPORTED for a value that doesn't fit its field, naming the relocation; CORRUPT for one in a debug section.
-    pub fn write_sections(&self, image: &mut [u8]) -> Result<Left> {
-        let mut writing = Writing { image, left: Left::default() };
+    pub fn write_sections(&self, image: &mut [u8]) -> Result<Deferred> {
+        let mut writer = ImageWriter { image, deferred: Deferred::default() };
         for (index, output) in self.layout.outputs.iter().enumerate().filter(|(_, output)| output.has_bytes()) {
-            for piece in &output.pieces {
+            for chunk in &output.chunks {
                 // What the linker makes is written below, or by `image`; common symbols are zeros.
-                let Content::Section { object, section } = piece.content else { continue };
+                let Content::Section { object, section } = chunk.content else { continue };
                 let section = item(&item(&self.inputs, object, "object")?.sections, section, "section")?;
-                let place = Place { offset: output.offset as usize, address: output.address }.plus(piece.at);
-                writing.put(place.offset, section.data)?;
+                let location =
+                    OutputLocation { offset: output.offset as usize, address: output.address }.plus(chunk.at);
+                writer.put(location.offset, section.data)?;
                 for rela in section.relocations {
                     if output.class == Class::Debug {
-                        self.apply_debug(&mut writing, place, index, (object, section), rela)?;
+                        self.apply_debug(&mut writer, location, index, (object, section), rela)?;
                     } else {
-                        self.apply(&mut writing, place, 0, (object, section), rela)?;
+                        self.apply(&mut writer, location, 0, (object, section), rela)?;
                     }
                 }
             }
         }
-        self.write_frames(&mut writing)?;
-        self.write_got(&mut writing)?;
-        self.write_stubs(&mut writing)?;
-        Ok(writing.left)
+        self.write_frames(&mut writer)?;
+        self.write_got(&mut writer)?;
+        self.write_plt(&mut writer)?;
+        Ok(writer.deferred)
     }
 
     /// Applies a relocation to bytes of a section from `start` on, which are at `place`.
     fn apply(
         &self,
-        writing: &mut Writing<'_>,
-        place: Place,
+        writer: &mut ImageWriter<'_>,
+        location: OutputLocation,
         start: u64,
         (object, section): (usize, &Section<'_>),
         rela: &Rela,
     ) -> Result<()> {
         let site = &self.site(object, section, rela)?;
-        let how = (self.machine.how)(kind(rela)).ok_or_else(|| defect("a relocation that no scan has seen"))?;
-        if how.value == Value::Nothing {
+        let howto = (self.machine.howto)(kind(rela)).ok_or_else(|| defect("a relocation that no scan has seen"))?;
+        if howto.expr == RelExpr::None {
             return Ok(());
         }
         let index = self.symbols.find(object, rela, site)?;
         let entry = item(&self.symbols.entries, index, "symbol")?;
-        let need = self.needs.need(how, entry.target(), section, rela, site)?;
-        let mut place = place.plus(rela.r_offset.get(ORDER) - start);
+        let need = self.needs.need(howto, entry.target(), section, rela, site)?;
+        let mut location = location.plus(rela.r_offset.get(ORDER) - start);
         let mut addend = rela.r_addend.get(ORDER);
-        let (mut value, mut field) = (how.value, how.field);
+        let (mut expr, mut field) = (howto.expr, howto.field);
         match need {
             Need::Relaxed => {
                 let at = rela.r_offset.get(ORDER) as usize;
-                let relaxed = (self.machine.relax)(section.data, at, value);
+                let relaxed = (self.machine.relax)(section.data, at, expr);
                 let new = relaxed.ok_or_else(|| defect("an instruction that could be changed cannot"))?;
                 let code = new.code.get(..new.len).ok_or_else(|| defect("an instruction longer than its bytes"))?;
-                let start = place.offset.checked_sub(new.before);
-                writing.put(start.ok_or_else(|| defect("an instruction before the image"))?, code)?;
-                place = place.plus(new.behind as u64);
-                (value, field, addend) = (Value::Relative, new.field, addend.saturating_add(new.addend));
+                let start = location.offset.checked_sub(new.before);
+                writer.put(start.ok_or_else(|| defect("an instruction before the image"))?, code)?;
+                location = location.plus(new.field_shift as u64);
+                (expr, field, addend) = (RelExpr::Pc, new.field, addend.saturating_add(new.addend));
             }
             Need::Rebase => {
                 let addend = entry.address.cast_signed().wrapping_add(addend);
-                let relocation = Dynamic { kind: self.machine.relative, place: place.address, entry: None, addend };
-                writing.leave(relocation)?;
+                let relocation =
+                    DynamicReloc { kind: self.machine.relative, address: location.address, entry: None, addend };
+                writer.defer(relocation)?;
             }
             Need::Import => {
                 let (kind, entry) = (self.machine.word, Some(index));
-                let relocation = Dynamic { kind, place: place.address, entry, addend };
-                return writing.leave(relocation);
+                let relocation = DynamicReloc { kind, address: location.address, entry, addend };
+                return writer.defer(relocation);
             }
-            Need::Direct | Need::Slot | Need::Stub | Need::Got => {}
+            Need::Direct | Need::GotEntry | Need::PltEntry | Need::Got => {}
         }
-        let computed = self.compute(value, entry, place.address, addend)?;
-        writing.store(place.offset, field, computed, || {
+        let computed = self.compute(expr, entry, location.address, addend)?;
+        writer.store(location.offset, field, computed, || {
             let hint = "link fewer objects together, or compile with a larger -mcmodel";
             site.refuse(format_args!(
                 "{computed:#x} is more than the field holds, or not a multiple of its unit; {hint}"
@@ -217,63 +219,66 @@ impl<'a> Linked<'a> {
     /// what isn't in the image is 0.
     fn apply_debug(
         &self,
-        writing: &mut Writing<'_>,
-        place: Place,
+        writer: &mut ImageWriter<'_>,
+        location: OutputLocation,
         index: usize,
         (object, section): (usize, &Section<'_>),
         rela: &Rela,
     ) -> Result<()> {
         let site = &self.site(object, section, rela)?;
         let unknown = || site.refuse("expected a relocation that debug sections can have");
-        let how = (self.machine.how)(kind(rela)).ok_or_else(unknown)?;
+        let howto = (self.machine.howto)(kind(rela)).ok_or_else(unknown)?;
         let entry = item(&self.symbols.entries, self.symbols.find(object, rela, site)?, "symbol")?;
         let (at, addend) = (rela.r_offset.get(ORDER), i128::from(rela.r_addend.get(ORDER)));
-        let end = at.checked_add(how.field.width() as u64);
+        let end = at.checked_add(howto.field.width() as u64);
         if end.is_none_or(|end| end > section.data.len() as u64) {
             return Err(
                 site.corrupt(format_args!("expected a place within the section's {} bytes", section.data.len()))
             );
         }
         let address = self.debug_address(entry)?;
-        let value = match how.value {
-            Value::Nothing => return Ok(()),
-            Value::Absolute => match address {
+        let value = match howto.expr {
+            RelExpr::None => return Ok(()),
+            RelExpr::Absolute => match address {
                 Some(address) => i128::from(address) + addend,
                 // In lists of ranges two zeros are the end.
                 None => i128::from([&b".debug_ranges"[..], b".debug_loc"].contains(&section.name)),
             },
-            Value::Size => i128::from(entry.size) + addend,
-            Value::ThreadLocal => addend,
+            RelExpr::Size => i128::from(entry.size) + addend,
+            RelExpr::Tls => addend,
             _ => return Err(unknown()),
         };
-        let place = place.plus(at);
-        writing
-            .store(place.offset, how.field, value, || site.refuse("expected debug information of less than 4 GiB"))?;
+        let location = location.plus(at);
+        writer.store(location.offset, howto.field, value, || {
+            site.refuse("expected debug information of less than 4 GiB")
+        })?;
         if let Some(target) = entry.output
             && item(&self.layout.outputs, target, "output section")?.class != Class::Debug
-            && how.value == Value::Absolute
-            && how.field.is_word()
+            && howto.expr == RelExpr::Absolute
+            && howto.field.is_word()
             && address.is_some()
         {
             // A debug section's own address is 0.
-            let left = DebugAddress { section: index, offset: place.address, target, address: value as u64 };
-            alloc::push(&mut writing.left.debug, left, "relocations of debug sections")?;
+            let deferred = DebugAddress { section: index, offset: location.address, target, address: value as u64 };
+            alloc::push(&mut writer.deferred.debug, deferred, "relocations of debug sections")?;
         }
         Ok(())
     }
 
     /// The address of a symbol as debug sections want it: in another one of them the offset in it.
     fn debug_address(&self, entry: &Entry<'_>) -> Result<Option<u64>> {
-        let fate = |object, section| item(item(&self.fates, object, "object")?, section, "section");
+        let disposition = |object, section| item(item(&self.dispositions, object, "object")?, section, "section");
         Ok(match entry.definition {
             Definition::Section { section, offset } => {
-                let (object, section) = match *fate(entry.object, section)? {
-                    Fate::Loaded | Fate::Debug => (entry.object, section),
+                let (object, section) = match *disposition(entry.object, section)? {
+                    Disposition::Loaded | Disposition::Debug => (entry.object, section),
                     // The debug section that is kept says the same. Code may differ, so that its address isn't taken.
-                    Fate::Dropped(Some((object, section))) if *fate(object, section)? == Fate::Debug => {
+                    Disposition::Discarded(Some((object, section)))
+                        if *disposition(object, section)? == Disposition::Debug =>
+                    {
                         (object, section)
                     }
-                    Fate::Dropped(_) | Fate::Frames | Fate::Left => return Ok(None),
+                    Disposition::Discarded(_) | Disposition::EhFrame | Disposition::Ignored => return Ok(None),
                 };
                 Some(self.layout.address_of(object, section)? + offset)
             }
@@ -283,29 +288,29 @@ impl<'a> Linked<'a> {
     }
 
     /// What a relocation puts there. All terms are below 2^64, so that nothing overflows.
-    fn compute(&self, value: Value, entry: &Entry<'_>, place: u64, addend: i64) -> Result<i128> {
+    fn compute(&self, expr: RelExpr, entry: &Entry<'_>, place: u64, addend: i64) -> Result<i128> {
         let (place, addend) = (i128::from(place), i128::from(addend));
         let symbol = || self.symbol(entry).map(i128::from);
-        let slot = || self.slot(entry).map(i128::from);
-        let stub = || self.stub(entry).map(i128::from);
-        let got = || self.layout.made_address(Made::Got).map(i128::from);
-        Ok(match value {
-            Value::Nothing | Value::ThreadLocal => return Err(defect("a relocation that computes nothing is applied")),
-            Value::Absolute | Value::InPage => symbol()? + addend,
+        let got_entry = || self.got_entry(entry).map(i128::from);
+        let plt_entry = || self.plt_entry(entry).map(i128::from);
+        let got = || self.layout.synthetic_address(Synthetic::Got).map(i128::from);
+        Ok(match expr {
+            RelExpr::None | RelExpr::Tls => return Err(defect("a replace that computes nothing is applied")),
+            RelExpr::Absolute | RelExpr::PageOffset => symbol()? + addend,
             // A jump to what isn't inside goes to its stub.
-            Value::Relative if entry.target() == Target::Outside => stub()? + addend - place,
-            Value::Relative => symbol()? + addend - place,
-            Value::RelativePage => page(symbol()? + addend) - page(place),
-            Value::Call => stub()? + addend - place,
-            Value::Slot | Value::SlotRelaxable => slot()? + addend - place,
-            Value::SlotPage => page(slot()?) - page(place),
-            Value::SlotInPage => slot()?,
-            Value::SlotFromGotPage => slot()? - page(got()?),
-            Value::SlotFromGot => slot()? + addend - got()?,
-            Value::Got => got()? + addend - place,
-            Value::FromGot => symbol()? + addend - got()?,
-            Value::CallFromGot => stub()? + addend - got()?,
-            Value::Size => i128::from(entry.size) + addend,
+            RelExpr::Pc if entry.target() == Target::Outside => plt_entry()? + addend - place,
+            RelExpr::Pc => symbol()? + addend - place,
+            RelExpr::PagePc => page(symbol()? + addend) - page(place),
+            RelExpr::PltPc => plt_entry()? + addend - place,
+            RelExpr::GotPc | RelExpr::GotPcRelaxable => got_entry()? + addend - place,
+            RelExpr::GotPagePc => page(got_entry()?) - page(place),
+            RelExpr::GotPageOffset => got_entry()?,
+            RelExpr::GotFromGotPage => got_entry()? - page(got()?),
+            RelExpr::GotFromGot => got_entry()? + addend - got()?,
+            RelExpr::GotBasePc => got()? + addend - place,
+            RelExpr::GotRel => symbol()? + addend - got()?,
+            RelExpr::PltGotRel => plt_entry()? + addend - got()?,
+            RelExpr::Size => i128::from(entry.size) + addend,
         })
     }
 
@@ -322,125 +327,132 @@ impl<'a> Linked<'a> {
     }
 
     /// The address of a symbol's slot in the GOT.
-    fn slot(&self, entry: &Entry<'_>) -> Result<u64> {
-        let slot = entry.slot.ok_or_else(|| defect("a symbol has no slot in the GOT"))?;
-        Ok(self.layout.made_address(Made::Got)? + 8 * slot as u64)
+    fn got_entry(&self, entry: &Entry<'_>) -> Result<u64> {
+        let got_entry = entry.got_entry.ok_or_else(|| defect("a symbol has no slot in the GOT"))?;
+        Ok(self.layout.synthetic_address(Synthetic::Got)? + 8 * got_entry as u64)
     }
 
     /// Where a call of a symbol goes: its stub, or the symbol itself where the image knows it.
-    fn stub(&self, entry: &Entry<'_>) -> Result<u64> {
-        match entry.stub {
-            Some(stub) => {
-                let size = self.machine.stub.code.len() as u64;
-                Ok(self.layout.made_address(Made::Stubs)? + stub as u64 * size)
+    fn plt_entry(&self, entry: &Entry<'_>) -> Result<u64> {
+        match entry.plt_entry {
+            Some(plt_entry) => {
+                let size = self.machine.plt_entry.code.len() as u64;
+                Ok(self.layout.synthetic_address(Synthetic::Plt)? + plt_entry as u64 * size)
             }
             None => self.symbol(entry),
         }
     }
 
-    fn write_frames(&self, writing: &mut Writing<'_>) -> Result<()> {
+    fn write_frames(&self, writer: &mut ImageWriter<'_>) -> Result<()> {
         if self.frames.size == 0 {
             return Ok(());
         }
-        let address = self.layout.made_address(Made::Frames)?;
-        let whole = Place { offset: self.layout.made_offset(Made::Frames)?, address };
+        let address = self.layout.synthetic_address(Synthetic::EhFrame)?;
+        let whole = OutputLocation { offset: self.layout.synthetic_offset(Synthetic::EhFrame)?, address };
         let mut functions = alloc::with_capacity(self.frames.functions, "unwind tables")?;
         for record in self.frames.kept() {
             let section = item(&item(&self.inputs, record.object, "object")?.sections, record.section, "section")?;
             let bytes = section.data.get(record.start..record.start + record.len);
             let bytes = bytes.ok_or_else(|| defect("a record of .eh_frame outside its section"))?;
-            let place = whole.plus(record.at);
-            writing.put(place.offset, bytes)?;
+            let location = whole.plus(record.at);
+            writer.put(location.offset, bytes)?;
             if let Some(cie) = self.frames.cie_of(record)? {
                 let distance = u32::try_from(record.at + 4 - cie)
                     .map_err(|_| Error::new(Status::Limit, ".eh_frame: expected less than 4 GiB, found more"))?;
-                writing.put(place.offset + 4, &distance.to_le_bytes())?;
+                writer.put(location.offset + 4, &distance.to_le_bytes())?;
             }
             for rela in self.frames.relocations_of(record)? {
-                self.apply(writing, place, record.start as u64, (record.object, section), rela)?;
+                self.apply(writer, location, record.start as u64, (record.object, section), rela)?;
             }
             if record.cie.is_some() {
                 let rela = self.frames.function(record)?.ok_or_else(|| defect("an FDE has no function"))?;
                 let site = self.site(record.object, section, rela)?;
                 let entry = item(&self.symbols.entries, self.symbols.find(record.object, rela, &site)?, "symbol")?;
-                functions.push((entry.address.wrapping_add_signed(rela.r_addend.get(ORDER)), place.address));
+                functions.push((entry.address.wrapping_add_signed(rela.r_addend.get(ORDER)), location.address));
             }
         }
-        let header = eh_frame::header(self.layout.made_address(Made::FrameHeader)?, address, &mut functions)?;
+        let header = eh_frame::header(self.layout.synthetic_address(Synthetic::EhFrameHdr)?, address, &mut functions)?;
         if header.len() as u64 != self.frames.header_size() {
             return Err(defect(".eh_frame_hdr of another size than the layout has"));
         }
-        writing.put(self.layout.made_offset(Made::FrameHeader)?, &header)
+        writer.put(self.layout.synthetic_offset(Synthetic::EhFrameHdr)?, &header)
     }
 
-    fn write_got(&self, writing: &mut Writing<'_>) -> Result<()> {
-        if self.needs.slots.is_empty() {
+    fn write_got(&self, writer: &mut ImageWriter<'_>) -> Result<()> {
+        if self.needs.got_entries.is_empty() {
             return Ok(());
         }
-        let got = Place { offset: self.layout.made_offset(Made::Got)?, address: self.layout.made_address(Made::Got)? };
-        for (slot, index) in self.needs.slots.iter().enumerate() {
+        let got = OutputLocation {
+            offset: self.layout.synthetic_offset(Synthetic::Got)?,
+            address: self.layout.synthetic_address(Synthetic::Got)?,
+        };
+        for (got_entry, index) in self.needs.got_entries.iter().enumerate() {
             let entry = item(&self.symbols.entries, *index, "symbol")?;
-            let place = got.plus(8 * slot as u64);
+            let location = got.plus(8 * got_entry as u64);
             let (kind, symbol) = match entry.target() {
                 Target::Inside => (self.machine.relative, None),
                 Target::Outside => (self.machine.glob_dat, Some(*index)),
                 Target::Absolute | Target::Zero => {
-                    writing.put(place.offset, &self.symbol(entry)?.to_le_bytes())?;
+                    writer.put(location.offset, &self.symbol(entry)?.to_le_bytes())?;
                     continue;
                 }
                 Target::Missing => return Err(defect("an undefined local symbol has a slot in the GOT")),
             };
             let address = if symbol.is_some() { 0 } else { self.symbol(entry)? };
-            writing.put(place.offset, &address.to_le_bytes())?;
+            writer.put(location.offset, &address.to_le_bytes())?;
             let addend = address.cast_signed();
-            writing.leave(Dynamic { kind, place: place.address, entry: symbol, addend })?;
+            writer.defer(DynamicReloc { kind, address: location.address, entry: symbol, addend })?;
         }
         Ok(())
     }
 
-    fn write_stubs(&self, writing: &mut Writing<'_>) -> Result<()> {
-        let template = &self.machine.stub;
-        for (index, entry) in self.needs.stubs.iter().enumerate() {
-            let offset = self.layout.made_offset(Made::Stubs)?;
-            let stubs = Place { offset, address: self.layout.made_address(Made::Stubs)? };
+    fn write_plt(&self, writer: &mut ImageWriter<'_>) -> Result<()> {
+        let template = &self.machine.plt_entry;
+        for (index, entry) in self.needs.plt_entries.iter().enumerate() {
+            let offset = self.layout.synthetic_offset(Synthetic::Plt)?;
+            let plt_entries = OutputLocation { offset, address: self.layout.synthetic_address(Synthetic::Plt)? };
             let entry = item(&self.symbols.entries, *entry, "symbol")?;
-            self.write_code(writing, stubs.plus((index * template.code.len()) as u64), template, entry)?;
+            self.write_code(writer, plt_entries.plus((index * template.code.len()) as u64), template, entry)?;
         }
         // Without __dso_handle there are no destructors to run.
         let Some(finalize) = self.symbols.finalize else { return Ok(()) };
         let finalize = item(&self.symbols.entries, finalize, "symbol")?;
-        let address = self.layout.made_address(Made::Finalizer)?;
-        let code = Place { offset: self.layout.made_offset(Made::Finalizer)?, address };
-        self.write_code(writing, code, &self.machine.finalizer, finalize)?;
-        writing.put(self.layout.made_offset(Made::FinalizerPointer)?, &address.to_le_bytes())?;
-        let place = self.layout.made_address(Made::FinalizerPointer)?;
-        let relocation = Dynamic { kind: self.machine.relative, place, entry: None, addend: address.cast_signed() };
-        writing.leave(relocation)
+        let address = self.layout.synthetic_address(Synthetic::Finalizer)?;
+        let code = OutputLocation { offset: self.layout.synthetic_offset(Synthetic::Finalizer)?, address };
+        self.write_code(writer, code, &self.machine.finalizer, finalize)?;
+        writer.put(self.layout.synthetic_offset(Synthetic::FinalizerPointer)?, &address.to_le_bytes())?;
+        let relocation = DynamicReloc {
+            kind: self.machine.relative,
+            address: self.layout.synthetic_address(Synthetic::FinalizerPointer)?,
+            entry: None,
+            addend: address.cast_signed(),
+        };
+        writer.defer(relocation)
     }
 
     /// Code of ours about an entry with a slot.
     fn write_code(
         &self,
-        writing: &mut Writing<'_>,
-        place: Place,
+        writer: &mut ImageWriter<'_>,
+        location: OutputLocation,
         template: &Template,
         entry: &Entry<'_>,
     ) -> Result<()> {
-        writing.put(place.offset, template.code)?;
+        writer.put(location.offset, template.code)?;
         for hole in template.holes {
-            let place = place.plus(hole.at as u64);
-            let address = match hole.of {
-                Of::Slot => self.slot(entry)?,
-                Of::Handle => self.layout.special(Special::Handle)?,
+            let location = location.plus(hole.at as u64);
+            let address = match hole.target {
+                HoleTarget::GotEntry => self.got_entry(entry)?,
+                HoleTarget::DsoHandle => self.layout.linker_symbol(LinkerSymbol::DsoHandle)?,
             };
-            let (target, at) = (i128::from(address), i128::from(place.address));
-            let value = match hole.how.value {
-                Value::Relative => target + i128::from(hole.addend) - at,
-                Value::RelativePage => page(target) - page(at),
-                Value::InPage => target,
+            let (target, at) = (i128::from(address), i128::from(location.address));
+            let value = match hole.howto.expr {
+                RelExpr::Pc => target + i128::from(hole.addend) - at,
+                RelExpr::PagePc => page(target) - page(at),
+                RelExpr::PageOffset => target,
                 _ => return Err(defect("code of the linker's own with a hole of another kind")),
             };
-            writing.store(place.offset, hole.how.field, value, || {
+            writer.store(location.offset, hole.howto.field, value, || {
                 let message = "linked image: expected code within reach of the GOT, found it further away";
                 Error::new(Status::Unsupported, message)
             })?;

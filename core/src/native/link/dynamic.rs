@@ -8,7 +8,7 @@ use object::pod;
 use super::input::{ORDER, Rela};
 use super::layout::{Layout, Sizes};
 use super::scan::Needs;
-use super::sections::Made;
+use super::sections::Synthetic;
 use super::symbols::{Entry, Symbols, Target};
 use super::{defect, item, item_mut};
 use crate::alloc;
@@ -31,9 +31,9 @@ pub(super) struct Tables {
 
 /// A dynamic relocation.
 #[derive(Clone, Copy)]
-pub(super) struct Dynamic {
+pub(super) struct DynamicReloc {
     pub kind: RelocationType,
-    pub place: u64,
+    pub address: u64,
     /// The entry of its symbol, if it has one.
     pub entry: Option<usize>,
     pub addend: i64,
@@ -110,8 +110,8 @@ impl Tables {
             tables.names.push(add_name(&mut tables.strings, &[name])?);
             *item_mut(&mut tables.index, *entry, "symbol")? = position as u32 + 1;
         }
-        for slot in &needs.slots {
-            let target = item(&symbols.entries, *slot, "symbol")?.target();
+        for got_entry in &needs.got_entries {
+            let target = item(&symbols.entries, *got_entry, "symbol")?.target();
             tables.relocations += u64::from(matches!(target, Target::Inside | Target::Outside));
         }
         Ok(tables)
@@ -140,7 +140,7 @@ impl Tables {
     }
 
     /// `.rela.dyn`: those without a symbol first, as DT_RELACOUNT promises; and how many these are.
-    pub fn relocations(&self, mut found: Vec<Dynamic>, machine: &Machine) -> Result<(Vec<u8>, u64)> {
+    pub fn relocations(&self, mut found: Vec<DynamicReloc>, machine: &Machine) -> Result<(Vec<u8>, u64)> {
         for entry in found.iter().filter_map(|relocation| relocation.entry) {
             if *item(&self.index, entry, "symbol")? == 0 {
                 return Err(defect("a dynamic relocation names a symbol that isn't in .dynsym"));
@@ -148,15 +148,15 @@ impl Tables {
         }
         // 0, the null symbol, for those without one.
         let index =
-            |relocation: &Dynamic| relocation.entry.and_then(|entry| self.index.get(entry)).copied().unwrap_or(0);
+            |relocation: &DynamicReloc| relocation.entry.and_then(|entry| self.index.get(entry)).copied().unwrap_or(0);
         alloc::sort(&mut found, ".rela.dyn", |relocation| {
-            (relocation.kind != machine.relative, index(relocation), relocation.place)
+            (relocation.kind != machine.relative, index(relocation), relocation.address)
         })?;
         let relative = found.iter().filter(|relocation| relocation.kind == machine.relative).count();
         let mut bytes = alloc::with_capacity(found.len() * size_of::<Rela>(), ".rela.dyn")?;
         for relocation in &found {
             let stored = Rela {
-                r_offset: U64::new(ORDER, relocation.place),
+                r_offset: U64::new(ORDER, relocation.address),
                 r_info: Rela::r_info(ORDER, false, index(relocation), relocation.kind),
                 r_addend: I64::new(ORDER, relocation.addend),
             };
@@ -167,7 +167,7 @@ impl Tables {
 
     /// `.dynamic`.
     pub fn dynamic(&self, layout: &Layout<'_>, relative: u64) -> Result<Vec<u8>> {
-        let address = |made| layout.made_address(made);
+        let address = |synthetic| layout.synthetic_address(synthetic);
         let sizes = self.sizes();
         let mut list: Vec<(DynamicTag, u64)> = Vec::new();
         for (name, tag, size) in [
@@ -179,15 +179,15 @@ impl Tables {
             }
         }
         list.extend([
-            (elf::DT_GNU_HASH, address(Made::Hash)?),
-            (elf::DT_STRTAB, address(Made::Strings)?),
-            (elf::DT_SYMTAB, address(Made::Symbols)?),
+            (elf::DT_GNU_HASH, address(Synthetic::GnuHash)?),
+            (elf::DT_STRTAB, address(Synthetic::DynStr)?),
+            (elf::DT_SYMTAB, address(Synthetic::DynSym)?),
             (elf::DT_STRSZ, sizes.strings),
             (elf::DT_SYMENT, size_of::<Sym64<LittleEndian>>() as u64),
         ]);
         if sizes.relocations > 0 {
             list.extend([
-                (elf::DT_RELA, address(Made::Relocations)?),
+                (elf::DT_RELA, address(Synthetic::RelaDyn)?),
                 (elf::DT_RELASZ, sizes.relocations),
                 (elf::DT_RELAENT, size_of::<Rela>() as u64),
                 (elf::DT_RELACOUNT, relative),

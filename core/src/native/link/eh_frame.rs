@@ -2,12 +2,12 @@
 //! the others, sorted by address. The format is the LSB's, and DWARF's with its zero terminator and CIE pointers that
 //! count backwards.
 
-use super::input::{Input, ORDER, Place, Rela, Section, failure, kind};
-use super::select::{Fate, Fates};
+use super::input::{Input, ORDER, Rela, Section, SymbolLocation, failure, kind};
+use super::select::{Disposition, Dispositions};
 use super::{defect, item, item_mut};
 use crate::alloc;
 use crate::error::{Error, Result, Status};
-use crate::native::machine::Value;
+use crate::native::machine::RelExpr;
 
 /// A record of an object: a CIE, or an FDE of a function that is in the image.
 pub(super) struct Record {
@@ -45,11 +45,13 @@ impl<'a> Frames<'a> {
     /// # Errors
     ///
     /// CORRUPT for records that don't add up, UNSUPPORTED for those of 4 GiB and more.
-    pub fn collect(inputs: &[Input<'a>], fates: &Fates) -> Result<Frames<'a>> {
+    pub fn collect(inputs: &[Input<'a>], dispositions: &Dispositions) -> Result<Frames<'a>> {
         let mut frames = Frames::default();
-        for (object, (input, fates)) in inputs.iter().zip(fates).enumerate() {
-            for section in (0..fates.len()).filter(|section| fates.get(*section) == Some(&Fate::Frames)) {
-                frames.read(input, object, section, fates)?;
+        for (object, (input, dispositions)) in inputs.iter().zip(dispositions).enumerate() {
+            for section in
+                (0..dispositions.len()).filter(|section| dispositions.get(*section) == Some(&Disposition::EhFrame))
+            {
+                frames.read(input, object, section, dispositions)?;
             }
         }
         for index in 0..frames.records.len() {
@@ -87,7 +89,7 @@ impl<'a> Frames<'a> {
         record.cie.map(|cie| Ok(item(&self.records, cie, "record of .eh_frame")?.at)).transpose()
     }
 
-    fn read(&mut self, input: &Input<'a>, object: usize, index: usize, fates: &[Fate]) -> Result<()> {
+    fn read(&mut self, input: &Input<'a>, object: usize, index: usize, dispositions: &[Disposition]) -> Result<()> {
         let section = item(&input.sections, index, "section")?;
         let wrong = |status, at: usize, what: &str| {
             let error = failure(status, input.name, format_args!("section '.eh_frame', offset {at:#x}: {what}"));
@@ -148,9 +150,11 @@ impl<'a> Frames<'a> {
                     );
                 };
                 // An index beyond the symbols is refused when the record's relocations are scanned.
-                let symbol = input.symbols.get(function.r_sym(ORDER, false) as usize).map(|symbol| symbol.place);
+                let symbol = input.symbols.get(function.r_sym(ORDER, false) as usize).map(|symbol| symbol.location);
                 record.used = match symbol {
-                    Some(Place::Section { index, .. }) => *item(fates, index, "section")? == Fate::Loaded,
+                    Some(SymbolLocation::Section { index, .. }) => {
+                        *item(dispositions, index, "section")? == Disposition::Loaded
+                    }
                     _ => true,
                 };
             }
@@ -169,7 +173,7 @@ impl<'a> Frames<'a> {
     /// Refuses relocations that belong to no record, and would not be applied.
     fn check_ignored(&self, range: std::ops::Range<usize>, input: &Input<'a>, section: &Section<'a>) -> Result<()> {
         for rela in self.relocations.get(range).ok_or_else(|| defect("relocations of .eh_frame went away"))? {
-            if !(input.machine.how)(kind(rela)).is_some_and(|how| how.value == Value::Nothing) {
+            if !(input.machine.howto)(kind(rela)).is_some_and(|howto| howto.expr == RelExpr::None) {
                 return Err(input.site(section, rela).corrupt("expected a place within a record"));
             }
         }

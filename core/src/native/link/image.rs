@@ -5,10 +5,10 @@ use object::elf::{self, FileHeader64, Ident, ProgramFlags, ProgramHeader64, Prog
 use object::endian::{I64, U16, U32, U64};
 use object::pod;
 
-use super::apply::{DebugAddress, Left, Linked, put};
+use super::apply::{DebugAddress, Deferred, LinkContext, put};
 use super::dynamic::{Tables, add_name, symbol};
 use super::input::{ORDER, Rela};
-use super::sections::{Class, Load, Made, Output, too_many_sections};
+use super::sections::{Class, Load, OutputSection, Synthetic, too_many_sections};
 use super::symbols::{Definition, Entry, Target};
 use super::{defect, item};
 use crate::alloc;
@@ -17,32 +17,32 @@ use crate::error::{Error, Result};
 type Header = SectionHeader64<LittleEndian>;
 
 /// Writes everything.
-pub(super) fn write(mut linked: Linked<'_>, tables: Tables) -> Result<Vec<u8>> {
-    linked.give_addresses()?;
-    let layout = &linked.layout;
+pub(super) fn write(mut context: LinkContext<'_>, tables: Tables) -> Result<Vec<u8>> {
+    context.give_addresses()?;
+    let layout = &context.layout;
     let end = usize::try_from(layout.file_end).map_err(|_| Error::no_memory("a linked image"))?;
     let mut image = alloc::zeroed(end, "a linked image")?;
 
-    let Left { dynamic, debug } = linked.write_sections(&mut image)?;
-    let (relocations, relative) = tables.relocations(dynamic, linked.machine)?;
-    for (made, bytes) in [
-        (Made::Hash, &tables.hash),
-        (Made::Symbols, &tables.symbols(&linked.symbols)?),
-        (Made::Strings, &tables.strings),
-        (Made::Relocations, &relocations),
-        (Made::Dynamic, &tables.dynamic(layout, relative)?),
+    let Deferred { dynamic, debug } = context.write_sections(&mut image)?;
+    let (relocations, relative) = tables.relocations(dynamic, context.machine)?;
+    for (synthetic, bytes) in [
+        (Synthetic::GnuHash, &tables.hash),
+        (Synthetic::DynSym, &tables.symbols(&context.symbols)?),
+        (Synthetic::DynStr, &tables.strings),
+        (Synthetic::RelaDyn, &relocations),
+        (Synthetic::Dynamic, &tables.dynamic(layout, relative)?),
     ] {
-        if bytes.len() as u64 != layout.made_size(made) {
-            return Err(defect(format_args!("{made:?} of another size than the layout has")));
+        if bytes.len() as u64 != layout.synthetic_size(synthetic) {
+            return Err(defect(format_args!("{synthetic:?} of another size than the layout has")));
         }
         if !bytes.is_empty() {
-            put(&mut image, layout.made_offset(made)?, bytes)?;
+            put(&mut image, layout.synthetic_offset(synthetic)?, bytes)?;
         }
     }
-    let segments = segments(&linked);
+    let segments = segments(&context);
     put(&mut image, HEADER, pod::bytes_of_slice(&segments))?;
 
-    let header = finish(&linked, &debug, &mut image)?;
+    let header = finish(&context, &debug, &mut image)?;
     put(&mut image, 0, pod::bytes_of(&header))?;
     Ok(image)
 }
@@ -68,8 +68,8 @@ fn program_header(
     }
 }
 
-fn segments(linked: &Linked<'_>) -> Vec<ProgramHeader64<LittleEndian>> {
-    let layout = &linked.layout;
+fn segments(context: &LinkContext<'_>) -> Vec<ProgramHeader64<LittleEndian>> {
+    let layout = &context.layout;
     let mut list = Vec::new();
     let mut relro = None;
     for segment in &layout.segments {
@@ -84,7 +84,7 @@ fn segments(linked: &Linked<'_>) -> Vec<ProgramHeader64<LittleEndian>> {
             relro = Some(program_header(elf::PT_GNU_RELRO, elf::PF_R, place, sizes, 1));
         }
     }
-    let of_section = |kind, output: &Output<'_>| {
+    let of_section = |kind, output: &OutputSection<'_>| {
         let flags = if output.is(elf::SHF_WRITE) { elf::PF_R | elf::PF_W } else { elf::PF_R };
         program_header(kind, flags, (output.offset, output.address), (output.size, output.size), output.align)
     };
@@ -102,24 +102,28 @@ fn segments(linked: &Linked<'_>) -> Vec<ProgramHeader64<LittleEndian>> {
 }
 
 /// Appends what isn't loaded: symbols, relocations of debug sections, names, section headers. The file header.
-fn finish(linked: &Linked<'_>, debug: &[DebugAddress], image: &mut Vec<u8>) -> Result<FileHeader64<LittleEndian>> {
-    let layout = &linked.layout;
-    let (symbols, strings, locals) = symbol_table(linked, !debug.is_empty())?;
+fn finish(
+    context: &LinkContext<'_>,
+    debug: &[DebugAddress],
+    image: &mut Vec<u8>,
+) -> Result<FileHeader64<LittleEndian>> {
+    let layout = &context.layout;
+    let (symbols, strings, locals) = symbol_table(context, !debug.is_empty())?;
     let outputs = layout.outputs.len() as u32;
     let mut names = vec![0];
     let mut headers = alloc::with_capacity(layout.outputs.len() + 4, "section headers")?;
     headers.push(header(&Fields::default()));
     // Section 0 is the null section.
-    let index = |made| {
-        let found = layout.made(made).map(|(output, _)| output as u32 + 1);
-        found.ok_or_else(|| defect(format_args!("{made:?} is needed, but not made")))
+    let index = |synthetic| {
+        let found = layout.synthetic(synthetic).map(|(output, _)| output as u32 + 1);
+        found.ok_or_else(|| defect(format_args!("{synthetic:?} is needed, but not made")))
     };
     for output in &layout.outputs {
         let (link, info) = match output.kind {
-            elf::SHT_GNU_HASH | elf::SHT_RELA => (index(Made::Symbols)?, 0),
+            elf::SHT_GNU_HASH | elf::SHT_RELA => (index(Synthetic::DynSym)?, 0),
             // All but the null symbol are global.
-            elf::SHT_DYNSYM => (index(Made::Strings)?, 1),
-            elf::SHT_DYNAMIC => (index(Made::Strings)?, 0),
+            elf::SHT_DYNSYM => (index(Synthetic::DynStr)?, 1),
+            elf::SHT_DYNAMIC => (index(Synthetic::DynStr)?, 0),
             _ => (0, 0),
         };
         let fields = Fields {
@@ -154,7 +158,7 @@ fn finish(linked: &Linked<'_>, debug: &[DebugAddress], image: &mut Vec<u8>) -> R
     for addresses in debug.chunk_by(|one, other| one.section == other.section) {
         let section = item(addresses, 0, "address of a debug section")?.section;
         let output = item(&layout.outputs, section, "output section")?;
-        let bytes = debug_relocations(linked, addresses)?;
+        let bytes = debug_relocations(context, addresses)?;
         let fields = Fields {
             name: add_name(&mut names, &[b".rela", output.name])?,
             kind: elf::SHT_RELA.0,
@@ -189,7 +193,7 @@ fn finish(linked: &Linked<'_>, debug: &[DebugAddress], image: &mut Vec<u8>) -> R
             padding: [0; 7],
         },
         e_type: U16::new(ORDER, elf::ET_DYN),
-        e_machine: U16::new(ORDER, linked.machine.number),
+        e_machine: U16::new(ORDER, context.machine.number),
         e_version: U32::new(ORDER, u32::from(elf::EV_CURRENT.0)),
         e_entry: U64::new(ORDER, 0),
         e_phoff: U64::new(ORDER, HEADER as u64),
@@ -205,13 +209,13 @@ fn finish(linked: &Linked<'_>, debug: &[DebugAddress], image: &mut Vec<u8>) -> R
 }
 
 /// Relocations about the symbols of sections, which come first in the symbol table, as `ld --emit-relocs` keeps them.
-fn debug_relocations(linked: &Linked<'_>, addresses: &[DebugAddress]) -> Result<Vec<u8>> {
+fn debug_relocations(context: &LinkContext<'_>, addresses: &[DebugAddress]) -> Result<Vec<u8>> {
     let mut bytes = alloc::with_capacity(addresses.len() * size_of::<Rela>(), "relocations of debug sections")?;
     for address in addresses {
-        let start = item(&linked.layout.outputs, address.target, "output section")?.address;
+        let start = item(&context.layout.outputs, address.target, "output section")?.address;
         let stored = Rela {
             r_offset: U64::new(ORDER, address.offset),
-            r_info: Rela::r_info(ORDER, false, address.target as u32 + 1, linked.machine.word),
+            r_info: Rela::r_info(ORDER, false, address.target as u32 + 1, context.machine.word),
             r_addend: I64::new(ORDER, address.address.wrapping_sub(start).cast_signed()),
         };
         bytes.extend_from_slice(pod::bytes_of(&stored));
@@ -277,34 +281,34 @@ impl SymbolTable {
 
 /// `.symtab`: what has a name, for debuggers and profilers; before that, for relocations, a symbol for each section that has
 /// an address, in their order. Its bytes, its strings, and how many symbols are local.
-fn symbol_table(linked: &Linked<'_>, sections: bool) -> Result<(Vec<u8>, Vec<u8>, u32)> {
+fn symbol_table(context: &LinkContext<'_>, sections: bool) -> Result<(Vec<u8>, Vec<u8>, u32)> {
     let mut table = SymbolTable::default();
-    let mut stub = Entry::new(0, &[], elf::STB_LOCAL);
-    table.push(&[], &stub, true)?;
+    let mut plt_entry = Entry::new(0, &[], elf::STB_LOCAL);
+    table.push(&[], &plt_entry, true)?;
     let loaded =
-        linked.layout.outputs.iter().enumerate().filter(|(_, output)| sections && output.class != Class::Debug);
+        context.layout.outputs.iter().enumerate().filter(|(_, output)| sections && output.class != Class::Debug);
     for (index, output) in loaded {
         let mut section = Entry::new(0, &[], elf::STB_LOCAL);
         section.definition = Definition::Section { section: 0, offset: 0 };
         (section.kind, section.output, section.address) = (elf::STT_SECTION, Some(index), output.address);
         table.push(&[], &section, true)?;
     }
-    let entries = &linked.symbols.entries;
-    let shown = |entry: &&Entry<'_>| is_shown(linked, entry);
+    let entries = &context.symbols.entries;
+    let shown = |entry: &&Entry<'_>| is_shown(context, entry);
     let local = |entry: &&Entry<'_>| entry.is_local() && entry.is_defined();
     for entry in entries.iter().filter(shown).filter(local) {
         table.push(&[entry.name], entry, true)?;
     }
     // A stub is a function of its own to debuggers.
-    stub.definition = Definition::Section { section: 0, offset: 0 };
-    (stub.kind, stub.size) = (elf::STT_FUNC, linked.machine.stub.code.len() as u64);
-    if let Some((output, _)) = linked.layout.made(Made::Stubs) {
-        (stub.output, stub.address) = (Some(output), linked.layout.made_address(Made::Stubs)?);
+    plt_entry.definition = Definition::Section { section: 0, offset: 0 };
+    (plt_entry.kind, plt_entry.size) = (elf::STT_FUNC, context.machine.plt_entry.code.len() as u64);
+    if let Some((output, _)) = context.layout.synthetic(Synthetic::Plt) {
+        (plt_entry.output, plt_entry.address) = (Some(output), context.layout.synthetic_address(Synthetic::Plt)?);
     }
-    for entry in &linked.needs.stubs {
+    for entry in &context.needs.plt_entries {
         let entry = item(entries, *entry, "symbol")?;
-        table.push(&[entry.name, b"$plt"], &stub, true)?;
-        stub.address += stub.size;
+        table.push(&[entry.name, b"$plt"], &plt_entry, true)?;
+        plt_entry.address += plt_entry.size;
     }
     let locals = table.count;
     for entry in entries.iter().filter(shown).filter(|entry| !local(entry)) {
@@ -314,7 +318,7 @@ fn symbol_table(linked: &Linked<'_>, sections: bool) -> Result<(Vec<u8>, Vec<u8>
 }
 
 /// Whether a symbol is one of the image: not a section's, and in a segment; or imported.
-fn is_shown(linked: &Linked<'_>, entry: &Entry<'_>) -> bool {
+fn is_shown(context: &LinkContext<'_>, entry: &Entry<'_>) -> bool {
     // Names that compilers give to constants and jump targets say nothing to people.
     let unnamed = entry.name.is_empty() || entry.name.starts_with(b".L");
     if unnamed || entry.kind == elf::STT_SECTION || matches!(entry.definition, Definition::Linker(_)) {
@@ -323,7 +327,7 @@ fn is_shown(linked: &Linked<'_>, entry: &Entry<'_>) -> bool {
     match entry.target() {
         Target::Inside => {
             // None for a local symbol of a section that another object's group replaces.
-            let output = entry.output.and_then(|output| linked.layout.outputs.get(output));
+            let output = entry.output.and_then(|output| context.layout.outputs.get(output));
             output.is_some_and(|output| output.class != Class::Debug)
         }
         Target::Absolute => true,

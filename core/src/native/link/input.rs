@@ -44,7 +44,7 @@ pub(super) struct Section<'a> {
 
 pub(super) struct Symbol<'a> {
     pub name: &'a [u8],
-    pub place: Place,
+    pub location: SymbolLocation,
     pub size: u64,
     pub kind: SymbolType,
     pub binding: SymbolBind,
@@ -52,7 +52,7 @@ pub(super) struct Symbol<'a> {
 }
 
 #[derive(Clone, Copy)]
-pub(super) enum Place {
+pub(super) enum SymbolLocation {
     Undefined,
     Absolute(u64),
     /// To be put where there is room; of the large memory models.
@@ -115,7 +115,7 @@ impl Site<'_> {
             quote(self.object.as_bytes()),
             quote(self.section.name),
             quote(self.symbol),
-            (self.machine.names)(kind).unwrap_or(&number),
+            (self.machine.reloc_name)(kind).unwrap_or(&number),
         );
         Error::new(status, message).at(self.section.offset.saturating_add(offset))
     }
@@ -224,7 +224,7 @@ impl<'a> Input<'a> {
             check_names(&mut named, name)?;
             self.symbols.push(Symbol {
                 name,
-                place: self.place(table, raw, index, name)?,
+                location: self.location(table, raw, index, name)?,
                 size: raw.st_size.get(ORDER),
                 kind: raw.st_type(),
                 binding: raw.st_bind(),
@@ -234,26 +234,26 @@ impl<'a> Input<'a> {
         Ok(())
     }
 
-    fn place(
+    fn location(
         &self,
         table: &SymbolTable<'a, Header>,
         raw: &Sym64<LittleEndian>,
         index: SymbolIndex,
         name: &[u8],
-    ) -> Result<Place> {
+    ) -> Result<SymbolLocation> {
         let wrong = |what: String| Error::corrupt(format!("symbol '{}': {what}", quote(name)));
         let value = raw.st_value.get(ORDER);
         let section = raw.st_shndx.get(ORDER);
         let large = self.machine.large_common == Some(section);
         match section {
-            elf::SHN_UNDEF => return Ok(Place::Undefined),
-            elf::SHN_ABS => return Ok(Place::Absolute(value)),
+            elf::SHN_UNDEF => return Ok(SymbolLocation::Undefined),
+            elf::SHN_ABS => return Ok(SymbolLocation::Absolute(value)),
             _ if section == elf::SHN_COMMON || large => {
                 let align = value.max(1);
                 if !align.is_power_of_two() || align > MAX_ALIGN {
                     return Err(wrong(format!("alignment: expected a power of two up to {MAX_ALIGN}, found {align}")));
                 }
-                return Ok(Place::Common { align, large });
+                return Ok(SymbolLocation::Common { align, large });
             }
             _ => {}
         }
@@ -262,7 +262,7 @@ impl<'a> Input<'a> {
             .map_err(|error| wrong(error.to_string()))?
             .ok_or_else(|| wrong(format!("expected a section, found the reserved index {:#x}", section.0)))?;
         match self.sections.get(index.0) {
-            Some(section) if value <= section.size => Ok(Place::Section { index: index.0, offset: value }),
+            Some(section) if value <= section.size => Ok(SymbolLocation::Section { index: index.0, offset: value }),
             Some(section) => {
                 let (name, size) = (quote(section.name), section.size);
                 Err(wrong(format!("expected an offset within section '{name}' of {size} bytes, found {value}")))
@@ -308,9 +308,11 @@ impl<'a> Input<'a> {
                     let (flags, members) = group.ok_or_else(|| defect("a section of type SHT_GROUP is no group"))?;
                     let symbol = self.symbols.get(header.sh_info.get(ORDER) as usize);
                     let signature = match symbol {
-                        Some(Symbol { kind: elf::STT_SECTION, place: Place::Section { index, .. }, .. }) => {
-                            item(&self.sections, *index, "section")?.name
-                        }
+                        Some(Symbol {
+                            kind: elf::STT_SECTION,
+                            location: SymbolLocation::Section { index, .. },
+                            ..
+                        }) => item(&self.sections, *index, "section")?.name,
                         Some(symbol) => symbol.name,
                         None => return Err(wrong("expected a symbol that names the group".to_owned())),
                     };
@@ -335,7 +337,7 @@ impl<'a> Input<'a> {
     pub fn site<'b>(&'b self, section: &'b Section<'b>, rela: &'b Rela) -> Site<'b> {
         let symbol = self.symbols.get(rela.r_sym(ORDER, false) as usize);
         let name = match symbol {
-            Some(Symbol { name: [], place: Place::Section { index, .. }, .. }) => {
+            Some(Symbol { name: [], location: SymbolLocation::Section { index, .. }, .. }) => {
                 self.sections.get(*index).map_or(&[][..], |section| section.name)
             }
             Some(symbol) => symbol.name,

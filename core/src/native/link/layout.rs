@@ -10,9 +10,9 @@ use object::elf;
 use super::eh_frame::Frames;
 use super::input::Input;
 use super::scan::Needs;
-use super::sections::{Class, Content, Gathering, Load, Made, Output, Piece, too_large};
-use super::select::{Fate, Fates};
-use super::symbols::{Definition, Special, Symbols};
+use super::sections::{Chunk, Class, Content, Load, OutputSection, OutputSections, Synthetic, too_large};
+use super::select::{Disposition, Dispositions};
+use super::symbols::{Definition, LinkerSymbol, Symbols};
 use super::{defect, item, item_mut};
 use crate::alloc;
 use crate::error::{Error, Result, Status};
@@ -31,15 +31,15 @@ pub(super) struct Segment {
 }
 
 pub(super) struct Layout<'a> {
-    pub outputs: Vec<Output<'a>>,
+    pub outputs: Vec<OutputSection<'a>>,
     pub segments: Vec<Segment>,
     /// Number of program headers.
     pub headers: usize,
     /// Where the segments end in the file.
     pub file_end: u64,
     /// The section and offset where each input section went.
-    placed: Vec<Vec<Option<(usize, u64)>>>,
-    made: [Option<(usize, u64)>; Made::COUNT],
+    locations: Vec<Vec<Option<(usize, u64)>>>,
+    synthetic: [Option<(usize, u64)>; Synthetic::COUNT],
     /// The sections in segments.
     names: HashMap<&'a [u8], usize>,
 }
@@ -67,25 +67,25 @@ impl<'a> Layout<'a> {
     /// LIMIT for an image that is too large or mostly padding, UNSUPPORTED for sections that don't go together.
     pub fn new(
         inputs: &[Input<'a>],
-        fates: &Fates,
+        dispositions: &Dispositions,
         symbols: &Symbols<'a>,
         frames: &Frames<'a>,
         needs: &Needs,
         sizes: &Sizes,
         machine: &Machine,
     ) -> Result<Layout<'a>> {
-        let mut all = Gathering { outputs: Vec::new(), names: HashMap::new() };
-        all.add_made(Made::Hash, sizes.hash, 8)?;
-        all.add_made(Made::Symbols, sizes.symbols, 8)?;
-        all.add_made(Made::Strings, sizes.strings, 1)?;
+        let mut all = OutputSections { outputs: Vec::new(), names: HashMap::new() };
+        all.add_synthetic(Synthetic::GnuHash, sizes.hash, 8)?;
+        all.add_synthetic(Synthetic::DynSym, sizes.symbols, 8)?;
+        all.add_synthetic(Synthetic::DynStr, sizes.strings, 1)?;
         if sizes.relocations > 0 {
-            all.add_made(Made::Relocations, sizes.relocations, 8)?;
+            all.add_synthetic(Synthetic::RelaDyn, sizes.relocations, 8)?;
         }
-        for (object, (input, fates)) in inputs.iter().zip(fates).enumerate() {
-            for (index, fate) in fates.iter().enumerate() {
-                if matches!(fate, Fate::Loaded | Fate::Debug) {
+        for (object, (input, dispositions)) in inputs.iter().zip(dispositions).enumerate() {
+            for (index, disposition) in dispositions.iter().enumerate() {
+                if matches!(disposition, Disposition::Loaded | Disposition::Debug) {
                     let relocated = needs.is_relocated(object, index)?;
-                    all.add_section(input, (object, index), *fate, relocated)?;
+                    all.add_section(input, (object, index), *disposition, relocated)?;
                 }
             }
         }
@@ -93,7 +93,7 @@ impl<'a> Layout<'a> {
             if let Definition::Common { align, large } = entry.definition {
                 let (name, class): (&[u8], _) = if large { (b".lbss", Class::LargeBss) } else { (b".bss", Class::Bss) };
                 let output = all.output(name, false)?;
-                if output.pieces.is_empty() {
+                if output.chunks.is_empty() {
                     (output.class, output.kind) = (class, elf::SHT_NOBITS);
                 }
                 output.flags |= elf::SHF_ALLOC.0;
@@ -101,24 +101,24 @@ impl<'a> Layout<'a> {
             }
         }
         if frames.size > 0 {
-            all.add_made(Made::FrameHeader, frames.header_size(), 4)?;
-            all.add_made(Made::Frames, frames.size, 8)?;
+            all.add_synthetic(Synthetic::EhFrameHdr, frames.header_size(), 4)?;
+            all.add_synthetic(Synthetic::EhFrame, frames.size, 8)?;
         }
-        if !needs.stubs.is_empty() {
-            let size = machine.stub.code.len() as u64;
-            all.add_made(Made::Stubs, size * needs.stubs.len() as u64, size)?;
+        if !needs.plt_entries.is_empty() {
+            let size = machine.plt_entry.code.len() as u64;
+            all.add_synthetic(Synthetic::Plt, size * needs.plt_entries.len() as u64, size)?;
         }
         if symbols.finalize.is_some() {
-            all.add_made(Made::Finalizer, machine.finalizer.code.len() as u64, 16)?;
-            all.add_made(Made::FinalizerPointer, 8, 8)?;
+            all.add_synthetic(Synthetic::Finalizer, machine.finalizer.code.len() as u64, 16)?;
+            all.add_synthetic(Synthetic::FinalizerPointer, 8, 8)?;
         }
         let arrays = [&b".init_array"[..], b".fini_array"].into_iter();
         let arrays = arrays.filter(|name| all.names.contains_key(&(*name, false)));
         let dynamic = sizes.dynamic + 2 * arrays.count() as u64;
-        all.add_made(Made::Dynamic, dynamic * 16, 8)?;
+        all.add_synthetic(Synthetic::Dynamic, dynamic * 16, 8)?;
         if needs.got {
             // One word at least: its address may be all that is needed.
-            all.add_made(Made::Got, 8 * needs.slots.len().max(1) as u64, 8)?;
+            all.add_synthetic(Synthetic::Got, 8 * needs.got_entries.len().max(1) as u64, 8)?;
         }
         let mut outputs = all.outputs;
         for output in &mut outputs {
@@ -132,17 +132,17 @@ impl<'a> Layout<'a> {
             segments: Vec::new(),
             headers: 0,
             file_end: 0,
-            placed: Vec::new(),
-            made: [None; Made::COUNT],
+            locations: Vec::new(),
+            synthetic: [None; Synthetic::COUNT],
             names: HashMap::new(),
         };
-        layout.place(machine)?;
+        layout.assign_addresses(machine)?;
         layout.remember(inputs)?;
         Ok(layout)
     }
 
     /// Gives every section its address and its offset.
-    fn place(&mut self, machine: &Machine) -> Result<()> {
+    fn assign_addresses(&mut self, machine: &Machine) -> Result<()> {
         let (mut address, mut offset, mut padding) = (0u64, 0u64, 0u64);
         for output in &mut self.outputs {
             padding = padding.saturating_add(output.arrange()?);
@@ -155,14 +155,14 @@ impl<'a> Layout<'a> {
         self.headers = loads.iter().filter(|(_, filled)| *filled).count() + 3 + notes + frames;
         for (load, filled) in loads {
             let of_load = self.outputs.iter_mut().filter(|output| output.class.load() == Some(load));
-            let mut sections: Vec<&mut Output<'_>> = of_load.collect();
+            let mut sections: Vec<&mut OutputSection<'_>> = of_load.collect();
             if !filled {
                 // Sections without a byte have addresses, but need no segment.
                 sections.iter_mut().for_each(|output| (output.address, output.offset) = (address, offset));
                 continue;
             }
             let largest = sections.iter().map(|output| output.align).max().unwrap_or(1);
-            let align = machine.page.max(largest);
+            let align = machine.max_page_size.max(largest);
             if load != Load::ReadOnly {
                 let next = align_up(offset, FILE_PAGE.max(largest)).ok_or_else(too_large)?;
                 padding += next - offset;
@@ -191,7 +191,7 @@ impl<'a> Layout<'a> {
                 // Whole pages can be made read-only: of the file for kernels with small pages, of memory for all.
                 let end = segment.offset + segment.file_size;
                 segment.file_size += align_up(end, FILE_PAGE).ok_or_else(too_large)? - end;
-                address = align_up(address, machine.page).ok_or_else(too_large)?;
+                address = align_up(address, machine.max_page_size).ok_or_else(too_large)?;
                 segment.memory_size = address - segment.address;
             }
             offset = segment.offset + segment.file_size;
@@ -215,22 +215,23 @@ impl<'a> Layout<'a> {
     }
 
     fn remember(&mut self, inputs: &[Input<'_>]) -> Result<()> {
-        self.placed = alloc::with_capacity(inputs.len(), "sections")?;
+        self.locations = alloc::with_capacity(inputs.len(), "sections")?;
         for input in inputs {
-            self.placed.push(alloc::collect(input.sections.iter().map(|_| None), "sections")?);
+            self.locations.push(alloc::collect(input.sections.iter().map(|_| None), "sections")?);
         }
         for (index, output) in self.outputs.iter().enumerate() {
             if output.class != Class::Debug {
                 self.names.insert(output.name, index);
             }
-            for piece in &output.pieces {
-                match piece.content {
+            for chunk in &output.chunks {
+                match chunk.content {
                     Content::Section { object, section } => {
-                        let placed = item_mut(&mut self.placed, object, "object")?;
-                        *item_mut(placed, section, "section")? = Some((index, piece.at));
+                        let locations = item_mut(&mut self.locations, object, "object")?;
+                        *item_mut(locations, section, "section")? = Some((index, chunk.at));
                     }
-                    Content::Made(made) => {
-                        *item_mut(&mut self.made, made as usize, "synthetic section")? = Some((index, piece.at));
+                    Content::Synthetic(synthetic) => {
+                        *item_mut(&mut self.synthetic, synthetic as usize, "synthetic section")? =
+                            Some((index, chunk.at));
                     }
                     // `Linked::give_addresses` looks at these.
                     Content::Common { .. } => {}
@@ -241,46 +242,48 @@ impl<'a> Layout<'a> {
     }
 
     /// The output section that an input section of the image went into, and where in it.
-    pub fn place_of(&self, object: usize, section: usize) -> Result<(usize, u64)> {
-        let place = *item(item(&self.placed, object, "object")?, section, "section")?;
-        place.ok_or_else(|| defect(format_args!("section {section} of object {object} has no place in the image")))
+    pub fn location_of(&self, object: usize, section: usize) -> Result<(usize, u64)> {
+        let assign_addresses = *item(item(&self.locations, object, "object")?, section, "section")?;
+        assign_addresses
+            .ok_or_else(|| defect(format_args!("section {section} of object {object} has no place in the image")))
     }
 
     /// The address of an input section in the image; of one for debuggers its offset in its output section.
     pub fn address_of(&self, object: usize, section: usize) -> Result<u64> {
-        let (output, at) = self.place_of(object, section)?;
+        let (output, at) = self.location_of(object, section)?;
         Ok(item(&self.outputs, output, "output section")?.address + at)
     }
 
     /// The index of the section with something that the linker made, and where in it that is.
-    pub fn made(&self, made: Made) -> Option<(usize, u64)> {
-        self.made.get(made as usize).copied().flatten()
+    pub fn synthetic(&self, synthetic: Synthetic) -> Option<(usize, u64)> {
+        self.synthetic.get(synthetic as usize).copied().flatten()
     }
 
-    fn made_in(&self, made: Made) -> Result<(&Output<'a>, u64)> {
-        let (output, at) = self.made(made).ok_or_else(|| defect(format_args!("{made:?} is needed, but not made")))?;
+    fn synthetic_in(&self, synthetic: Synthetic) -> Result<(&OutputSection<'a>, u64)> {
+        let (output, at) =
+            self.synthetic(synthetic).ok_or_else(|| defect(format_args!("{synthetic:?} is needed, but not made")))?;
         Ok((item(&self.outputs, output, "output section")?, at))
     }
 
     /// The address of something that the linker made.
-    pub fn made_address(&self, made: Made) -> Result<u64> {
-        self.made_in(made).map(|(output, at)| output.address + at)
+    pub fn synthetic_address(&self, synthetic: Synthetic) -> Result<u64> {
+        self.synthetic_in(synthetic).map(|(output, at)| output.address + at)
     }
 
     /// Offset in the file of the same.
-    pub fn made_offset(&self, made: Made) -> Result<usize> {
-        self.made_in(made).map(|(output, at)| (output.offset + at) as usize)
+    pub fn synthetic_offset(&self, synthetic: Synthetic) -> Result<usize> {
+        self.synthetic_in(synthetic).map(|(output, at)| (output.offset + at) as usize)
     }
 
     /// How many bytes the same takes; 0 if there is no such thing.
-    pub fn made_size(&self, made: Made) -> u64 {
-        let output = self.made(made).and_then(|(output, _)| self.outputs.get(output));
-        let is_it = |piece: &&Piece| matches!(piece.content, Content::Made(found) if found == made);
-        output.and_then(|output| output.pieces.iter().find(is_it)).map_or(0, |piece| piece.size)
+    pub fn synthetic_size(&self, synthetic: Synthetic) -> u64 {
+        let output = self.synthetic(synthetic).and_then(|(output, _)| self.outputs.get(output));
+        let is_it = |chunk: &&Chunk| matches!(chunk.content, Content::Synthetic(found) if found == synthetic);
+        output.and_then(|output| output.chunks.iter().find(is_it)).map_or(0, |chunk| chunk.size)
     }
 
     /// The section of that name in a segment.
-    pub fn named(&self, name: &[u8]) -> Option<&Output<'a>> {
+    pub fn named(&self, name: &[u8]) -> Option<&OutputSection<'a>> {
         self.names.get(name).and_then(|index| self.outputs.get(*index))
     }
 
@@ -289,27 +292,29 @@ impl<'a> Layout<'a> {
     }
 
     /// The address of what the linker defines.
-    pub fn special(&self, special: Special<'_>) -> Result<u64> {
+    pub fn linker_symbol(&self, linker_symbol: LinkerSymbol<'_>) -> Result<u64> {
         let named = |name: &[u8]| {
             self.named(name).ok_or_else(|| defect("__start_ or __stop_ of a section that isn't in the image"))
         };
-        let bss = |output: &&Output<'_>| matches!(output.class, Class::Bss | Class::LargeBss);
+        let bss = |output: &&OutputSection<'_>| matches!(output.class, Class::Bss | Class::LargeBss);
         // What comes before the data may be all there is.
         let last = self.segments.last();
         let file_end = last.map_or(0, |segment| segment.address + segment.file_size);
         let memory_end = last.map_or(0, |segment| segment.address + segment.memory_size);
-        Ok(match special {
-            Special::ImageStart => 0,
-            Special::TextEnd => self.segment(Load::Text).map_or(0, |segment| segment.address + segment.memory_size),
-            Special::DataEnd => file_end.min(memory_end),
-            Special::BssStart => self.outputs.iter().find(bss).map_or(memory_end, |output| output.address),
-            Special::End => memory_end,
+        Ok(match linker_symbol {
+            LinkerSymbol::ImageStart => 0,
+            LinkerSymbol::TextEnd => {
+                self.segment(Load::Text).map_or(0, |segment| segment.address + segment.memory_size)
+            }
+            LinkerSymbol::DataEnd => file_end.min(memory_end),
+            LinkerSymbol::BssStart => self.outputs.iter().find(bss).map_or(memory_end, |output| output.address),
+            LinkerSymbol::End => memory_end,
             // An object can name the GOT, or debug sections refer to it, where no code needs one.
-            Special::Got if self.made(Made::Got).is_none() => 0,
-            Special::Got => self.made_address(Made::Got)?,
-            Special::Dynamic | Special::Handle => self.made_address(Made::Dynamic)?,
-            Special::SectionStart(name) => named(name)?.address,
-            Special::SectionEnd(name) => named(name)?.end(),
+            LinkerSymbol::Got if self.synthetic(Synthetic::Got).is_none() => 0,
+            LinkerSymbol::Got => self.synthetic_address(Synthetic::Got)?,
+            LinkerSymbol::Dynamic | LinkerSymbol::DsoHandle => self.synthetic_address(Synthetic::Dynamic)?,
+            LinkerSymbol::SectionStart(name) => named(name)?.address,
+            LinkerSymbol::SectionEnd(name) => named(name)?.end(),
         })
     }
 }

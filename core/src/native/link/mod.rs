@@ -69,14 +69,14 @@ pub fn link(objects: &[Object<'_>], options: &Options) -> Result<Vec<u8>> {
         );
         return Err(Error::new(Status::InvalidArgument, message));
     }
-    let fates = select::select(&inputs, options)?;
-    let mut symbols = symbols::Symbols::resolve(&inputs, &fates)?;
-    let frames = eh_frame::Frames::collect(&inputs, &fates)?;
-    let needs = scan::Needs::scan(&inputs, &fates, &mut symbols, &frames)?;
+    let dispositions = select::select(&inputs, options)?;
+    let mut symbols = symbols::Symbols::resolve(&inputs, &dispositions)?;
+    let frames = eh_frame::Frames::collect(&inputs, &dispositions)?;
+    let needs = scan::Needs::scan(&inputs, &dispositions, &mut symbols, &frames)?;
     let tables = dynamic::Tables::new(&symbols, &needs)?;
-    let layout = layout::Layout::new(&inputs, &fates, &symbols, &frames, &needs, &tables.sizes(), machine)?;
-    let linked = apply::Linked { inputs, fates, symbols, frames, needs, layout, machine };
-    image::write(linked, tables)
+    let layout = layout::Layout::new(&inputs, &dispositions, &symbols, &frames, &needs, &tables.sizes(), machine)?;
+    let context = apply::LinkContext { inputs, dispositions, symbols, frames, needs, layout, machine };
+    image::write(context, tables)
 }
 
 /// A broken invariant of the linker, which no object can cause. The alternative to this error is a wrong image.

@@ -5,12 +5,12 @@ use object::elf;
 
 use super::eh_frame::Frames;
 use super::input::{Input, ORDER, Rela, Section, Site, kind};
-use super::select::{Fate, Fates};
-use super::symbols::{Definition, Special, Symbols, Target};
+use super::select::{Disposition, Dispositions};
+use super::symbols::{Definition, LinkerSymbol, Symbols, Target};
 use super::{item, item_mut};
 use crate::alloc;
 use crate::error::Result;
-use crate::native::machine::{How, Value};
+use crate::native::machine::{Howto, RelExpr};
 
 /// What one relocation asks for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -20,9 +20,9 @@ pub(super) enum Need {
     /// The same, in an instruction that is changed from loading into computing.
     Relaxed,
     /// A slot of the GOT.
-    Slot,
+    GotEntry,
     /// A stub, which has a slot.
-    Stub,
+    PltEntry,
     /// The start of the GOT.
     Got,
     /// The loader adds the image's address.
@@ -35,8 +35,8 @@ pub(super) enum Need {
 #[derive(Default)]
 pub(super) struct Needs {
     /// The entries with slots, and with stubs, in the order of these.
-    pub slots: Vec<usize>,
-    pub stubs: Vec<usize>,
+    pub got_entries: Vec<usize>,
+    pub plt_entries: Vec<usize>,
     pub got: bool,
     /// How many words of sections the loader has to fill in, with the image's address or a symbol's.
     pub words: u64,
@@ -58,7 +58,7 @@ impl Needs {
     /// UNSUPPORTED, naming the relocation; CORRUPT.
     pub fn scan<'a>(
         inputs: &[Input<'a>],
-        fates: &Fates,
+        dispositions: &Dispositions,
         symbols: &mut Symbols<'a>,
         frames: &Frames<'a>,
     ) -> Result<Needs> {
@@ -66,12 +66,12 @@ impl Needs {
         let commons = symbols.entries.iter().filter(|entry| matches!(entry.definition, Definition::Common { .. }));
         let total = sizes.chain(commons.map(|entry| entry.size)).fold(0u64, u64::saturating_add);
         let mut needs = Needs { near: total < NEAR, ..Needs::default() };
-        for (object, (input, of)) in inputs.iter().zip(fates).enumerate() {
+        for (object, (input, of)) in inputs.iter().zip(dispositions).enumerate() {
             let mut relocated = alloc::with_capacity(of.len(), "sections")?;
-            for (section, fate) in input.sections.iter().zip(of) {
+            for (section, disposition) in input.sections.iter().zip(of) {
                 let before = needs.words;
-                for rela in section.relocations.iter().filter(|_| *fate == Fate::Loaded) {
-                    needs.add(input, object, section, rela, symbols, fates)?;
+                for rela in section.relocations.iter().filter(|_| *disposition == Disposition::Loaded) {
+                    needs.add(input, object, section, rela, symbols, dispositions)?;
                 }
                 relocated.push(needs.words > before);
             }
@@ -82,16 +82,16 @@ impl Needs {
             let section = item(&input.sections, record.section, "section")?;
             for rela in frames.relocations_of(record)? {
                 // `add` refuses unknown types.
-                let width = (input.machine.how)(kind(rela)).map_or(0, |how| how.field.width() as u64);
+                let width = (input.machine.howto)(kind(rela)).map_or(0, |howto| howto.field.width() as u64);
                 let end = rela.r_offset.get(ORDER).saturating_add(width);
                 if end > (record.start + record.len) as u64 {
                     return Err(input.site(section, rela).corrupt("expected a place within one record"));
                 }
-                needs.add(input, record.object, section, rela, symbols, fates)?;
+                needs.add(input, record.object, section, rela, symbols, dispositions)?;
             }
         }
         if let Some(finalize) = symbols.finalize {
-            needs.give_slot(symbols, finalize)?;
+            needs.add_got_entry(symbols, finalize)?;
             // The pointer to the finalizer.
             needs.words += 1;
         }
@@ -110,41 +110,41 @@ impl Needs {
         section: &Section<'_>,
         rela: &Rela,
         symbols: &mut Symbols<'_>,
-        fates: &Fates,
+        dispositions: &Dispositions,
     ) -> Result<()> {
         let site = input.site(section, rela);
-        let Some(how) = (input.machine.how)(kind(rela)) else {
+        let Some(howto) = (input.machine.howto)(kind(rela)) else {
             return Err(site.refuse("expected a relocation that can be linked"));
         };
-        if how.value == Value::Nothing {
+        if howto.expr == RelExpr::None {
             return Ok(());
         }
         let index = symbols.find(object, rela, &site)?;
         let entry = item(&symbols.entries, index, "symbol")?;
         if let Definition::Section { section, .. } = entry.definition {
-            match item(item(fates, entry.object, "object")?, section, "section")? {
-                Fate::Loaded => {}
-                Fate::Dropped(_) => {
+            match item(item(dispositions, entry.object, "object")?, section, "section")? {
+                Disposition::Loaded => {}
+                Disposition::Discarded(_) => {
                     return Err(
                         site.refuse("refers to a section that another object's group of the same name replaces")
                     );
                 }
-                Fate::Frames | Fate::Debug | Fate::Left => {
+                Disposition::EhFrame | Disposition::Debug | Disposition::Ignored => {
                     return Err(site.refuse("refers to a section that isn't loaded as it is"));
                 }
             }
         }
-        self.got |= matches!(entry.definition, Definition::Linker(Special::Got));
-        let need = self.need(how, entry.target(), section, rela, &site)?;
+        self.got |= matches!(entry.definition, Definition::Linker(LinkerSymbol::Got));
+        let need = self.need(howto, entry.target(), section, rela, &site)?;
         match need {
             Need::Direct | Need::Relaxed => {}
-            Need::Slot => self.give_slot(symbols, index)?,
-            Need::Stub => {
-                self.give_slot(symbols, index)?;
+            Need::GotEntry => self.add_got_entry(symbols, index)?,
+            Need::PltEntry => {
+                self.add_got_entry(symbols, index)?;
                 let entry = item_mut(&mut symbols.entries, index, "symbol")?;
-                if entry.stub.is_none() {
-                    entry.stub = Some(self.stubs.len());
-                    alloc::push(&mut self.stubs, index, "stubs")?;
+                if entry.plt_entry.is_none() {
+                    entry.plt_entry = Some(self.plt_entries.len());
+                    alloc::push(&mut self.plt_entries, index, "stubs")?;
                 }
             }
             Need::Got => self.got = true,
@@ -154,19 +154,19 @@ impl Needs {
                 item_mut(&mut symbols.entries, index, "symbol")?.imported = true;
             }
         }
-        self.got |= matches!(how.value, Value::FromGot | Value::CallFromGot);
+        self.got |= matches!(howto.expr, RelExpr::GotRel | RelExpr::PltGotRel);
         Ok(())
     }
 
-    fn give_slot(&mut self, symbols: &mut Symbols<'_>, index: usize) -> Result<()> {
+    fn add_got_entry(&mut self, symbols: &mut Symbols<'_>, index: usize) -> Result<()> {
         self.got = true;
         let entry = item_mut(&mut symbols.entries, index, "symbol")?;
-        if entry.slot.is_some() {
+        if entry.got_entry.is_some() {
             return Ok(());
         }
-        entry.slot = Some(self.slots.len());
+        entry.got_entry = Some(self.got_entries.len());
         entry.imported |= entry.target() == Target::Outside;
-        alloc::push(&mut self.slots, index, "slots of the GOT")
+        alloc::push(&mut self.got_entries, index, "slots of the GOT")
     }
 
     /// What a relocation asks for, given where its symbol is. The same question has the same answer when it is applied.
@@ -174,9 +174,16 @@ impl Needs {
     /// # Errors
     ///
     /// UNSUPPORTED if it can't be had, CORRUPT if its place is outside its section.
-    pub fn need(&self, how: How, target: Target, section: &Section<'_>, rela: &Rela, site: &Site<'_>) -> Result<Need> {
+    pub fn need(
+        &self,
+        howto: Howto,
+        target: Target,
+        section: &Section<'_>,
+        rela: &Rela,
+        site: &Site<'_>,
+    ) -> Result<Need> {
         let (offset, addend) = (rela.r_offset.get(ORDER), rela.r_addend.get(ORDER));
-        let end = offset.checked_add(how.field.width() as u64);
+        let end = offset.checked_add(howto.field.width() as u64);
         if end.is_none_or(|end| end > section.data.len() as u64) {
             let size = section.data.len();
             return Err(site.corrupt(format_args!("expected a place within the section's {size} bytes")));
@@ -185,12 +192,12 @@ impl Needs {
         let is_code = section.is(elf::SHF_EXECINSTR);
         let relaxes = || {
             let near = self.near && is_code && target == Target::Inside;
-            let fits = if how.value == Value::Absolute { how.field.is_word() } else { addend == -4 };
-            near && fits && (site.machine.relax)(section.data, at, how.value).is_some()
+            let fits = if howto.expr == RelExpr::Absolute { howto.field.is_word() } else { addend == -4 };
+            near && fits && (site.machine.relax)(section.data, at, howto.expr).is_some()
         };
-        let is_jump = || how.value == Value::Call || is_code && (site.machine.is_jump)(section.data, at);
+        let is_jump = || howto.expr == RelExpr::PltPc || is_code && (site.machine.is_jump)(section.data, at);
         let word = |need: Need| match () {
-            () if !how.field.is_word() => Err(site.refuse(format_args!(
+            () if !howto.field.is_word() => Err(site.refuse(format_args!(
                 "needs the whole address of something, which is only known when it is loaded; {PIC}"
             ))),
             () if is_code => {
@@ -206,39 +213,38 @@ impl Needs {
             Err(site
                 .refuse(format_args!("refers directly to data of the host, which may be out of its reach; {instead}")))
         };
-        if how.value == Value::ThreadLocal {
+        if howto.expr == RelExpr::Tls {
             return Err(site.refuse("thread-local storage can't be linked; keep it in the host and pass a pointer"));
         }
         if target == Target::Missing {
             return Err(site.corrupt("expected a local symbol that is defined, found an undefined one"));
         }
-        match (how.value, target) {
-            (Value::SlotRelaxable | Value::Absolute, _) if relaxes() => Ok(Need::Relaxed),
-            (Value::Absolute, Target::Inside) => word(Need::Rebase),
-            (Value::Absolute, Target::Outside) => word(Need::Import),
-            (Value::Absolute | Value::InPage, _) if target != Target::Outside => Ok(Need::Direct),
-            (
-                Value::Relative | Value::RelativePage | Value::Call | Value::FromGot | Value::CallFromGot,
-                Target::Inside,
-            ) => Ok(Need::Direct),
-            (Value::CallFromGot, Target::Outside) => Ok(Need::Stub),
-            (Value::Relative | Value::Call, Target::Outside) if is_jump() => Ok(Need::Stub),
+        match (howto.expr, target) {
+            (RelExpr::GotPcRelaxable | RelExpr::Absolute, _) if relaxes() => Ok(Need::Relaxed),
+            (RelExpr::Absolute, Target::Inside) => word(Need::Rebase),
+            (RelExpr::Absolute, Target::Outside) => word(Need::Import),
+            (RelExpr::Absolute | RelExpr::PageOffset, _) if target != Target::Outside => Ok(Need::Direct),
+            (RelExpr::Pc | RelExpr::PagePc | RelExpr::PltPc | RelExpr::GotRel | RelExpr::PltGotRel, Target::Inside) => {
+                Ok(Need::Direct)
+            }
+            (RelExpr::PltGotRel, Target::Outside) => Ok(Need::PltEntry),
+            (RelExpr::Pc | RelExpr::PltPc, Target::Outside) if is_jump() => Ok(Need::PltEntry),
             // Never called, since the program asks first.
-            (Value::Relative | Value::Call, Target::Zero) if is_jump() => Ok(Need::Direct),
-            (Value::SlotPage | Value::SlotInPage | Value::SlotFromGotPage, _) if addend != 0 => {
+            (RelExpr::Pc | RelExpr::PltPc, Target::Zero) if is_jump() => Ok(Need::Direct),
+            (RelExpr::GotPagePc | RelExpr::GotPageOffset | RelExpr::GotFromGotPage, _) if addend != 0 => {
                 Err(site.refuse(format_args!("expected no addend with a slot of the GOT, found {addend}")))
             }
             (
-                Value::Slot
-                | Value::SlotRelaxable
-                | Value::SlotPage
-                | Value::SlotInPage
-                | Value::SlotFromGotPage
-                | Value::SlotFromGot,
+                RelExpr::GotPc
+                | RelExpr::GotPcRelaxable
+                | RelExpr::GotPagePc
+                | RelExpr::GotPageOffset
+                | RelExpr::GotFromGotPage
+                | RelExpr::GotFromGot,
                 _,
-            ) => Ok(Need::Slot),
-            (Value::Got, _) => Ok(Need::Got),
-            (Value::Size, Target::Inside | Target::Absolute) => Ok(Need::Direct),
+            ) => Ok(Need::GotEntry),
+            (RelExpr::GotBasePc, _) => Ok(Need::Got),
+            (RelExpr::Size, Target::Inside | Target::Absolute) => Ok(Need::Direct),
             (_, Target::Absolute) => Err(site
                 .refuse(format_args!("a distance to a fixed address, which is only known when it is loaded; {PIC}"))),
             (_, Target::Zero) => {

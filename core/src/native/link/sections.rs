@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use object::elf::{self, SectionFlags, SectionType};
 
 use super::input::{Input, Section, failure};
-use super::select::Fate;
+use super::select::Disposition;
 use super::{item, item_mut};
 use crate::alloc;
 use crate::error::{Error, Result, Status, quote};
@@ -40,23 +40,23 @@ pub(super) enum Load {
 
 /// What the linker makes itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Made {
-    Hash,
-    Symbols,
-    Strings,
-    Relocations,
-    FrameHeader,
-    Frames,
-    Stubs,
+pub(super) enum Synthetic {
+    GnuHash,
+    DynSym,
+    DynStr,
+    RelaDyn,
+    EhFrameHdr,
+    EhFrame,
+    Plt,
     Finalizer,
     FinalizerPointer,
     Dynamic,
     Got,
 }
 
-impl Made {
+impl Synthetic {
     /// How many kinds there are.
-    pub const COUNT: usize = Made::Got as usize + 1;
+    pub const COUNT: usize = Synthetic::Got as usize + 1;
 }
 
 /// Part of a section of the image.
@@ -64,23 +64,23 @@ impl Made {
 pub(super) enum Content {
     Section { object: usize, section: usize },
     Common { entry: usize },
-    Made(Made),
+    Synthetic(Synthetic),
 }
 
-pub(super) struct Piece {
+pub(super) struct Chunk {
     pub content: Content,
     pub size: u64,
     pub align: u64,
     /// Offset within the output section.
     pub at: u64,
     /// Whether it isn't just zeros.
-    bits: bool,
+    has_bytes: bool,
     /// Constructors and destructors are sorted by this.
     priority: u32,
 }
 
 /// A section of the image.
-pub(super) struct Output<'a> {
+pub(super) struct OutputSection<'a> {
     pub name: &'a [u8],
     pub class: Class,
     pub kind: SectionType,
@@ -90,9 +90,9 @@ pub(super) struct Output<'a> {
     pub size: u64,
     pub address: u64,
     pub offset: u64,
-    pub pieces: Vec<Piece>,
+    pub chunks: Vec<Chunk>,
     /// Not one piece has bytes.
-    empty: bool,
+    nobits: bool,
 }
 
 impl Class {
@@ -107,7 +107,7 @@ impl Class {
     }
 }
 
-impl Output<'_> {
+impl OutputSection<'_> {
     pub fn is(&self, flag: SectionFlags) -> bool {
         self.flags & flag.0 != 0
     }
@@ -162,14 +162,14 @@ fn priority(name: &[u8]) -> u32 {
 }
 
 /// The sections of the image by their names.
-pub(super) struct Gathering<'a> {
-    pub outputs: Vec<Output<'a>>,
+pub(super) struct OutputSections<'a> {
+    pub outputs: Vec<OutputSection<'a>>,
     /// By name, and whether it is for debuggers.
     pub names: HashMap<(&'a [u8], bool), usize>,
 }
 
-impl<'a> Gathering<'a> {
-    pub fn output(&mut self, name: &'a [u8], debug: bool) -> Result<&mut Output<'a>> {
+impl<'a> OutputSections<'a> {
+    pub fn output(&mut self, name: &'a [u8], debug: bool) -> Result<&mut OutputSection<'a>> {
         let next = self.outputs.len();
         let index = *self.names.entry((name, debug)).or_insert(next);
         if index == next {
@@ -177,7 +177,7 @@ impl<'a> Gathering<'a> {
             if next >= usize::from(elf::SHN_LORESERVE) - 32 {
                 return Err(too_many_sections());
             }
-            let output = Output {
+            let output = OutputSection {
                 name,
                 class: Class::Debug,
                 kind: elf::SHT_NULL,
@@ -187,8 +187,8 @@ impl<'a> Gathering<'a> {
                 size: 0,
                 address: 0,
                 offset: 0,
-                pieces: Vec::new(),
-                empty: true,
+                chunks: Vec::new(),
+                nobits: true,
             };
             alloc::push(&mut self.outputs, output, "sections")?;
         }
@@ -199,20 +199,20 @@ impl<'a> Gathering<'a> {
         &mut self,
         input: &Input<'a>,
         (object, index): (usize, usize),
-        fate: Fate,
+        disposition: Disposition,
         relocated: bool,
     ) -> Result<()> {
         const ACCESS: u64 = elf::SHF_WRITE.0 | elf::SHF_ALLOC.0 | elf::SHF_EXECINSTR.0;
         const STRINGS: u64 = elf::SHF_MERGE.0 | elf::SHF_STRINGS.0;
         let section = item(&input.sections, index, "section")?;
-        let debug = fate == Fate::Debug;
+        let debug = disposition == Disposition::Debug;
         let name = output_name(section, relocated && !debug);
         let output = self.output(name, debug)?;
         let moved = name == b".data.rel.ro";
         let access = section.flags & ACCESS | if moved { elf::SHF_WRITE.0 } else { 0 };
         // What all parts are, the whole is.
         let strings = section.flags & STRINGS;
-        if output.pieces.is_empty() {
+        if output.chunks.is_empty() {
             (output.flags, output.entry, output.kind) = (access | strings, section.entry, section.kind);
         } else {
             let same = output.entry == section.entry;
@@ -223,8 +223,8 @@ impl<'a> Gathering<'a> {
             }
         }
         let large = name.starts_with(b".l");
-        let bits = section.kind != elf::SHT_NOBITS;
-        output.empty &= !bits;
+        let has_bytes = section.kind != elf::SHT_NOBITS;
+        output.nobits &= !has_bytes;
         let class = match name {
             _ if debug => Class::Debug,
             _ if output.is(elf::SHF_EXECINSTR) && output.is(elf::SHF_WRITE) => {
@@ -233,8 +233,8 @@ impl<'a> Gathering<'a> {
                 return Err(failure(Status::Unsupported, input.name, what));
             }
             _ if output.is(elf::SHF_EXECINSTR) => Class::Text,
-            _ if output.empty && large => Class::LargeBss,
-            _ if output.empty => Class::Bss,
+            _ if output.nobits && large => Class::LargeBss,
+            _ if output.nobits => Class::Bss,
             b".init_array" | b".fini_array" | b".data.rel.ro" => Class::Relro,
             _ if output.is(elf::SHF_WRITE) => Class::Data,
             _ if relocated || output.class == Class::Relro => Class::Relro,
@@ -248,54 +248,55 @@ impl<'a> Gathering<'a> {
         }
         output.class = class;
         let content = Content::Section { object, section: index };
-        output.push(content, section.size, section.align, bits, priority(section.name))
+        output.push(content, section.size, section.align, has_bytes, priority(section.name))
     }
 
-    pub fn add_made(&mut self, made: Made, size: u64, align: u64) -> Result<()> {
+    pub fn add_synthetic(&mut self, synthetic: Synthetic, size: u64, align: u64) -> Result<()> {
         const A: u64 = elf::SHF_ALLOC.0;
         const AX: u64 = A | elf::SHF_EXECINSTR.0;
         const WA: u64 = A | elf::SHF_WRITE.0;
-        let (name, class, kind, flags, entry): (&[u8], _, _, _, _) = match made {
-            Made::Hash => (b".gnu.hash", Class::Table, elf::SHT_GNU_HASH, A, 0),
-            Made::Symbols => (b".dynsym", Class::Table, elf::SHT_DYNSYM, A, 24),
-            Made::Strings => (b".dynstr", Class::Table, elf::SHT_STRTAB, A, 0),
-            Made::Relocations => (b".rela.dyn", Class::Table, elf::SHT_RELA, A, 24),
-            Made::FrameHeader => (b".eh_frame_hdr", Class::ReadOnly, elf::SHT_PROGBITS, A, 0),
-            Made::Frames => (b".eh_frame", Class::ReadOnly, elf::SHT_PROGBITS, A, 0),
-            Made::Stubs => (b".plt.got", Class::Text, elf::SHT_PROGBITS, AX, align),
-            Made::Finalizer => (b".text", Class::Text, elf::SHT_PROGBITS, AX, 0),
-            Made::FinalizerPointer => (b".fini_array", Class::Relro, elf::SHT_FINI_ARRAY, WA, 8),
-            Made::Dynamic => (b".dynamic", Class::Relro, elf::SHT_DYNAMIC, WA, 16),
-            Made::Got => (b".got", Class::Relro, elf::SHT_PROGBITS, WA, 8),
+        let (name, class, kind, flags, entry): (&[u8], _, _, _, _) = match synthetic {
+            Synthetic::GnuHash => (b".gnu.hash", Class::Table, elf::SHT_GNU_HASH, A, 0),
+            Synthetic::DynSym => (b".dynsym", Class::Table, elf::SHT_DYNSYM, A, 24),
+            Synthetic::DynStr => (b".dynstr", Class::Table, elf::SHT_STRTAB, A, 0),
+            Synthetic::RelaDyn => (b".rela.dyn", Class::Table, elf::SHT_RELA, A, 24),
+            Synthetic::EhFrameHdr => (b".eh_frame_hdr", Class::ReadOnly, elf::SHT_PROGBITS, A, 0),
+            Synthetic::EhFrame => (b".eh_frame", Class::ReadOnly, elf::SHT_PROGBITS, A, 0),
+            Synthetic::Plt => (b".plt.got", Class::Text, elf::SHT_PROGBITS, AX, align),
+            Synthetic::Finalizer => (b".text", Class::Text, elf::SHT_PROGBITS, AX, 0),
+            Synthetic::FinalizerPointer => (b".fini_array", Class::Relro, elf::SHT_FINI_ARRAY, WA, 8),
+            Synthetic::Dynamic => (b".dynamic", Class::Relro, elf::SHT_DYNAMIC, WA, 16),
+            Synthetic::Got => (b".got", Class::Relro, elf::SHT_PROGBITS, WA, 8),
         };
         let output = self.output(name, false)?;
-        (output.class, output.kind, output.entry, output.empty) = (class, kind, entry, false);
+        (output.class, output.kind, output.entry, output.nobits) = (class, kind, entry, false);
         output.flags |= flags;
         if output.is(elf::SHF_EXECINSTR) && output.is(elf::SHF_WRITE) {
             let message = format!("section '{}': expected code, found a writable section of that name", quote(name));
             return Err(Error::new(Status::Unsupported, message));
         }
         // The image's own destructor comes first, which is to say that it runs last.
-        output.push(Content::Made(made), size, align, true, 0)
+        output.push(Content::Synthetic(synthetic), size, align, true, 0)
     }
 }
 
-impl Output<'_> {
-    pub fn push(&mut self, content: Content, size: u64, align: u64, bits: bool, priority: u32) -> Result<()> {
+impl OutputSection<'_> {
+    pub fn push(&mut self, content: Content, size: u64, align: u64, has_bytes: bool, priority: u32) -> Result<()> {
         self.align = self.align.max(align);
-        alloc::push(&mut self.pieces, Piece { content, size, align, at: 0, bits, priority }, "pieces of sections")
+        alloc::push(&mut self.chunks, Chunk { content, size, align, at: 0, has_bytes, priority }, "pieces of sections")
     }
 
     /// Puts the pieces one behind the other; the bytes between them.
     pub fn arrange(&mut self) -> Result<u64> {
         if [elf::SHT_INIT_ARRAY, elf::SHT_FINI_ARRAY].contains(&self.kind) {
-            alloc::sort(&mut self.pieces, "pieces of sections", |piece| piece.priority)?;
+            alloc::sort(&mut self.chunks, "pieces of sections", |chunk| chunk.priority)?;
         }
         let (mut end, mut padding) = (0u64, 0u64);
-        for piece in &mut self.pieces {
-            piece.at = align_up(end, piece.align).ok_or_else(too_large)?;
-            padding = padding.saturating_add(piece.at - end).saturating_add(if piece.bits { 0 } else { piece.size });
-            end = piece.at.checked_add(piece.size).filter(|end| *end <= MAX_CODE).ok_or_else(too_large)?;
+        for chunk in &mut self.chunks {
+            chunk.at = align_up(end, chunk.align).ok_or_else(too_large)?;
+            padding =
+                padding.saturating_add(chunk.at - end).saturating_add(if chunk.has_bytes { 0 } else { chunk.size });
+            end = chunk.at.checked_add(chunk.size).filter(|end| *end <= MAX_CODE).ok_or_else(too_large)?;
         }
         self.size = end;
         Ok(if self.has_bytes() { padding } else { 0 })

@@ -11,70 +11,70 @@ use crate::error::{Error, Result, Status, quote};
 
 /// What becomes of an input section.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(super) enum Disposition {
     /// Into a segment.
     Loaded,
     /// Into a segment, record by record: `.eh_frame`.
-    Frames,
+    EhFrame,
     /// Into the file only: what debuggers read.
     Debug,
     /// Nowhere: tables that were for the linker.
-    Left,
+    Ignored,
     /// Nowhere, since another object has the same group; with the section there that is like this one.
-    Dropped(Option<(usize, usize)>),
+    Discarded(Option<(usize, usize)>),
 }
 
 /// The fate of every section of every object.
-pub(super) type Fates = Vec<Vec<Fate>>;
+pub(super) type Dispositions = Vec<Vec<Disposition>>;
 
-pub(super) fn select(inputs: &[Input<'_>], options: &Options) -> Result<Fates> {
-    let mut fates = alloc::with_capacity(inputs.len(), "sections")?;
+pub(super) fn select(inputs: &[Input<'_>], options: &Options) -> Result<Dispositions> {
+    let mut dispositions = alloc::with_capacity(inputs.len(), "sections")?;
     for input in inputs {
-        let of = input.sections.iter().map(|section| fate(section, options));
-        fates.push(alloc::collect(of, "sections")?);
+        let of = input.sections.iter().map(|section| disposition(section, options));
+        dispositions.push(alloc::collect(of, "sections")?);
     }
-    drop_groups(inputs, &mut fates)?;
-    for (input, fates) in inputs.iter().zip(&mut fates) {
-        for index in 0..fates.len() {
+    discard_groups(inputs, &mut dispositions)?;
+    for (input, dispositions) in inputs.iter().zip(&mut dispositions) {
+        for index in 0..dispositions.len() {
             let section = item(&input.sections, index, "section")?;
             // A section about another goes with it.
             let goes = section.is(elf::SHF_LINK_ORDER)
-                && match fates.get(section.link as usize) {
-                    Some(about) => matches!(about, Fate::Dropped(_)),
+                && match dispositions.get(section.link as usize) {
+                    Some(about) => matches!(about, Disposition::Discarded(_)),
                     None => {
-                        let (name, link, count) = (quote(section.name), section.link, fates.len());
+                        let (name, link, count) = (quote(section.name), section.link, dispositions.len());
                         let what = format_args!("section '{name}': expected sh_link below {count}, found {link}");
                         return Err(failure(Status::Corrupt, input.name, what));
                     }
                 };
-            let fate = item_mut(fates, index, "section")?;
-            if goes && *fate != Fate::Left {
-                *fate = Fate::Dropped(None);
+            let disposition = item_mut(dispositions, index, "section")?;
+            if goes && *disposition != Disposition::Ignored {
+                *disposition = Disposition::Discarded(None);
             }
-            check(input, section, *fate)?;
+            check(input, section, *disposition)?;
         }
     }
-    Ok(fates)
+    Ok(dispositions)
 }
 
-fn fate(section: &Section<'_>, options: &Options) -> Fate {
+fn disposition(section: &Section<'_>, options: &Options) -> Disposition {
     // What an image says about all of its code must hold for all objects; an image without the note says nothing.
     let property = section.name == b".note.gnu.property";
     if section.is(elf::SHF_EXCLUDE) || property {
-        return Fate::Left;
+        return Disposition::Ignored;
     }
     if section.is_frame() {
-        return Fate::Frames;
+        return Disposition::EhFrame;
     }
     if section.is(elf::SHF_ALLOC) {
-        return Fate::Loaded;
+        return Disposition::Loaded;
     }
     let debug = section.kind == elf::SHT_PROGBITS && !section.name.starts_with(b".note.GNU-");
-    if debug && !options.leave_out_debug { Fate::Debug } else { Fate::Left }
+    if debug && !options.leave_out_debug { Disposition::Debug } else { Disposition::Ignored }
 }
 
 /// Of groups with the same signature, the first one's sections stay.
-fn drop_groups(inputs: &[Input<'_>], fates: &mut Fates) -> Result<()> {
+fn discard_groups(inputs: &[Input<'_>], dispositions: &mut Dispositions) -> Result<()> {
     let mut first = HashMap::new();
     for (object, input) in inputs.iter().enumerate() {
         first.try_reserve(input.groups.len()).map_err(|_| Error::no_memory("groups"))?;
@@ -92,7 +92,7 @@ fn drop_groups(inputs: &[Input<'_>], fates: &mut Fates) -> Result<()> {
                     let alike = other.name == section.name && other.size == section.size;
                     twin = alike.then_some((winner, found));
                 }
-                *item_mut(item_mut(fates, object, "object")?, member, "section")? = Fate::Dropped(twin);
+                *item_mut(item_mut(dispositions, object, "object")?, member, "section")? = Disposition::Discarded(twin);
             }
         }
     }
@@ -100,7 +100,7 @@ fn drop_groups(inputs: &[Input<'_>], fates: &mut Fates) -> Result<()> {
 }
 
 /// Refuses what can't come into an image.
-fn check(input: &Input<'_>, section: &Section<'_>, fate: Fate) -> Result<()> {
+fn check(input: &Input<'_>, section: &Section<'_>, disposition: Disposition) -> Result<()> {
     let refuse = |why: &str| {
         let what = format_args!("section '{}': {why}", quote(section.name)).to_string();
         Err(failure(Status::Unsupported, input.name, what))
@@ -110,7 +110,7 @@ fn check(input: &Input<'_>, section: &Section<'_>, fate: Fate) -> Result<()> {
             "asks for an executable stack, as for the address of a nested function; it can't be loaded into a host",
         );
     }
-    if !matches!(fate, Fate::Loaded | Fate::Frames | Fate::Debug) {
+    if !matches!(disposition, Disposition::Loaded | Disposition::EhFrame | Disposition::Debug) {
         return Ok(());
     }
     if section.kind == elf::SHT_NOBITS && !section.relocations.is_empty() {
@@ -123,7 +123,7 @@ fn check(input: &Input<'_>, section: &Section<'_>, fate: Fate) -> Result<()> {
     if section.is(elf::SHF_TLS) {
         return refuse("thread-local storage can't be linked; keep it in the host and pass a pointer");
     }
-    if fate == Fate::Debug {
+    if disposition == Disposition::Debug {
         return Ok(());
     }
     if section.is(elf::SHF_WRITE) && section.is(elf::SHF_EXECINSTR) {
@@ -138,7 +138,7 @@ fn check(input: &Input<'_>, section: &Section<'_>, fate: Fate) -> Result<()> {
         | b".got" => {
             return refuse("is one of a linked image; give it another name");
         }
-        b".eh_frame" if fate != Fate::Frames => return refuse("has no bytes"),
+        b".eh_frame" if disposition != Disposition::EhFrame => return refuse("has no bytes"),
         b".init" | b".fini" => {
             return refuse("is a piece of a function of the C startup code; use __attribute__((constructor))");
         }

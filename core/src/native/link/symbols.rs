@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use object::elf::{self, SymbolBind, SymbolType};
 
-use super::input::{Input, Place, Rela, Site, Symbol, failure};
-use super::select::{Fate, Fates};
+use super::input::{Input, Rela, Site, Symbol, SymbolLocation, failure};
+use super::select::{Disposition, Dispositions};
 use super::{item, item_mut};
 use crate::alloc;
 use crate::error::{Error, Result, Status, quote};
@@ -16,7 +16,7 @@ const NONE: usize = 0;
 pub(super) struct Symbols<'a> {
     pub entries: Vec<Entry<'a>>,
     /// The entry of each symbol of each object.
-    of: Vec<Vec<usize>>,
+    by_object: Vec<Vec<usize>>,
     globals: HashMap<&'a [u8], usize>,
     /// What `__cxa_finalize` is, if destructors have to be run by the image.
     pub finalize: Option<usize>,
@@ -37,8 +37,8 @@ pub(super) struct Entry<'a> {
     /// The section of the image that it is in.
     pub output: Option<usize>,
     /// Its slot in the GOT and its stub, counted from 0.
-    pub slot: Option<usize>,
-    pub stub: Option<usize>,
+    pub got_entry: Option<usize>,
+    pub plt_entry: Option<usize>,
     /// Whether a dynamic relocation names it.
     pub imported: bool,
 }
@@ -49,12 +49,12 @@ pub(super) enum Definition<'a> {
     Absolute(u64),
     Section { section: usize, offset: u64 },
     Common { align: u64, large: bool },
-    Linker(Special<'a>),
+    Linker(LinkerSymbol<'a>),
 }
 
 /// What the linker itself defines.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Special<'a> {
+pub(super) enum LinkerSymbol<'a> {
     ImageStart,
     TextEnd,
     DataEnd,
@@ -63,7 +63,7 @@ pub(super) enum Special<'a> {
     Got,
     Dynamic,
     /// Any address of the image, by which the C++ runtime knows whose destructors they are.
-    Handle,
+    DsoHandle,
     SectionStart(&'a [u8]),
     SectionEnd(&'a [u8]),
 }
@@ -131,38 +131,45 @@ impl<'a> Symbols<'a> {
     /// # Errors
     ///
     /// INVALID_ARGUMENT for a name that two objects define, UNSUPPORTED for symbols that can't be linked.
-    pub fn resolve(inputs: &[Input<'a>], fates: &Fates) -> Result<Symbols<'a>> {
-        let mut symbols = Symbols { entries: Vec::new(), of: Vec::new(), globals: HashMap::new(), finalize: None };
+    pub fn resolve(inputs: &[Input<'a>], dispositions: &Dispositions) -> Result<Symbols<'a>> {
+        let mut symbols =
+            Symbols { entries: Vec::new(), by_object: Vec::new(), globals: HashMap::new(), finalize: None };
         let count = inputs.iter().map(|input| input.symbols.len()).sum::<usize>();
         symbols.entries = alloc::with_capacity(count + 1, "symbols")?;
         let mut none = Entry::new(0, &[], elf::STB_LOCAL);
         none.definition = Definition::Absolute(0);
         symbols.entries.push(none);
-        for (object, (input, fates)) in inputs.iter().zip(fates).enumerate() {
+        for (object, (input, dispositions)) in inputs.iter().zip(dispositions).enumerate() {
             symbols.globals.try_reserve(input.symbols.len()).map_err(|_| Error::no_memory("symbols"))?;
-            let mut of = alloc::with_capacity(input.symbols.len(), "symbols")?;
+            let mut by_object = alloc::with_capacity(input.symbols.len(), "symbols")?;
             for (index, symbol) in input.symbols.iter().enumerate() {
-                of.push(if index == 0 { NONE } else { symbols.add(inputs, object, symbol, fates)? });
+                by_object.push(if index == 0 { NONE } else { symbols.add(inputs, object, symbol, dispositions)? });
             }
-            symbols.of.push(of);
+            symbols.by_object.push(by_object);
         }
-        symbols.define_specials(inputs, fates)?;
+        symbols.define_linker_symbols(inputs, dispositions)?;
         Ok(symbols)
     }
 
-    fn add(&mut self, inputs: &[Input<'a>], object: usize, symbol: &Symbol<'a>, fates: &[Fate]) -> Result<usize> {
+    fn add(
+        &mut self,
+        inputs: &[Input<'a>],
+        object: usize,
+        symbol: &Symbol<'a>,
+        dispositions: &[Disposition],
+    ) -> Result<usize> {
         let name = item(inputs, object, "object")?.name;
         let refuse = |status, what: &str| {
             Err(failure(status, name, format_args!("symbol '{}': {what}", quote(symbol.name)).to_string()))
         };
         let mut entry = Entry::new(object, symbol.name, symbol.binding);
         (entry.kind, entry.other, entry.size) = (symbol.kind, symbol.other, symbol.size);
-        entry.definition = match symbol.place {
-            Place::Undefined => Definition::Undefined,
-            Place::Absolute(value) => Definition::Absolute(value),
-            Place::Common { align, large } => Definition::Common { align, large },
-            Place::Section { index, offset } => match item(fates, index, "section")? {
-                Fate::Loaded => Definition::Section { section: index, offset },
+        entry.definition = match symbol.location {
+            SymbolLocation::Undefined => Definition::Undefined,
+            SymbolLocation::Absolute(value) => Definition::Absolute(value),
+            SymbolLocation::Common { align, large } => Definition::Common { align, large },
+            SymbolLocation::Section { index, offset } => match item(dispositions, index, "section")? {
+                Disposition::Loaded => Definition::Section { section: index, offset },
                 // Another object defines it, or none does.
                 _ if symbol.binding != elf::STB_LOCAL => Definition::Undefined,
                 _ => Definition::Section { section: index, offset },
@@ -207,12 +214,12 @@ impl<'a> Symbols<'a> {
     }
 
     /// Gives what the linker defines to those who ask for it.
-    fn define_specials(&mut self, inputs: &[Input<'a>], fates: &Fates) -> Result<()> {
+    fn define_linker_symbols(&mut self, inputs: &[Input<'a>], dispositions: &Dispositions) -> Result<()> {
         let mut sections = HashMap::new();
-        for (input, fates) in inputs.iter().zip(fates) {
-            sections.try_reserve(fates.len()).map_err(|_| Error::no_memory("sections"))?;
-            for (section, fate) in input.sections.iter().zip(fates) {
-                if *fate == Fate::Loaded && is_identifier(section.name) {
+        for (input, dispositions) in inputs.iter().zip(dispositions) {
+            sections.try_reserve(dispositions.len()).map_err(|_| Error::no_memory("sections"))?;
+            for (section, disposition) in input.sections.iter().zip(dispositions) {
+                if *disposition == Disposition::Loaded && is_identifier(section.name) {
                     sections.insert(section.name, ());
                 }
             }
@@ -220,27 +227,27 @@ impl<'a> Symbols<'a> {
         let mut handle = false;
         for entry in self.entries.iter_mut().filter(|entry| !entry.is_defined()) {
             let known = |name: &'a [u8]| sections.contains_key(name).then_some(name);
-            let special = match entry.name {
-                b"_GLOBAL_OFFSET_TABLE_" => Special::Got,
-                b"_DYNAMIC" => Special::Dynamic,
-                b"__dso_handle" => Special::Handle,
-                b"__ehdr_start" => Special::ImageStart,
-                b"_etext" => Special::TextEnd,
-                b"_edata" => Special::DataEnd,
-                b"__bss_start" => Special::BssStart,
-                b"_end" => Special::End,
+            let linker_symbol = match entry.name {
+                b"_GLOBAL_OFFSET_TABLE_" => LinkerSymbol::Got,
+                b"_DYNAMIC" => LinkerSymbol::Dynamic,
+                b"__dso_handle" => LinkerSymbol::DsoHandle,
+                b"__ehdr_start" => LinkerSymbol::ImageStart,
+                b"_etext" => LinkerSymbol::TextEnd,
+                b"_edata" => LinkerSymbol::DataEnd,
+                b"__bss_start" => LinkerSymbol::BssStart,
+                b"_end" => LinkerSymbol::End,
                 name => {
-                    let start = name.strip_prefix(b"__start_").and_then(known).map(Special::SectionStart);
-                    let end = || name.strip_prefix(b"__stop_").and_then(known).map(Special::SectionEnd);
+                    let start = name.strip_prefix(b"__start_").and_then(known).map(LinkerSymbol::SectionStart);
+                    let end = || name.strip_prefix(b"__stop_").and_then(known).map(LinkerSymbol::SectionEnd);
                     match start.or_else(end) {
-                        Some(special) => special,
+                        Some(linker_symbol) => linker_symbol,
                         // Left to the loader.
                         None => continue,
                     }
                 }
             };
-            handle |= special == Special::Handle;
-            entry.definition = Definition::Linker(special);
+            handle |= linker_symbol == LinkerSymbol::DsoHandle;
+            entry.definition = Definition::Linker(linker_symbol);
         }
         if handle {
             // As the C compiler's own startup code does when a shared object goes.
@@ -263,10 +270,11 @@ impl<'a> Symbols<'a> {
     /// CORRUPT if there is no such symbol.
     pub fn find(&self, object: usize, rela: &Rela, site: &Site<'_>) -> Result<usize> {
         let index = rela.r_sym(super::input::ORDER, false) as usize;
-        let of = item(&self.of, object, "object")?;
-        of.get(index)
+        let by_object = item(&self.by_object, object, "object")?;
+        by_object
+            .get(index)
             .copied()
-            .ok_or_else(|| site.corrupt(format_args!("expected a symbol below {}, found {index}", of.len())))
+            .ok_or_else(|| site.corrupt(format_args!("expected a symbol below {}, found {index}", by_object.len())))
     }
 }
 
@@ -282,8 +290,8 @@ impl<'a> Entry<'a> {
             size: 0,
             address: 0,
             output: None,
-            slot: None,
-            stub: None,
+            got_entry: None,
+            plt_entry: None,
             imported: false,
         }
     }

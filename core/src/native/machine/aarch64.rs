@@ -3,35 +3,35 @@
 
 use object::elf::{self, RelocationType};
 
-use super::{DynamicRelocation, Field, Hole, How, Machine, Of, Range, Template, Unfit, Value};
+use super::{DynamicRelocation, Field, Hole, HoleTarget, Howto, Machine, Overflow, Range, RelExpr, Template};
 
 pub static MACHINE: Machine = Machine {
     name: "aarch64",
     number: elf::EM_AARCH64,
-    page: 64 << 10,
-    names: |kind| elf::NAMES_R_AARCH64.name(kind),
+    max_page_size: 64 << 10,
+    reloc_name: |kind| elf::NAMES_R_AARCH64.name(kind),
     relative: elf::R_AARCH64_RELATIVE,
     glob_dat: elf::R_AARCH64_GLOB_DAT,
     word: elf::R_AARCH64_ABS64,
-    how,
-    // Branches have relocations of their own, and loads from the GOT stay what they are.
+    howto,
+    // Branches have relocation types of their own, and loads from the GOT are not relaxed.
     is_jump: |_, _| false,
     relax: |_, _, _| None,
     #[rustfmt::skip]
-    stub: Template {
+    plt_entry: Template {
         code: &[
-            0x10, 0x00, 0x00, 0x90, // adrp x16, slot
-            0x11, 0x02, 0x40, 0xf9, // ldr x17, [x16, slot]
+            0x10, 0x00, 0x00, 0x90, // adrp x16, entry
+            0x11, 0x02, 0x40, 0xf9, // ldr x17, [x16, entry]
             0x20, 0x02, 0x1f, 0xd6, // br x17
             0x1f, 0x20, 0x03, 0xd5, // nop
         ],
-        holes: &[page(0, Of::Slot), in_page(4, Immediate::Offset(3), Of::Slot)],
+        holes: &[page(0, HoleTarget::GotEntry), in_page(4, Immediate::Offset(3), HoleTarget::GotEntry)],
     },
     #[rustfmt::skip]
     finalizer: Template {
         code: &[
-            0x01, 0x00, 0x00, 0x90, // adrp x1, slot
-            0x21, 0x00, 0x40, 0xf9, // ldr x1, [x1, slot]
+            0x01, 0x00, 0x00, 0x90, // adrp x1, entry
+            0x21, 0x00, 0x40, 0xf9, // ldr x1, [x1, entry]
             0x81, 0x00, 0x00, 0xb4, // cbz x1, ret
             0x00, 0x00, 0x00, 0x90, // adrp x0, handle
             0x00, 0x00, 0x00, 0x91, // add x0, x0, handle
@@ -39,70 +39,72 @@ pub static MACHINE: Machine = Machine {
             0xc0, 0x03, 0x5f, 0xd6, // ret
         ],
         holes: &[
-            page(0, Of::Slot), in_page(4, Immediate::Offset(3), Of::Slot),
-            page(12, Of::Handle), in_page(16, Immediate::Offset(0), Of::Handle),
+            page(0, HoleTarget::GotEntry), in_page(4, Immediate::Offset(3), HoleTarget::GotEntry),
+            page(12, HoleTarget::DsoHandle), in_page(16, Immediate::Offset(0), HoleTarget::DsoHandle),
         ],
     },
     large_common: None,
     unwind: None,
 };
 
-const fn page(at: usize, of: Of) -> Hole {
-    let how = How { value: Value::RelativePage, field: Field::Immediate(Immediate::Page(true)) };
-    Hole { at, how, addend: 0, of }
+const fn page(at: usize, target: HoleTarget) -> Hole {
+    let howto = Howto { expr: RelExpr::PagePc, field: Field::Immediate(Immediate::Page(true)) };
+    Hole { at, howto, addend: 0, target }
 }
 
-const fn in_page(at: usize, immediate: Immediate, of: Of) -> Hole {
-    let how = How { value: Value::InPage, field: Field::Immediate(immediate) };
-    Hole { at, how, addend: 0, of }
+const fn in_page(at: usize, immediate: Immediate, target: HoleTarget) -> Hole {
+    let howto = Howto { expr: RelExpr::PageOffset, field: Field::Immediate(immediate) };
+    Hole { at, howto, addend: 0, target }
 }
 
-fn how(kind: RelocationType) -> Option<How> {
+fn howto(kind: RelocationType) -> Option<Howto> {
     use Immediate::{Adr, Branch, GotOffset, Move, Offset, Page};
-    let bytes = |value, width, range| (value, Field::Bytes(width, range));
-    let instruction = |value, immediate| (value, Field::Immediate(immediate));
-    let (value, field) = match kind {
-        elf::R_AARCH64_NONE => bytes(Value::Nothing, 0, Range::Any),
-        elf::R_AARCH64_ABS64 => bytes(Value::Absolute, 8, Range::Any),
-        elf::R_AARCH64_ABS32 => bytes(Value::Absolute, 4, Range::Either),
-        elf::R_AARCH64_ABS16 => bytes(Value::Absolute, 2, Range::Either),
-        elf::R_AARCH64_PREL64 => bytes(Value::Relative, 8, Range::Any),
-        elf::R_AARCH64_PREL32 => bytes(Value::Relative, 4, Range::Either),
-        elf::R_AARCH64_PREL16 => bytes(Value::Relative, 2, Range::Either),
-        elf::R_AARCH64_PLT32 => bytes(Value::Call, 4, Range::Signed),
-        elf::R_AARCH64_GOTPCREL32 => bytes(Value::Slot, 4, Range::Signed),
-        elf::R_AARCH64_GOTREL64 => bytes(Value::FromGot, 8, Range::Any),
-        elf::R_AARCH64_GOTREL32 => bytes(Value::FromGot, 4, Range::Signed),
-        elf::R_AARCH64_CALL26 | elf::R_AARCH64_JUMP26 => instruction(Value::Call, Branch { bits: 26, at: 0 }),
-        elf::R_AARCH64_CONDBR19 => instruction(Value::Call, Branch { bits: 19, at: 5 }),
-        elf::R_AARCH64_TSTBR14 => instruction(Value::Call, Branch { bits: 14, at: 5 }),
-        elf::R_AARCH64_LD_PREL_LO19 => instruction(Value::Relative, Branch { bits: 19, at: 5 }),
-        elf::R_AARCH64_ADR_PREL_LO21 => instruction(Value::Relative, Adr),
-        elf::R_AARCH64_ADR_PREL_PG_HI21 => instruction(Value::RelativePage, Page(true)),
-        elf::R_AARCH64_ADR_PREL_PG_HI21_NC => instruction(Value::RelativePage, Page(false)),
-        elf::R_AARCH64_ADD_ABS_LO12_NC | elf::R_AARCH64_LDST8_ABS_LO12_NC => instruction(Value::InPage, Offset(0)),
-        elf::R_AARCH64_LDST16_ABS_LO12_NC => instruction(Value::InPage, Offset(1)),
-        elf::R_AARCH64_LDST32_ABS_LO12_NC => instruction(Value::InPage, Offset(2)),
-        elf::R_AARCH64_LDST64_ABS_LO12_NC => instruction(Value::InPage, Offset(3)),
-        elf::R_AARCH64_LDST128_ABS_LO12_NC => instruction(Value::InPage, Offset(4)),
-        elf::R_AARCH64_GOT_LD_PREL19 => instruction(Value::Slot, Branch { bits: 19, at: 5 }),
-        elf::R_AARCH64_ADR_GOT_PAGE => instruction(Value::SlotPage, Page(true)),
-        elf::R_AARCH64_LD64_GOT_LO12_NC => instruction(Value::SlotInPage, Offset(3)),
-        elf::R_AARCH64_LD64_GOTPAGE_LO15 => instruction(Value::SlotFromGotPage, GotOffset),
-        elf::R_AARCH64_LD64_GOTOFF_LO15 => instruction(Value::SlotFromGot, GotOffset),
-        elf::R_AARCH64_MOVW_UABS_G0 => instruction(Value::Absolute, Move { shift: 0, checked: true }),
-        elf::R_AARCH64_MOVW_UABS_G0_NC => instruction(Value::Absolute, Move { shift: 0, checked: false }),
-        elf::R_AARCH64_MOVW_UABS_G1 => instruction(Value::Absolute, Move { shift: 16, checked: true }),
-        elf::R_AARCH64_MOVW_UABS_G1_NC => instruction(Value::Absolute, Move { shift: 16, checked: false }),
-        elf::R_AARCH64_MOVW_UABS_G2 => instruction(Value::Absolute, Move { shift: 32, checked: true }),
-        elf::R_AARCH64_MOVW_UABS_G2_NC => instruction(Value::Absolute, Move { shift: 32, checked: false }),
-        elf::R_AARCH64_MOVW_UABS_G3 => instruction(Value::Absolute, Move { shift: 48, checked: true }),
-        // Debug sections hold the offset of a variable among the thread's.
-        elf::R_AARCH64_TLS_DTPREL => bytes(Value::ThreadLocal, 8, Range::Any),
-        kind if is_thread_local(kind) => bytes(Value::ThreadLocal, 4, Range::Any),
+    let bytes = |expr, width, range| (expr, Field::Bytes(width, range));
+    let instruction = |expr, immediate| (expr, Field::Immediate(immediate));
+    let (expr, field) = match kind {
+        elf::R_AARCH64_NONE => bytes(RelExpr::None, 0, Range::Any),
+        elf::R_AARCH64_ABS64 => bytes(RelExpr::Absolute, 8, Range::Any),
+        elf::R_AARCH64_ABS32 => bytes(RelExpr::Absolute, 4, Range::Either),
+        elf::R_AARCH64_ABS16 => bytes(RelExpr::Absolute, 2, Range::Either),
+        elf::R_AARCH64_PREL64 => bytes(RelExpr::Pc, 8, Range::Any),
+        elf::R_AARCH64_PREL32 => bytes(RelExpr::Pc, 4, Range::Either),
+        elf::R_AARCH64_PREL16 => bytes(RelExpr::Pc, 2, Range::Either),
+        elf::R_AARCH64_PLT32 => bytes(RelExpr::PltPc, 4, Range::Signed),
+        elf::R_AARCH64_GOTPCREL32 => bytes(RelExpr::GotPc, 4, Range::Signed),
+        elf::R_AARCH64_GOTREL64 => bytes(RelExpr::GotRel, 8, Range::Any),
+        elf::R_AARCH64_GOTREL32 => bytes(RelExpr::GotRel, 4, Range::Signed),
+        elf::R_AARCH64_CALL26 | elf::R_AARCH64_JUMP26 => instruction(RelExpr::PltPc, Branch { bits: 26, at: 0 }),
+        elf::R_AARCH64_CONDBR19 => instruction(RelExpr::PltPc, Branch { bits: 19, at: 5 }),
+        elf::R_AARCH64_TSTBR14 => instruction(RelExpr::PltPc, Branch { bits: 14, at: 5 }),
+        elf::R_AARCH64_LD_PREL_LO19 => instruction(RelExpr::Pc, Branch { bits: 19, at: 5 }),
+        elf::R_AARCH64_ADR_PREL_LO21 => instruction(RelExpr::Pc, Adr),
+        elf::R_AARCH64_ADR_PREL_PG_HI21 => instruction(RelExpr::PagePc, Page(true)),
+        elf::R_AARCH64_ADR_PREL_PG_HI21_NC => instruction(RelExpr::PagePc, Page(false)),
+        elf::R_AARCH64_ADD_ABS_LO12_NC | elf::R_AARCH64_LDST8_ABS_LO12_NC => {
+            instruction(RelExpr::PageOffset, Offset(0))
+        }
+        elf::R_AARCH64_LDST16_ABS_LO12_NC => instruction(RelExpr::PageOffset, Offset(1)),
+        elf::R_AARCH64_LDST32_ABS_LO12_NC => instruction(RelExpr::PageOffset, Offset(2)),
+        elf::R_AARCH64_LDST64_ABS_LO12_NC => instruction(RelExpr::PageOffset, Offset(3)),
+        elf::R_AARCH64_LDST128_ABS_LO12_NC => instruction(RelExpr::PageOffset, Offset(4)),
+        elf::R_AARCH64_GOT_LD_PREL19 => instruction(RelExpr::GotPc, Branch { bits: 19, at: 5 }),
+        elf::R_AARCH64_ADR_GOT_PAGE => instruction(RelExpr::GotPagePc, Page(true)),
+        elf::R_AARCH64_LD64_GOT_LO12_NC => instruction(RelExpr::GotPageOffset, Offset(3)),
+        elf::R_AARCH64_LD64_GOTPAGE_LO15 => instruction(RelExpr::GotFromGotPage, GotOffset),
+        elf::R_AARCH64_LD64_GOTOFF_LO15 => instruction(RelExpr::GotFromGot, GotOffset),
+        elf::R_AARCH64_MOVW_UABS_G0 => instruction(RelExpr::Absolute, Move { shift: 0, checked: true }),
+        elf::R_AARCH64_MOVW_UABS_G0_NC => instruction(RelExpr::Absolute, Move { shift: 0, checked: false }),
+        elf::R_AARCH64_MOVW_UABS_G1 => instruction(RelExpr::Absolute, Move { shift: 16, checked: true }),
+        elf::R_AARCH64_MOVW_UABS_G1_NC => instruction(RelExpr::Absolute, Move { shift: 16, checked: false }),
+        elf::R_AARCH64_MOVW_UABS_G2 => instruction(RelExpr::Absolute, Move { shift: 32, checked: true }),
+        elf::R_AARCH64_MOVW_UABS_G2_NC => instruction(RelExpr::Absolute, Move { shift: 32, checked: false }),
+        elf::R_AARCH64_MOVW_UABS_G3 => instruction(RelExpr::Absolute, Move { shift: 48, checked: true }),
+        // Debug sections hold a variable's offset in its module's TLS block.
+        elf::R_AARCH64_TLS_DTPREL => bytes(RelExpr::Tls, 8, Range::Any),
+        kind if is_thread_local(kind) => bytes(RelExpr::Tls, 4, Range::Any),
         _ => return None,
     };
-    Some(How { value, field })
+    Some(Howto { expr, field })
 }
 
 /// Whether a relocation is about thread-local storage: AAELF64 gives these types two ranges of numbers.
@@ -136,27 +138,27 @@ pub fn dynamic_relocation(kind: RelocationType) -> DynamicRelocation {
 /// The immediate of an instruction.
 #[derive(Clone, Copy)]
 pub enum Immediate {
-    /// A distance in instructions: so many bits, at that bit.
+    /// A distance in instructions, in the `bits` bits from bit `at` on.
     Branch { bits: u32, at: u32 },
-    /// adr: a distance in bytes.
+    /// A distance in bytes: adr.
     Adr,
-    /// adrp: a distance in pages of 4 KiB, checked or not.
+    /// A distance in pages of 4 KiB: adrp. Whether an overflow is an error.
     Page(bool),
-    /// An offset within a page of 4 KiB, in units of so many powers of two.
+    /// An offset within a page of 4 KiB, in units of two to this power.
     Offset(u32),
-    /// An offset from the GOT's page, of 15 bits, in words.
+    /// An offset of 15 bits from the GOT's page, in words.
     GotOffset,
-    /// 16 bits of a value; whether the ones above are zero is checked or not.
+    /// 16 bits of a value, from bit `shift` on. If `checked`, higher bits that are not zero are an error.
     Move { shift: u32, checked: bool },
 }
 
 impl Immediate {
-    pub fn store(self, bytes: &mut [u8], value: i128) -> Result<(), Unfit> {
-        let word: &mut [u8; 4] = bytes.first_chunk_mut().ok_or(Unfit)?;
-        // Whether a signed field of so many bits holds it, in units of as many bytes.
+    pub fn store(self, bytes: &mut [u8], value: i128) -> Result<(), Overflow> {
+        let word: &mut [u8; 4] = bytes.first_chunk_mut().ok_or(Overflow)?;
+        // The value in units, if a signed field of `bits` bits holds it.
         let signed = |bits: u32, unit: i128| {
-            let most = unit << (bits - 1);
-            if value % unit == 0 && (-most..most).contains(&value) { Ok(value / unit) } else { Err(Unfit) }
+            let end = unit << (bits - 1);
+            if value % unit == 0 && (-end..end).contains(&value) { Ok(value / unit) } else { Err(Overflow) }
         };
         let (mask, at, immediate) = match self {
             Immediate::Branch { bits, at } => ((1u32 << bits) - 1, at, signed(bits, 4)?),
@@ -166,22 +168,22 @@ impl Immediate {
                     Immediate::Page(true) => signed(21, 4096)?,
                     _ => value >> 12,
                 };
-                // The two low bits stand apart from the rest.
+                // The two low bits have a field of their own.
                 let split = (immediate & 3) << 24 | (immediate >> 2 & 0x7_ffff);
                 (0x307_ffff, 5, split)
             }
             Immediate::Offset(scale) => {
                 let offset = value & 0xfff;
                 if offset & ((1 << scale) - 1) != 0 {
-                    return Err(Unfit);
+                    return Err(Overflow);
                 }
                 (0xfff, 10, offset >> scale)
             }
             Immediate::GotOffset if value & 7 == 0 && (0..1 << 15).contains(&value) => (0xfff, 10, value >> 3),
-            Immediate::GotOffset => return Err(Unfit),
+            Immediate::GotOffset => return Err(Overflow),
             Immediate::Move { shift, checked } => {
                 if checked && !(0..1i128 << (shift + 16)).contains(&value) {
-                    return Err(Unfit);
+                    return Err(Overflow);
                 }
                 (0xffff, 5, value >> shift)
             }
@@ -203,8 +205,8 @@ mod tests {
     }
 
     #[test]
-    fn immediates_as_the_assembler_puts_them() {
-        // bl .+8; bl .-4; the last that is reached, and the next.
+    fn immediates_as_the_assembler_encodes_them() {
+        // bl .+8; bl .-4; the farthest target in reach, and the next one.
         let branch = Immediate::Branch { bits: 26, at: 0 };
         assert_eq!(stored(0x9400_0000, branch, 8), Some(0x9400_0002));
         assert_eq!(stored(0x9400_0000, branch, -4), Some(0x97ff_ffff));

@@ -12,29 +12,30 @@ pub struct Machine {
     /// `e_machine`.
     pub number: elf::Machine,
     /// The largest page size that Linux kernels for this machine use. Segments are aligned to it in memory.
-    pub page: u64,
-    /// The name of a relocation type, for messages.
-    pub names: fn(RelocationType) -> Option<&'static str>,
+    pub max_page_size: u64,
+    /// Returns the name of a relocation type, for messages.
+    pub reloc_name: fn(RelocationType) -> Option<&'static str>,
     /// Dynamic relocation: a word that holds an address inside the image.
     pub relative: RelocationType,
     /// Dynamic relocation: a GOT entry that holds a symbol's address.
     pub glob_dat: RelocationType,
     /// Dynamic relocation: a word of data that holds a symbol's address plus an addend.
     pub word: RelocationType,
-    /// What a relocation of an object computes and where it stores the result; `None` for unknown types.
-    pub how: fn(RelocationType) -> Option<How>,
-    /// Whether the field at an offset belongs to an instruction that jumps to an address, rather than reading or taking it.
+    /// Returns what a relocation of an object computes and where it stores the result; `None` for unknown types.
+    pub howto: fn(RelocationType) -> Option<Howto>,
+    /// Returns whether the field at an offset belongs to an instruction that jumps to an address, rather than one that reads
+    /// from the address or takes it.
     pub is_jump: fn(&[u8], usize) -> bool,
-    /// If the instruction with this field loads an address from the GOT or contains a whole address: an instruction to
-    /// replace it, which computes the address.
-    pub relax: fn(&[u8], usize, Value) -> Option<Relaxed>,
+    /// Returns a replacement for the instruction with the field at an offset, if that instruction loads an address from the
+    /// GOT or contains a whole address. The replacement computes the address.
+    pub relax: fn(&[u8], usize, RelExpr) -> Option<Relaxed>,
     /// Jumps to the address in a GOT entry.
-    pub stub: Template,
-    /// Calls `__cxa_finalize`, if the host has one, with `__dso_handle`.
+    pub plt_entry: Template,
+    /// Calls `__cxa_finalize` with `__dso_handle`, if the host defines `__cxa_finalize`.
     pub finalizer: Template,
-    /// `SHN_COMMON` of the large memory model: such a symbol may be further than 2 GiB away.
+    /// `SHN_COMMON` of the large memory model: such a symbol may be more than 2 GiB away from the code.
     pub large_common: Option<elf::SymbolSection>,
-    /// Section type that this machine's ABI allows for `.eh_frame`, besides SHT_PROGBITS.
+    /// The section type that this machine's ABI allows for `.eh_frame`, besides SHT_PROGBITS.
     pub unwind: Option<SectionType>,
 }
 
@@ -84,90 +85,93 @@ pub fn host_dynamic_relocation(kind: RelocationType) -> DynamicRelocation {
     }
 }
 
-/// An instruction in place of another.
+/// An instruction that replaces another one.
 pub struct Relaxed {
-    /// It begins so many bytes before the old one's field.
+    /// Where it starts: this many bytes before the field of the old instruction.
     pub before: usize,
     pub code: [u8; 10],
-    /// How much of `code` is meant.
+    /// How many bytes of `code` are used.
     pub len: usize,
-    /// Its own field, relative to the instruction's end, and so many bytes behind the old one's.
+    /// Its own field, PC-relative, which starts `field_shift` bytes after the field of the old instruction.
     pub field: Field,
-    pub behind: usize,
+    pub field_shift: usize,
+    /// Added to the relocation's addend.
     pub addend: i64,
 }
 
-/// Code with holes.
+/// Code with holes for addresses.
 pub struct Template {
     pub code: &'static [u8],
     pub holes: &'static [Hole],
 }
 
-/// Where code takes an address.
+/// A field of a [`Template`] that receives an address.
 pub struct Hole {
+    /// Offset of the field in the code.
     pub at: usize,
-    pub how: How,
+    pub howto: Howto,
     pub addend: i64,
-    pub of: Of,
+    pub target: HoleTarget,
 }
 
-/// Whose address.
+/// Whose address a hole receives.
 #[derive(Clone, Copy)]
-pub enum Of {
-    Slot,
-    Handle,
+pub enum HoleTarget {
+    GotEntry,
+    /// `__dso_handle`.
+    DsoHandle,
 }
 
-/// What a relocation is.
+/// How to apply a relocation: what it computes, and where it stores the result.
 #[derive(Clone, Copy)]
-pub struct How {
-    pub value: Value,
+pub struct Howto {
+    pub expr: RelExpr,
     pub field: Field,
 }
 
-/// What a relocation computes, with the letters of the psABIs: S symbol, A addend, P place, G slot in the GOT, L stub or,
-/// where there is none, symbol; GOT its start.
+/// What a relocation computes, in the letters of the psABIs: S is the symbol, A the addend, P the place that is relocated,
+/// G the symbol's GOT entry, L its PLT entry or, without one, the symbol, and GOT the start of the GOT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Value {
-    Nothing,
+pub enum RelExpr {
+    None,
     /// S + A
     Absolute,
-    /// S + A, of which the field takes the offset in a page of 4 KiB
-    InPage,
+    /// S + A, of which the field takes the offset within a page of 4 KiB
+    PageOffset,
     /// S + A - P
-    Relative,
+    Pc,
     /// Page(S + A) - Page(P)
-    RelativePage,
+    PagePc,
     /// L + A - P
-    Call,
+    PltPc,
     /// G + A - P
-    Slot,
-    /// The same in an instruction that may be changed
-    SlotRelaxable,
+    GotPc,
+    /// G + A - P, in an instruction that may be relaxed
+    GotPcRelaxable,
     /// Page(G) - Page(P)
-    SlotPage,
-    /// G, of which the field takes the offset in a page of 4 KiB
-    SlotInPage,
+    GotPagePc,
+    /// G, of which the field takes the offset within a page of 4 KiB
+    GotPageOffset,
     /// G - Page(GOT)
-    SlotFromGotPage,
+    GotFromGotPage,
     /// G + A - GOT
-    SlotFromGot,
+    GotFromGot,
     /// GOT + A - P
-    Got,
+    GotBasePc,
     /// S + A - GOT
-    FromGot,
+    GotRel,
     /// L + A - GOT
-    CallFromGot,
+    PltGotRel,
     /// Size of the symbol + A
     Size,
-    /// Something about thread-local storage
-    ThreadLocal,
+    /// Any expression about thread-local storage
+    Tls,
 }
 
-/// Where a relocation puts its value.
+/// Where a relocation stores its value.
 #[derive(Clone, Copy)]
 pub enum Field {
-    /// So many bytes, little-endian.
+    /// A little-endian integer of this many bytes.
     Bytes(usize, Range),
     /// The immediate of an instruction.
     Immediate(aarch64::Immediate),
@@ -179,12 +183,12 @@ pub enum Range {
     Any,
     Signed,
     Unsigned,
-    /// What one of the two holds.
+    /// The union of the signed and the unsigned range.
     Either,
 }
 
-/// A value that doesn't fit.
-pub struct Unfit;
+/// A value does not fit into its field.
+pub struct Overflow;
 
 impl Machine {
     /// Returns the machine with this `e_machine`.
@@ -194,7 +198,7 @@ impl Machine {
 }
 
 impl Field {
-    /// How many bytes it reaches over.
+    /// Returns how many bytes the field or its instruction has.
     pub fn width(self) -> usize {
         match self {
             Field::Bytes(width, _) => width,
@@ -202,13 +206,13 @@ impl Field {
         }
     }
 
-    /// Whether it takes a whole address.
+    /// Returns whether the field holds a whole address.
     pub fn is_word(self) -> bool {
         matches!(self, Field::Bytes(8, _))
     }
 
-    /// Writes a value at the start of `bytes`, which are as many as the field has.
-    pub fn store(self, bytes: &mut [u8], value: i128) -> Result<(), Unfit> {
+    /// Stores a value in `bytes`, whose length is [`Field::width`].
+    pub fn store(self, bytes: &mut [u8], value: i128) -> Result<(), Overflow> {
         let (width, range) = match self {
             Field::Bytes(width, range) => (width, range),
             Field::Immediate(immediate) => return immediate.store(bytes, value),
@@ -217,15 +221,15 @@ impl Field {
             return Ok(());
         }
         let bits = width * 8;
-        let (least, most) = (-1i128 << (bits - 1), 1i128 << bits);
+        let (min, end) = (-1i128 << (bits - 1), 1i128 << bits);
         let fits = match range {
             Range::Any => true,
-            Range::Signed => (least..-least).contains(&value),
-            Range::Unsigned => (0..most).contains(&value),
-            Range::Either => (least..most).contains(&value),
+            Range::Signed => (min..-min).contains(&value),
+            Range::Unsigned => (0..end).contains(&value),
+            Range::Either => (min..end).contains(&value),
         };
         if !fits {
-            return Err(Unfit);
+            return Err(Overflow);
         }
         bytes.iter_mut().zip(value.to_le_bytes()).take(width).for_each(|(byte, new)| *byte = new);
         Ok(())

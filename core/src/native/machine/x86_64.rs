@@ -2,7 +2,7 @@
 
 use object::elf::{self, RelocationType};
 
-use super::{DynamicRelocation, Field, Hole, How, Machine, Of, Range, Relaxed, Template, Value};
+use super::{DynamicRelocation, Field, Hole, HoleTarget, Howto, Machine, Range, RelExpr, Relaxed, Template};
 
 /// psABI, Special Section Indexes.
 const SHN_X86_64_LCOMMON: elf::SymbolSection = elf::SymbolSection(0xff02);
@@ -13,64 +13,64 @@ const SIGNED: Field = Field::Bytes(4, Range::Signed);
 pub static MACHINE: Machine = Machine {
     name: "x86-64",
     number: elf::EM_X86_64,
-    page: 4 << 10,
-    names: |kind| elf::NAMES_R_X86_64.name(kind),
+    max_page_size: 4 << 10,
+    reloc_name: |kind| elf::NAMES_R_X86_64.name(kind),
     relative: elf::R_X86_64_RELATIVE,
     glob_dat: elf::R_X86_64_GLOB_DAT,
     word: elf::R_X86_64_64,
-    how,
+    howto,
     is_jump,
     relax,
-    // jmp *slot(%rip); xchg %ax,%ax: what `objdump` and debuggers know from .plt.got.
-    stub: Template { code: &[0xff, 0x25, 0, 0, 0, 0, 0x66, 0x90], holes: &[hole(2, Of::Slot)] },
+    // jmp *entry(%rip); xchg %ax,%ax: the form of .plt.got that `objdump` and debuggers recognize.
+    plt_entry: Template { code: &[0xff, 0x25, 0, 0, 0, 0, 0x66, 0x90], holes: &[hole(2, HoleTarget::GotEntry)] },
     #[rustfmt::skip]
     finalizer: Template {
         code: &[
-            0x48, 0x8b, 0x05, 0, 0, 0, 0, // mov slot(%rip), %rax
+            0x48, 0x8b, 0x05, 0, 0, 0, 0, // mov entry(%rip), %rax
             0x48, 0x85, 0xc0, //             test %rax, %rax
             0x74, 0x09, //                   je to ret
             0x48, 0x8d, 0x3d, 0, 0, 0, 0, // lea handle(%rip), %rdi
             0xff, 0xe0, //                   jmp *%rax
             0xc3, //                         ret
         ],
-        holes: &[hole(3, Of::Slot), hole(15, Of::Handle)],
+        holes: &[hole(3, HoleTarget::GotEntry), hole(15, HoleTarget::DsoHandle)],
     },
     large_common: Some(SHN_X86_64_LCOMMON),
     unwind: Some(elf::SHT_X86_64_UNWIND),
 };
 
-/// The last four bytes of an instruction, relative to its end.
-const fn hole(at: usize, of: Of) -> Hole {
-    Hole { at, how: How { value: Value::Relative, field: SIGNED }, addend: -4, of }
+/// A displacement in the last four bytes of an instruction, relative to the instruction's end.
+const fn hole(at: usize, target: HoleTarget) -> Hole {
+    Hole { at, howto: Howto { expr: RelExpr::Pc, field: SIGNED }, addend: -4, target }
 }
 
-fn how(kind: RelocationType) -> Option<How> {
+fn howto(kind: RelocationType) -> Option<Howto> {
     use Range::{Either, Unsigned};
-    let (value, field) = match kind {
-        elf::R_X86_64_NONE => (Value::Nothing, Field::Bytes(0, Range::Any)),
-        elf::R_X86_64_64 => (Value::Absolute, WORD),
-        elf::R_X86_64_32 => (Value::Absolute, Field::Bytes(4, Unsigned)),
-        elf::R_X86_64_32S => (Value::Absolute, SIGNED),
-        elf::R_X86_64_16 => (Value::Absolute, Field::Bytes(2, Either)),
-        elf::R_X86_64_8 => (Value::Absolute, Field::Bytes(1, Either)),
-        elf::R_X86_64_PC64 => (Value::Relative, WORD),
-        elf::R_X86_64_PC32 => (Value::Relative, SIGNED),
-        elf::R_X86_64_PC16 => (Value::Relative, Field::Bytes(2, Range::Signed)),
-        elf::R_X86_64_PC8 => (Value::Relative, Field::Bytes(1, Range::Signed)),
-        elf::R_X86_64_PLT32 => (Value::Call, SIGNED),
-        elf::R_X86_64_PLTOFF64 => (Value::CallFromGot, WORD),
-        elf::R_X86_64_GOTPCREL | elf::R_X86_64_CODE_4_GOTPCRELX => (Value::Slot, SIGNED),
-        elf::R_X86_64_GOTPCRELX | elf::R_X86_64_REX_GOTPCRELX => (Value::SlotRelaxable, SIGNED),
-        elf::R_X86_64_GOTPCREL64 => (Value::Slot, WORD),
-        elf::R_X86_64_GOT32 => (Value::SlotFromGot, SIGNED),
-        elf::R_X86_64_GOT64 | elf::R_X86_64_GOTPLT64 => (Value::SlotFromGot, WORD),
-        elf::R_X86_64_GOTPC32 => (Value::Got, SIGNED),
-        elf::R_X86_64_GOTPC64 => (Value::Got, WORD),
-        elf::R_X86_64_GOTOFF64 => (Value::FromGot, WORD),
-        elf::R_X86_64_SIZE32 => (Value::Size, Field::Bytes(4, Unsigned)),
-        elf::R_X86_64_SIZE64 => (Value::Size, WORD),
-        // Debug sections hold the offset of a variable among the thread's.
-        elf::R_X86_64_DTPOFF64 => (Value::ThreadLocal, WORD),
+    let (expr, field) = match kind {
+        elf::R_X86_64_NONE => (RelExpr::None, Field::Bytes(0, Range::Any)),
+        elf::R_X86_64_64 => (RelExpr::Absolute, WORD),
+        elf::R_X86_64_32 => (RelExpr::Absolute, Field::Bytes(4, Unsigned)),
+        elf::R_X86_64_32S => (RelExpr::Absolute, SIGNED),
+        elf::R_X86_64_16 => (RelExpr::Absolute, Field::Bytes(2, Either)),
+        elf::R_X86_64_8 => (RelExpr::Absolute, Field::Bytes(1, Either)),
+        elf::R_X86_64_PC64 => (RelExpr::Pc, WORD),
+        elf::R_X86_64_PC32 => (RelExpr::Pc, SIGNED),
+        elf::R_X86_64_PC16 => (RelExpr::Pc, Field::Bytes(2, Range::Signed)),
+        elf::R_X86_64_PC8 => (RelExpr::Pc, Field::Bytes(1, Range::Signed)),
+        elf::R_X86_64_PLT32 => (RelExpr::PltPc, SIGNED),
+        elf::R_X86_64_PLTOFF64 => (RelExpr::PltGotRel, WORD),
+        elf::R_X86_64_GOTPCREL | elf::R_X86_64_CODE_4_GOTPCRELX => (RelExpr::GotPc, SIGNED),
+        elf::R_X86_64_GOTPCRELX | elf::R_X86_64_REX_GOTPCRELX => (RelExpr::GotPcRelaxable, SIGNED),
+        elf::R_X86_64_GOTPCREL64 => (RelExpr::GotPc, WORD),
+        elf::R_X86_64_GOT32 => (RelExpr::GotFromGot, SIGNED),
+        elf::R_X86_64_GOT64 | elf::R_X86_64_GOTPLT64 => (RelExpr::GotFromGot, WORD),
+        elf::R_X86_64_GOTPC32 => (RelExpr::GotBasePc, SIGNED),
+        elf::R_X86_64_GOTPC64 => (RelExpr::GotBasePc, WORD),
+        elf::R_X86_64_GOTOFF64 => (RelExpr::GotRel, WORD),
+        elf::R_X86_64_SIZE32 => (RelExpr::Size, Field::Bytes(4, Unsigned)),
+        elf::R_X86_64_SIZE64 => (RelExpr::Size, WORD),
+        // Debug sections hold a variable's offset in its module's TLS block.
+        elf::R_X86_64_DTPOFF64 => (RelExpr::Tls, WORD),
         elf::R_X86_64_DTPMOD64
         | elf::R_X86_64_TPOFF64
         | elf::R_X86_64_TLSGD
@@ -81,11 +81,11 @@ fn how(kind: RelocationType) -> Option<How> {
         | elf::R_X86_64_GOTPC32_TLSDESC
         | elf::R_X86_64_TLSDESC
         | elf::R_X86_64_CODE_4_GOTTPOFF
-        | elf::R_X86_64_CODE_4_GOTPC32_TLSDESC => (Value::ThreadLocal, SIGNED),
-        elf::R_X86_64_TLSDESC_CALL => (Value::ThreadLocal, Field::Bytes(0, Range::Any)),
+        | elf::R_X86_64_CODE_4_GOTPC32_TLSDESC => (RelExpr::Tls, SIGNED),
+        elf::R_X86_64_TLSDESC_CALL => (RelExpr::Tls, Field::Bytes(0, Range::Any)),
         _ => return None,
     };
-    Some(How { value, field })
+    Some(Howto { expr, field })
 }
 
 /// What a dynamic relocation asks for (psABI, Relocation Types), other than R_X86_64_RELATIVE.
@@ -106,28 +106,28 @@ pub fn dynamic_relocation(kind: RelocationType) -> DynamicRelocation {
     }
 }
 
-/// call, jmp, or a conditional jump, each with four bytes of displacement.
+/// Recognizes call, jmp and the conditional jumps, each with a displacement of four bytes.
 fn is_jump(code: &[u8], at: usize) -> bool {
     let before = |back: usize| at.checked_sub(back).and_then(|at| code.get(at)).copied();
     matches!(before(1), Some(0xe8 | 0xe9)) || (before(2) == Some(0x0f) && before(1).is_some_and(|op| op & 0xf0 == 0x80))
 }
 
-/// Makes lea of mov, as long as before.
-fn relax(code: &[u8], at: usize, value: Value) -> Option<Relaxed> {
+/// Replaces mov by lea; the length stays.
+fn relax(code: &[u8], at: usize, expr: RelExpr) -> Option<Relaxed> {
     let before = |back: usize| at.checked_sub(back).and_then(|at| code.get(at)).copied();
     let (first, second) = (before(2)?, before(1)?);
-    match value {
-        // mov slot(%rip), %reg: 8b, and a byte that says the register, %rip and displacement. lea is 8d, the rest the same.
-        Value::SlotRelaxable if first == 0x8b && second & 0xc7 == 0x05 => {
+    match expr {
+        // mov entry(%rip), %reg: opcode 8b and a ModRM byte (register, %rip-relative). lea has opcode 8d and the same ModRM.
+        RelExpr::GotPcRelaxable if first == 0x8b && second & 0xc7 == 0x05 => {
             let code = [0x8d, second, 0, 0, 0, 0, 0, 0, 0, 0];
-            Some(Relaxed { before: 2, code, len: 2, field: SIGNED, behind: 0, addend: 0 })
+            Some(Relaxed { before: 2, code, len: 2, field: SIGNED, field_shift: 0, addend: 0 })
         }
-        // movabs $address, %reg: 48 or 49, b8 and the register, as clang's medium model has it even in
-        // position-independent code. In lea the register is elsewhere, and three bytes are left for a nop.
-        Value::Absolute if first & 0xfe == 0x48 && second & 0xf8 == 0xb8 => {
+        // movabs $address, %reg: REX 48 or 49, opcode b8 plus the register. clang's medium model has it even in
+        // position-independent code. lea encodes the register elsewhere, and leaves three bytes, which become a nop.
+        RelExpr::Absolute if first & 0xfe == 0x48 && second & 0xf8 == 0xb8 => {
             let register = (second & 7) << 3 | 0x05;
             let code = [0x48 | (first & 1) << 2, 0x8d, register, 0, 0, 0, 0, 0x0f, 0x1f, 0x00];
-            Some(Relaxed { before: 2, code, len: 10, field: SIGNED, behind: 1, addend: -4 })
+            Some(Relaxed { before: 2, code, len: 10, field: SIGNED, field_shift: 1, addend: -4 })
         }
         _ => None,
     }
@@ -143,12 +143,12 @@ mod tests {
         assert!(is_jump(&[0x0f, 0x84, 0, 0, 0, 0], 2));
         assert!(!is_jump(&[0x48, 0x8d, 0x05, 0, 0, 0, 0], 3), "lea");
         assert!(!is_jump(&[0, 0, 0, 0], 0), "data");
-        let load = |code: &[u8], at| relax(code, at, Value::SlotRelaxable).map(|new| new.code[..new.len].to_vec());
+        let load = |code: &[u8], at| relax(code, at, RelExpr::GotPcRelaxable).map(|new| new.code[..new.len].to_vec());
         assert_eq!(load(&[0x48, 0x8b, 0x1d, 0, 0, 0, 0], 3), Some(vec![0x8d, 0x1d]), "mov 0(%rip), %rbx");
         assert_eq!(load(&[0x48, 0x8b, 0x5d, 0], 3), None, "mov 0(%rbp), %rbx");
         assert_eq!(load(&[0xff, 0x15, 0, 0, 0, 0], 2), None, "call *0(%rip)");
         assert_eq!(load(&[0x05], 1), None);
-        let whole = |code: &[u8]| relax(code, 2, Value::Absolute).map(|new| new.code);
+        let whole = |code: &[u8]| relax(code, 2, RelExpr::Absolute).map(|new| new.code);
         let lea = [0x4c, 0x8d, 0x25, 0, 0, 0, 0, 0x0f, 0x1f, 0x00];
         assert_eq!(whole(&[0x49, 0xbc, 0, 0, 0, 0, 0, 0, 0, 0]), Some(lea), "movabs $0, %r12; lea 0(%rip), %r12");
         assert_eq!(whole(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 0]), None, "data");
