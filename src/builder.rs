@@ -194,9 +194,9 @@ pub unsafe extern "C" fn artifact_builder_add_objects(
             let flags = self::options(options, defaults, "options")?.flags;
             known_flags(flags, ARTIFACT_LINK_NO_DEBUG)?;
             let given = slice(objects, count, "objects")?;
-            let numbers: Vec<String> = (0..given.len()).map(|number| number.to_string()).collect();
-            let objects = given.iter().zip(&numbers).map(|(object, number)| {
-                let name = if object.name.is_null() { number.as_str() } else { text(object.name, "objects[].name")? };
+            let names: Vec<String> = (0..given.len()).map(|index| format!("object {index}")).collect();
+            let objects = given.iter().zip(&names).map(|(object, unnamed)| {
+                let name = if object.name.is_null() { unnamed.as_str() } else { text(object.name, "objects[].name")? };
                 Ok(Object { name, bytes: slice(object.data, object.len, "objects[].data")? })
             });
             let objects = objects.collect::<Result<Vec<_>>>()?;

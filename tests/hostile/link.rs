@@ -1,4 +1,5 @@
-//! Linking relocatable objects returns an error, or an image that can be stored and that the loader accepts.
+//! Hostile relocatable objects: linking them either fails or gives an image that can be stored and that the loader's parser
+//! accepts.
 
 use artifact::error::Status;
 use artifact::format::elf::ImageFixup;
@@ -20,7 +21,7 @@ fn check(objects: &[Object<'_>], options: &Options) {
     }
 }
 
-/// Runs the target on one input: an object, or several objects one after another.
+/// Links one input: an object, or several concatenated ones.
 pub fn run(data: &[u8]) {
     const MAGIC: &[u8] = b"\x7fELF";
     let starts = (1..data.len()).filter(|at| data[*at..].starts_with(MAGIC));

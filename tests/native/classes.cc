@@ -1,4 +1,4 @@
-// What C++ compilers make: exceptions, groups, static objects, tables of virtual functions.
+// Code for which C++ compilers emit exceptions, COMDAT groups, static objects and virtual tables.
 #include <cstdio>
 #include <map>
 #include <stdexcept>

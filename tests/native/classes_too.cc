@@ -1,4 +1,4 @@
-// The other object of the C++ test.
+// The second object of the C++ test.
 #include <cstdio>
 
 #include "shared.hpp"

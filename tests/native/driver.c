@@ -1,4 +1,4 @@
-/* Opens each shared object that it is given, prints what its run() says, and closes it. */
+/* Opens each shared object that it is given, prints what its run() returns, and closes it. */
 #include <dlfcn.h>
 #include <stdio.h>
 
@@ -21,7 +21,7 @@ int main(int argc, char **argv) {
         }
         printf("returned %d\n", run());
         if (dlclose(image)) return 1;
-        /* Before the next one's constructors speak. */
+        /* Before constructors of the next one print anything. */
         fflush(stdout);
     }
     puts("closed");

@@ -1,4 +1,4 @@
-// What compilers seldom write; `fixed` and `wide_number` are numbers that another object defines.
+// Relocations that compilers seldom emit; another object defines `fixed` and `wide_number` as absolute symbols.
     .text
     .globl run
     .type run, %function

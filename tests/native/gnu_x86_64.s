@@ -1,4 +1,4 @@
-# What compilers seldom write: `fixed`, a number that another object defines; relocations of every width that can be known, tables of distances, a constructor by hand.
+# Relocations that compilers seldom emit: against `fixed`, an absolute symbol of another object; of every width; distances; .init_array.
     .text
     .globl run
     .type run, @function

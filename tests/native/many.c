@@ -1,4 +1,4 @@
-/* What C compilers make relocations of. */
+/* Code for which C compilers emit many kinds of relocations. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,7 +7,7 @@
 extern int host_number;
 int host_twice(int number);
 #ifdef __PIE__
-/* With -fPIE it would be referred to directly. */
+/* With -fPIE, code would refer to it directly. */
 #define number_of_host() (*pointer_to_host)
 #else
 #define number_of_host() host_number

@@ -1,4 +1,4 @@
-//! Compilers, linkers and programs that the tests of linking need. What is missing is said, and its tests end there.
+//! Compilers, linkers and programs that the linker's tests need. A test reports what is missing, and skips what needs it.
 #![allow(missing_docs, dead_code)]
 
 use std::fs;
@@ -15,7 +15,7 @@ pub struct Machine {
     pub cc: &'static str,
     pub cxx: &'static str,
     pub ld: &'static str,
-    /// What runs its programs.
+    /// The command that runs its programs; empty on the host's machine.
     pub emulator: &'static [&'static str],
 }
 
@@ -28,16 +28,16 @@ pub const AARCH64: Machine = Machine {
     emulator: &["qemu-aarch64", "-L", "/usr/aarch64-linux-gnu"],
 };
 
-/// Whether there is such a program; says so if not.
+/// Returns whether a program is installed, and reports it if not.
 pub fn have(program: &str) -> bool {
     let found = Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success());
     if !found {
-        eprintln!("no {program} here: what needs it isn't tested");
+        eprintln!("{program} not found: skipping the tests that need it");
     }
     found
 }
 
-/// An empty folder for one test.
+/// Creates an empty folder for one test.
 pub fn folder(test: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(test);
     fs::remove_dir_all(&folder).ok();
@@ -49,7 +49,7 @@ pub fn source(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/native").join(name)
 }
 
-/// Runs a program that has to succeed; what it prints.
+/// Runs a program, which has to succeed, and returns what it prints.
 pub fn run(command: &mut Command) -> String {
     let output = try_run(command);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -72,7 +72,7 @@ pub fn compile(compiler: &str, flags: &[&str], name: &str, object: &Path) -> Pat
     object.to_owned()
 }
 
-/// Compiles text.
+/// Compiles source text.
 pub fn compile_text(compiler: &str, flags: &[&str], language: &str, text: &str, object: &Path) -> PathBuf {
     let file = object.with_extension(language);
     fs::write(&file, text).unwrap();
@@ -87,7 +87,7 @@ pub fn try_link(objects: &[&Path]) -> Result<Vec<u8>> {
     link(&objects, &Options::default())
 }
 
-/// Links with the library, into a file.
+/// Links with the library, twice, and writes the image to a file.
 pub fn link_to(objects: &[&Path], image: &Path) -> Vec<u8> {
     let bytes = try_link(objects).unwrap_or_else(|error| panic!("{objects:?}: {error}"));
     assert_eq!(bytes, try_link(objects).unwrap(), "the same objects give the same bytes");
@@ -96,12 +96,12 @@ pub fn link_to(objects: &[&Path], image: &Path) -> Vec<u8> {
 }
 
 impl Machine {
-    /// Whether its compiler is here, and what runs its programs.
+    /// Returns whether its compiler and its emulator are installed.
     pub fn is_here(&self) -> bool {
         have(self.cc) && self.emulator.first().is_none_or(|emulator| have(emulator))
     }
 
-    /// The program that opens images. The C++ library is in it, for images that need it.
+    /// Compiles the program that opens images. It links to the C++ library, for images that need it.
     pub fn driver(&self, folder: &Path) -> PathBuf {
         let object = compile(self.cc, &["-O1"], "driver.c", &folder.join("driver.o"));
         let driver = folder.join("driver");
@@ -112,14 +112,14 @@ impl Machine {
         driver
     }
 
-    /// What the driver prints of these images.
+    /// Returns what the driver prints when it opens these images.
     pub fn open(&self, driver: &Path, images: &[&Path]) -> String {
         let mut words = self.emulator.iter().map(|word| word.as_ref()).chain([driver.as_os_str()]);
         let mut command = Command::new(words.next().unwrap());
         run(command.args(words).args(images))
     }
 
-    /// Links with the system's linker, definitions bound inside.
+    /// Links with the system's linker and -Bsymbolic.
     pub fn system_link(&self, objects: &[&Path], image: &Path) {
         run(Command::new(self.ld).args(["-shared", "-Bsymbolic", "-o"]).arg(image).args(objects));
     }

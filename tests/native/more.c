@@ -1,4 +1,4 @@
-/* The other object: what many.c takes from elsewhere. */
+/* The second object: it defines what many.c imports. */
 #include <stdarg.h>
 #include <stdio.h>
 

@@ -1,4 +1,4 @@
-// What both objects of the C++ test have a copy of, of which one stays.
+// Definitions that both objects of the C++ test contain, in COMDAT groups: one copy is linked.
 struct Shape {
     virtual ~Shape() = default;
     virtual double area() const { return 1; }

@@ -19,7 +19,7 @@ impl Builder<'_> {
             let found = machine_of(object)?;
             if elf_machine(target) != Some((found, false)) {
                 let message = format!(
-                    "object '{}': expected one for the engine's target {}, found one for machine {found}",
+                    "{}: expected an object for the engine's target {}, found one for machine {found}",
                     quote(object.name.as_bytes()),
                     quote(target.as_bytes()),
                 );

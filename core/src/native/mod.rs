@@ -1,4 +1,4 @@
-//! Machine code. `link` makes a shared object of compiled objects when an artifact is written. `image` is a checked view of a shared
+//! Machine code. `link` links compiled objects into a shared object when an artifact is written. `image` is a checked view of a shared
 //! object, and `eh_frame` of its unwind table. `machine` has everything that differs by machine. These four are pure: `load` uses them
 //! to map modules and make them callable.
 

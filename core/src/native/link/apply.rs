@@ -1,4 +1,4 @@
-//! Sections' bytes with the values of their relocations, and what is left for the loader.
+//! Writes section contents with their relocations applied, and collects the dynamic relocations.
 
 use super::dynamic::DynamicReloc;
 use super::eh_frame::{self, Frames};
@@ -13,7 +13,7 @@ use crate::alloc;
 use crate::error::{Error, Result, Status};
 use crate::native::machine::{Field, HoleTarget, Machine, RelExpr, Template};
 
-/// Everything that is known when addresses are.
+/// The state of a link once the layout is known.
 pub(super) struct LinkContext<'a> {
     pub inputs: Vec<Input<'a>>,
     pub dispositions: Dispositions,
@@ -24,7 +24,7 @@ pub(super) struct LinkContext<'a> {
     pub machine: &'static Machine,
 }
 
-/// Where bytes are: in the image's file, and in memory.
+/// Where bytes go: their offset in the file and their address in memory.
 #[derive(Clone, Copy)]
 struct OutputLocation {
     offset: usize,
@@ -37,27 +37,28 @@ impl OutputLocation {
     }
 }
 
-/// What relocations leave to others.
+/// Relocations that the loader and debuggers apply.
 #[derive(Default)]
 pub(super) struct Deferred {
-    /// To the loader.
+    /// For the loader.
     pub dynamic: Vec<DynamicReloc>,
-    /// To debuggers, of each section for them together.
+    /// For debuggers, grouped by debug section.
     pub debug: Vec<DebugAddress>,
 }
 
-/// A word of a debug section with an address of the image in it. It is right already in the file; a debugger that is shown the
-/// image as it is loaded (`native/load/gdb.rs`) finds by it what to add the image's address to.
+/// A word of a debug section that holds an address of the image. The word is already correct in the file. A debugger that is
+/// shown the loaded image (`native/load/gdb.rs`) must know it to add the load address.
 pub(super) struct DebugAddress {
-    /// The debug section, and the offset in it.
+    /// The index of the debug section.
     pub section: usize,
+    /// The offset of the word in it.
     pub offset: u64,
-    /// The section that the address is about, and the address.
+    /// The index of the section that the address points into.
     pub target: usize,
     pub address: u64,
 }
 
-/// The image, being written, and what is left to others.
+/// The image that is being written, and the relocations deferred so far.
 struct ImageWriter<'i> {
     image: &'i mut [u8],
     deferred: Deferred,
@@ -68,7 +69,7 @@ impl ImageWriter<'_> {
         put(self.image, offset, bytes)
     }
 
-    /// Writes a value into a field; a refusal of the caller's if it doesn't fit.
+    /// Stores a value in a field; returns the caller's error if it does not fit.
     fn store(&mut self, offset: usize, field: Field, value: i128, overflow: impl FnOnce() -> Error) -> Result<()> {
         field.store(part(self.image, offset, field.width())?, value).map_err(|_| overflow())
     }
@@ -78,26 +79,26 @@ impl ImageWriter<'_> {
     }
 }
 
-/// So many bytes of the image.
+/// Returns `len` bytes of the image.
 fn part(image: &mut [u8], offset: usize, len: usize) -> Result<&mut [u8]> {
     let size = image.len();
     let found = offset.checked_add(len).and_then(|end| image.get_mut(offset..end));
     found.ok_or_else(|| defect(format_args!("{len} bytes at {offset} of an image of {size}")))
 }
 
-/// Puts bytes into the image.
+/// Copies bytes into the image.
 pub(super) fn put(image: &mut [u8], offset: usize, bytes: &[u8]) -> Result<()> {
     part(image, offset, bytes.len())?.copy_from_slice(bytes);
     Ok(())
 }
 
-/// A multiple of the pages that instructions of aarch64 count in.
+/// Page() of the psABIs: rounds down to the pages of 4 KiB in which aarch64's adrp counts.
 fn page(address: i128) -> i128 {
     address & !0xfff
 }
 
 impl<'a> LinkContext<'a> {
-    /// Gives every symbol its address.
+    /// Assigns every symbol its address.
     pub fn give_addresses(&mut self) -> Result<()> {
         for entry in &mut self.symbols.entries {
             match entry.definition {
@@ -110,7 +111,7 @@ impl<'a> LinkContext<'a> {
                             let start = item(&self.layout.outputs, output, "output section")?.address;
                             (entry.output, entry.address) = (Some(output), start + at + offset);
                         }
-                        // Not in the image, or not as it is: no relocation that is applied refers to it.
+                        // The section is not in the image as it is. No relocation that is applied refers to it.
                         Disposition::EhFrame | Disposition::Ignored | Disposition::Discarded(_) => {}
                     }
                 }
@@ -132,16 +133,16 @@ impl<'a> LinkContext<'a> {
         Ok(item(&self.inputs, object, "object")?.site(section, rela))
     }
 
-    /// Writes all sections that come from objects, and what the linker makes for code. What is left.
+    /// Writes the sections that come from objects, `.eh_frame`, the GOT and the linker's own code.
     ///
     /// # Errors
     ///
-    /// UNSUPPORTED for a value that doesn't fit its field, naming the relocation; CORRUPT for one in a debug section.
+    /// UNSUPPORTED for a relocation that is out of range, CORRUPT for one outside its debug section.
     pub fn write_sections(&self, image: &mut [u8]) -> Result<Deferred> {
         let mut writer = ImageWriter { image, deferred: Deferred::default() };
         for (index, output) in self.layout.outputs.iter().enumerate().filter(|(_, output)| output.has_bytes()) {
             for chunk in &output.chunks {
-                // What the linker makes is written below, or by `image`; common symbols are zeros.
+                // Synthetic sections are written below or by `image`; common symbols are zeros.
                 let Content::Section { object, section } = chunk.content else { continue };
                 let section = item(&item(&self.inputs, object, "object")?.sections, section, "section")?;
                 let location =
@@ -162,7 +163,7 @@ impl<'a> LinkContext<'a> {
         Ok(writer.deferred)
     }
 
-    /// Applies a relocation to bytes of a section from `start` on, which are at `place`.
+    /// Applies a relocation. `location` is where the section's bytes from offset `start` on are.
     fn apply(
         &self,
         writer: &mut ImageWriter<'_>,
@@ -172,7 +173,8 @@ impl<'a> LinkContext<'a> {
         rela: &Rela,
     ) -> Result<()> {
         let site = &self.site(object, section, rela)?;
-        let howto = (self.machine.howto)(kind(rela)).ok_or_else(|| defect("a relocation that no scan has seen"))?;
+        let howto = (self.machine.howto)(kind(rela))
+            .ok_or_else(|| defect("a relocation of unknown type has passed the scan"))?;
         if howto.expr == RelExpr::None {
             return Ok(());
         }
@@ -186,10 +188,11 @@ impl<'a> LinkContext<'a> {
             Need::Relaxed => {
                 let at = rela.r_offset.get(ORDER) as usize;
                 let relaxed = (self.machine.relax)(section.data, at, expr);
-                let new = relaxed.ok_or_else(|| defect("an instruction that could be changed cannot"))?;
-                let code = new.code.get(..new.len).ok_or_else(|| defect("an instruction longer than its bytes"))?;
+                let new = relaxed.ok_or_else(|| defect("an instruction that the scan relaxed cannot be relaxed"))?;
+                let code =
+                    new.code.get(..new.len).ok_or_else(|| defect("a relaxed instruction is longer than its bytes"))?;
                 let start = location.offset.checked_sub(new.before);
-                writer.put(start.ok_or_else(|| defect("an instruction before the image"))?, code)?;
+                writer.put(start.ok_or_else(|| defect("a relaxed instruction starts before the image"))?, code)?;
                 location = location.plus(new.field_shift as u64);
                 (expr, field, addend) = (RelExpr::Pc, new.field, addend.saturating_add(new.addend));
             }
@@ -208,15 +211,17 @@ impl<'a> LinkContext<'a> {
         }
         let computed = self.compute(expr, entry, location.address, addend)?;
         writer.store(location.offset, field, computed, || {
-            let hint = "link fewer objects together, or compile with a larger -mcmodel";
+            let sign = if computed < 0 { "-" } else { "" };
+            let (size, hint) =
+                (computed.unsigned_abs(), "link fewer objects together, or compile with a larger -mcmodel");
             site.refuse(format_args!(
-                "{computed:#x} is more than the field holds, or not a multiple of its unit; {hint}"
+                "is out of range: {sign}{size:#x} does not fit into the field, or is not a multiple of its unit; {hint}"
             ))
         })
     }
 
-    /// Applies a relocation of a debug section, the image's with that index: addresses there count from the image's start, and
-    /// what isn't in the image is 0.
+    /// Applies a relocation of a debug section; `index` is that of its output section. Addresses in debug sections are relative
+    /// to the image's start; the address of what is not in the image is 0.
     fn apply_debug(
         &self,
         writer: &mut ImageWriter<'_>,
@@ -226,22 +231,20 @@ impl<'a> LinkContext<'a> {
         rela: &Rela,
     ) -> Result<()> {
         let site = &self.site(object, section, rela)?;
-        let unknown = || site.refuse("expected a relocation that debug sections can have");
+        let unknown = || site.refuse("is not supported in debug sections");
         let howto = (self.machine.howto)(kind(rela)).ok_or_else(unknown)?;
         let entry = item(&self.symbols.entries, self.symbols.find(object, rela, site)?, "symbol")?;
         let (at, addend) = (rela.r_offset.get(ORDER), i128::from(rela.r_addend.get(ORDER)));
         let end = at.checked_add(howto.field.width() as u64);
         if end.is_none_or(|end| end > section.data.len() as u64) {
-            return Err(
-                site.corrupt(format_args!("expected a place within the section's {} bytes", section.data.len()))
-            );
+            return Err(site.corrupt(format_args!("lies outside the section, which has {} bytes", section.data.len())));
         }
         let address = self.debug_address(entry)?;
         let value = match howto.expr {
             RelExpr::None => return Ok(()),
             RelExpr::Absolute => match address {
                 Some(address) => i128::from(address) + addend,
-                // In lists of ranges two zeros are the end.
+                // Two zeros would end a list of ranges.
                 None => i128::from([&b".debug_ranges"[..], b".debug_loc"].contains(&section.name)),
             },
             RelExpr::Size => i128::from(entry.size) + addend,
@@ -250,7 +253,7 @@ impl<'a> LinkContext<'a> {
         };
         let location = location.plus(at);
         writer.store(location.offset, howto.field, value, || {
-            site.refuse("expected debug information of less than 4 GiB")
+            site.refuse("is out of range: expected less than 4 GiB of debug information")
         })?;
         if let Some(target) = entry.output
             && item(&self.layout.outputs, target, "output section")?.class != Class::Debug
@@ -258,21 +261,22 @@ impl<'a> LinkContext<'a> {
             && howto.field.is_word()
             && address.is_some()
         {
-            // A debug section's own address is 0.
+            // The address of a debug section is 0, so that an address in it is an offset.
             let deferred = DebugAddress { section: index, offset: location.address, target, address: value as u64 };
             alloc::push(&mut writer.deferred.debug, deferred, "relocations of debug sections")?;
         }
         Ok(())
     }
 
-    /// The address of a symbol as debug sections want it: in another one of them the offset in it.
+    /// Returns the address of a symbol for a debug section; for a symbol in a debug section, the offset in that section.
     fn debug_address(&self, entry: &Entry<'_>) -> Result<Option<u64>> {
         let disposition = |object, section| item(item(&self.dispositions, object, "object")?, section, "section");
         Ok(match entry.definition {
             Definition::Section { section, offset } => {
                 let (object, section) = match *disposition(entry.object, section)? {
                     Disposition::Loaded | Disposition::Debug => (entry.object, section),
-                    // The debug section that is kept says the same. Code may differ, so that its address isn't taken.
+                    // The debug section that is linked in its place has the same contents. For code that is not certain, so
+                    // its address is not used.
                     Disposition::Discarded(Some((object, section)))
                         if *disposition(object, section)? == Disposition::Debug =>
                     {
@@ -287,7 +291,7 @@ impl<'a> LinkContext<'a> {
         })
     }
 
-    /// What a relocation puts there. All terms are below 2^64, so that nothing overflows.
+    /// Computes the value of a relocation. All terms are below 2^64 in size, so nothing overflows.
     fn compute(&self, expr: RelExpr, entry: &Entry<'_>, place: u64, addend: i64) -> Result<i128> {
         let (place, addend) = (i128::from(place), i128::from(addend));
         let symbol = || self.symbol(entry).map(i128::from);
@@ -295,9 +299,9 @@ impl<'a> LinkContext<'a> {
         let plt_entry = || self.plt_entry(entry).map(i128::from);
         let got = || self.layout.synthetic_address(Synthetic::Got).map(i128::from);
         Ok(match expr {
-            RelExpr::None | RelExpr::Tls => return Err(defect("a replace that computes nothing is applied")),
+            RelExpr::None | RelExpr::Tls => return Err(defect("a relocation that computes nothing is applied")),
             RelExpr::Absolute | RelExpr::PageOffset => symbol()? + addend,
-            // A jump to what isn't inside goes to its stub.
+            // A jump out of the image goes through a PLT entry.
             RelExpr::Pc if entry.target() == Target::Outside => plt_entry()? + addend - place,
             RelExpr::Pc => symbol()? + addend - place,
             RelExpr::PagePc => page(symbol()? + addend) - page(place),
@@ -314,25 +318,25 @@ impl<'a> LinkContext<'a> {
         })
     }
 
-    /// The address of a symbol that the image knows.
+    /// Returns the address of a symbol that is known before loading.
     fn symbol(&self, entry: &Entry<'_>) -> Result<u64> {
         match (entry.definition, entry.target()) {
             (Definition::Section { .. } | Definition::Common { .. }, _) if entry.output.is_none() => {
-                Err(defect("the address of a symbol that isn't in the image"))
+                Err(defect("the address of a symbol outside the image is used"))
             }
             (_, Target::Inside | Target::Absolute) => Ok(entry.address),
             (_, Target::Zero) => Ok(0),
-            (_, Target::Outside | Target::Missing) => Err(defect("the address of a symbol that only the loader finds")),
+            (_, Target::Outside | Target::Missing) => Err(defect("the address of an undefined symbol is used")),
         }
     }
 
-    /// The address of a symbol's slot in the GOT.
+    /// Returns the address of a symbol's GOT entry.
     fn got_entry(&self, entry: &Entry<'_>) -> Result<u64> {
-        let got_entry = entry.got_entry.ok_or_else(|| defect("a symbol has no slot in the GOT"))?;
+        let got_entry = entry.got_entry.ok_or_else(|| defect("a symbol has no GOT entry"))?;
         Ok(self.layout.synthetic_address(Synthetic::Got)? + 8 * got_entry as u64)
     }
 
-    /// Where a call of a symbol goes: its stub, or the symbol itself where the image knows it.
+    /// Returns the address of a symbol's PLT entry or, without one, of the symbol.
     fn plt_entry(&self, entry: &Entry<'_>) -> Result<u64> {
         match entry.plt_entry {
             Some(plt_entry) => {
@@ -353,7 +357,7 @@ impl<'a> LinkContext<'a> {
         for record in self.frames.kept() {
             let section = item(&item(&self.inputs, record.object, "object")?.sections, record.section, "section")?;
             let bytes = section.data.get(record.start..record.start + record.len);
-            let bytes = bytes.ok_or_else(|| defect("a record of .eh_frame outside its section"))?;
+            let bytes = bytes.ok_or_else(|| defect("a record of .eh_frame lies outside its section"))?;
             let location = whole.plus(record.at);
             writer.put(location.offset, bytes)?;
             if let Some(cie) = self.frames.cie_of(record)? {
@@ -373,7 +377,7 @@ impl<'a> LinkContext<'a> {
         }
         let header = eh_frame::header(self.layout.synthetic_address(Synthetic::EhFrameHdr)?, address, &mut functions)?;
         if header.len() as u64 != self.frames.header_size() {
-            return Err(defect(".eh_frame_hdr of another size than the layout has"));
+            return Err(defect(".eh_frame_hdr differs in size from its layout"));
         }
         writer.put(self.layout.synthetic_offset(Synthetic::EhFrameHdr)?, &header)
     }
@@ -396,7 +400,7 @@ impl<'a> LinkContext<'a> {
                     writer.put(location.offset, &self.symbol(entry)?.to_le_bytes())?;
                     continue;
                 }
-                Target::Missing => return Err(defect("an undefined local symbol has a slot in the GOT")),
+                Target::Missing => return Err(defect("an undefined local symbol has a GOT entry")),
             };
             let address = if symbol.is_some() { 0 } else { self.symbol(entry)? };
             writer.put(location.offset, &address.to_le_bytes())?;
@@ -414,7 +418,7 @@ impl<'a> LinkContext<'a> {
             let entry = item(&self.symbols.entries, *entry, "symbol")?;
             self.write_code(writer, plt_entries.plus((index * template.code.len()) as u64), template, entry)?;
         }
-        // Without __dso_handle there are no destructors to run.
+        // Without a reference to __dso_handle, no destructors are registered.
         let Some(finalize) = self.symbols.finalize else { return Ok(()) };
         let finalize = item(&self.symbols.entries, finalize, "symbol")?;
         let address = self.layout.synthetic_address(Synthetic::Finalizer)?;
@@ -430,7 +434,7 @@ impl<'a> LinkContext<'a> {
         writer.defer(relocation)
     }
 
-    /// Code of ours about an entry with a slot.
+    /// Writes code of the linker, for a symbol with a GOT entry.
     fn write_code(
         &self,
         writer: &mut ImageWriter<'_>,
@@ -450,7 +454,7 @@ impl<'a> LinkContext<'a> {
                 RelExpr::Pc => target + i128::from(hole.addend) - at,
                 RelExpr::PagePc => page(target) - page(at),
                 RelExpr::PageOffset => target,
-                _ => return Err(defect("code of the linker's own with a hole of another kind")),
+                _ => return Err(defect("a code template has a hole of an unknown kind")),
             };
             writer.store(location.offset, hole.howto.field, value, || {
                 let message = "linked image: expected code within reach of the GOT, found it further away";

@@ -1,4 +1,4 @@
-//! What the loader reads: dynamic symbols, their names and hash table, relocations, and the list of where these are.
+//! The tables that the loader reads: `.dynsym`, `.dynstr`, `.gnu.hash`, `.rela.dyn`, and `.dynamic`, which has their addresses.
 
 use object::LittleEndian;
 use object::elf::{self, Dyn64, DynamicTag, RelocationType, Sym64, SymbolInfo, SymbolOther, SymbolSection};
@@ -17,11 +17,11 @@ use crate::limits::MAX_STRINGS;
 use crate::native::image;
 use crate::native::machine::Machine;
 
-/// What doesn't depend on addresses.
+/// The dynamic tables, as far as they do not depend on addresses.
 pub(super) struct Tables {
-    /// The entries of `.dynsym` from index 1: what is imported, then what is exported in the order of the hash table.
+    /// The symbols of `.dynsym` from index 1: imported ones, then exported ones in the order of the hash table.
     order: Vec<usize>,
-    /// The index in `.dynsym` of each entry, or 0.
+    /// The index of each symbol in `.dynsym`, or 0.
     index: Vec<u32>,
     names: Vec<u32>,
     pub strings: Vec<u8>,
@@ -34,12 +34,12 @@ pub(super) struct Tables {
 pub(super) struct DynamicReloc {
     pub kind: RelocationType,
     pub address: u64,
-    /// The entry of its symbol, if it has one.
+    /// Its symbol, if it has one.
     pub entry: Option<usize>,
     pub addend: i64,
 }
 
-/// Appends a name to a table of strings; where it stands.
+/// Appends a name to a string table and returns its offset.
 pub(super) fn add_name(strings: &mut Vec<u8>, parts: &[&[u8]]) -> Result<u32> {
     let at = strings.len();
     let len = parts.iter().map(|part| part.len()).sum::<usize>() + 1;
@@ -53,11 +53,11 @@ pub(super) fn add_name(strings: &mut Vec<u8>, parts: &[&[u8]]) -> Result<u32> {
     Ok(at as u32)
 }
 
-/// A symbol as it is stored.
+/// Encodes a symbol table entry.
 pub(super) fn symbol(entry: &Entry<'_>, name: u32, local: bool) -> Result<Sym64<LittleEndian>> {
     let binding = match entry.binding {
         _ if local => elf::STB_LOCAL,
-        // What is unique in the process is the dynamic linker's business; here it is one of this image.
+        // Only a dynamic linker could make it unique in the process; here it is unique in the image.
         elf::STB_GNU_UNIQUE => elf::STB_GLOBAL,
         other => other,
     };
@@ -73,7 +73,7 @@ pub(super) fn symbol(entry: &Entry<'_>, name: u32, local: bool) -> Result<Sym64<
     Ok(Sym64 {
         st_name: U32::new(ORDER, name),
         st_info: SymbolInfo::new(binding, if defined { entry.kind } else { elf::STT_NOTYPE }),
-        // Hidden and undefined, the dynamic linker would look nowhere.
+        // Dynamic linkers do not look up undefined symbols that are hidden.
         st_other: SymbolOther(if local || !defined { entry.other & !3 } else { entry.other }),
         st_shndx: U16::new(ORDER, section),
         st_value: U64::new(ORDER, if defined { entry.address } else { 0 }),
@@ -117,7 +117,7 @@ impl Tables {
         Ok(tables)
     }
 
-    /// How many bytes they take.
+    /// Returns how many bytes each table takes.
     pub fn sizes(&self) -> Sizes {
         Sizes {
             hash: self.hash.len() as u64,
@@ -128,7 +128,7 @@ impl Tables {
         }
     }
 
-    /// `.dynsym`.
+    /// Returns the bytes of `.dynsym`.
     pub fn symbols(&self, symbols: &Symbols<'_>) -> Result<Vec<u8>> {
         let mut bytes = alloc::with_capacity(self.sizes().symbols as usize, ".dynsym")?;
         bytes.resize(size_of::<Sym64<LittleEndian>>(), 0);
@@ -139,14 +139,14 @@ impl Tables {
         Ok(bytes)
     }
 
-    /// `.rela.dyn`: those without a symbol first, as DT_RELACOUNT promises; and how many these are.
+    /// Returns the bytes of `.rela.dyn` and the number of relative relocations, which come first, as DT_RELACOUNT wants.
     pub fn relocations(&self, mut found: Vec<DynamicReloc>, machine: &Machine) -> Result<(Vec<u8>, u64)> {
         for entry in found.iter().filter_map(|relocation| relocation.entry) {
             if *item(&self.index, entry, "symbol")? == 0 {
                 return Err(defect("a dynamic relocation names a symbol that isn't in .dynsym"));
             }
         }
-        // 0, the null symbol, for those without one.
+        // The null symbol for relocations without one.
         let index =
             |relocation: &DynamicReloc| relocation.entry.and_then(|entry| self.index.get(entry)).copied().unwrap_or(0);
         alloc::sort(&mut found, ".rela.dyn", |relocation| {
@@ -165,7 +165,7 @@ impl Tables {
         Ok((bytes, relative as u64))
     }
 
-    /// `.dynamic`.
+    /// Returns the bytes of `.dynamic`.
     pub fn dynamic(&self, layout: &Layout<'_>, relative: u64) -> Result<Vec<u8>> {
         let address = |synthetic| layout.synthetic_address(synthetic);
         let sizes = self.sizes();
@@ -199,12 +199,12 @@ impl Tables {
     }
 }
 
-/// `.gnu.hash`: a Bloom filter that keeps most lookups from going further, buckets, and the hashes of each bucket in a row,
-/// the last one marked.
+/// Returns the bytes of `.gnu.hash`: a Bloom filter, which ends most lookups of missing names, the buckets, and the hashes of
+/// each bucket's symbols, of which the last has bit 0 set.
 fn gnu_hash(exported: &[(u32, usize)], first: u32, buckets: u32) -> Result<Vec<u8>> {
-    /// Second hash function: the first one shifted by this.
+    /// The filter's second hash is the first one shifted right by this.
     const SHIFT: u32 = 26;
-    // Twelve bits of the filter for each name, two of them set.
+    // The filter has about twelve bits per name; each name sets two.
     let words = (exported.len() * 12 / 64).max(1).next_power_of_two();
     let mut filter = alloc::zeroed::<u64>(words, ".gnu.hash")?;
     let mut starts = alloc::zeroed::<u32>(buckets as usize, ".gnu.hash")?;

@@ -1,38 +1,40 @@
-//! `.eh_frame`, record by record: those about code that isn't in the image are left out, and `.eh_frame_hdr` gets a table of
-//! the others, sorted by address. The format is the LSB's, and DWARF's with its zero terminator and CIE pointers that
-//! count backwards.
+//! Links `.eh_frame` record by record, without the FDEs of discarded functions, and builds `.eh_frame_hdr`, a table of the
+//! remaining FDEs sorted by address. The format is the LSB's: DWARF's, but with a zero terminator, and with CIE pointers that are
+//! backward distances.
 
-use super::input::{Input, ORDER, Rela, Section, SymbolLocation, failure, kind};
+use super::input::{Input, ORDER, Rela, Section, SymbolLocation, kind};
 use super::select::{Disposition, Dispositions};
 use super::{defect, item, item_mut};
 use crate::alloc;
-use crate::error::{Error, Result, Status};
+use crate::error::{Error, Result, Status, quote};
 use crate::native::machine::RelExpr;
 
-/// A record of an object: a CIE, or an FDE of a function that is in the image.
+/// A record of an object's `.eh_frame`: a CIE or an FDE.
 pub(super) struct Record {
     pub object: usize,
     pub section: usize,
-    /// Where it is in the input section, and how long it is with its length field.
+    /// Its offset in the input section.
     pub start: usize,
+    /// Its length, including the length field.
     pub len: usize,
-    /// Where it goes in the output section.
+    /// Its offset in the output section.
     pub at: u64,
-    /// Its relocations: a range of the sorted ones.
+    /// Its relocations: a range of [`Frames::relocations`].
     pub relocations: std::ops::Range<usize>,
-    /// Of an FDE: the CIE, an index of a record.
+    /// The record index of its CIE, if this is an FDE.
     pub cie: Option<usize>,
+    /// Whether it is linked: an FDE if its function is, a CIE if one of its FDEs is.
     used: bool,
 }
 
-/// The output section.
+/// The output section `.eh_frame`.
 #[derive(Default)]
 pub(super) struct Frames<'a> {
     pub records: Vec<Record>,
-    /// The relocations of all `.eh_frame` sections, by object, section and offset.
+    /// The relocations of all `.eh_frame` sections, sorted by object, section and offset.
     pub relocations: Vec<&'a Rela>,
     pub size: u64,
-    /// How many FDEs there are.
+    /// Number of FDEs that are linked.
     pub functions: usize,
 }
 
@@ -40,11 +42,11 @@ pub(super) struct Frames<'a> {
 const FUNCTION: usize = 8;
 
 impl<'a> Frames<'a> {
-    /// Reads the records of all objects, and gives places to those about code that is in the image.
+    /// Reads the records of all objects, and lays out those that are linked.
     ///
     /// # Errors
     ///
-    /// CORRUPT for records that don't add up, UNSUPPORTED for those of 4 GiB and more.
+    /// CORRUPT for malformed records, UNSUPPORTED for records of 4 GiB and more.
     pub fn collect(inputs: &[Input<'a>], dispositions: &Dispositions) -> Result<Frames<'a>> {
         let mut frames = Frames::default();
         for (object, (input, dispositions)) in inputs.iter().zip(dispositions).enumerate() {
@@ -56,7 +58,7 @@ impl<'a> Frames<'a> {
         }
         for index in 0..frames.records.len() {
             let record = item(&frames.records, index, "record of .eh_frame")?;
-            // A CIE has none, and is used if an FDE of it is.
+            // Only FDEs have a CIE.
             if let Some(cie) = record.cie.filter(|_| record.used) {
                 item_mut(&mut frames.records, cie, "record of .eh_frame")?.used = true;
                 frames.functions += 1;
@@ -66,25 +68,25 @@ impl<'a> Frames<'a> {
             record.at = frames.size;
             frames.size += record.len as u64;
         }
-        // A zero length ends the section for unwinders that don't know its size.
+        // A zero length terminates the section for unwinders that do not know its size.
         if frames.size > 0 {
             frames.size += 4;
         }
         Ok(frames)
     }
 
-    /// Those that are in the image.
+    /// Returns the records that are linked.
     pub fn kept(&self) -> impl Iterator<Item = &Record> {
         self.records.iter().filter(|record| record.used)
     }
 
-    /// The relocations of a record.
+    /// Returns the relocations of a record.
     pub fn relocations_of(&self, record: &Record) -> Result<&[&'a Rela]> {
         let found = self.relocations.get(record.relocations.clone());
-        found.ok_or_else(|| defect("a record of .eh_frame with other relocations than there are"))
+        found.ok_or_else(|| defect("a record of .eh_frame has relocations that do not exist"))
     }
 
-    /// Where the CIE of an FDE goes.
+    /// Returns the offset of an FDE's CIE in the output section; `None` for a CIE.
     pub fn cie_of(&self, record: &Record) -> Result<Option<u64>> {
         record.cie.map(|cie| Ok(item(&self.records, cie, "record of .eh_frame")?.at)).transpose()
     }
@@ -92,7 +94,7 @@ impl<'a> Frames<'a> {
     fn read(&mut self, input: &Input<'a>, object: usize, index: usize, dispositions: &[Disposition]) -> Result<()> {
         let section = item(&input.sections, index, "section")?;
         let wrong = |status, at: usize, what: &str| {
-            let error = failure(status, input.name, format_args!("section '.eh_frame', offset {at:#x}: {what}"));
+            let error = Error::new(status, format!("{}:(.eh_frame+{at:#x}): {what}", quote(input.name.as_bytes())));
             Err(error.at(section.offset.saturating_add(at as u64)))
         };
         let first = self.records.len();
@@ -113,7 +115,7 @@ impl<'a> Frames<'a> {
                 return wrong(Status::Corrupt, start, "expected a record, found fewer than 4 bytes");
             };
             if length == 0 {
-                // The terminator, which comes last in the image.
+                // A terminator: the output section gets its own.
                 start += 4;
                 continue;
             }
@@ -139,7 +141,7 @@ impl<'a> Frames<'a> {
                 let known = self.records.get(first..).ok_or_else(|| defect("records of .eh_frame went away"))?;
                 let found = cie.and_then(|cie| known.binary_search_by_key(&cie, |record| record.start).ok());
                 let Some(cie) = found.filter(|found| known.get(*found).is_some_and(|cie| cie.cie.is_none())) else {
-                    return wrong(Status::Corrupt, start, "expected an FDE of a CIE before it, found none there");
+                    return wrong(Status::Corrupt, start, "expected an FDE that refers to an earlier CIE");
                 };
                 record.cie = Some(first + cie);
                 let Some(function) = self.function(&record)? else {
@@ -149,7 +151,7 @@ impl<'a> Frames<'a> {
                         "expected an FDE with one relocation for its function, found none or several",
                     );
                 };
-                // An index beyond the symbols is refused when the record's relocations are scanned.
+                // `Needs::scan` refuses an index that no symbol has.
                 let symbol = input.symbols.get(function.r_sym(ORDER, false) as usize).map(|symbol| symbol.location);
                 record.used = match symbol {
                     Some(SymbolLocation::Section { index, .. }) => {
@@ -164,30 +166,30 @@ impl<'a> Frames<'a> {
         self.check_ignored(next..self.relocations.len(), input, section)
     }
 
-    /// The index of the first relocation, from an index on, whose offset is at least this.
+    /// Returns the index of the first relocation, from `index` on, whose offset is not below `offset`.
     fn first_from(&self, index: usize, offset: usize) -> usize {
         let before = |rela: &&&Rela| rela.r_offset.get(ORDER) < offset as u64;
         index + self.relocations.iter().skip(index).take_while(before).count()
     }
 
-    /// Refuses relocations that belong to no record, and would not be applied.
+    /// Refuses relocations that belong to no record, which would not be applied.
     fn check_ignored(&self, range: std::ops::Range<usize>, input: &Input<'a>, section: &Section<'a>) -> Result<()> {
         for rela in self.relocations.get(range).ok_or_else(|| defect("relocations of .eh_frame went away"))? {
             if !(input.machine.howto)(kind(rela)).is_some_and(|howto| howto.expr == RelExpr::None) {
-                return Err(input.site(section, rela).corrupt("expected a place within a record"));
+                return Err(input.site(section, rela).corrupt("lies outside every record"));
             }
         }
         Ok(())
     }
 
-    /// The relocation that puts a function's address into an FDE; none if there are several.
+    /// Returns the relocation that stores an FDE's function address; `None` if there are several.
     pub fn function(&self, record: &Record) -> Result<Option<&'a Rela>> {
         let at = (record.start + FUNCTION) as u64;
         let mut found = self.relocations_of(record)?.iter().filter(|rela| rela.r_offset.get(ORDER) == at);
         Ok(found.next().filter(|_| found.next().is_none()).copied())
     }
 
-    /// `.eh_frame_hdr` has as many bytes as this.
+    /// Returns the size of `.eh_frame_hdr`.
     pub fn header_size(&self) -> u64 {
         HEADER + 8 * self.functions as u64
     }
@@ -195,22 +197,22 @@ impl<'a> Frames<'a> {
 
 const HEADER: u64 = 12;
 
-/// `.eh_frame_hdr`: where `.eh_frame` is, and each function with its FDE, relative to the header, sorted. `functions` has the
-/// addresses of both.
+/// Returns the bytes of `.eh_frame_hdr`, given its address and that of `.eh_frame`. `functions` has the addresses of each
+/// function and its FDE; the table is sorted and relative to the header.
 ///
 /// # Errors
 ///
-/// UNSUPPORTED if they are further apart than 32 bits reach.
+/// UNSUPPORTED if an address is too far from the header for 32 bits.
 pub(super) fn header(address: u64, frames: u64, functions: &mut [(u64, u64)]) -> Result<Vec<u8>> {
-    let far = || Error::new(Status::Unsupported, "unwind tables: expected code within 2 GiB of them, found more");
+    let far = || Error::new(Status::Unsupported, "unwind tables: expected code within 2 GiB, found it further away");
     let relative = |to: u64, from: u64| i32::try_from(to.wrapping_sub(from).cast_signed()).map_err(|_| far());
     alloc::sort(functions, ".eh_frame_hdr", |function| *function)?;
     let mut bytes = alloc::with_capacity(HEADER as usize + 8 * functions.len(), ".eh_frame_hdr")?;
     bytes.extend([
         1,                   // version
-        pointer(0x10, 0x0b), // where .eh_frame is: relative to this very field, four bytes
-        0x03,                // how many functions: four bytes
-        pointer(0x30, 0x0b), // the table: relative to the header, four bytes
+        pointer(0x10, 0x0b), // address of .eh_frame: relative to the field, four bytes
+        0x03,                // number of functions: four bytes
+        pointer(0x30, 0x0b), // table: relative to the header, four bytes
     ]);
     bytes.extend(relative(frames, address + 4)?.to_le_bytes());
     bytes.extend(u32::try_from(functions.len()).map_err(|_| far())?.to_le_bytes());
@@ -221,7 +223,7 @@ pub(super) fn header(address: u64, frames: u64, functions: &mut [(u64, u64)]) ->
     Ok(bytes)
 }
 
-/// DW_EH_PE: what it is relative to, and its form.
+/// A DW_EH_PE pointer encoding: what it is relative to, and its form.
 const fn pointer(relative: u8, form: u8) -> u8 {
     relative | form
 }

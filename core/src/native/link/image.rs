@@ -1,4 +1,4 @@
-//! The image's bytes: headers, what the linker makes, the symbol table, section headers last.
+//! Writes the image: headers, sections, synthetic sections, the symbol table and, last, the section headers.
 
 use object::LittleEndian;
 use object::elf::{self, FileHeader64, Ident, ProgramFlags, ProgramHeader64, ProgramType, SectionHeader64, Sym64};
@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 
 type Header = SectionHeader64<LittleEndian>;
 
-/// Writes everything.
+/// Writes the image.
 pub(super) fn write(mut context: LinkContext<'_>, tables: Tables) -> Result<Vec<u8>> {
     context.give_addresses()?;
     let layout = &context.layout;
@@ -33,7 +33,7 @@ pub(super) fn write(mut context: LinkContext<'_>, tables: Tables) -> Result<Vec<
         (Synthetic::Dynamic, &tables.dynamic(layout, relative)?),
     ] {
         if bytes.len() as u64 != layout.synthetic_size(synthetic) {
-            return Err(defect(format_args!("{synthetic:?} of another size than the layout has")));
+            return Err(defect(format_args!("{synthetic:?} differs in size from its layout")));
         }
         if !bytes.is_empty() {
             put(&mut image, layout.synthetic_offset(synthetic)?, bytes)?;
@@ -101,7 +101,8 @@ fn segments(context: &LinkContext<'_>) -> Vec<ProgramHeader64<LittleEndian>> {
     list
 }
 
-/// Appends what isn't loaded: symbols, relocations of debug sections, names, section headers. The file header.
+/// Appends what is in no segment (`.symtab`, relocations of debug sections, names, section headers), and returns the file
+/// header.
 fn finish(
     context: &LinkContext<'_>,
     debug: &[DebugAddress],
@@ -113,15 +114,15 @@ fn finish(
     let mut names = vec![0];
     let mut headers = alloc::with_capacity(layout.outputs.len() + 4, "section headers")?;
     headers.push(header(&Fields::default()));
-    // Section 0 is the null section.
+    // Section 0 is the null section, so indexes of sections are those of outputs plus 1.
     let index = |synthetic| {
         let found = layout.synthetic(synthetic).map(|(output, _)| output as u32 + 1);
-        found.ok_or_else(|| defect(format_args!("{synthetic:?} is needed, but not made")))
+        found.ok_or_else(|| defect(format_args!("{synthetic:?} is used, but not in the image")))
     };
     for output in &layout.outputs {
         let (link, info) = match output.kind {
             elf::SHT_GNU_HASH | elf::SHT_RELA => (index(Synthetic::DynSym)?, 0),
-            // All but the null symbol are global.
+            // Number of local symbols: the null symbol.
             elf::SHT_DYNSYM => (index(Synthetic::DynStr)?, 1),
             elf::SHT_DYNAMIC => (index(Synthetic::DynStr)?, 0),
             _ => (0, 0),
@@ -208,7 +209,7 @@ fn finish(
     })
 }
 
-/// Relocations about the symbols of sections, which come first in the symbol table, as `ld --emit-relocs` keeps them.
+/// Returns relocations against section symbols, as `ld --emit-relocs` keeps them. Section symbols come first in `.symtab`.
 fn debug_relocations(context: &LinkContext<'_>, addresses: &[DebugAddress]) -> Result<Vec<u8>> {
     let mut bytes = alloc::with_capacity(addresses.len() * size_of::<Rela>(), "relocations of debug sections")?;
     for address in addresses {
@@ -252,7 +253,7 @@ fn header(fields: &Fields) -> Header {
     }
 }
 
-/// Appends bytes at a multiple of `align`; their offset.
+/// Appends bytes at a multiple of `align`, and returns their offset.
 fn append(image: &mut Vec<u8>, bytes: &[u8], align: usize) -> Result<u64> {
     let start = image.len().next_multiple_of(align);
     image.try_reserve(start - image.len() + bytes.len()).map_err(|_| Error::no_memory("a linked image"))?;
@@ -261,7 +262,7 @@ fn append(image: &mut Vec<u8>, bytes: &[u8], align: usize) -> Result<u64> {
     Ok(start as u64)
 }
 
-/// A table of symbols, being made.
+/// A symbol table that is being built.
 #[derive(Default)]
 struct SymbolTable {
     bytes: Vec<u8>,
@@ -279,8 +280,8 @@ impl SymbolTable {
     }
 }
 
-/// `.symtab`: what has a name, for debuggers and profilers; before that, for relocations, a symbol for each section that has
-/// an address, in their order. Its bytes, its strings, and how many symbols are local.
+/// Builds `.symtab`: with `sections`, a symbol for each section that has an address, in their order, for relocations; then the
+/// named symbols, for debuggers and profilers. Returns its bytes, its strings, and the number of local symbols.
 fn symbol_table(context: &LinkContext<'_>, sections: bool) -> Result<(Vec<u8>, Vec<u8>, u32)> {
     let mut table = SymbolTable::default();
     let mut plt_entry = Entry::new(0, &[], elf::STB_LOCAL);
@@ -299,7 +300,7 @@ fn symbol_table(context: &LinkContext<'_>, sections: bool) -> Result<(Vec<u8>, V
     for entry in entries.iter().filter(shown).filter(local) {
         table.push(&[entry.name], entry, true)?;
     }
-    // A stub is a function of its own to debuggers.
+    // To debuggers, a PLT entry is a function.
     plt_entry.definition = Definition::Section { section: 0, offset: 0 };
     (plt_entry.kind, plt_entry.size) = (elf::STT_FUNC, context.machine.plt_entry.code.len() as u64);
     if let Some((output, _)) = context.layout.synthetic(Synthetic::Plt) {
@@ -317,16 +318,16 @@ fn symbol_table(context: &LinkContext<'_>, sections: bool) -> Result<(Vec<u8>, V
     Ok((table.bytes, table.strings, locals))
 }
 
-/// Whether a symbol is one of the image: not a section's, and in a segment; or imported.
+/// Returns whether `.symtab` has a symbol: one that is imported, or is in a segment and is not a section symbol.
 fn is_shown(context: &LinkContext<'_>, entry: &Entry<'_>) -> bool {
-    // Names that compilers give to constants and jump targets say nothing to people.
+    // Compilers give such names to constants and jump targets.
     let unnamed = entry.name.is_empty() || entry.name.starts_with(b".L");
     if unnamed || entry.kind == elf::STT_SECTION || matches!(entry.definition, Definition::Linker(_)) {
         return false;
     }
     match entry.target() {
         Target::Inside => {
-            // None for a local symbol of a section that another object's group replaces.
+            // A local symbol of a discarded section has none.
             let output = entry.output.and_then(|output| context.layout.outputs.get(output));
             output.is_some_and(|output| output.class != Class::Debug)
         }

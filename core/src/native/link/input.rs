@@ -1,5 +1,4 @@
-//! A relocatable object, as the linker sees it: sections, symbols, groups, each checked once. Field names follow the ELF
-//! gABI.
+//! A checked view of a relocatable object: sections, symbols, groups. Field names follow the ELF gABI.
 
 use object::LittleEndian;
 use object::elf::{self, FileHeader64, RelocationType, SectionHeader64, SectionType, Sym64, SymbolBind, SymbolType};
@@ -17,7 +16,7 @@ use crate::native::machine::{self, Machine};
 type Header = FileHeader64<LittleEndian>;
 pub(super) type Rela = elf::Rela64<LittleEndian>;
 
-/// The byte order of every machine that we link for.
+/// The byte order of every machine that the linker knows.
 pub(super) const ORDER: LittleEndian = LittleEndian;
 
 pub(super) struct Input<'a> {
@@ -36,8 +35,9 @@ pub(super) struct Section<'a> {
     pub align: u64,
     pub entry: u64,
     pub link: u32,
-    /// Where its bytes are in the object; none for SHT_NOBITS.
+    /// Offset of `data` in the object.
     pub offset: u64,
+    /// Empty for SHT_NOBITS.
     pub data: &'a [u8],
     pub relocations: &'a [Rela],
 }
@@ -55,7 +55,7 @@ pub(super) struct Symbol<'a> {
 pub(super) enum SymbolLocation {
     Undefined,
     Absolute(u64),
-    /// To be put where there is room; of the large memory models.
+    /// The linker allocates it; `large` if it belongs to the large memory model.
     Common {
         align: u64,
         large: bool,
@@ -66,22 +66,22 @@ pub(super) enum SymbolLocation {
     },
 }
 
-/// Sections of which only one object's go into an image.
+/// A COMDAT group: of all groups with the same signature, only the first one's sections are linked.
 pub(super) struct Group<'a> {
     pub signature: &'a [u8],
     pub members: Vec<usize>,
 }
 
-/// Where a refusal is about.
+/// The relocation that an error is about.
 #[derive(Clone, Copy)]
 pub(super) struct Site<'a> {
     pub object: &'a str,
     pub section: &'a Section<'a>,
     pub rela: &'a Rela,
     pub machine: &'static Machine,
-    /// The symbol's name; of a section's symbol the section's.
+    /// The symbol's name; for a section symbol, the section's name.
     pub symbol: &'a [u8],
-    /// Whether the object says that it is in the image, whoever defines it.
+    /// Whether the symbol's visibility demands a definition in the same image.
     pub hidden: bool,
 }
 
@@ -96,12 +96,13 @@ impl Section<'_> {
 }
 
 impl Site<'_> {
-    /// The same sentence for everything that can't be: object, section, offset, symbol, relocation, and why.
+    /// UNSUPPORTED, as linkers say it: object, section, offset, relocation, symbol, and `why`, the end of the sentence.
     #[cold]
     pub fn refuse(&self, why: impl std::fmt::Display) -> Error {
         self.error(Status::Unsupported, why)
     }
 
+    /// CORRUPT, in the form of [`Site::refuse`].
     #[cold]
     pub fn corrupt(&self, why: impl std::fmt::Display) -> Error {
         self.error(Status::Corrupt, why)
@@ -109,13 +110,13 @@ impl Site<'_> {
 
     fn error(&self, status: Status, why: impl std::fmt::Display) -> Error {
         let (kind, offset) = (kind(self.rela), self.rela.r_offset.get(ORDER));
-        let number = format!("{}'s number {}", self.machine.name, kind.0);
+        let number = format!("{} of {}", kind.0, self.machine.name);
         let message = format!(
-            "object '{}', section '{}', offset {offset:#x}, symbol '{}', relocation {}: {why}",
+            "{}:({}+{offset:#x}): relocation {} against symbol '{}' {why}",
             quote(self.object.as_bytes()),
             quote(self.section.name),
-            quote(self.symbol),
             (self.machine.reloc_name)(kind).unwrap_or(&number),
+            quote(self.symbol),
         );
         Error::new(status, message).at(self.section.offset.saturating_add(offset))
     }
@@ -125,23 +126,22 @@ pub(super) fn kind(rela: &Rela) -> RelocationType {
     rela.r_type(ORDER, false)
 }
 
-/// An error about an object as a whole or a thing in it.
+/// Returns an error about an object or a part of it.
 #[cold]
 pub(super) fn failure(status: Status, object: &str, what: impl std::fmt::Display) -> Error {
-    Error::new(status, format!("object '{}': {what}", quote(object.as_bytes())))
+    Error::new(status, format!("{}: {what}", quote(object.as_bytes())))
 }
 
 impl<'a> Input<'a> {
-    /// Reads an object.
+    /// Parses an object.
     ///
     /// # Errors
     ///
-    /// INVALID_ARGUMENT if it is no ELF or no relocatable object, UNSUPPORTED for a machine that we don't link for or
-    /// something that can't be linked, TRUNCATED or CORRUPT if it is damaged, LIMIT.
+    /// INVALID_ARGUMENT if it is not a relocatable object, UNSUPPORTED if it is for an unknown machine or uses an unsupported
+    /// feature, TRUNCATED or CORRUPT if it is damaged, LIMIT.
     pub fn parse(object: &Object<'a>) -> Result<Input<'a>> {
         let Object { name, bytes } = *object;
-        let machine =
-            check_kind(bytes).map_err(|error| error.within(format!("object '{}'", quote(name.as_bytes()))))?;
+        let machine = check_kind(bytes).map_err(|error| error.within(quote(name.as_bytes())))?;
         let corrupt = |what: &'static str| move |error| failure(Status::Corrupt, name, format_args!("{what}: {error}"));
         let header = Header::parse(bytes).map_err(corrupt("ELF header"))?;
         let table = header.sections(ORDER, bytes).map_err(corrupt("section headers"))?;
@@ -162,7 +162,7 @@ impl<'a> Input<'a> {
     }
 
     fn within(&self, error: Error) -> Error {
-        error.within(format!("object '{}'", quote(self.name.as_bytes())))
+        error.within(quote(self.name.as_bytes()))
     }
 
     fn read_sections(&mut self, table: &SectionTable<'a, Header>, names: &'a [u8], bytes: &'a [u8]) -> Result<()> {
@@ -178,11 +178,11 @@ impl<'a> Input<'a> {
             let wrong = |what: String| Error::corrupt(format!("section '{}': {what}", quote(name)));
             let (kind, size) = (header.sh_type.get(ORDER), header.sh_size.get(ORDER));
             let data = match index {
-                // Its size says how many sections there are, if they are many.
+                // Its sh_size is the number of sections if that exceeds e_shnum.
                 0 => &[],
                 _ => header.data(ORDER, bytes).map_err(|error| wrong(error.to_string()))?,
             };
-            // Sections share no bytes, so that what is made of an object is about as large as the object.
+            // Overlapping sections are refused: the size of the image stays proportional to that of the objects.
             stored += data.len() as u64;
             if stored > bytes.len() as u64 {
                 return Err(wrong("expected sections that share no bytes, found overlapping ones".to_owned()));
@@ -267,7 +267,7 @@ impl<'a> Input<'a> {
                 let (name, size) = (quote(section.name), section.size);
                 Err(wrong(format!("expected an offset within section '{name}' of {size} bytes, found {value}")))
             }
-            None => Err(wrong(format!("expected a section below {}, found {}", self.sections.len(), index.0))),
+            None => Err(wrong(format!("expected a section index below {}, found {}", self.sections.len(), index.0))),
         }
     }
 
@@ -289,19 +289,23 @@ impl<'a> Input<'a> {
                     let count = self.sections.len();
                     let known = self.sections.get_mut(target).filter(|_| target != 0 && target != index.0);
                     let target = known.ok_or_else(|| {
-                        wrong(format!("expected relocations of a section below {count}, found {target}"))
+                        wrong(format!("sh_info: expected a section index below {count}, found {target}"))
                     })?;
                     if SectionIndex(header.sh_link.get(ORDER) as usize) != symbols.section() && !relocations.is_empty()
                     {
-                        return Err(wrong("expected relocations that use the object's symbol table".to_owned()));
+                        return Err(wrong(
+                            "sh_link: expected the object's symbol table, found another section".to_owned(),
+                        ));
                     }
                     if !target.relocations.is_empty() {
-                        return Err(wrong("expected one section of relocations, found a second".to_owned()));
+                        return Err(wrong("expected one relocation section per section, found a second".to_owned()));
                     }
                     target.relocations = relocations;
                 }
                 elf::SHT_REL | elf::SHT_RELR | elf::SHT_CREL => {
-                    return Err(refused("expected relocations with addends (SHT_RELA), which this machine has"));
+                    return Err(refused(
+                        "expected relocations with addends (SHT_RELA), as this machine's ABI has them",
+                    ));
                 }
                 elf::SHT_GROUP => {
                     let group = header.group(ORDER, bytes).map_err(invalid)?;
@@ -314,16 +318,19 @@ impl<'a> Input<'a> {
                             ..
                         }) => item(&self.sections, *index, "section")?.name,
                         Some(symbol) => symbol.name,
-                        None => return Err(wrong("expected a symbol that names the group".to_owned())),
+                        None => return Err(wrong("sh_info: expected the group's signature symbol".to_owned())),
                     };
-                    // Without GRP_COMDAT every object keeps its own.
+                    // Without GRP_COMDAT every object keeps its group.
                     if flags & elf::GRP_COMDAT == elf::GroupFlags(0) {
                         continue;
                     }
                     let members = members.iter().map(|member| member.get(ORDER) as usize);
                     let members = alloc::collect(members, "a group")?;
                     if let Some(member) = members.iter().find(|member| **member >= self.sections.len()) {
-                        return Err(wrong(format!("expected sections below {}, found {member}", self.sections.len())));
+                        let count = self.sections.len();
+                        return Err(wrong(format!(
+                            "expected section indexes below {count} in the group, found {member}"
+                        )));
                     }
                     alloc::push(&mut self.groups, Group { signature, members }, "groups")?;
                 }
@@ -333,7 +340,7 @@ impl<'a> Input<'a> {
         Ok(())
     }
 
-    /// What a relocation of one of its sections is about, for messages.
+    /// Describes a relocation of one of the object's sections, for messages.
     pub fn site<'b>(&'b self, section: &'b Section<'b>, rela: &'b Rela) -> Site<'b> {
         let symbol = self.symbols.get(rela.r_sym(ORDER, false) as usize);
         let name = match symbol {
@@ -341,7 +348,7 @@ impl<'a> Input<'a> {
                 self.sections.get(*index).map_or(&[][..], |section| section.name)
             }
             Some(symbol) => symbol.name,
-            // `Symbols::find` refuses such an index, with this site.
+            // `Symbols::find` reports such an index, with this site.
             None => &[],
         };
         let hidden = symbol.is_some_and(|symbol| symbol.other & 3 != elf::STV_DEFAULT.0);
@@ -349,7 +356,7 @@ impl<'a> Input<'a> {
     }
 }
 
-/// Names may overlap in their table, so that reading them all could take far more than the object.
+/// Limits the total length of names: they may overlap in the string table, and add up to far more than its size.
 fn check_names(total: &mut usize, name: &[u8]) -> Result<()> {
     *total += name.len();
     if *total > MAX_STRINGS {
@@ -363,7 +370,7 @@ fn data<'a>(table: &SectionTable<'a, Header>, index: SectionIndex, bytes: &'a [u
     section.data(ORDER, bytes)
 }
 
-/// That it is an ELF64 object for a machine that we know, in its byte order.
+/// Checks that the bytes are a little-endian ELF64 relocatable object, and returns its machine.
 pub(super) fn check_kind(bytes: &[u8]) -> Result<&'static Machine> {
     let extent = extent_of(bytes).map_err(|error| match error.status() {
         Status::NotAnArtifact => Error::corrupt(error.message().to_owned()),
@@ -384,7 +391,7 @@ pub(super) fn check_kind(bytes: &[u8]) -> Result<&'static Machine> {
             let order = if found.is_some() { " in big-endian order" } else { "" };
             let known = machine::ALL.map(|machine| format!("{} (machine {})", machine.name, machine.number.0));
             let message = format!(
-                "expected an object for {}, little-endian, found machine {}{order}",
+                "expected a little-endian object for {}, found machine {}{order}",
                 known.join(" or "),
                 extent.machine
             );

@@ -1,7 +1,7 @@
-//! Where everything goes: input sections into sections of the image, those into segments.
+//! Layout: collects input sections into output sections and these into segments, and assigns addresses and file offsets.
 //!
-//! In memory the segments are pages of the machine's largest kind apart; in the file only 4 KiB, or what a section asks for: an
-//! image for aarch64, whose kernels may have pages of 64 KiB, isn't mostly padding.
+//! In memory segments are aligned to the machine's largest page size, in the file only to 4 KiB or to the alignment of their
+//! sections. Otherwise images for aarch64, whose kernels may have pages of 64 KiB, would be mostly padding.
 
 use std::collections::HashMap;
 
@@ -20,7 +20,7 @@ use crate::format::align_up;
 use crate::limits::{MAX_CODE, MAX_PADDING};
 use crate::native::machine::Machine;
 
-/// A PT_LOAD.
+/// A PT_LOAD segment.
 pub(super) struct Segment {
     pub load: Load,
     pub address: u64,
@@ -35,36 +35,37 @@ pub(super) struct Layout<'a> {
     pub segments: Vec<Segment>,
     /// Number of program headers.
     pub headers: usize,
-    /// Where the segments end in the file.
+    /// File offset of the end of all sections.
     pub file_end: u64,
-    /// The section and offset where each input section went.
+    /// The output section of each input section, and the offset in it; by object and section index.
     locations: Vec<Vec<Option<(usize, u64)>>>,
     synthetic: [Option<(usize, u64)>; Synthetic::COUNT],
-    /// The sections in segments.
+    /// The indexes of the sections in segments, by name.
     names: HashMap<&'a [u8], usize>,
 }
 
-/// How many bytes the linker's own tables take.
+/// The sizes of the dynamic tables, in bytes.
 pub(super) struct Sizes {
     pub hash: u64,
     pub symbols: u64,
     pub strings: u64,
     pub relocations: u64,
-    /// Entries in `.dynamic`, but for those about constructors and destructors.
+    /// Number of entries in `.dynamic`, without those for constructors and destructors.
     pub dynamic: u64,
 }
 
 const EHDR: u64 = 64;
 const PHDR: u64 = 56;
-/// What sections of different segments are apart in the file: the smallest page size.
+/// The alignment of segments in the file: the smallest page size of the machines.
 const FILE_PAGE: u64 = 4 << 10;
 
 impl<'a> Layout<'a> {
-    /// Gathers the sections of the image, and gives them addresses and offsets.
+    /// Collects the output sections, and assigns them addresses and offsets.
     ///
     /// # Errors
     ///
-    /// LIMIT for an image that is too large or mostly padding, UNSUPPORTED for sections that don't go together.
+    /// LIMIT for an image that is too large or has too much padding, UNSUPPORTED for sections of one name that cannot be
+    /// combined.
     pub fn new(
         inputs: &[Input<'a>],
         dispositions: &Dispositions,
@@ -117,7 +118,7 @@ impl<'a> Layout<'a> {
         let dynamic = sizes.dynamic + 2 * arrays.count() as u64;
         all.add_synthetic(Synthetic::Dynamic, dynamic * 16, 8)?;
         if needs.got {
-            // One word at least: its address may be all that is needed.
+            // At least one word: relocations may refer to the address of a GOT that has no entries.
             all.add_synthetic(Synthetic::Got, 8 * needs.got_entries.len().max(1) as u64, 8)?;
         }
         let mut outputs = all.outputs;
@@ -141,7 +142,7 @@ impl<'a> Layout<'a> {
         Ok(layout)
     }
 
-    /// Gives every section its address and its offset.
+    /// Assigns every section its address and its offset.
     fn assign_addresses(&mut self, machine: &Machine) -> Result<()> {
         let (mut address, mut offset, mut padding) = (0u64, 0u64, 0u64);
         for output in &mut self.outputs {
@@ -151,13 +152,13 @@ impl<'a> Layout<'a> {
         let loads = [Load::ReadOnly, Load::Text, Load::Relro, Load::Data].map(|load| (load, has(load)));
         let frames = usize::from(self.outputs.iter().any(|output| output.name == b".eh_frame_hdr"));
         let notes = self.outputs.iter().filter(|output| output.class == Class::Note).count();
-        // Beside them: PT_DYNAMIC, PT_GNU_RELRO, PT_GNU_STACK.
+        // The three are PT_DYNAMIC, PT_GNU_RELRO and PT_GNU_STACK.
         self.headers = loads.iter().filter(|(_, filled)| *filled).count() + 3 + notes + frames;
         for (load, filled) in loads {
             let of_load = self.outputs.iter_mut().filter(|output| output.class.load() == Some(load));
             let mut sections: Vec<&mut OutputSection<'_>> = of_load.collect();
             if !filled {
-                // Sections without a byte have addresses, but need no segment.
+                // Empty sections have addresses, but need no segment.
                 sections.iter_mut().for_each(|output| (output.address, output.offset) = (address, offset));
                 continue;
             }
@@ -188,7 +189,7 @@ impl<'a> Layout<'a> {
             }
             segment.memory_size = address - segment.address;
             if load == Load::Relro {
-                // Whole pages can be made read-only: of the file for kernels with small pages, of memory for all.
+                // Only whole pages can be made read-only. File bytes fill the last page of 4 KiB, memory the largest page.
                 let end = segment.offset + segment.file_size;
                 segment.file_size += align_up(end, FILE_PAGE).ok_or_else(too_large)? - end;
                 address = align_up(address, machine.max_page_size).ok_or_else(too_large)?;
@@ -233,7 +234,7 @@ impl<'a> Layout<'a> {
                         *item_mut(&mut self.synthetic, synthetic as usize, "synthetic section")? =
                             Some((index, chunk.at));
                     }
-                    // `Linked::give_addresses` looks at these.
+                    // `LinkContext::give_addresses` handles these.
                     Content::Common { .. } => {}
                 }
             }
@@ -241,48 +242,49 @@ impl<'a> Layout<'a> {
         Ok(())
     }
 
-    /// The output section that an input section of the image went into, and where in it.
+    /// Returns the index of the output section of a linked input section, and the offset in it.
     pub fn location_of(&self, object: usize, section: usize) -> Result<(usize, u64)> {
         let assign_addresses = *item(item(&self.locations, object, "object")?, section, "section")?;
-        assign_addresses
-            .ok_or_else(|| defect(format_args!("section {section} of object {object} has no place in the image")))
+        assign_addresses.ok_or_else(|| defect(format_args!("section {section} of object {object} is not in the image")))
     }
 
-    /// The address of an input section in the image; of one for debuggers its offset in its output section.
+    /// Returns the address of a linked input section; for a debug section, its offset in the output section.
     pub fn address_of(&self, object: usize, section: usize) -> Result<u64> {
         let (output, at) = self.location_of(object, section)?;
         Ok(item(&self.outputs, output, "output section")?.address + at)
     }
 
-    /// The index of the section with something that the linker made, and where in it that is.
+    /// Returns the index of the output section that has a synthetic section, and the offset in it; `None` if the image has
+    /// no such synthetic section.
     pub fn synthetic(&self, synthetic: Synthetic) -> Option<(usize, u64)> {
         self.synthetic.get(synthetic as usize).copied().flatten()
     }
 
-    fn synthetic_in(&self, synthetic: Synthetic) -> Result<(&OutputSection<'a>, u64)> {
-        let (output, at) =
-            self.synthetic(synthetic).ok_or_else(|| defect(format_args!("{synthetic:?} is needed, but not made")))?;
+    fn section_of(&self, synthetic: Synthetic) -> Result<(&OutputSection<'a>, u64)> {
+        let (output, at) = self
+            .synthetic(synthetic)
+            .ok_or_else(|| defect(format_args!("{synthetic:?} is used, but not in the image")))?;
         Ok((item(&self.outputs, output, "output section")?, at))
     }
 
-    /// The address of something that the linker made.
+    /// Returns the address of a synthetic section.
     pub fn synthetic_address(&self, synthetic: Synthetic) -> Result<u64> {
-        self.synthetic_in(synthetic).map(|(output, at)| output.address + at)
+        self.section_of(synthetic).map(|(output, at)| output.address + at)
     }
 
-    /// Offset in the file of the same.
+    /// Returns the file offset of a synthetic section.
     pub fn synthetic_offset(&self, synthetic: Synthetic) -> Result<usize> {
-        self.synthetic_in(synthetic).map(|(output, at)| (output.offset + at) as usize)
+        self.section_of(synthetic).map(|(output, at)| (output.offset + at) as usize)
     }
 
-    /// How many bytes the same takes; 0 if there is no such thing.
+    /// Returns the size of a synthetic section; 0 if the image has none.
     pub fn synthetic_size(&self, synthetic: Synthetic) -> u64 {
         let output = self.synthetic(synthetic).and_then(|(output, _)| self.outputs.get(output));
         let is_it = |chunk: &&Chunk| matches!(chunk.content, Content::Synthetic(found) if found == synthetic);
         output.and_then(|output| output.chunks.iter().find(is_it)).map_or(0, |chunk| chunk.size)
     }
 
-    /// The section of that name in a segment.
+    /// Returns the section of this name in a segment.
     pub fn named(&self, name: &[u8]) -> Option<&OutputSection<'a>> {
         self.names.get(name).and_then(|index| self.outputs.get(*index))
     }
@@ -291,13 +293,12 @@ impl<'a> Layout<'a> {
         self.segments.iter().find(|segment| segment.load == load)
     }
 
-    /// The address of what the linker defines.
+    /// Returns the address of a symbol that the linker defines.
     pub fn linker_symbol(&self, linker_symbol: LinkerSymbol<'_>) -> Result<u64> {
-        let named = |name: &[u8]| {
-            self.named(name).ok_or_else(|| defect("__start_ or __stop_ of a section that isn't in the image"))
-        };
+        let named =
+            |name: &[u8]| self.named(name).ok_or_else(|| defect("__start_ or __stop_ of a section outside the image"));
         let bss = |output: &&OutputSection<'_>| matches!(output.class, Class::Bss | Class::LargeBss);
-        // What comes before the data may be all there is.
+        // The last segment is not the data segment if the image has no data.
         let last = self.segments.last();
         let file_end = last.map_or(0, |segment| segment.address + segment.file_size);
         let memory_end = last.map_or(0, |segment| segment.address + segment.memory_size);
@@ -309,7 +310,7 @@ impl<'a> Layout<'a> {
             LinkerSymbol::DataEnd => file_end.min(memory_end),
             LinkerSymbol::BssStart => self.outputs.iter().find(bss).map_or(memory_end, |output| output.address),
             LinkerSymbol::End => memory_end,
-            // An object can name the GOT, or debug sections refer to it, where no code needs one.
+            // The image has no GOT if only debug sections refer to it, or nothing at all.
             LinkerSymbol::Got if self.synthetic(Synthetic::Got).is_none() => 0,
             LinkerSymbol::Got => self.synthetic_address(Synthetic::Got)?,
             LinkerSymbol::Dynamic | LinkerSymbol::DsoHandle => self.synthetic_address(Synthetic::Dynamic)?,

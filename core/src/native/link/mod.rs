@@ -1,12 +1,12 @@
-//! The linker: relocatable objects in, one position-independent shared object out. All that can be decided before the code is
-//! loaded is decided here, so that loading maps pages and fills in pointers.
+//! The linker: turns relocatable objects into one position-independent shared object. Whatever can be decided before the code
+//! is loaded is decided here, so that loading only maps pages and fills in pointers.
 //!
-//! Data walks one way: `input` (a checked view of each object) → `select` (which sections come in) → `symbols` (what each
-//! name means) and `eh_frame` → `scan` (what relocations ask for, and what is refused) → `dynamic` (tables for the loader) →
-//! `sections` and `layout` (addresses) → `apply` (relocations' values) → `image` (bytes). What differs by machine is in
-//! `native/machine`. The rules are the ELF gABI's and the machines' psABIs'.
+//! Data flows one way: `input` (a checked view of each object) → `select` (which sections are linked) → `symbols` (symbol
+//! resolution) and `eh_frame` → `scan` (what each relocation needs, or why it cannot be linked) → `dynamic` (tables for the
+//! loader) → `sections` and `layout` (addresses) → `apply` (relocated section contents) → `image` (the file). What differs by
+//! machine is in `native/machine`. The rules are those of the ELF gABI and the machines' psABIs.
 //!
-//! The order of objects, sections and symbols decides everything: the same objects give the same bytes.
+//! The output depends only on the objects and their order: the same objects give the same bytes.
 
 mod apply;
 mod dynamic;
@@ -24,10 +24,10 @@ use std::fmt::Display;
 use crate::alloc;
 use crate::error::{Error, Result, Status, quote};
 
-/// A relocatable object: what `cc -c` makes.
+/// A relocatable object, as `cc -c` writes it.
 #[derive(Clone, Copy, Debug)]
 pub struct Object<'a> {
-    /// What messages call it, such as its file's name.
+    /// Its name in messages, such as its file name.
     pub name: &'a str,
     /// Its bytes.
     pub bytes: &'a [u8],
@@ -36,20 +36,21 @@ pub struct Object<'a> {
 /// How to link.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
-    /// Leave out what only debuggers read: sections like `.debug_info`.
+    /// Leave out sections that only debuggers read, such as `.debug_info`.
     pub leave_out_debug: bool,
 }
 
 /// Links objects into one shared object.
 ///
-/// Global symbols of default and protected visibility can be looked up in it; a name that an object defines means that
-/// definition in all objects. Names that no object defines are left to the loader.
+/// The shared object exports global symbols of default and protected visibility. A symbol that one of the objects defines
+/// resolves to that definition in all of them. Symbols that no object defines are left to the loader.
 ///
 /// # Errors
 ///
-/// INVALID_ARGUMENT without objects, for what is no relocatable object, and for a name that two objects define; UNSUPPORTED for
-/// what can't be position-independent or linked, naming object, section, offset, symbol and relocation, and what to do;
-/// TRUNCATED or CORRUPT for a damaged object; LIMIT; NO_MEMORY.
+/// INVALID_ARGUMENT if there are no objects, if one is not a relocatable object, or if two define the same symbol;
+/// UNSUPPORTED for relocations that need position-dependent code and for features that cannot be linked: the message names
+/// object, section, offset, symbol and relocation, and what to do; TRUNCATED or CORRUPT for a damaged object; LIMIT;
+/// NO_MEMORY.
 pub fn link(objects: &[Object<'_>], options: &Options) -> Result<Vec<u8>> {
     let mut inputs = alloc::with_capacity(objects.len(), "objects")?;
     for object in objects {
@@ -61,7 +62,7 @@ pub fn link(objects: &[Object<'_>], options: &Options) -> Result<Vec<u8>> {
     let machine = first.machine;
     if let Some(other) = inputs.iter().find(|input| input.machine.number != machine.number) {
         let message = format!(
-            "object '{}': expected one for {}, as object '{}', found one for {}",
+            "{}: expected an object for {} like {}, found one for {}",
             quote(other.name.as_bytes()),
             machine.name,
             quote(first.name.as_bytes()),
@@ -79,31 +80,28 @@ pub fn link(objects: &[Object<'_>], options: &Options) -> Result<Vec<u8>> {
     image::write(context, tables)
 }
 
-/// A broken invariant of the linker, which no object can cause. The alternative to this error is a wrong image.
+/// Reports a broken invariant of the linker, which no object can cause. Without this error the image would be wrong.
 #[cold]
 fn defect(invariant: impl Display) -> Error {
     Error::new(Status::Internal, format!("linker: {invariant}"))
 }
 
-/// Returns the element at an index that the linker itself has made or checked.
+/// Returns the element at an index that the linker computed or has checked.
 fn item<'l, T>(list: &'l [T], index: usize, what: &'static str) -> Result<&'l T> {
     list.get(index).ok_or_else(|| defect(format_args!("{what} {index} of {}", list.len())))
 }
 
-/// As [`item`], to change it.
+/// Like [`item`], mutable.
 fn item_mut<'l, T>(list: &'l mut [T], index: usize, what: &'static str) -> Result<&'l mut T> {
     let len = list.len();
     list.get_mut(index).ok_or_else(|| defect(format_args!("{what} {index} of {len}")))
 }
 
-/// The machine that an object is for, as `e_machine`.
+/// Returns the machine that an object is for, as `e_machine`.
 ///
 /// # Errors
 ///
-/// As [`link`], for what is no relocatable object of a machine that we link for.
+/// As [`link`], if it is not a relocatable object for a machine that the linker knows.
 pub fn machine_of(object: &Object<'_>) -> Result<u16> {
-    Ok(input::check_kind(object.bytes)
-        .map_err(|error| error.within(format!("object '{}'", quote(object.name.as_bytes()))))?
-        .number
-        .0)
+    Ok(input::check_kind(object.bytes).map_err(|error| error.within(quote(object.name.as_bytes())))?.number.0)
 }

@@ -1,5 +1,5 @@
-//! What relocations ask for, before anything has an address: slots in the GOT, stubs, relocations for the loader. And what
-//! can't be had, which is refused here.
+//! Scans all relocations before layout: counts the GOT entries, PLT entries and dynamic relocations that they need, and
+//! refuses relocations that cannot be linked.
 
 use object::elf;
 
@@ -12,46 +12,48 @@ use crate::alloc;
 use crate::error::Result;
 use crate::native::machine::{Howto, RelExpr};
 
-/// What one relocation asks for.
+/// What one relocation needs.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Need {
-    /// Nothing: its value follows from the image's layout.
+    /// Nothing: its value depends on the image's layout only.
     Direct,
-    /// The same, in an instruction that is changed from loading into computing.
+    /// Nothing, once its instruction, which loads an address, is replaced by one that computes it.
     Relaxed,
-    /// A slot of the GOT.
+    /// A GOT entry.
     GotEntry,
-    /// A stub, which has a slot.
+    /// A PLT entry, which needs a GOT entry.
     PltEntry,
-    /// The start of the GOT.
+    /// A GOT, whose address it refers to.
     Got,
-    /// The loader adds the image's address.
+    /// A dynamic relocation that adds the image's address.
     Rebase,
-    /// The loader puts the symbol's address there.
+    /// A dynamic relocation that stores the symbol's address.
     Import,
 }
 
-/// What all of them ask for.
+/// What all relocations need.
 #[derive(Default)]
 pub(super) struct Needs {
-    /// The entries with slots, and with stubs, in the order of these.
+    /// The symbol of each GOT entry.
     pub got_entries: Vec<usize>,
+    /// The symbol of each PLT entry.
     pub plt_entries: Vec<usize>,
     pub got: bool,
-    /// How many words of sections the loader has to fill in, with the image's address or a symbol's.
+    /// Number of dynamic relocations, without those of GOT entries.
     pub words: u64,
+    /// By object and section index: whether the section has dynamic relocations.
     relocated: Vec<Vec<bool>>,
-    /// Whether everything is near enough for loads to become computations.
+    /// Whether the image is small enough to relax loads from the GOT.
     near: bool,
 }
 
-/// Images up to this have everything within reach of everything.
+/// In smaller images every 32-bit displacement reaches everything.
 const NEAR: u64 = 1 << 30;
 
 const PIC: &str = "compile with -fPIC";
 
 impl Needs {
-    /// Looks at every relocation of every section that is loaded.
+    /// Scans the relocations of all loaded sections.
     ///
     /// # Errors
     ///
@@ -81,24 +83,24 @@ impl Needs {
             let input = item(inputs, record.object, "object")?;
             let section = item(&input.sections, record.section, "section")?;
             for rela in frames.relocations_of(record)? {
-                // `add` refuses unknown types.
+                // `add` refuses unknown types, so their width does not matter.
                 let width = (input.machine.howto)(kind(rela)).map_or(0, |howto| howto.field.width() as u64);
                 let end = rela.r_offset.get(ORDER).saturating_add(width);
                 if end > (record.start + record.len) as u64 {
-                    return Err(input.site(section, rela).corrupt("expected a place within one record"));
+                    return Err(input.site(section, rela).corrupt("crosses the end of its .eh_frame record"));
                 }
                 needs.add(input, record.object, section, rela, symbols, dispositions)?;
             }
         }
         if let Some(finalize) = symbols.finalize {
             needs.add_got_entry(symbols, finalize)?;
-            // The pointer to the finalizer.
+            // The pointer to the finalizer in .fini_array.
             needs.words += 1;
         }
         Ok(needs)
     }
 
-    /// Whether the loader has to fill something in in a section.
+    /// Returns whether a section has dynamic relocations.
     pub fn is_relocated(&self, object: usize, section: usize) -> Result<bool> {
         Ok(*item(item(&self.relocated, object, "object")?, section, "section")?)
     }
@@ -114,7 +116,7 @@ impl Needs {
     ) -> Result<()> {
         let site = input.site(section, rela);
         let Some(howto) = (input.machine.howto)(kind(rela)) else {
-            return Err(site.refuse("expected a relocation that can be linked"));
+            return Err(site.refuse("is not supported"));
         };
         if howto.expr == RelExpr::None {
             return Ok(());
@@ -126,11 +128,11 @@ impl Needs {
                 Disposition::Loaded => {}
                 Disposition::Discarded(_) => {
                     return Err(
-                        site.refuse("refers to a section that another object's group of the same name replaces")
+                        site.refuse("refers to a discarded section: an earlier object has the same COMDAT group")
                     );
                 }
                 Disposition::EhFrame | Disposition::Debug | Disposition::Ignored => {
-                    return Err(site.refuse("refers to a section that isn't loaded as it is"));
+                    return Err(site.refuse("refers to a section that is not linked as it is"));
                 }
             }
         }
@@ -144,7 +146,7 @@ impl Needs {
                 let entry = item_mut(&mut symbols.entries, index, "symbol")?;
                 if entry.plt_entry.is_none() {
                     entry.plt_entry = Some(self.plt_entries.len());
-                    alloc::push(&mut self.plt_entries, index, "stubs")?;
+                    alloc::push(&mut self.plt_entries, index, "PLT entries")?;
                 }
             }
             Need::Got => self.got = true,
@@ -166,14 +168,14 @@ impl Needs {
         }
         entry.got_entry = Some(self.got_entries.len());
         entry.imported |= entry.target() == Target::Outside;
-        alloc::push(&mut self.got_entries, index, "slots of the GOT")
+        alloc::push(&mut self.got_entries, index, "GOT entries")
     }
 
-    /// What a relocation asks for, given where its symbol is. The same question has the same answer when it is applied.
+    /// Returns what a relocation needs, given where its symbol is. `apply` asks this again, and gets the same answer.
     ///
     /// # Errors
     ///
-    /// UNSUPPORTED if it can't be had, CORRUPT if its place is outside its section.
+    /// UNSUPPORTED if the relocation cannot be linked, CORRUPT if it lies outside its section.
     pub fn need(
         &self,
         howto: Howto,
@@ -186,7 +188,7 @@ impl Needs {
         let end = offset.checked_add(howto.field.width() as u64);
         if end.is_none_or(|end| end > section.data.len() as u64) {
             let size = section.data.len();
-            return Err(site.corrupt(format_args!("expected a place within the section's {size} bytes")));
+            return Err(site.corrupt(format_args!("lies outside the section, which has {size} bytes")));
         }
         let at = offset as usize;
         let is_code = section.is(elf::SHF_EXECINSTR);
@@ -197,27 +199,26 @@ impl Needs {
         };
         let is_jump = || howto.expr == RelExpr::PltPc || is_code && (site.machine.is_jump)(section.data, at);
         let word = |need: Need| match () {
-            () if !howto.field.is_word() => Err(site.refuse(format_args!(
-                "needs the whole address of something, which is only known when it is loaded; {PIC}"
-            ))),
-            () if is_code => {
-                Err(site.refuse(format_args!("an address in code, which is never written when it is loaded; {PIC}")))
+            () if !howto.field.is_word() => {
+                Err(site.refuse(format_args!("is too narrow for an address, which is known only at load time; {PIC}")))
             }
-            () if section.is_frame() => Err(site.refuse(format_args!(
-                "an address in unwind tables, which are never written when they are loaded; {PIC}"
-            ))),
+            () if is_code => {
+                Err(site.refuse(format_args!("needs a dynamic relocation in code, which is never writable; {PIC}")))
+            }
+            () if section.is_frame() => Err(site
+                .refuse(format_args!("needs a dynamic relocation in unwind tables, which are never writable; {PIC}"))),
             () => Ok(need),
         };
         let host = || {
-            let instead = if site.hidden { "it is hidden: add the object that defines it" } else { PIC };
-            Err(site
-                .refuse(format_args!("refers directly to data of the host, which may be out of its reach; {instead}")))
+            let instead = if site.hidden { "the symbol is hidden: add the object that defines it" } else { PIC };
+            Err(site.refuse(format_args!("refers directly to data of the host, which may be out of reach; {instead}")))
         };
         if howto.expr == RelExpr::Tls {
-            return Err(site.refuse("thread-local storage can't be linked; keep it in the host and pass a pointer"));
+            let why = "uses thread-local storage, which is not supported; keep it in the host and pass a pointer";
+            return Err(site.refuse(why));
         }
         if target == Target::Missing {
-            return Err(site.corrupt("expected a local symbol that is defined, found an undefined one"));
+            return Err(site.corrupt("refers to a local symbol that is undefined"));
         }
         match (howto.expr, target) {
             (RelExpr::GotPcRelaxable | RelExpr::Absolute, _) if relaxes() => Ok(Need::Relaxed),
@@ -229,10 +230,10 @@ impl Needs {
             }
             (RelExpr::PltGotRel, Target::Outside) => Ok(Need::PltEntry),
             (RelExpr::Pc | RelExpr::PltPc, Target::Outside) if is_jump() => Ok(Need::PltEntry),
-            // Never called, since the program asks first.
+            // The program tests the address before it calls a weak symbol, so the call is never executed.
             (RelExpr::Pc | RelExpr::PltPc, Target::Zero) if is_jump() => Ok(Need::Direct),
             (RelExpr::GotPagePc | RelExpr::GotPageOffset | RelExpr::GotFromGotPage, _) if addend != 0 => {
-                Err(site.refuse(format_args!("expected no addend with a slot of the GOT, found {addend}")))
+                Err(site.refuse(format_args!("has the addend {addend}: expected 0 for a GOT entry")))
             }
             (
                 RelExpr::GotPc
@@ -245,11 +246,11 @@ impl Needs {
             ) => Ok(Need::GotEntry),
             (RelExpr::GotBasePc, _) => Ok(Need::Got),
             (RelExpr::Size, Target::Inside | Target::Absolute) => Ok(Need::Direct),
-            (_, Target::Absolute) => Err(site
-                .refuse(format_args!("a distance to a fixed address, which is only known when it is loaded; {PIC}"))),
-            (_, Target::Zero) => {
-                Err(site.refuse(format_args!("a distance to a weak symbol that no object defines; {PIC}")))
+            (_, Target::Absolute) => {
+                Err(site
+                    .refuse(format_args!("is a distance to a fixed address, which is known only at load time; {PIC}")))
             }
+            (_, Target::Zero) => Err(site.refuse(format_args!("is a distance to an undefined weak symbol; {PIC}"))),
             _ => host(),
         }
     }

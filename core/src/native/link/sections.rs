@@ -1,4 +1,4 @@
-//! The sections of the image: which pieces each is made of, and of which class it is.
+//! Output sections: which chunks each consists of, and its class.
 
 use std::collections::HashMap;
 
@@ -12,24 +12,25 @@ use crate::error::{Error, Result, Status, quote};
 use crate::format::align_up;
 use crate::limits::MAX_CODE;
 
-/// Sections of the image in this order.
+/// The class of an output section. Sections are in this order in the image.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum Class {
     Note,
-    /// What the dynamic linker reads.
+    /// A table for the loader.
     Table,
     ReadOnly,
     Text,
     /// Written by the loader, then read-only.
     Relro,
     Data,
-    /// Without bytes in the file; what may be far away last.
+    /// Without bytes in the file.
     Bss,
+    /// The same for the large memory model. It comes last, where it does not increase distances between other sections.
     LargeBss,
     Debug,
 }
 
-/// A segment, by its index among the PT_LOADs that are there in full images.
+/// A kind of PT_LOAD segment. An image has at most one of each, in this order.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Load {
     ReadOnly,
@@ -38,7 +39,7 @@ pub(super) enum Load {
     Data,
 }
 
-/// What the linker makes itself.
+/// A section, or part of one, that the linker generates.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Synthetic {
     GnuHash,
@@ -55,11 +56,11 @@ pub(super) enum Synthetic {
 }
 
 impl Synthetic {
-    /// How many kinds there are.
+    /// Number of variants.
     pub const COUNT: usize = Synthetic::Got as usize + 1;
 }
 
-/// Part of a section of the image.
+/// What a chunk of an output section contains.
 #[derive(Clone, Copy)]
 pub(super) enum Content {
     Section { object: usize, section: usize },
@@ -73,9 +74,9 @@ pub(super) struct Chunk {
     pub align: u64,
     /// Offset within the output section.
     pub at: u64,
-    /// Whether it isn't just zeros.
+    /// Whether it has bytes in the file, rather than being zeros.
     has_bytes: bool,
-    /// Constructors and destructors are sorted by this.
+    /// Sort key in `.init_array` and `.fini_array`.
     priority: u32,
 }
 
@@ -91,7 +92,7 @@ pub(super) struct OutputSection<'a> {
     pub address: u64,
     pub offset: u64,
     pub chunks: Vec<Chunk>,
-    /// Not one piece has bytes.
+    /// Whether no chunk has bytes.
     nobits: bool,
 }
 
@@ -129,7 +130,7 @@ pub(super) fn too_many_sections() -> Error {
     Error::new(Status::Limit, "linked image: expected fewer than 65248 sections, found more")
 }
 
-/// The section that an input section goes into.
+/// Returns the name of the output section for an input section.
 fn output_name<'a>(section: &Section<'a>, relocated: bool) -> &'a [u8] {
     const POOLS: [&[u8]; 11] = [
         b".text",
@@ -155,16 +156,16 @@ fn output_name<'a>(section: &Section<'a>, relocated: bool) -> &'a [u8] {
     }
 }
 
-/// `.init_array.00100` comes before `.init_array`.
+/// Returns the priority at the end of a name: `.init_array.00100` comes before `.init_array`.
 fn priority(name: &[u8]) -> u32 {
     let number = name.rsplit(|byte| *byte == b'.').next().and_then(|number| std::str::from_utf8(number).ok());
     number.and_then(|number| number.parse::<u32>().ok()).unwrap_or(u32::MAX)
 }
 
-/// The sections of the image by their names.
+/// The output sections, found by name.
 pub(super) struct OutputSections<'a> {
     pub outputs: Vec<OutputSection<'a>>,
-    /// By name, and whether it is for debuggers.
+    /// Index by name, and whether it is a debug section.
     pub names: HashMap<(&'a [u8], bool), usize>,
 }
 
@@ -173,7 +174,7 @@ impl<'a> OutputSections<'a> {
         let next = self.outputs.len();
         let index = *self.names.entry((name, debug)).or_insert(next);
         if index == next {
-            // Section indexes that symbols can have.
+            // Symbols have 16 bits for a section index, and some sections are added later.
             if next >= usize::from(elf::SHN_LORESERVE) - 32 {
                 return Err(too_many_sections());
             }
@@ -210,7 +211,7 @@ impl<'a> OutputSections<'a> {
         let output = self.output(name, debug)?;
         let moved = name == b".data.rel.ro";
         let access = section.flags & ACCESS | if moved { elf::SHF_WRITE.0 } else { 0 };
-        // What all parts are, the whole is.
+        // The output section is mergeable only if all its input sections are, with the same entry size.
         let strings = section.flags & STRINGS;
         if output.chunks.is_empty() {
             (output.flags, output.entry, output.kind) = (access | strings, section.entry, section.kind);
@@ -228,8 +229,7 @@ impl<'a> OutputSections<'a> {
         let class = match name {
             _ if debug => Class::Debug,
             _ if output.is(elf::SHF_EXECINSTR) && output.is(elf::SHF_WRITE) => {
-                let what =
-                    format!("section '{}': some are writable, some executable; code is never written", quote(name));
+                let what = format!("section '{}' is writable in one object and executable in another", quote(name));
                 return Err(failure(Status::Unsupported, input.name, what));
             }
             _ if output.is(elf::SHF_EXECINSTR) => Class::Text,
@@ -272,10 +272,10 @@ impl<'a> OutputSections<'a> {
         (output.class, output.kind, output.entry, output.nobits) = (class, kind, entry, false);
         output.flags |= flags;
         if output.is(elf::SHF_EXECINSTR) && output.is(elf::SHF_WRITE) {
-            let message = format!("section '{}': expected code, found a writable section of that name", quote(name));
+            let message = format!("section '{}': expected code, found a writable section of this name", quote(name));
             return Err(Error::new(Status::Unsupported, message));
         }
-        // The image's own destructor comes first, which is to say that it runs last.
+        // Priority 0 puts the finalizer first in .fini_array, which is run in reverse: it runs last.
         output.push(Content::Synthetic(synthetic), size, align, true, 0)
     }
 }
@@ -283,13 +283,13 @@ impl<'a> OutputSections<'a> {
 impl OutputSection<'_> {
     pub fn push(&mut self, content: Content, size: u64, align: u64, has_bytes: bool, priority: u32) -> Result<()> {
         self.align = self.align.max(align);
-        alloc::push(&mut self.chunks, Chunk { content, size, align, at: 0, has_bytes, priority }, "pieces of sections")
+        alloc::push(&mut self.chunks, Chunk { content, size, align, at: 0, has_bytes, priority }, "chunks of sections")
     }
 
-    /// Puts the pieces one behind the other; the bytes between them.
+    /// Assigns offsets to the chunks, one after the other, and returns the number of padding bytes.
     pub fn arrange(&mut self) -> Result<u64> {
         if [elf::SHT_INIT_ARRAY, elf::SHT_FINI_ARRAY].contains(&self.kind) {
-            alloc::sort(&mut self.chunks, "pieces of sections", |chunk| chunk.priority)?;
+            alloc::sort(&mut self.chunks, "chunks of sections", |chunk| chunk.priority)?;
         }
         let (mut end, mut padding) = (0u64, 0u64);
         for chunk in &mut self.chunks {

@@ -1,4 +1,4 @@
-//! Which sections of the objects come into the image.
+//! Section selection: which sections of the objects are linked.
 
 use std::collections::HashMap;
 
@@ -9,22 +9,23 @@ use super::{Options, item, item_mut};
 use crate::alloc;
 use crate::error::{Error, Result, Status, quote};
 
-/// What becomes of an input section.
+/// What happens to an input section.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Disposition {
-    /// Into a segment.
+    /// It becomes part of a segment.
     Loaded,
-    /// Into a segment, record by record: `.eh_frame`.
+    /// It is `.eh_frame`, which becomes part of a segment record by record.
     EhFrame,
-    /// Into the file only: what debuggers read.
+    /// It becomes part of the file, but of no segment: only debuggers read it.
     Debug,
-    /// Nowhere: tables that were for the linker.
+    /// It is left out: only linkers read it.
     Ignored,
-    /// Nowhere, since another object has the same group; with the section there that is like this one.
+    /// It is left out because an earlier object has the same COMDAT group; object and section index of the corresponding
+    /// section there, if there is one of the same name and size.
     Discarded(Option<(usize, usize)>),
 }
 
-/// The fate of every section of every object.
+/// The disposition of every section, by object and section index.
 pub(super) type Dispositions = Vec<Vec<Disposition>>;
 
 pub(super) fn select(inputs: &[Input<'_>], options: &Options) -> Result<Dispositions> {
@@ -37,7 +38,7 @@ pub(super) fn select(inputs: &[Input<'_>], options: &Options) -> Result<Disposit
     for (input, dispositions) in inputs.iter().zip(&mut dispositions) {
         for index in 0..dispositions.len() {
             let section = item(&input.sections, index, "section")?;
-            // A section about another goes with it.
+            // A section that describes another one is discarded with it.
             let goes = section.is(elf::SHF_LINK_ORDER)
                 && match dispositions.get(section.link as usize) {
                     Some(about) => matches!(about, Disposition::Discarded(_)),
@@ -58,7 +59,7 @@ pub(super) fn select(inputs: &[Input<'_>], options: &Options) -> Result<Disposit
 }
 
 fn disposition(section: &Section<'_>, options: &Options) -> Disposition {
-    // What an image says about all of its code must hold for all objects; an image without the note says nothing.
+    // The note makes claims about all code of an image. An image without it makes none, which is always correct.
     let property = section.name == b".note.gnu.property";
     if section.is(elf::SHF_EXCLUDE) || property {
         return Disposition::Ignored;
@@ -73,7 +74,7 @@ fn disposition(section: &Section<'_>, options: &Options) -> Disposition {
     if debug && !options.leave_out_debug { Disposition::Debug } else { Disposition::Ignored }
 }
 
-/// Of groups with the same signature, the first one's sections stay.
+/// Discards the sections of all groups but the first with each signature.
 fn discard_groups(inputs: &[Input<'_>], dispositions: &mut Dispositions) -> Result<()> {
     let mut first = HashMap::new();
     for (object, input) in inputs.iter().enumerate() {
@@ -85,7 +86,7 @@ fn discard_groups(inputs: &[Input<'_>], dispositions: &mut Dispositions) -> Resu
             };
             for (position, &member) in group.members.iter().enumerate() {
                 let section = item(&input.sections, member, "section")?;
-                // The same source gives the same group.
+                // Objects compiled from the same source have the group's sections in the same order.
                 let mut twin = None;
                 if let Some(&found) = members.get(position) {
                     let other = item(&item(inputs, winner, "object")?.sections, found, "section")?;
@@ -99,59 +100,59 @@ fn discard_groups(inputs: &[Input<'_>], dispositions: &mut Dispositions) -> Resu
     Ok(())
 }
 
-/// Refuses what can't come into an image.
+/// Refuses sections that cannot be part of an image.
 fn check(input: &Input<'_>, section: &Section<'_>, disposition: Disposition) -> Result<()> {
     let refuse = |why: &str| {
-        let what = format_args!("section '{}': {why}", quote(section.name)).to_string();
+        let what = format_args!("section '{}' {why}", quote(section.name)).to_string();
         Err(failure(Status::Unsupported, input.name, what))
     };
     if section.name == b".note.GNU-stack" && section.is(elf::SHF_EXECINSTR) {
         return refuse(
-            "asks for an executable stack, as for the address of a nested function; it can't be loaded into a host",
+            "asks for an executable stack, which a host cannot give; nested functions whose address is taken need one",
         );
     }
     if !matches!(disposition, Disposition::Loaded | Disposition::EhFrame | Disposition::Debug) {
         return Ok(());
     }
     if section.kind == elf::SHT_NOBITS && !section.relocations.is_empty() {
-        let what = format!("section '{}': expected no relocations where there are no bytes", quote(section.name));
+        let what = format!("section '{}' has relocations, but no bytes", quote(section.name));
         return Err(failure(Status::Corrupt, input.name, what));
     }
     if section.is(elf::SHF_COMPRESSED) || section.name.starts_with(b".zdebug") {
         return refuse("is compressed; compile with -gz=none");
     }
     if section.is(elf::SHF_TLS) {
-        return refuse("thread-local storage can't be linked; keep it in the host and pass a pointer");
+        return refuse("is thread-local storage, which is not supported; keep it in the host and pass a pointer");
     }
     if disposition == Disposition::Debug {
         return Ok(());
     }
     if section.is(elf::SHF_WRITE) && section.is(elf::SHF_EXECINSTR) {
-        return refuse("is writable and executable; code is never written");
+        return refuse("is writable and executable; code must not be writable");
     }
     if section.is(elf::SHF_EXECINSTR) && section.kind == elf::SHT_NOBITS {
-        return refuse("is code without bytes");
+        return refuse("is executable, but has no bytes");
     }
     match section.name {
-        // What the linker makes itself.
+        // Names of synthetic sections.
         b".gnu.hash" | b".dynsym" | b".dynstr" | b".rela.dyn" | b".eh_frame_hdr" | b".plt.got" | b".dynamic"
         | b".got" => {
-            return refuse("is one of a linked image; give it another name");
+            return refuse("has the name of a section that the linker creates; give it another name");
         }
         b".eh_frame" if disposition != Disposition::EhFrame => return refuse("has no bytes"),
         b".init" | b".fini" => {
-            return refuse("is a piece of a function of the C startup code; use __attribute__((constructor))");
+            return refuse("is part of a function of the C startup code; use __attribute__((constructor))");
         }
-        b".preinit_array" => return refuse("is for programs only; use __attribute__((constructor))"),
+        b".preinit_array" => return refuse("is valid in executables only; use __attribute__((constructor))"),
         name if [&b".ctors"[..], b".dtors"].iter().any(|old| name.starts_with(old)) => {
-            return refuse("is the old form of .init_array; compile with -fuse-init-array");
+            return refuse("is the obsolete form of .init_array or .fini_array; compile with -fuse-init-array");
         }
         _ => {}
     }
     const KNOWN: [elf::SectionType; 5] =
         [elf::SHT_PROGBITS, elf::SHT_NOBITS, elf::SHT_NOTE, elf::SHT_INIT_ARRAY, elf::SHT_FINI_ARRAY];
     if !KNOWN.contains(&section.kind) && input.machine.unwind != Some(section.kind) {
-        return refuse(&format!("expected a type that can be linked, found {:#x}", section.kind.0));
+        return refuse(&format!("has the unsupported type {:#x}", section.kind.0));
     }
     Ok(())
 }

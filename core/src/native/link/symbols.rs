@@ -1,4 +1,4 @@
-//! What each name means: of all objects' symbols one entry per global name, and one per local symbol.
+//! Symbol resolution: one entry for each global name of all objects, and one for each local symbol.
 
 use std::collections::HashMap;
 
@@ -10,36 +10,37 @@ use super::{item, item_mut};
 use crate::alloc;
 use crate::error::{Error, Result, Status, quote};
 
-/// The entry of symbol 0: no symbol, the address 0.
+/// The entry of symbol 0, the null symbol, whose address is 0.
 const NONE: usize = 0;
 
 pub(super) struct Symbols<'a> {
     pub entries: Vec<Entry<'a>>,
-    /// The entry of each symbol of each object.
+    /// The entry of each symbol, by object and symbol index.
     by_object: Vec<Vec<usize>>,
     globals: HashMap<&'a [u8], usize>,
-    /// What `__cxa_finalize` is, if destructors have to be run by the image.
+    /// The entry of `__cxa_finalize`, if the image has to run destructors.
     pub finalize: Option<usize>,
 }
 
 pub(super) struct Entry<'a> {
     pub name: &'a [u8],
-    /// The object that defines it, or names it first.
+    /// The object that defines it or, if none does, the first that refers to it.
     pub object: usize,
     pub definition: Definition<'a>,
     pub binding: SymbolBind,
     pub kind: SymbolType,
-    /// `st_other`, with the strictest visibility that an object asks for.
+    /// `st_other`, with the strictest visibility of all objects.
     pub other: u8,
     pub size: u64,
-    /// Its address in the image, once there is one.
+    /// Its address in the image; 0 before layout.
     pub address: u64,
-    /// The section of the image that it is in.
+    /// The index of the output section that it is in.
     pub output: Option<usize>,
-    /// Its slot in the GOT and its stub, counted from 0.
+    /// The index of its GOT entry.
     pub got_entry: Option<usize>,
+    /// The index of its PLT entry.
     pub plt_entry: Option<usize>,
-    /// Whether a dynamic relocation names it.
+    /// Whether a dynamic relocation refers to it.
     pub imported: bool,
 }
 
@@ -52,7 +53,7 @@ pub(super) enum Definition<'a> {
     Linker(LinkerSymbol<'a>),
 }
 
-/// What the linker itself defines.
+/// A symbol that the linker defines.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum LinkerSymbol<'a> {
     ImageStart,
@@ -62,24 +63,24 @@ pub(super) enum LinkerSymbol<'a> {
     End,
     Got,
     Dynamic,
-    /// Any address of the image, by which the C++ runtime knows whose destructors they are.
+    /// Any address of the image, by which the C++ runtime tells which image registered a destructor.
     DsoHandle,
     SectionStart(&'a [u8]),
     SectionEnd(&'a [u8]),
 }
 
-/// Where a symbol is, as far as relocations care.
+/// Where a symbol is, as far as it matters to relocations.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Target {
     /// Somewhere in the image.
     Inside,
-    /// A number, whatever the image's address.
+    /// At a fixed address, which does not depend on where the image is loaded.
     Absolute,
-    /// A weak symbol that nobody outside may define: the number 0.
+    /// Undefined, weak and not of default visibility: its address is 0.
     Zero,
-    /// In the host, or wherever the loader finds it.
+    /// Undefined: the loader finds it, in the host or elsewhere.
     Outside,
-    /// Nowhere: a local symbol that its object doesn't define.
+    /// Nowhere: a local symbol that its object does not define.
     Missing,
 }
 
@@ -96,7 +97,7 @@ impl Entry<'_> {
         !matches!(self.definition, Definition::Undefined)
     }
 
-    /// Whether others may use it by its name.
+    /// Whether the image exports it.
     pub fn is_exported(&self) -> bool {
         !self.is_local() && self.is_defined() && !matches!(self.definition, Definition::Linker(_))
     }
@@ -108,13 +109,13 @@ impl Entry<'_> {
             Definition::Undefined if self.binding == elf::STB_WEAK && self.visibility() != elf::STV_DEFAULT.0 => {
                 Target::Zero
             }
-            // A hidden one too, which a system linker refuses: the loader may well be told where it is.
+            // Also if it is hidden, which system linkers refuse: the host may define it for the loader.
             Definition::Undefined => Target::Outside,
             _ => Target::Inside,
         }
     }
 
-    /// What wins over what.
+    /// Precedence of a definition: the higher rank wins.
     fn rank(&self) -> u8 {
         match self.definition {
             Definition::Undefined => 0,
@@ -126,11 +127,11 @@ impl Entry<'_> {
 }
 
 impl<'a> Symbols<'a> {
-    /// Resolves all names.
+    /// Resolves the symbols of all objects.
     ///
     /// # Errors
     ///
-    /// INVALID_ARGUMENT for a name that two objects define, UNSUPPORTED for symbols that can't be linked.
+    /// INVALID_ARGUMENT for duplicate symbols, UNSUPPORTED for indirect functions and symbol versions, CORRUPT.
     pub fn resolve(inputs: &[Input<'a>], dispositions: &Dispositions) -> Result<Symbols<'a>> {
         let mut symbols =
             Symbols { entries: Vec::new(), by_object: Vec::new(), globals: HashMap::new(), finalize: None };
@@ -159,9 +160,8 @@ impl<'a> Symbols<'a> {
         dispositions: &[Disposition],
     ) -> Result<usize> {
         let name = item(inputs, object, "object")?.name;
-        let refuse = |status, what: &str| {
-            Err(failure(status, name, format_args!("symbol '{}': {what}", quote(symbol.name)).to_string()))
-        };
+        let refuse =
+            |status, what: &str| Err(failure(status, name, format_args!("symbol '{}' {what}", quote(symbol.name))));
         let mut entry = Entry::new(object, symbol.name, symbol.binding);
         (entry.kind, entry.other, entry.size) = (symbol.kind, symbol.other, symbol.size);
         entry.definition = match symbol.location {
@@ -176,12 +176,14 @@ impl<'a> Symbols<'a> {
             },
         };
         if symbol.name == b"__gnu_lto_slim" {
-            return refuse(Status::Unsupported, "the object has no machine code; compile without -flto");
+            let what = "it contains the compiler's intermediate code and no machine code; compile without -flto";
+            return Err(failure(Status::Unsupported, name, what));
         }
         if entry.is_defined() && symbol.kind == elf::STT_GNU_IFUNC {
             return refuse(
                 Status::Unsupported,
-                "an indirect function (STT_GNU_IFUNC) can't be linked; choose by a pointer that a constructor sets",
+                "is an indirect function (STT_GNU_IFUNC), which is not supported; call through a function pointer that a \
+                 constructor sets",
             );
         }
         if symbol.binding == elf::STB_LOCAL {
@@ -189,21 +191,24 @@ impl<'a> Symbols<'a> {
             return Ok(self.entries.len() - 1);
         }
         if ![elf::STB_GLOBAL, elf::STB_WEAK, elf::STB_GNU_UNIQUE].contains(&symbol.binding) {
-            return refuse(Status::Corrupt, &format!("binding: expected a known one, found {}", symbol.binding.0));
+            return refuse(Status::Corrupt, &format!("has the unknown binding {}", symbol.binding.0));
         }
         if symbol.name.is_empty() {
-            return refuse(Status::Corrupt, "expected a name for a global symbol, found none");
+            return refuse(Status::Corrupt, "is global: expected a name, found none");
         }
         if symbol.name.contains(&b'@') {
-            return refuse(Status::Unsupported, "symbol versions can't be linked; leave .symver out");
+            return refuse(Status::Unsupported, "has a version, which is not supported; remove .symver");
         }
-        // Locals don't find it, so that one map does for all objects.
         if let Some(&known) = self.globals.get(symbol.name) {
             let old = item_mut(&mut self.entries, known, "symbol")?;
             if old.rank() == 3 && entry.rank() == 3 {
-                let first = item(inputs, old.object, "object")?.name;
-                let what = format!("expected one definition, found another in object '{}'", quote(first.as_bytes()));
-                return refuse(Status::InvalidArgument, &what);
+                let message = format!(
+                    "duplicate symbol '{}' in {} and {}",
+                    quote(symbol.name),
+                    quote(item(inputs, old.object, "object")?.name.as_bytes()),
+                    quote(name.as_bytes()),
+                );
+                return Err(Error::new(Status::InvalidArgument, message));
             }
             old.merge(entry);
             return Ok(known);
@@ -213,7 +218,7 @@ impl<'a> Symbols<'a> {
         Ok(self.entries.len() - 1)
     }
 
-    /// Gives what the linker defines to those who ask for it.
+    /// Defines the linker's own symbols where objects refer to them.
     fn define_linker_symbols(&mut self, inputs: &[Input<'a>], dispositions: &Dispositions) -> Result<()> {
         let mut sections = HashMap::new();
         for (input, dispositions) in inputs.iter().zip(dispositions) {
@@ -250,7 +255,7 @@ impl<'a> Symbols<'a> {
             entry.definition = Definition::Linker(linker_symbol);
         }
         if handle {
-            // As the C compiler's own startup code does when a shared object goes.
+            // The image calls it when it is unloaded, like crtbeginS.o in shared objects that the compiler links.
             let entry = match self.globals.get(&b"__cxa_finalize"[..]) {
                 Some(&known) => known,
                 None => {
@@ -263,18 +268,18 @@ impl<'a> Symbols<'a> {
         Ok(())
     }
 
-    /// What a relocation of this object names.
+    /// Returns the entry of the symbol that a relocation of this object refers to.
     ///
     /// # Errors
     ///
-    /// CORRUPT if there is no such symbol.
+    /// CORRUPT if the object has no such symbol.
     pub fn find(&self, object: usize, rela: &Rela, site: &Site<'_>) -> Result<usize> {
         let index = rela.r_sym(super::input::ORDER, false) as usize;
         let by_object = item(&self.by_object, object, "object")?;
         by_object
             .get(index)
             .copied()
-            .ok_or_else(|| site.corrupt(format_args!("expected a symbol below {}, found {index}", by_object.len())))
+            .ok_or_else(|| site.corrupt(format_args!("has symbol index {index}, expected below {}", by_object.len())))
     }
 }
 
@@ -296,7 +301,7 @@ impl<'a> Entry<'a> {
         }
     }
 
-    /// Takes in what another object says of the same name.
+    /// Merges another object's symbol of the same name into this one.
     fn merge(&mut self, new: Entry<'a>) {
         let strictest = match (self.visibility(), new.visibility()) {
             (0, other) | (other, 0) => other,
@@ -318,7 +323,7 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// Names that C can use, for which linkers define `__start_` and `__stop_`.
+/// Returns whether a section name is a C identifier: for such sections linkers define `__start_` and `__stop_` symbols.
 pub(super) fn is_identifier(name: &[u8]) -> bool {
     let letter = |byte: &u8| byte.is_ascii_alphabetic() || *byte == b'_';
     name.first().is_some_and(letter) && name.iter().all(|byte| letter(byte) || byte.is_ascii_digit())

@@ -107,7 +107,7 @@ fn howto(kind: RelocationType) -> Option<Howto> {
     Some(Howto { expr, field })
 }
 
-/// Whether a relocation is about thread-local storage: AAELF64 gives these types two ranges of numbers.
+/// Returns whether a relocation is about thread-local storage: AAELF64 gives these types two ranges of numbers.
 fn is_thread_local(kind: RelocationType) -> bool {
     let is_static = elf::R_AARCH64_TLSGD_ADR_PREL21.0..=elf::R_AARCH64_TLSLD_LDST128_DTPREL_LO12_NC.0;
     let is_dynamic = elf::R_AARCH64_TLS_DTPMOD.0..=elf::R_AARCH64_TLSDESC.0;
@@ -117,7 +117,7 @@ fn is_thread_local(kind: RelocationType) -> bool {
 /// A withdrawn number, which AAELF64 says to treat as R_AARCH64_NONE.
 const R_AARCH64_NONE_WITHDRAWN: RelocationType = RelocationType(256);
 
-/// What a dynamic relocation asks for (AAELF64, Dynamic relocations), other than R_AARCH64_RELATIVE.
+/// Returns what a dynamic relocation asks for (AAELF64, Dynamic relocations), other than R_AARCH64_RELATIVE.
 #[inline]
 pub fn dynamic_relocation(kind: RelocationType) -> DynamicRelocation {
     use DynamicRelocation::{Nothing, SymbolPlusAddend, Unknown, Unsupported};

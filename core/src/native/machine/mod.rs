@@ -72,7 +72,7 @@ pub enum DynamicRelocation {
     Unknown,
 }
 
-/// What a dynamic relocation asks for on the host's machine. [`HOST_RELATIVE`] is not among the cases: most dynamic
+/// Returns what a dynamic relocation asks for on the host's machine. [`HOST_RELATIVE`] is not among the cases: most dynamic
 /// relocations have that type, and loaders compare with it first.
 #[inline(always)]
 pub fn host_dynamic_relocation(kind: RelocationType) -> DynamicRelocation {

@@ -88,7 +88,7 @@ fn howto(kind: RelocationType) -> Option<Howto> {
     Some(Howto { expr, field })
 }
 
-/// What a dynamic relocation asks for (psABI, Relocation Types), other than R_X86_64_RELATIVE.
+/// Returns what a dynamic relocation asks for (psABI, Relocation Types), other than R_X86_64_RELATIVE.
 #[inline]
 pub fn dynamic_relocation(kind: RelocationType) -> DynamicRelocation {
     use DynamicRelocation::{Nothing, Symbol, SymbolPlusAddend, Unknown, Unsupported};
