@@ -81,10 +81,8 @@ fn compare(engine: &Engine, metadata: &Metadata<'_>, sink: Sink<'_>) -> ControlF
     shared_flags(engine.flags(FlagMap::Shared), &metadata.shared_flags, sink)?;
     let strict = engine.producer() == WASMTIME;
     isa_flags(engine.flags(FlagMap::Isa), &metadata.isa_flags, strict, sink)?;
-    let (ours, theirs) = (engine.tunables.values(), metadata.tunables.values());
-    settings(Kind::Tunable, &Tunables::SETTINGS, theirs, ours, sink)?;
-    let (ours, theirs) = (engine.features.values(), metadata.features.values());
-    settings(Kind::Feature, &Features::SETTINGS, theirs, ours, sink)
+    settings(Kind::Tunable, &Tunables::SETTINGS, metadata.tunables.values(), engine.tunables.values(), sink)?;
+    settings(Kind::Feature, &Features::SETTINGS, metadata.features.values(), engine.features.values(), sink)
 }
 
 fn triple(engine: &str, artifact: &str, sink: Sink<'_>) -> ControlFlow<()> {
