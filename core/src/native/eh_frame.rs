@@ -42,14 +42,8 @@ struct Cie {
 /// CORRUPT, NO_MEMORY. Offsets count from the table's start.
 pub fn check(bytes: &[u8], address: u64, code: &Range<u64>, mut pointer: impl FnMut(usize, usize)) -> Result<Checked> {
     let mut cies: Vec<Cie> = Vec::new();
-    let mut current: Option<Cie> = None;
     let (mut at, mut functions) = (0, 0);
     loop {
-        if let Some(cie) = current.filter(|cie| cie.pointer == 4 && cie.data.is_none()) {
-            // All others are checked below, where errors are found, too.
-            let (end, count) = short_fdes(bytes, at, &cie, address, code, &mut pointer);
-            (at, functions) = (end, functions + count);
-        }
         let wrong = |what: &str| Error::corrupt(format!(".eh_frame: {what}")).at(at as u64);
         let len = match word(bytes, at) {
             Some(0) => return Ok(Checked { len: at, terminated: true, functions }),
@@ -61,25 +55,29 @@ pub fn check(bytes: &[u8], address: u64, code: &Range<u64>, mut pointer: impl Fn
         let record = record.and_then(|record| Some((record, word(record, 4)? as usize)));
         let (record, identity) = record
             .ok_or_else(|| wrong("expected a record of at least 8 bytes within the section, found another length"))?;
-        if identity == 0 {
+        let cie = if identity == 0 {
             let cie = cie(record, at, &mut pointer)
                 .ok_or_else(|| wrong("expected a CIE in an encoding that unwinders know"))?;
             alloc::push(&mut cies, cie, "unwind tables")?;
-            current = Some(cie);
+            cie
         } else {
-            let of = (at + 4).wrapping_sub(identity);
-            if current.is_none_or(|cie| cie.at != of) {
-                current = cies.binary_search_by_key(&of, |cie| cie.at).ok().and_then(|found| cies.get(found)).copied();
-            }
-            let cie = current.ok_or_else(|| wrong("expected an FDE with a CIE before it"))?;
+            let offset = (at + 4).wrapping_sub(identity);
+            let cie = cies.binary_search_by_key(&offset, |cie| cie.at).ok().and_then(|index| cies.get(index)).copied();
+            let cie = cie.ok_or_else(|| wrong("expected an FDE with a CIE before it"))?;
             let found = fde(record, at, &cie, &mut pointer).ok_or_else(|| wrong("expected a whole FDE"))?;
             let begin = address.wrapping_add((at + HEAD) as u64).wrapping_add(found.0);
             if begin < code.start || begin > code.end || found.1 > code.end - begin {
                 return Err(wrong("expected a function of this module, found one outside"));
             }
             functions += 1;
-        }
+            cie
+        };
         at += record.len();
+        if cie.pointer == 4 && cie.data.is_none() {
+            // Most FDEs are checked here, and all others above.
+            let (end, count) = short_fdes(bytes, at, &cie, address, code, &mut pointer);
+            (at, functions) = (end, functions + count);
+        }
     }
 }
 
