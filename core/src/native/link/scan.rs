@@ -191,7 +191,7 @@ impl Needs {
             return Err(site.corrupt(format_args!("lies outside the section, which has {size} bytes")));
         }
         let at = offset as usize;
-        let is_code = section.is(elf::SHF_EXECINSTR);
+        let is_code = section.is(elf::SHF_EXECINSTR) && !section.is_frame();
         let relaxes = || {
             let near = self.near && is_code && target == Target::Inside;
             let fits = if howto.expr == RelExpr::Absolute { howto.field.is_word() } else { addend == -4 };
