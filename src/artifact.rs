@@ -4,7 +4,7 @@ use std::ffi::{c_char, c_int};
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
-use super::boundary::{fallible, free, give_handle, handle, infallible, known_flags, options, path, slice};
+use super::boundary::{fallible, ffi, free, give_handle, handle, infallible, known_flags, options, path, slice};
 use super::engine::artifact_engine_t;
 use super::error::artifact_error_t;
 use super::library::{artifact_slice_t, artifact_status_t};
@@ -55,9 +55,8 @@ unsafe fn read_options<'s>(given: *const artifact_open_options_t) -> Result<Open
         signature: std::ptr::null(),
         signature_len: 0,
     };
-    // SAFETY: the header's rule for pointers.
     let artifact_open_options_t { flags, offset, length, memory_limit, signature, signature_len, .. } =
-        unsafe { options(given, defaults, "options") }?;
+        ffi!(options(given, defaults, "options"))?;
     known_flags(flags, ARTIFACT_OPEN_VERIFY | ARTIFACT_OPEN_COPY)?;
     let mut read = OpenOptions::default();
     read.part = Part { offset, length: (length != 0).then_some(length) };
@@ -66,8 +65,8 @@ unsafe fn read_options<'s>(given: *const artifact_open_options_t) -> Result<Open
     }
     read.verify = flags & ARTIFACT_OPEN_VERIFY != 0;
     read.copy = flags & ARTIFACT_OPEN_COPY != 0;
-    // SAFETY: the header's rule for pointers.
-    read.signature = unsafe { slice(signature, signature_len, "options.signature") }?;
+
+    read.signature = ffi!(slice(signature, signature_len, "options.signature"))?;
     Ok(read)
 }
 
@@ -79,13 +78,10 @@ unsafe fn open(
     error: *mut *mut artifact_error_t,
     body: impl FnOnce(Option<&Engine>, &OpenOptions<'_>) -> Result<Artifact>,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe {
-        give_handle(artifact, "artifact", error, || {
-            let opened = body(engine.as_ref().map(|engine| &engine.engine), &read_options(options)?)?;
-            Ok(artifact_t { artifact: Arc::new(opened), texts: Texts::default() })
-        })
-    }
+    ffi!(give_handle(artifact, "artifact", error, || {
+        let opened = body(engine.as_ref().map(|engine| &engine.engine), &read_options(options)?)?;
+        Ok(artifact_t { artifact: Arc::new(opened), texts: Texts::default() })
+    }))
 }
 
 /// Opens the artifact at path. Reads headers and Metadata into private memory; modules are mapped when one is first asked
@@ -113,19 +109,16 @@ pub unsafe extern "C" fn artifact_open_file(
     artifact: *mut *mut artifact_t,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe {
-        open(engine, options, artifact, error, |engine, options| {
-            let path = self::path(path)?;
-            Artifact::open(path, engine, options).map_err(|error| match error.status() {
-                // Sentences about what an artifact was made for stand for themselves: programs compare them.
-                Status::WrongProducer | Status::WrongVersion | Status::Incompatible => error,
-                // Opening has named the path.
-                Status::Io | Status::InvalidArgument => error,
-                _ => error.within(quote_path(path)),
-            })
+    ffi!(open(engine, options, artifact, error, |engine, options| {
+        let path = self::path(path)?;
+        Artifact::open(path, engine, options).map_err(|error| match error.status() {
+            // Sentences about what an artifact was made for stand for themselves: programs compare them.
+            Status::WrongProducer | Status::WrongVersion | Status::Incompatible => error,
+            // Opening has named the path.
+            Status::Io | Status::InvalidArgument => error,
+            _ => error.within(quote_path(path)),
         })
-    }
+    }))
 }
 
 /// Opens the artifact in an open file. The descriptor is duplicated: yours stays yours, and its position is neither used nor
@@ -138,22 +131,19 @@ pub unsafe extern "C" fn artifact_open_fd(
     artifact: *mut *mut artifact_t,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe {
-        open(engine, options, artifact, error, |engine, options| Artifact::open_fd(borrow_fd(fd)?, engine, options))
-    }
+    ffi!(open(engine, options, artifact, error, |engine, options| Artifact::open_fd(borrow_fd(fd)?, engine, options)))
 }
 
-/// A descriptor of the caller's, for the time of a call.
+/// Borrows the caller's descriptor for the duration of a call.
 ///
 /// # Safety
 ///
-/// If `fd` is open, it stays so for `'a`.
+/// If `fd` is open, it stays open for `'a`.
 pub(super) unsafe fn borrow_fd<'a>(fd: c_int) -> Result<BorrowedFd<'a>> {
     if fd < 0 {
         return Err(Error::new(Status::InvalidArgument, format!("fd: expected an open descriptor, found {fd}")));
     }
-    // SAFETY: not -1; one that isn't open is an error of the first call that uses it.
+    // SAFETY: `fd` isn't -1, and the caller keeps it open. If it was never open, its first use fails with EBADF.
     Ok(unsafe { BorrowedFd::borrow_raw(fd) })
 }
 
@@ -167,12 +157,9 @@ pub unsafe extern "C" fn artifact_open_bytes(
     artifact: *mut *mut artifact_t,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe {
-        open(engine, options, artifact, error, |engine, options| {
-            Artifact::open_bytes(slice(data, len, "data")?, engine, options)
-        })
-    }
+    ffi!(open(engine, options, artifact, error, |engine, options| {
+        Artifact::open_bytes(slice(data, len, "data")?, engine, options)
+    }))
 }
 
 /// Opens an artifact in memory without copying it. The bytes must stay as they are until the artifact, and every builder made
@@ -187,20 +174,16 @@ pub unsafe extern "C" fn artifact_open_borrowed(
     artifact: *mut *mut artifact_t,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers; the header says that the bytes stay as long as anything uses them.
-    unsafe {
-        open(engine, options, artifact, error, |engine, options| {
-            let bytes: &'static [u8] = slice(data, len, "data")?;
-            Artifact::open_borrowed(bytes, engine, options)
-        })
-    }
+    ffi!(open(engine, options, artifact, error, |engine, options| {
+        let bytes: &'static [u8] = slice(data, len, "data")?;
+        Artifact::open_borrowed(bytes, engine, options)
+    }))
 }
 
 /// Frees an artifact, and with it every text, slice and array that it gave out. NULL is fine.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_free(artifact: *mut artifact_t) {
-    // SAFETY: the header's rule for pointers: one of ours, freed once.
-    unsafe { free(artifact) };
+    ffi!(free(artifact))
 }
 
 /// Does the artifact fit the engine? The sentences are Wasmtime's; artifact_compat_report() has both sides' values.
@@ -213,8 +196,7 @@ pub unsafe extern "C" fn artifact_check_compat(
     engine: *const artifact_engine_t,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe { fallible(error, || handle(artifact, "artifact")?.artifact.check(&handle(engine, "engine")?.engine)) }
+    ffi!(fallible(error, || handle(artifact, "artifact")?.artifact.check(&handle(engine, "engine")?.engine)))
 }
 
 /// Every way in which the artifact doesn't fit the engine, in a report that the caller owns; an empty one if it fits. Returns
@@ -227,12 +209,9 @@ pub unsafe extern "C" fn artifact_compat_report(
     report: *mut *mut artifact_report_t,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe {
-        give_handle(report, "report", error, || {
-            handle(artifact, "artifact")?.artifact.report(&handle(engine, "engine")?.engine).map(artifact_report_t::of)
-        })
-    }
+    ffi!(give_handle(report, "report", error, || {
+        handle(artifact, "artifact")?.artifact.report(&handle(engine, "engine")?.engine).map(artifact_report_t::of)
+    }))
 }
 
 /// Checks everything that opening leaves alone because it takes time that grows with the file: every digest, every
@@ -247,40 +226,32 @@ pub unsafe extern "C" fn artifact_verify(
     report: *mut *mut artifact_report_t,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe {
-        give_handle(report, "report", error, || {
-            handle(artifact, "artifact")?.artifact.verify().map(artifact_report_t::of)
-        })
-    }
+    ffi!(give_handle(report, "report", error, || {
+        handle(artifact, "artifact")?.artifact.verify().map(artifact_report_t::of)
+    }))
 }
 
 /// Who compiled it. Borrowed: valid until the artifact is freed. NULL for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_producer(artifact: *const artifact_t) -> *const c_char {
-    infallible(std::ptr::null(), || {
-        // SAFETY: the header's rule for pointers.
-        let artifact = unsafe { handle(artifact, "artifact") };
+    ffi!(infallible(std::ptr::null(), || {
+        let artifact = handle(artifact, "artifact");
         artifact.and_then(|found| found.texts.get(found.artifact.producer().as_bytes())).unwrap_or(std::ptr::null())
-    })
+    }))
 }
 
 /// The version that its producer wrote: 0 to 255 bytes of any kind, borrowed, valid until the artifact is freed. Empty for
 /// NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_producer_version(artifact: *const artifact_t) -> artifact_slice_t {
-    infallible(artifact_slice_t::EMPTY, || {
-        // SAFETY: the header's rule for pointers.
-        let artifact = unsafe { handle(artifact, "artifact") };
+    ffi!(infallible(artifact_slice_t::EMPTY, || {
+        let artifact = handle(artifact, "artifact");
         artifact.map_or(artifact_slice_t::EMPTY, |found| artifact_slice_t::of(found.artifact.version()))
-    })
+    }))
 }
 
 /// Its length in bytes, with whatever follows the body; 0 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_file_len(artifact: *const artifact_t) -> u64 {
-    infallible(0, || {
-        // SAFETY: the header's rule for pointers.
-        unsafe { handle(artifact, "artifact") }.map_or(0, |found| found.artifact.len())
-    })
+    ffi!(infallible(0, || { handle(artifact, "artifact").map_or(0, |found| found.artifact.len()) }))
 }

@@ -1,5 +1,5 @@
-//! The boundary that every call from C crosses: panics become ARTIFACT_INTERNAL, NULL becomes an error that names the
-//! argument, and out-parameters are written whatever happens.
+//! The boundary that every call from C crosses: a panic becomes ARTIFACT_INTERNAL, a NULL argument becomes an error that names
+//! the argument, and every out-parameter is written, whether the call succeeds or fails.
 
 use std::any::Any;
 use std::ffi::{CStr, OsStr, c_char, c_void};
@@ -12,39 +12,65 @@ use super::error::artifact_error_t;
 use super::library::artifact_status_t;
 use artifact::error::{Error, Result, Status};
 
-/// Runs a call that can fail. `error` is NULL or takes the error.
+/// Evaluates the body of a C function, in which the unsafe functions of this module can be called.
+///
+/// This is the only `unsafe` block that reads, writes or frees what C passes. It relies on what the caller of a C function
+/// promises, which the header says under "Arguments":
+///
+/// - A pointer is NULL, or points at a live value of its type that nothing changes during the call. An array has as many
+///   elements as its length says, a string ends with NUL, an options struct has as many bytes as its `size` says.
+/// - A handle was returned by this library and hasn't been freed. If it isn't `const`, no other thread uses it.
+/// - An out-parameter can be written, and overlaps no other argument.
+/// - A callback has the type that the header declares, and doesn't unwind.
+/// - Bytes that the header says are borrowed stay unchanged as long as it says.
+macro_rules! ffi {
+    ($body:expr) => {{
+        // An `unsafe fn` called outside of an `unsafe` block: in a safe function, whose caller has promised nothing, this
+        // doesn't compile.
+        #[allow(unsafe_op_in_unsafe_fn)]
+        let () = super::boundary::caller_has_promised();
+        // SAFETY: the function around this is an `unsafe fn`, and its caller has promised what is listed above. Each argument
+        // goes to the functions below with its own type and length.
+        unsafe { $body }
+    }};
+}
+pub(crate) use ffi;
+
+/// Ties [`ffi!`] to unsafe functions.
+pub const unsafe fn caller_has_promised() {}
+
+/// Runs a call that can fail, and reports its outcome through `error` and the status.
 ///
 /// # Safety
 ///
 /// `error` is NULL or can be written.
 pub unsafe fn fallible(error: *mut *mut artifact_error_t, body: impl FnOnce() -> Result<()>) -> artifact_status_t {
-    let failed = caught(body).err();
-    // SAFETY: the caller's promise.
-    unsafe { tell(error, failed) }
+    let failure = caught(body).err();
+    // SAFETY: `error` is NULL or can be written, as `report` requires.
+    unsafe { report(error, failure) }
 }
 
-/// Gives C an error, or says that there is none.
+/// Writes the error that C gets, or NULL, and returns the status. Not generic: only one copy is compiled.
 ///
 /// # Safety
 ///
 /// As [`fallible`].
-unsafe fn tell(error: *mut *mut artifact_error_t, failed: Option<Error>) -> artifact_status_t {
-    let (status, handle) = match failed {
+unsafe fn report(error: *mut *mut artifact_error_t, failure: Option<Error>) -> artifact_status_t {
+    let (status, handle) = match failure {
         None => (Status::Ok, std::ptr::null_mut()),
-        // An error that can't even be stored still has its status.
         Some(failure) => (failure.status(), artifact_error_t::boxed(&failure)),
     };
     if error.is_null() {
-        // SAFETY: just made by `boxed`, or NULL.
+        // SAFETY: `handle` is NULL or comes from `boxed`, and nothing else has it.
         unsafe { free(handle) };
     } else {
-        // SAFETY: the caller says that it can be written.
+        // SAFETY: `error` isn't NULL, so it can be written.
         unsafe { error.write(handle) };
     }
     status.into()
 }
 
-/// Runs a call whose result C gets through `to`, which holds `empty` if the call fails; `name` is what C calls it.
+/// Runs a call whose result C gets through `to`, which holds `empty` if the call fails. `name` is the parameter's name in C.
 ///
 /// # Safety
 ///
@@ -56,7 +82,7 @@ pub unsafe fn give<T>(
     error: *mut *mut artifact_error_t,
     body: impl FnOnce() -> Result<T>,
 ) -> artifact_status_t {
-    // SAFETY: the caller's promise.
+    // SAFETY: `to` is NULL or can be written, as `out` requires; so is `error`, as `fallible` requires.
     unsafe {
         fallible(error, || {
             let to = out(to, name, empty)?;
@@ -66,7 +92,7 @@ pub unsafe fn give<T>(
     }
 }
 
-/// Runs a call that makes something, which C gets through `to`.
+/// Runs a call that creates an object, and gives C an owned handle through `to`.
 ///
 /// # Safety
 ///
@@ -77,28 +103,28 @@ pub unsafe fn give_handle<T>(
     error: *mut *mut artifact_error_t,
     body: impl FnOnce() -> Result<T>,
 ) -> artifact_status_t {
-    // SAFETY: the caller's promise.
-    unsafe { give(to, name, std::ptr::null_mut(), error, || body().map(|made| Box::into_raw(Box::new(made)))) }
+    // SAFETY: `to` and `error` are as `give` requires.
+    unsafe { give(to, name, std::ptr::null_mut(), error, || body().map(|object| Box::into_raw(Box::new(object)))) }
 }
 
-/// Takes a handle back.
+/// Frees a handle.
 ///
 /// # Safety
 ///
-/// `handle` is NULL, or was given out in a box and is not used afterwards.
+/// `handle` is NULL, or comes from `Box::into_raw` and is not used afterwards.
 pub unsafe fn free<T>(handle: *mut T) {
     infallible((), || {
         if !handle.is_null() {
-            // SAFETY: the caller's promise.
+            // SAFETY: not NULL, so it comes from `Box::into_raw`, and this is its last use.
             drop(unsafe { Box::from_raw(handle) });
         }
     });
 }
 
-/// Runs a call that can't fail, but for a defect of ours, and then gives `fallback`.
+/// Runs a call that can't fail. If it panics, which is a defect of the library, returns `fallback`.
 pub fn infallible<T>(fallback: T, body: impl FnOnce() -> T) -> T {
     let mut result = fallback;
-    // After a panic it is the fallback still; the error would have nobody to read it.
+    // After a panic `result` still is the fallback. The function has no parameter through which C could get the error.
     let _ = caught(|| {
         result = body();
         Ok(())
@@ -106,28 +132,29 @@ pub fn infallible<T>(fallback: T, body: impl FnOnce() -> T) -> T {
     result
 }
 
-/// What a body returns, or its panic as an error.
+/// Runs a body and turns its panic into an error.
 fn caught<F: FnOnce() -> Result<()>>(body: F) -> Result<()> {
     fn run<F: FnOnce() -> Result<()>>(body: *mut c_void) -> Result<()> {
-        // SAFETY: `guarded` is called with this function and such a body only, once, and the body isn't used afterwards.
+        // SAFETY: `body` points at the `ManuallyDrop<F>` below: `guarded` gets both from there, and calls `run` once, before
+        // `caught` returns. Nothing else reads the body.
         unsafe { ManuallyDrop::take(&mut *body.cast::<ManuallyDrop<F>>())() }
     }
     let mut body = ManuallyDrop::new(body);
     guarded(run::<F>, (&raw mut body).cast())
 }
 
-/// Catches panics. Not generic, and with a plain function instead of a trait object: two hundred functions would each have
-/// this, or a vtable.
+/// Catches panics. It is neither generic nor takes a trait object, so that each of two hundred C functions has neither a copy of
+/// this nor a vtable.
 #[inline(never)]
 fn guarded(run: fn(*mut c_void) -> Result<()>, body: *mut c_void) -> Result<()> {
     silence();
-    // Unwind safety: what a panic leaves half-done is a builder or engine of the caller's, each of whose changes is one
+    // Unwind safety: a panic can leave only the caller's builder or engine half-changed, and each change of those is one
     // assignment or one push.
     match catch_unwind(AssertUnwindSafe(|| run(body))) {
         Ok(outcome) => outcome,
         Err(payload) => {
             let message = format!("internal error: {}", panic_message(&*payload));
-            // A payload whose own destructor panics must not get away here.
+            // Dropping the payload could panic again, outside of `catch_unwind`.
             std::mem::forget(payload);
             Err(Error::new(Status::Internal, message))
         }
@@ -139,8 +166,8 @@ fn panic_message(payload: &(dyn Any + Send)) -> &str {
     text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("a panic without a message")
 }
 
-/// A caught panic prints nothing. The standard library, and with it the panic hook, is private to the C library; only the tests
-/// that compile this in want to read what panics say.
+/// Removes the panic hook, which would print. The C library has a standard library, and so a hook, of its own; the hook stays in
+/// tests, which share it with the program that runs them.
 fn silence() {
     #[cfg(not(any(test, fuzzing)))]
     {
@@ -153,57 +180,57 @@ fn null(name: &str) -> Error {
     Error::new(Status::InvalidArgument, format!("{name}: expected a pointer, found NULL"))
 }
 
-/// A handle or struct that is read.
+/// Borrows a handle or struct that the call reads.
 ///
 /// # Safety
 ///
-/// `pointer` is NULL or points at a live `T`.
+/// `pointer` is NULL or points at a `T` that lives for `'a`.
 pub unsafe fn handle<'a, T>(pointer: *const T, name: &str) -> Result<&'a T> {
-    // SAFETY: the caller's promise.
+    // SAFETY: `pointer` is NULL, which `as_ref` checks, or points at a live `T`.
     unsafe { pointer.as_ref() }.ok_or_else(|| null(name))
 }
 
-/// A handle that is changed.
+/// Borrows a handle that the call changes.
 ///
 /// # Safety
 ///
-/// `pointer` is NULL or points at a live `T` that nobody else uses during the call.
+/// `pointer` is NULL or points at a `T` that lives for `'a`, during which nothing else uses it.
 pub unsafe fn handle_mut<'a, T>(pointer: *mut T, name: &str) -> Result<&'a mut T> {
-    // SAFETY: the caller's promise.
+    // SAFETY: `pointer` is NULL, which `as_mut` checks, or points at a live `T` that only this call uses.
     unsafe { pointer.as_mut() }.ok_or_else(|| null(name))
 }
 
-/// An out-parameter: set to `empty` at once, so that it is written on every path.
+/// Borrows an out-parameter, and sets it to `empty` first, so that it is written even if the call fails later.
 ///
 /// # Safety
 ///
-/// `pointer` is NULL or can be written; it need not be initialized.
+/// `pointer` is NULL or can be written for `'a`, during which nothing else uses it. It need not be initialized.
 pub unsafe fn out<'a, T>(pointer: *mut T, name: &str, empty: T) -> Result<&'a mut T> {
     if pointer.is_null() {
         return Err(null(name));
     }
-    // SAFETY: not NULL, so the caller says that it can be written; then it is initialized.
+    // SAFETY: `pointer` isn't NULL, so it can be written; after that it points at an initialized `T`.
     unsafe {
         pointer.write(empty);
         Ok(&mut *pointer)
     }
 }
 
-/// An out-parameter that may be NULL.
+/// Borrows an out-parameter that may be NULL.
 ///
 /// # Safety
 ///
 /// As [`out`].
 pub unsafe fn out_optional<'a, T>(pointer: *mut T, empty: T) -> Option<&'a mut T> {
-    // SAFETY: the caller's promise.
+    // SAFETY: `pointer` is as `out` requires.
     unsafe { out(pointer, "", empty) }.ok()
 }
 
-/// An array of the caller's. NULL is fine where it is empty.
+/// Borrows an array. NULL is allowed if the array is empty.
 ///
 /// # Safety
 ///
-/// `data` points at `len` values that stay for `'a`.
+/// `data` points at `len` values that stay unchanged for `'a`, unless it is NULL or `len` is 0.
 pub unsafe fn slice<'a, T>(data: *const T, len: usize, name: &str) -> Result<&'a [T]> {
     if len == 0 {
         return Ok(&[]);
@@ -212,30 +239,30 @@ pub unsafe fn slice<'a, T>(data: *const T, len: usize, name: &str) -> Result<&'a
         return Err(null(name));
     }
     if len > isize::MAX as usize / size_of::<T>().max(1) {
-        let message = format!("{name}: expected a length that memory can have, found {len}");
+        let message = format!("{name}: expected a length that fits into memory, found {len}");
         return Err(Error::new(Status::InvalidArgument, message));
     }
-    // SAFETY: not NULL, of a possible length, and the caller says that the values are there.
+    // SAFETY: `data` isn't NULL and points at `len` values, whose size in bytes fits into `isize`.
     Ok(unsafe { std::slice::from_raw_parts(data, len) })
 }
 
-/// Text of the caller's.
+/// Borrows a string, which must be UTF-8.
 ///
 /// # Safety
 ///
-/// `text` is NULL or NUL-terminated and stays for `'a`.
+/// `text` is NULL, or NUL-terminated and unchanged for `'a`.
 pub unsafe fn text<'a>(text: *const c_char, name: &str) -> Result<&'a str> {
-    // SAFETY: the caller's promise.
+    // SAFETY: `text` is as `c_string` requires.
     utf8(unsafe { c_string(text, name) }?, name)
 }
 
-/// Text of the caller's, with its NUL.
+/// Borrows a string, which must be UTF-8, with its NUL.
 ///
 /// # Safety
 ///
 /// As [`text`].
 pub unsafe fn c_text<'a>(text: *const c_char, name: &str) -> Result<&'a CStr> {
-    // SAFETY: the caller's promise.
+    // SAFETY: `text` is as `c_string` requires.
     let text = unsafe { c_string(text, name) }?;
     if !text.to_bytes().is_ascii() {
         utf8(text, name)?;
@@ -246,86 +273,89 @@ pub unsafe fn c_text<'a>(text: *const c_char, name: &str) -> Result<&'a CStr> {
 fn utf8<'a>(text: &'a CStr, name: &str) -> Result<&'a str> {
     text.to_str().map_err(|error| {
         let at = error.valid_up_to();
-        Error::new(Status::InvalidArgument, format!("{name}: expected UTF-8, found another byte at {at}"))
+        Error::new(Status::InvalidArgument, format!("{name}: expected UTF-8, found an invalid byte at {at}"))
     })
 }
 
-/// A path of the caller's: bytes, as file systems see it.
+/// Borrows a path: any bytes, as file systems have it.
 ///
 /// # Safety
 ///
 /// As [`text`].
 pub unsafe fn path<'a>(path: *const c_char) -> Result<&'a Path> {
-    // SAFETY: the caller's promise.
+    // SAFETY: `path` is as `c_string` requires.
     let bytes = unsafe { c_string(path, "path") }?.to_bytes();
     if bytes.is_empty() {
-        return Err(Error::new(Status::InvalidArgument, "path: expected a file's name, found an empty one"));
+        return Err(Error::new(Status::InvalidArgument, "path: expected a file name, found an empty string"));
     }
     Ok(Path::new(OsStr::from_bytes(bytes)))
 }
 
+/// Borrows a string.
+///
+/// # Safety
+///
+/// As [`text`].
 unsafe fn c_string<'a>(text: *const c_char, name: &str) -> Result<&'a CStr> {
     if text.is_null() {
         return Err(null(name));
     }
-    // SAFETY: not NULL, so the caller says that it is NUL-terminated.
+    // SAFETY: `text` isn't NULL, so it is NUL-terminated and unchanged for `'a`.
     Ok(unsafe { CStr::from_ptr(text) })
 }
 
-/// There are only `count` of them.
+/// The error for an index that isn't below `count`.
 pub fn past_the_end(what: &str, index: usize, count: usize) -> Error {
     let message = match count {
-        0 => format!("{what} {index}: there are none"),
-        _ => format!("{what} index: expected one below {count}, found {index}"),
+        0 => format!("{what} index: the list is empty, found {index}"),
+        _ => format!("{what} index: expected less than {count}, found {index}"),
     };
     Error::new(Status::NotFound, message)
 }
 
-/// Flags of an options struct that this library doesn't know are refused.
+/// Refuses the flags of an options struct that this library doesn't know.
 pub fn known_flags(flags: u64, known: u64) -> Result<()> {
-    match flags & !known {
-        0 => Ok(()),
-        unknown => {
-            let message = format!("options.flags: expected those of this library, {known:#x}, found {unknown:#x} too");
-            Err(Error::new(Status::Unsupported, message))
-        }
+    if flags & !known == 0 {
+        return Ok(());
     }
+    let message = format!("options.flags: expected only flags that this library has, {known:#x}, found {flags:#x}");
+    Err(Error::new(Status::Unsupported, message))
 }
 
-/// A flag or key from C that none of our enumerations has.
+/// The error for an enumerator that none of our `count` has.
 pub fn unknown(name: &str, found: u32, count: u32) -> Error {
     Error::new(Status::InvalidArgument, format!("{name}: expected 0 to {}, found {found}", count - 1))
 }
 
-/// Reads an options struct that may be older or newer than the library: `size`, its first field, says how much of it the
-/// caller knows. What the caller doesn't know keeps its default; what we don't know must be zero.
+/// Reads an options struct of a caller that may be older or newer than the library. Its first field, `size`, says how many bytes
+/// the caller knows. Fields that the caller doesn't know keep their defaults; bytes that we don't know must be 0.
 ///
 /// # Safety
 ///
-/// `options` is NULL or points at a `size_t` and as many bytes behind it as that says.
+/// `options` is NULL, or points at a `size_t` and as many bytes in all as that says.
 pub unsafe fn options<T: Copy>(options: *const T, defaults: T, name: &str) -> Result<T> {
     if options.is_null() {
         return Ok(defaults);
     }
-    // SAFETY: the first field is the size; alignment is not taken for granted.
+    // SAFETY: `options` isn't NULL, so it points at a `size_t`; the read doesn't assume its alignment.
     let size = unsafe { options.cast::<usize>().read_unaligned() };
     if size < size_of::<usize>() || size > 1 << 16 {
         let message = format!("{name}: expected size to be that of the struct, found {size}");
         return Err(Error::new(Status::InvalidArgument, message));
     }
     let known = size.min(size_of::<T>());
-    // SAFETY: the caller says that `size` bytes are there.
-    let tail = unsafe { std::slice::from_raw_parts(options.cast::<u8>().add(known), size - known) };
-    if tail.iter().any(|byte| *byte != 0) {
+    // SAFETY: `size` bytes are there, and `known` is at most `size`.
+    let rest = unsafe { std::slice::from_raw_parts(options.cast::<u8>().add(known), size - known) };
+    if rest.iter().any(|byte| *byte != 0) {
         let known = size_of::<T>();
         let message = format!(
-            "{name}: expected zeros behind the {known} bytes that this version knows, found others of a newer one"
+            "{name}: expected zeros after the {known} bytes that this version knows, found options of a newer version"
         );
         return Err(Error::new(Status::Unsupported, message));
     }
     let mut read = defaults;
-    // SAFETY: `known` bytes are there and fit; every field of an options struct is an integer or pointer, so that any
-    // bytes are a value.
+    // SAFETY: `known` bytes can be read and fit into `read`. Every field of an options struct is an integer, a pointer or an
+    // optional function, and the caller has filled in those that it knows.
     unsafe { std::ptr::copy_nonoverlapping(options.cast::<u8>(), (&raw mut read).cast::<u8>(), known) };
     Ok(read)
 }
@@ -337,20 +367,20 @@ mod tests {
     #[test]
     fn a_panic_is_an_internal_error() {
         let mut error = std::ptr::null_mut();
-        // SAFETY: `error` can be written.
+        // SAFETY: `error` is a local variable.
         let status = unsafe { fallible(&mut error, || panic!("on purpose {}", 1)) };
         assert_eq!(status as u32, Status::Internal as u32);
-        // SAFETY: just written.
+        // SAFETY: `fallible` has written it.
         let message = unsafe { handle(error, "error") }.unwrap().message();
         assert_eq!(message.to_str().unwrap(), "internal error: on purpose 1");
-        // SAFETY: made above, freed once.
+        // SAFETY: it comes from `fallible`, and this is its last use.
         unsafe { free(error) };
         assert_eq!(infallible(7, || panic!("again")), 7);
     }
 
     #[test]
-    fn an_error_that_nobody_takes_is_freed() {
-        // SAFETY: NULL is fine.
+    fn an_error_without_a_taker_is_freed() {
+        // SAFETY: NULL is allowed.
         let status = unsafe { fallible(std::ptr::null_mut(), || Err(Error::new(Status::Limit, "x"))) };
         assert_eq!(status as u32, Status::Limit as u32);
     }

@@ -2,7 +2,7 @@
 
 use zeroize::Zeroize;
 
-use super::boundary::{free, handle, infallible};
+use super::boundary::{ffi, free, handle, infallible};
 use artifact::alloc;
 use artifact::error::Result;
 
@@ -41,24 +41,19 @@ impl artifact_buffer_t {
 /// The first byte, valid until the buffer is freed; NULL for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_buffer_data(buffer: *const artifact_buffer_t) -> *const u8 {
-    infallible(std::ptr::null(), || {
-        // SAFETY: the header's rule for pointers.
-        unsafe { handle(buffer, "buffer") }.map_or(std::ptr::null(), |buffer| buffer.bytes.as_ptr())
-    })
+    ffi!(infallible(std::ptr::null(), || {
+        handle(buffer, "buffer").map_or(std::ptr::null(), |buffer| buffer.bytes.as_ptr())
+    }))
 }
 
 /// How many bytes; 0 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_buffer_len(buffer: *const artifact_buffer_t) -> usize {
-    infallible(0, || {
-        // SAFETY: the header's rule for pointers.
-        unsafe { handle(buffer, "buffer") }.map_or(0, |buffer| buffer.bytes.len() - 1)
-    })
+    ffi!(infallible(0, || { handle(buffer, "buffer").map_or(0, |buffer| buffer.bytes.len() - 1) }))
 }
 
 /// Frees a buffer. NULL is fine.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_buffer_free(buffer: *mut artifact_buffer_t) {
-    // SAFETY: the header's rule for pointers: one of ours, freed once.
-    unsafe { free(buffer) };
+    ffi!(free(buffer))
 }

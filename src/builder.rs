@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use super::artifact::artifact_t;
 use super::boundary::{
-    fallible, free, give_handle, handle, handle_mut, infallible, known_flags, options, out_optional, path, slice, text,
+    fallible, ffi, free, give_handle, handle, handle_mut, infallible, known_flags, options, out_optional, path, slice,
+    text,
 };
 use super::buffer::artifact_buffer_t;
 use super::engine::artifact_engine_t;
@@ -72,13 +73,10 @@ pub unsafe extern "C" fn artifact_builder_new(
     builder: *mut *mut artifact_builder_t,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe {
-        give_handle(builder, "builder", error, || {
-            let fresh = Builder::new(&handle(engine, "engine")?.engine);
-            Ok(artifact_builder_t { builder: fresh })
-        })
-    }
+    ffi!(give_handle(builder, "builder", error, || {
+        let fresh = Builder::new(&handle(engine, "engine")?.engine);
+        Ok(artifact_builder_t { builder: fresh })
+    }))
 }
 
 /// A builder that keeps the body of an artifact byte for byte, its attributes, and those of its signatures that still hold
@@ -91,20 +89,16 @@ pub unsafe extern "C" fn artifact_builder_new_from_artifact(
     builder: *mut *mut artifact_builder_t,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe {
-        give_handle(builder, "builder", error, || {
-            let copy = Builder::from_artifact(Arc::clone(&handle(artifact, "artifact")?.artifact))?;
-            Ok(artifact_builder_t { builder: copy })
-        })
-    }
+    ffi!(give_handle(builder, "builder", error, || {
+        let copy = Builder::from_artifact(Arc::clone(&handle(artifact, "artifact")?.artifact))?;
+        Ok(artifact_builder_t { builder: copy })
+    }))
 }
 
 /// Frees a builder. NULL is fine.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_builder_free(builder: *mut artifact_builder_t) {
-    // SAFETY: the header's rule for pointers: one of ours, freed once.
-    unsafe { free(builder) };
+    ffi!(free(builder))
 }
 
 /// Changes the builder in `body`, which gives an index; the shape of every adding function.
@@ -114,17 +108,14 @@ unsafe fn add<I: Default>(
     error: *mut *mut artifact_error_t,
     body: impl FnOnce(&mut Builder<'static>) -> Result<I>,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe {
-        fallible(error, || {
-            let index = out_optional(index, I::default());
-            let added = body(&mut handle_mut(builder, "builder")?.builder)?;
-            if let Some(index) = index {
-                *index = added;
-            }
-            Ok(())
-        })
-    }
+    ffi!(fallible(error, || {
+        let index = out_optional(index, I::default());
+        let added = body(&mut handle_mut(builder, "builder")?.builder)?;
+        if let Some(index) = index {
+            *index = added;
+        }
+        Ok(())
+    }))
 }
 
 /// Adds a module: an ELF64 image of either byte order, of any machine. It is borrowed, not copied: it must stay as it is
@@ -140,14 +131,10 @@ pub unsafe extern "C" fn artifact_builder_add_module(
     index: *mut usize,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers; the header says that the image stays until the builder is freed, which is as
-    // long as anything uses it.
-    unsafe {
-        add(builder, index, error, |builder| {
-            let elf: &'static [u8] = slice(elf, len, "elf")?;
-            builder.add_module(elf)
-        })
-    }
+    ffi!(add(builder, index, error, |builder| {
+        let elf: &'static [u8] = slice(elf, len, "elf")?;
+        builder.add_module(elf)
+    }))
 }
 
 /// Adds a module from a file, which is mapped until the builder is freed; as artifact_builder_add_module(), and
@@ -160,8 +147,7 @@ pub unsafe extern "C" fn artifact_builder_add_module_file(
     index: *mut usize,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe { add(builder, index, error, |builder| builder.add_module_file(self::path(path)?)) }
+    ffi!(add(builder, index, error, |builder| builder.add_module_file(self::path(path)?)))
 }
 
 /// Links objects into one position-independent shared object, and adds that as a module. They are needed during the call only.
@@ -187,31 +173,25 @@ pub unsafe extern "C" fn artifact_builder_add_objects(
     index: *mut usize,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe {
-        add(builder, index, error, |builder| {
-            let defaults = artifact_link_options_t { size: 0, flags: 0 };
-            let flags = self::options(options, defaults, "options")?.flags;
-            known_flags(flags, ARTIFACT_LINK_NO_DEBUG)?;
-            let given = slice(objects, count, "objects")?;
-            let names: Vec<String> = (0..given.len()).map(|index| format!("object {index}")).collect();
-            let objects = given.iter().zip(&names).map(|(object, unnamed)| {
-                let name = if object.name.is_null() { unnamed.as_str() } else { text(object.name, "objects[].name")? };
-                Ok(Object { name, bytes: slice(object.data, object.len, "objects[].data")? })
-            });
-            let objects = objects.collect::<Result<Vec<_>>>()?;
-            builder.add_objects(&objects, &Options { leave_out_debug: flags & ARTIFACT_LINK_NO_DEBUG != 0 })
-        })
-    }
+    ffi!(add(builder, index, error, |builder| {
+        let defaults = artifact_link_options_t { size: 0, flags: 0 };
+        let flags = self::options(options, defaults, "options")?.flags;
+        known_flags(flags, ARTIFACT_LINK_NO_DEBUG)?;
+        let given = slice(objects, count, "objects")?;
+        let names: Vec<String> = (0..given.len()).map(|index| format!("object {index}")).collect();
+        let objects = given.iter().zip(&names).map(|(object, unnamed)| {
+            let name = if object.name.is_null() { unnamed.as_str() } else { text(object.name, "objects[].name")? };
+            Ok(Object { name, bytes: slice(object.data, object.len, "objects[].data")? })
+        });
+        let objects = objects.collect::<Result<Vec<_>>>()?;
+        builder.add_objects(&objects, &Options { leave_out_debug: flags & ARTIFACT_LINK_NO_DEBUG != 0 })
+    }))
 }
 
 /// How many modules it has; 0 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_builder_module_count(builder: *const artifact_builder_t) -> usize {
-    infallible(0, || {
-        // SAFETY: the header's rule for pointers.
-        unsafe { handle(builder, "builder") }.map_or(0, |builder| builder.builder.module_count())
-    })
+    ffi!(infallible(0, || { handle(builder, "builder").map_or(0, |builder| builder.builder.module_count()) }))
 }
 
 /// Adds a function type from arrays of artifact_wasm_type_t, which are copied. index, which may be NULL, takes its index
@@ -228,14 +208,11 @@ pub unsafe extern "C" fn artifact_builder_add_func_type(
 ) -> artifact_status_t {
     let types =
         |numbers: &[u8]| numbers.iter().map(|number| wasm_type((*number).into())).collect::<Result<Vec<WasmType>>>();
-    // SAFETY: the header's rule for pointers.
-    unsafe {
-        add(builder, index, error, |builder| {
-            let params = types(slice(params, params_len, "params")?)?;
-            let returns = types(slice(returns, returns_len, "returns")?)?;
-            builder.add_func_type(params, returns)
-        })
-    }
+    ffi!(add(builder, index, error, |builder| {
+        let params = types(slice(params, params_len, "params")?)?;
+        let returns = types(slice(returns, returns_len, "returns")?)?;
+        builder.add_func_type(params, returns)
+    }))
 }
 
 /// Adds an instance type without exports. index, which may be NULL, takes its index among the instance types.
@@ -245,8 +222,7 @@ pub unsafe extern "C" fn artifact_builder_add_instance_type(
     index: *mut u32,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe { add(builder, index, error, |builder| builder.add_instance_type()) }
+    ffi!(add(builder, index, error, |builder| builder.add_instance_type()))
 }
 
 /// Adds an export, behind the others, to an instance type. ARTIFACT_INVALID_ARGUMENT if it has that name already, or for an
@@ -259,13 +235,10 @@ pub unsafe extern "C" fn artifact_builder_add_instance_export(
     entity: *const artifact_entity_t,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe {
-        fallible(error, || {
-            let builder = &mut handle_mut(builder, "builder")?.builder;
-            builder.add_instance_export(instance_type, text(name, "name")?, handle(entity, "entity")?.read()?)
-        })
-    }
+    ffi!(fallible(error, || {
+        let builder = &mut handle_mut(builder, "builder")?.builder;
+        builder.add_instance_export(instance_type, text(name, "name")?, handle(entity, "entity")?.read()?)
+    }))
 }
 
 /// Adds a module type without imports, whose instances have the instance type exports. index, which may be NULL, takes its
@@ -277,8 +250,7 @@ pub unsafe extern "C" fn artifact_builder_add_module_type(
     index: *mut u32,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe { add(builder, index, error, |builder| builder.add_module_type(exports)) }
+    ffi!(add(builder, index, error, |builder| builder.add_module_type(exports)))
 }
 
 /// Adds an import, behind the others, to a module type; as artifact_builder_add_instance_export().
@@ -290,13 +262,10 @@ pub unsafe extern "C" fn artifact_builder_add_module_import(
     entity: *const artifact_entity_t,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe {
-        fallible(error, || {
-            let builder = &mut handle_mut(builder, "builder")?.builder;
-            builder.add_module_import(module_type, text(name, "name")?, handle(entity, "entity")?.read()?)
-        })
-    }
+    ffi!(fallible(error, || {
+        let builder = &mut handle_mut(builder, "builder")?.builder;
+        builder.add_module_import(module_type, text(name, "name")?, handle(entity, "entity")?.read()?)
+    }))
 }
 
 /// Adds an upvar, a module that nested modules can reach, with the modules that it passes on: a notion of Wasmtime's
@@ -313,16 +282,13 @@ pub unsafe extern "C" fn artifact_builder_add_upvar(
     index: *mut usize,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe {
-        add(builder, index, error, |builder| {
-            let passed = slice(artifact_upvars, artifact_upvars_len, "artifact_upvars")?;
-            let passed: Vec<u64> = passed.iter().map(|module| *module as u64).collect();
-            // An index too large for 32 bits names no upvar, and u32::MAX neither.
-            let parent = (parent != usize::MAX).then(|| u32::try_from(parent).unwrap_or(u32::MAX));
-            builder.add_upvar(parent, module as u64, &passed).map(|index| index as usize)
-        })
-    }
+    ffi!(add(builder, index, error, |builder| {
+        let passed = slice(artifact_upvars, artifact_upvars_len, "artifact_upvars")?;
+        let passed: Vec<u64> = passed.iter().map(|module| *module as u64).collect();
+        // An index too large for 32 bits names no upvar, and u32::MAX neither.
+        let parent = (parent != usize::MAX).then(|| u32::try_from(parent).unwrap_or(u32::MAX));
+        builder.add_upvar(parent, module as u64, &passed).map(|index| index as usize)
+    }))
 }
 
 /// Says whether a trailer follows the body: digests over every byte of the file, and the attributes. It does unless
@@ -334,8 +300,7 @@ pub unsafe extern "C" fn artifact_builder_set_trailer(
     trailer: bool,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe { fallible(error, || handle_mut(builder, "builder")?.builder.set_trailer(trailer)) }
+    ffi!(fallible(error, || handle_mut(builder, "builder")?.builder.set_trailer(trailer)))
 }
 
 /// Sets an attribute: bytes of your own under a name of your own, such as the source's digest. Both are copied. One that is
@@ -349,13 +314,10 @@ pub unsafe extern "C" fn artifact_builder_set_attribute(
     len: usize,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe {
-        fallible(error, || {
-            let builder = &mut handle_mut(builder, "builder")?.builder;
-            builder.set_attribute(text(name, "name")?, slice(data, len, "data")?)
-        })
-    }
+    ffi!(fallible(error, || {
+        let builder = &mut handle_mut(builder, "builder")?.builder;
+        builder.set_attribute(text(name, "name")?, slice(data, len, "data")?)
+    }))
 }
 
 /// Removes an attribute. ARTIFACT_NOT_FOUND if there is none of that name.
@@ -365,8 +327,7 @@ pub unsafe extern "C" fn artifact_builder_unset_attribute(
     name: *const c_char,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe { fallible(error, || handle_mut(builder, "builder")?.builder.unset_attribute(text(name, "name")?)) }
+    ffi!(fallible(error, || handle_mut(builder, "builder")?.builder.unset_attribute(text(name, "name")?)))
 }
 
 /// The whole artifact in a buffer that the caller owns. The same input gives the same bytes. ARTIFACT_INVALID_ARGUMENT
@@ -377,12 +338,9 @@ pub unsafe extern "C" fn artifact_serialize(
     buffer: *mut *mut artifact_buffer_t,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe {
-        give_handle(buffer, "buffer", error, || {
-            handle(builder, "builder")?.builder.serialize().map(artifact_buffer_t::of)
-        })
-    }
+    ffi!(give_handle(buffer, "buffer", error, || {
+        handle(builder, "builder")?.builder.serialize().map(artifact_buffer_t::of)
+    }))
 }
 
 /// The whole artifact as a file. It is written to a fresh temporary file in the same folder, synced, and renamed over
@@ -401,17 +359,14 @@ pub unsafe extern "C" fn artifact_serialize_to_file(
     options: *const artifact_save_options_t,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe {
-        fallible(error, || {
-            let builder = &handle(builder, "builder")?.builder;
-            let path = self::path(path)?;
-            let defaults = artifact_save_options_t { size: 0, flags: 0 };
-            let flags = self::options(options, defaults, "options")?.flags;
-            known_flags(flags, ARTIFACT_SAVE_NO_SYNC)?;
-            builder.serialize_to_file(path, if flags == 0 { Sync::Yes } else { Sync::No })
-        })
-    }
+    ffi!(fallible(error, || {
+        let builder = &handle(builder, "builder")?.builder;
+        let path = self::path(path)?;
+        let defaults = artifact_save_options_t { size: 0, flags: 0 };
+        let flags = self::options(options, defaults, "options")?.flags;
+        known_flags(flags, ARTIFACT_SAVE_NO_SYNC)?;
+        builder.serialize_to_file(path, if flags == 0 { Sync::Yes } else { Sync::No })
+    }))
 }
 
 /// The whole artifact through a callback, in order. What write returns other than 0 ends the writing: ARTIFACT_IO with that
@@ -423,23 +378,20 @@ pub unsafe extern "C" fn artifact_serialize_to(
     context: *mut c_void,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers, and for callbacks.
-    unsafe {
-        fallible(error, || {
-            let builder = &handle(builder, "builder")?.builder;
-            let write =
-                write.ok_or_else(|| Error::new(Status::InvalidArgument, "write: expected a function, found NULL"))?;
-            builder.serialize_to(|piece| match piece.len() {
+    ffi!(fallible(error, || {
+        let builder = &handle(builder, "builder")?.builder;
+        let write =
+            write.ok_or_else(|| Error::new(Status::InvalidArgument, "write: expected a function, found NULL"))?;
+        builder.serialize_to(|piece| match piece.len() {
+            0 => Ok(()),
+            len => match write(context, piece.as_ptr(), len) {
                 0 => Ok(()),
-                len => match write(context, piece.as_ptr(), len) {
-                    0 => Ok(()),
-                    errno => {
-                        let cause = io::Error::from_raw_os_error(errno);
-                        // Whatever ended it: it was the caller's writing, not our memory.
-                        Err(Error::io("the caller's write function", &cause).with_status(Status::Io))
-                    }
-                },
-            })
+                errno => {
+                    let cause = io::Error::from_raw_os_error(errno);
+                    // Whatever ended it: it was the caller's writing, not our memory.
+                    Err(Error::io("the caller's write function", &cause).with_status(Status::Io))
+                }
+            },
         })
-    }
+    }))
 }

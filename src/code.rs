@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::artifact::artifact_t;
 use super::boundary::{
-    c_text, fallible, free, give_handle, handle, infallible, known_flags, options, out_optional, slice,
+    c_text, fallible, ffi, free, give_handle, handle, infallible, known_flags, options, out_optional, slice,
 };
 use super::engine::artifact_engine_t;
 use super::error::artifact_error_t;
@@ -100,34 +100,30 @@ pub unsafe extern "C" fn artifact_load(
     code: *mut *mut artifact_code_t,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers. Its description of this function and of artifact_code_free() passes the promises that
-    // `load` asks for on to the caller.
-    unsafe {
-        give_handle(code, "code", error, || {
-            let artifact = Arc::clone(&handle(artifact, "artifact")?.artifact);
-            let engine = &handle(engine, "engine")?.engine;
-            let given = read_options(options)?;
-            let symbols = imports(&given)?;
-            let mut resolver = |missing: &mut [Import<'_>]| ask(&given, missing);
-            let flag = |flag| given.flags & flag != 0;
-            let loaded = load(
-                artifact,
-                engine,
-                LoadOptions {
-                    symbols: &symbols,
-                    resolver: given.resolve.is_some().then_some(&mut resolver),
-                    process_symbols: flag(ARTIFACT_LOAD_PROCESS_SYMBOLS),
-                    allow_memfd: flag(ARTIFACT_LOAD_ALLOW_MEMFD),
-                    constructors: flag(ARTIFACT_LOAD_RUN_CONSTRUCTORS),
-                    no_unwind: flag(ARTIFACT_LOAD_NO_UNWIND),
-                    gdb: flag(ARTIFACT_LOAD_GDB),
-                    perf_map: flag(ARTIFACT_LOAD_PERF_MAP),
-                    jitdump: flag(ARTIFACT_LOAD_JITDUMP),
-                },
-            )?;
-            Ok(artifact_code_t { code: loaded, texts: Texts::default() })
-        })
-    }
+    ffi!(give_handle(code, "code", error, || {
+        let artifact = Arc::clone(&handle(artifact, "artifact")?.artifact);
+        let engine = &handle(engine, "engine")?.engine;
+        let given = read_options(options)?;
+        let symbols = imports(&given)?;
+        let mut resolver = |missing: &mut [Import<'_>]| ask(&given, missing);
+        let flag = |flag| given.flags & flag != 0;
+        let loaded = load(
+            artifact,
+            engine,
+            LoadOptions {
+                symbols: &symbols,
+                resolver: given.resolve.is_some().then_some(&mut resolver),
+                process_symbols: flag(ARTIFACT_LOAD_PROCESS_SYMBOLS),
+                allow_memfd: flag(ARTIFACT_LOAD_ALLOW_MEMFD),
+                constructors: flag(ARTIFACT_LOAD_RUN_CONSTRUCTORS),
+                no_unwind: flag(ARTIFACT_LOAD_NO_UNWIND),
+                gdb: flag(ARTIFACT_LOAD_GDB),
+                perf_map: flag(ARTIFACT_LOAD_PERF_MAP),
+                jitdump: flag(ARTIFACT_LOAD_JITDUMP),
+            },
+        )?;
+        Ok(artifact_code_t { code: loaded, texts: Texts::default() })
+    }))
 }
 
 unsafe fn read_options(given: *const artifact_load_options_t) -> Result<artifact_load_options_t> {
@@ -139,31 +135,27 @@ unsafe fn read_options(given: *const artifact_load_options_t) -> Result<artifact
         resolve: None,
         context: std::ptr::null_mut(),
     };
-    // SAFETY: the header's rule for pointers.
-    let given = unsafe { options(given, defaults, "options") }?;
+    let given = ffi!(options(given, defaults, "options"))?;
     known_flags(given.flags, KNOWN)?;
     Ok(given)
 }
 
 unsafe fn imports<'a>(given: &artifact_load_options_t) -> Result<Vec<Import<'a>>> {
-    // SAFETY: the header's rule for pointers.
-    let symbols = unsafe { slice(given.symbols, given.symbol_count, "options.symbols") }?;
+    let symbols = ffi!(slice(given.symbols, given.symbol_count, "options.symbols"))?;
     let mut imports = alloc::with_capacity(symbols.len(), "symbols")?;
     for symbol in symbols {
-        // SAFETY: the header's rule for pointers.
-        let name = unsafe { c_text(symbol.name, "options.symbols[].name") }?;
+        let name = ffi!(c_text(symbol.name, "options.symbols[].name"))?;
         imports.push(Import { name, address: symbol.address });
     }
     Ok(imports)
 }
 
-/// Lets the callback fill in addresses. Where there is no memory to ask, nothing is defined.
-fn ask(given: &artifact_load_options_t, missing: &mut [Import<'_>]) {
+/// Asks the callback for the addresses of missing symbols. If there is no memory for its array, they stay undefined.
+unsafe fn ask(given: &artifact_load_options_t, missing: &mut [Import<'_>]) {
     let Some(resolve) = given.resolve else { return };
     let import = |import: &Import<'_>| artifact_import_t { name: import.name.as_ptr(), address: std::ptr::null_mut() };
     let Ok(mut asked) = alloc::collect(missing.iter().map(import), "missing symbols") else { return };
-    // SAFETY: the caller's function and context, as the header describes them.
-    unsafe { resolve(given.context, asked.as_mut_ptr(), asked.len()) };
+    ffi!(resolve(given.context, asked.as_mut_ptr(), asked.len()));
     for (import, answer) in missing.iter_mut().zip(&asked) {
         import.address = answer.address;
     }
@@ -173,11 +165,10 @@ fn ask(given: &artifact_load_options_t, missing: &mut [Import<'_>]) {
 /// which may have been freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_code_main_module(code: *const artifact_code_t) -> usize {
-    infallible(0, || {
-        // SAFETY: the header's rule for pointers.
-        let code = unsafe { handle(code, "code") };
+    ffi!(infallible(0, || {
+        let code = handle(code, "code");
         code.map_or(0, |code| code.code.module_count().saturating_sub(1))
-    })
+    }))
 }
 
 /// The address of the function or object that a module exports under that name; NULL if it exports none. *size, which may be
@@ -190,20 +181,16 @@ pub unsafe extern "C" fn artifact_code_symbol(
     name: *const c_char,
     size: *mut usize,
 ) -> *mut c_void {
-    infallible(std::ptr::null_mut(), || {
-        // SAFETY: the header's rule for pointers.
-        let found = unsafe {
-            let size = out_optional(size, 0);
-            let found =
-                handle(code, "code").and_then(|code| Ok(code.code.symbol(module, c_text(name, "name")?.to_bytes())));
-            let found = found.ok().flatten();
-            if let (Some(size), Some(place)) = (size, found) {
-                *size = place.size as usize;
-            }
-            found
-        };
+    ffi!(infallible(std::ptr::null_mut(), || {
+        let size = out_optional(size, 0);
+        let found =
+            handle(code, "code").and_then(|code| Ok(code.code.symbol(module, c_text(name, "name")?.to_bytes())));
+        let found = found.ok().flatten();
+        if let (Some(size), Some(place)) = (size, found) {
+            *size = place.size as usize;
+        }
         found.map_or(std::ptr::null_mut(), |place| place.address as *mut c_void)
-    })
+    }))
 }
 
 /// What an address lies in: the module, the name of the function or object, whether exported or not, and how many bytes
@@ -217,8 +204,7 @@ pub unsafe extern "C" fn artifact_code_symbolize(
     name: *mut *const c_char,
     offset: *mut usize,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe {
+    ffi!({
         let (module, offset) = (out_optional(module, 0), out_optional(offset, 0));
         let name = out_optional(name, std::ptr::null());
         fallible(std::ptr::null_mut(), || {
@@ -232,13 +218,12 @@ pub unsafe extern "C" fn artifact_code_symbolize(
             name.into_iter().for_each(|to| *to = text);
             Ok(())
         })
-    }
+    })
 }
 
 /// Frees code: runs destructors, if constructors ran, and unmaps it. No thread may run it or use its data any more, and no
 /// exception object that it threw may be alive. NULL is fine.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_code_free(code: *mut artifact_code_t) {
-    // SAFETY: the header's rule for pointers: one of ours, freed once.
-    unsafe { free(code) };
+    ffi!(free(code))
 }

@@ -3,7 +3,7 @@
 use std::ffi::{c_char, c_int};
 
 use super::artifact::borrow_fd;
-use super::boundary::{fallible, out, path, slice};
+use super::boundary::{fallible, ffi, out, path, slice};
 use super::error::artifact_error_t;
 use super::library::artifact_status_t;
 use artifact::detect::{Detection, detect_region};
@@ -55,16 +55,13 @@ unsafe fn detecting(
     error: *mut *mut artifact_error_t,
     region: impl FnOnce() -> Result<Region>,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe {
-        fallible(error, || {
-            let detection = out(detection, "detection", artifact_detection_t::NOTHING)?;
-            if let Some(found) = detect_region(&region()?)? {
-                *detection = artifact_detection_t::of(&found);
-            }
-            Ok(())
-        })
-    }
+    ffi!(fallible(error, || {
+        let detection = out(detection, "detection", artifact_detection_t::NOTHING)?;
+        if let Some(found) = detect_region(&region()?)? {
+            *detection = artifact_detection_t::of(&found);
+        }
+        Ok(())
+    }))
 }
 
 /// Tells what the file at path is, with as few reads as possible: headers only, no settings. ARTIFACT_OK for an artifact, and
@@ -76,8 +73,7 @@ pub unsafe extern "C" fn artifact_detect_file(
     detection: *mut artifact_detection_t,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe { detecting(detection, error, || Region::open(self::path(path)?, Part::default())) }
+    ffi!(detecting(detection, error, || Region::open(self::path(path)?, Part::default())))
 }
 
 /// The same for an open file, whose position is neither used nor moved.
@@ -87,8 +83,7 @@ pub unsafe extern "C" fn artifact_detect_fd(
     detection: *mut artifact_detection_t,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe { detecting(detection, error, || Region::open_fd(borrow_fd(fd)?, Part::default())) }
+    ffi!(detecting(detection, error, || Region::open_fd(borrow_fd(fd)?, Part::default())))
 }
 
 /// The same for bytes in memory.
@@ -99,11 +94,8 @@ pub unsafe extern "C" fn artifact_detect_bytes(
     detection: *mut artifact_detection_t,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers. The region is used during the call only.
-    unsafe {
-        detecting(detection, error, || {
-            let bytes: &'static [u8] = slice(data, len, "data")?;
-            Region::borrowed(bytes, Part::default())
-        })
-    }
+    ffi!(detecting(detection, error, || {
+        let bytes: &'static [u8] = slice(data, len, "data")?;
+        Region::borrowed(bytes, Part::default())
+    }))
 }

@@ -2,7 +2,9 @@
 
 use std::ffi::c_char;
 
-use super::boundary::{fallible, free, give, give_handle, handle, handle_mut, infallible, past_the_end, text, unknown};
+use super::boundary::{
+    fallible, ffi, free, give, give_handle, handle, handle_mut, infallible, past_the_end, text, unknown,
+};
 use super::buffer::artifact_buffer_t;
 use super::error::artifact_error_t;
 use super::flags::{self, artifact_flag_t, flag_map, setting_index};
@@ -70,8 +72,7 @@ pub extern "C" fn artifact_engine_new_wasmtime() -> *mut artifact_engine_t {
 /// A copy that the caller owns; NULL for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_engine_clone(engine: *const artifact_engine_t) -> *mut artifact_engine_t {
-    // SAFETY: the header's rule for pointers.
-    match unsafe { engine.as_ref() } {
+    match ffi!(engine.as_ref()) {
         Some(engine) => boxed(|| engine.engine.clone()),
         None => std::ptr::null_mut(),
     }
@@ -80,8 +81,7 @@ pub unsafe extern "C" fn artifact_engine_clone(engine: *const artifact_engine_t)
 /// Frees an engine. NULL is fine.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_engine_free(engine: *mut artifact_engine_t) {
-    // SAFETY: the header's rule for pointers: one of ours, freed once.
-    unsafe { free(engine) };
+    ffi!(free(engine))
 }
 
 /// Changes the engine in `body`; the shape of every setter.
@@ -90,8 +90,7 @@ unsafe fn change(
     error: *mut *mut artifact_error_t,
     body: impl FnOnce(&mut Engine) -> Result<()>,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe { fallible(error, || body(&mut handle_mut(engine, "engine")?.engine)) }
+    ffi!(fallible(error, || body(&mut handle_mut(engine, "engine")?.engine)))
 }
 
 /// Sets the target triple, such as "x86_64-unknown-linux-gnu". ARTIFACT_INVALID_ARGUMENT if it is none. Only architecture and
@@ -102,8 +101,7 @@ pub unsafe extern "C" fn artifact_engine_set_target(
     triple: *const c_char,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe { change(engine, error, |engine| engine.set_target(text(triple, "triple")?)) }
+    ffi!(change(engine, error, |engine| engine.set_target(text(triple, "triple")?)))
 }
 
 /// Sets who compiles: 1 to 32 of a-z 0-9 . _ -, not containing "-aot", which the file puts behind it; otherwise
@@ -115,8 +113,7 @@ pub unsafe extern "C" fn artifact_engine_set_producer(
     producer: *const c_char,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe { change(engine, error, |engine| engine.set_producer(text(producer, "producer")?)) }
+    ffi!(change(engine, error, |engine| engine.set_producer(text(producer, "producer")?)))
 }
 
 /// Sets which version is written and accepted: an artifact_version_rule_t. custom is the version's text, 0 to 255 bytes,
@@ -131,8 +128,7 @@ pub unsafe extern "C" fn artifact_engine_set_version_rule(
     let body = |engine: &mut Engine| {
         let rule = match rule {
             1 => {
-                // SAFETY: the header's rule for pointers.
-                let custom = unsafe { text(custom, "custom") }?;
+                let custom = ffi!(text(custom, "custom"))?;
                 VersionRule::Custom(custom.to_owned())
             }
             _ if !custom.is_null() => {
@@ -145,8 +141,7 @@ pub unsafe extern "C" fn artifact_engine_set_version_rule(
         };
         engine.set_version_rule(rule)
     };
-    // SAFETY: the header's rule for pointers.
-    unsafe { change(engine, error, body) }
+    ffi!(change(engine, error, body))
 }
 
 /// Sets a flag of a map (an artifact_flag_map_t) to on or off, whatever it was before. Names and words are yours: the library
@@ -159,8 +154,7 @@ pub unsafe extern "C" fn artifact_engine_set_flag_bool(
     value: bool,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe { change(engine, error, |engine| engine.set_flag(flag_map(map)?, text(name, "name")?, Flag::Bool(value))) }
+    ffi!(change(engine, error, |engine| engine.set_flag(flag_map(map)?, text(name, "name")?, Flag::Bool(value))))
 }
 
 /// Sets a flag to a number; as artifact_engine_set_flag_bool().
@@ -172,8 +166,7 @@ pub unsafe extern "C" fn artifact_engine_set_flag_num(
     value: u8,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe { change(engine, error, |engine| engine.set_flag(flag_map(map)?, text(name, "name")?, Flag::Num(value))) }
+    ffi!(change(engine, error, |engine| engine.set_flag(flag_map(map)?, text(name, "name")?, Flag::Num(value))))
 }
 
 /// Sets a flag to a word; as artifact_engine_set_flag_bool().
@@ -186,12 +179,10 @@ pub unsafe extern "C" fn artifact_engine_set_flag_enum(
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
     let body = |engine: &mut Engine| {
-        // SAFETY: the header's rule for pointers.
-        let (name, value) = unsafe { (text(name, "name")?, text(value, "value")?) };
+        let (name, value) = ffi!((text(name, "name")?, text(value, "value")?));
         engine.set_flag(flag_map(map)?, name, Flag::Enum(value.to_owned()))
     };
-    // SAFETY: the header's rule for pointers.
-    unsafe { change(engine, error, body) }
+    ffi!(change(engine, error, body))
 }
 
 /// Removes a flag. ARTIFACT_NOT_FOUND if the map has none of that name.
@@ -202,8 +193,7 @@ pub unsafe extern "C" fn artifact_engine_unset_flag(
     name: *const c_char,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe { change(engine, error, |engine| engine.unset_flag(flag_map(map)?, text(name, "name")?)) }
+    ffi!(change(engine, error, |engine| engine.unset_flag(flag_map(map)?, text(name, "name")?)))
 }
 
 /// Sets a tunable, an artifact_tunable_t. ARTIFACT_INVALID_ARGUMENT if there is no such tunable, or for a value other than
@@ -219,8 +209,7 @@ pub unsafe extern "C" fn artifact_engine_set_tunable(
         let index = setting_index("tunable", tunable, Tunables::SETTINGS.len())?;
         engine.tunables.set(index, value)
     };
-    // SAFETY: the header's rule for pointers.
-    unsafe { change(engine, error, body) }
+    ffi!(change(engine, error, body))
 }
 
 /// Sets a Wasm feature, an artifact_feature_t. ARTIFACT_INVALID_ARGUMENT if there is no such feature.
@@ -231,63 +220,54 @@ pub unsafe extern "C" fn artifact_engine_set_feature(
     value: bool,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe {
-        change(engine, error, |engine| {
-            let index = setting_index("feature", feature, Features::SETTINGS.len())?;
-            engine.features.set(index, value.into())
-        })
-    }
+    ffi!(change(engine, error, |engine| {
+        let index = setting_index("feature", feature, Features::SETTINGS.len())?;
+        engine.features.set(index, value.into())
+    }))
 }
 
 /// A text of an engine's; NULL for a NULL engine.
 unsafe fn engine_text(engine: *const artifact_engine_t, get: impl FnOnce(&Engine) -> &str) -> *const c_char {
-    infallible(std::ptr::null(), || {
-        // SAFETY: the header's rule for pointers.
-        let engine = unsafe { handle(engine, "engine") };
+    ffi!(infallible(std::ptr::null(), || {
+        let engine = handle(engine, "engine");
         engine.and_then(|engine| engine.texts.get(get(&engine.engine).as_bytes())).unwrap_or(std::ptr::null())
-    })
+    }))
 }
 
 /// The target triple. Borrowed: valid until the engine is freed, even if the target is changed. NULL for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_engine_target(engine: *const artifact_engine_t) -> *const c_char {
-    // SAFETY: the header's rule for pointers.
-    unsafe { engine_text(engine, Engine::target) }
+    ffi!(engine_text(engine, Engine::target))
 }
 
 /// The producer; as artifact_engine_target().
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_engine_producer(engine: *const artifact_engine_t) -> *const c_char {
-    // SAFETY: the header's rule for pointers.
-    unsafe { engine_text(engine, Engine::producer) }
+    ffi!(engine_text(engine, Engine::producer))
 }
 
 /// The version that is written, "" under ARTIFACT_VERSION_RULE_NONE; as artifact_engine_target().
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_engine_version(engine: *const artifact_engine_t) -> *const c_char {
-    // SAFETY: the header's rule for pointers.
-    unsafe { engine_text(engine, Engine::version) }
+    ffi!(engine_text(engine, Engine::version))
 }
 
 /// The version rule, an artifact_version_rule_t; ARTIFACT_VERSION_RULE_LIBRARY for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_engine_version_rule(engine: *const artifact_engine_t) -> u32 {
-    infallible(0, || {
-        // SAFETY: the header's rule for pointers.
-        let engine = unsafe { handle(engine, "engine") };
+    ffi!(infallible(0, || {
+        let engine = handle(engine, "engine");
         engine.map_or(0, |engine| engine.engine.version_rule().number())
-    })
+    }))
 }
 
 /// How many flags a map has; 0 for NULL or an unknown map.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_engine_flag_count(engine: *const artifact_engine_t, map: u32) -> usize {
-    infallible(0, || {
-        // SAFETY: the header's rule for pointers.
-        let engine = unsafe { handle(engine, "engine") };
+    ffi!(infallible(0, || {
+        let engine = handle(engine, "engine");
         engine.and_then(|engine| Ok(engine.engine.flags(flag_map(map)?).len())).unwrap_or(0)
-    })
+    }))
 }
 
 /// A flag by its place in the order of names. ARTIFACT_NOT_FOUND past the last one.
@@ -299,15 +279,12 @@ pub unsafe extern "C" fn artifact_engine_flag_at(
     flag: *mut artifact_flag_t,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe {
-        give(flag, "flag", artifact_flag_t::EMPTY, error, || {
-            let artifact_engine_t { engine, texts } = handle(engine, "engine")?;
-            let flags = engine.flags(flag_map(map)?);
-            let (name, value) = flags.iter().nth(index).ok_or_else(|| past_the_end("flag", index, flags.len()))?;
-            artifact_flag_t::of(texts, name, value.borrowed())
-        })
-    }
+    ffi!(give(flag, "flag", artifact_flag_t::EMPTY, error, || {
+        let artifact_engine_t { engine, texts } = handle(engine, "engine")?;
+        let flags = engine.flags(flag_map(map)?);
+        let (name, value) = flags.iter().nth(index).ok_or_else(|| past_the_end("flag", index, flags.len()))?;
+        artifact_flag_t::of(texts, name, value.borrowed())
+    }))
 }
 
 /// A flag by its name. ARTIFACT_NOT_FOUND if the map has none of that name.
@@ -319,15 +296,12 @@ pub unsafe extern "C" fn artifact_engine_flag(
     flag: *mut artifact_flag_t,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe {
-        give(flag, "flag", artifact_flag_t::EMPTY, error, || {
-            let artifact_engine_t { engine, texts } = handle(engine, "engine")?;
-            let name = text(name, "name")?;
-            let value = engine.flags(flag_map(map)?).get(name).ok_or_else(|| no_flag(name))?;
-            artifact_flag_t::of(texts, name, value.borrowed())
-        })
-    }
+    ffi!(give(flag, "flag", artifact_flag_t::EMPTY, error, || {
+        let artifact_engine_t { engine, texts } = handle(engine, "engine")?;
+        let name = text(name, "name")?;
+        let value = engine.flags(flag_map(map)?).get(name).ok_or_else(|| no_flag(name))?;
+        artifact_flag_t::of(texts, name, value.borrowed())
+    }))
 }
 
 /// The value of a tunable, an artifact_tunable_t; a switch is 0 or 1.
@@ -338,8 +312,7 @@ pub unsafe extern "C" fn artifact_engine_tunable(
     value: *mut u64,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe { give(value, "value", 0, error, || flags::tunable(handle(engine, "engine")?.engine.tunables, tunable)) }
+    ffi!(give(value, "value", 0, error, || flags::tunable(handle(engine, "engine")?.engine.tunables, tunable)))
 }
 
 /// Whether a Wasm feature, an artifact_feature_t, is on.
@@ -350,8 +323,7 @@ pub unsafe extern "C" fn artifact_engine_feature(
     value: *mut bool,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe { give(value, "value", false, error, || flags::feature(handle(engine, "engine")?.engine.features, feature)) }
+    ffi!(give(value, "value", false, error, || flags::feature(handle(engine, "engine")?.engine.features, feature)))
 }
 
 /// Writes 32 bytes over everything that a compatibility check compares: a cache key. Two engines have the same ones
@@ -364,12 +336,9 @@ pub unsafe extern "C" fn artifact_engine_fingerprint(
     fingerprint: *mut u8,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers: room for 32 bytes, of alignment 1.
-    unsafe {
-        give(fingerprint.cast::<[u8; 32]>(), "fingerprint", [0; 32], error, || {
-            Ok(handle(engine, "engine")?.engine.fingerprint())
-        })
-    }
+    ffi!(give(fingerprint.cast::<[u8; 32]>(), "fingerprint", [0; 32], error, || {
+        Ok(handle(engine, "engine")?.engine.fingerprint())
+    }))
 }
 
 /// Everything in the engine, as JSON in a buffer that the caller owns; artifact_engine_from_json() reads it.
@@ -379,12 +348,9 @@ pub unsafe extern "C" fn artifact_engine_to_json(
     json: *mut *mut artifact_buffer_t,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe {
-        give_handle(json, "json", error, || {
-            handle(engine, "engine")?.engine.to_json().map(|text| artifact_buffer_t::of(text.into_bytes()))
-        })
-    }
+    ffi!(give_handle(json, "json", error, || {
+        handle(engine, "engine")?.engine.to_json().map(|text| artifact_buffer_t::of(text.into_bytes()))
+    }))
 }
 
 /// The engine that this JSON describes; the caller owns it. ARTIFACT_INVALID_ARGUMENT, with line and column, if it is no such
@@ -395,8 +361,5 @@ pub unsafe extern "C" fn artifact_engine_from_json(
     engine: *mut *mut artifact_engine_t,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe {
-        give_handle(engine, "engine", error, || Engine::from_json(text(json, "json")?).map(artifact_engine_t::of))
-    }
+    ffi!(give_handle(engine, "engine", error, || Engine::from_json(text(json, "json")?).map(artifact_engine_t::of)))
 }

@@ -3,7 +3,7 @@
 use std::ffi::c_char;
 
 use super::artifact::artifact_t;
-use super::boundary::{give, handle, infallible, text};
+use super::boundary::{ffi, give, handle, infallible, text};
 use super::error::artifact_error_t;
 use super::library::{artifact_slice_t, artifact_status_t};
 use super::text::Texts;
@@ -119,27 +119,20 @@ fn symbol_of(texts: &Texts, symbol: &Symbol<'_>) -> Result<artifact_symbol_t> {
 
 /// An artifact, and the texts that it has given out.
 unsafe fn read<'a>(artifact: *const artifact_t) -> Result<(&'a Artifact, &'a Texts)> {
-    // SAFETY: the header's rule for pointers.
-    let artifact: &'a artifact_t = unsafe { handle(artifact, "artifact") }?;
+    let artifact: &'a artifact_t = ffi!(handle(artifact, "artifact"))?;
     Ok((&artifact.artifact, &artifact.texts))
 }
 
 /// How many modules it has, at least 1; 0 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_module_count(artifact: *const artifact_t) -> usize {
-    infallible(0, || {
-        // SAFETY: the header's rule for pointers.
-        unsafe { handle(artifact, "artifact") }.map_or(0, |found| found.artifact.module_count())
-    })
+    ffi!(infallible(0, || { handle(artifact, "artifact").map_or(0, |found| found.artifact.module_count()) }))
 }
 
 /// The index of the main module, the last one; 0 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_main_module(artifact: *const artifact_t) -> usize {
-    infallible(0, || {
-        // SAFETY: the header's rule for pointers.
-        unsafe { handle(artifact, "artifact") }.map_or(0, |found| found.artifact.main_module())
-    })
+    ffi!(infallible(0, || { handle(artifact, "artifact").map_or(0, |found| found.artifact.main_module()) }))
 }
 
 /// A module by its index. The file is mapped when this or another function that reads modules is first called:
@@ -155,22 +148,19 @@ pub unsafe extern "C" fn artifact_module(
 ) -> artifact_status_t {
     let empty =
         artifact_module_t { bytes: artifact_slice_t::EMPTY, offset: 0, align: 0, machine: 0, r#type: 0, byte_order: 0 };
-    // SAFETY: the header's rule for pointers.
-    unsafe {
-        give(module, "module", empty, error, || {
-            let (artifact, _) = read(artifact)?;
-            let place = artifact.module_range(index)?;
-            let extent = artifact.extent(index)?;
-            Ok(artifact_module_t {
-                bytes: artifact_slice_t::of(artifact.module_bytes(index)?),
-                offset: place.offset,
-                align: artifact.module(index)?.align()?,
-                machine: extent.machine.into(),
-                r#type: extent.kind.into(),
-                byte_order: extent.big_endian.into(),
-            })
+    ffi!(give(module, "module", empty, error, || {
+        let (artifact, _) = read(artifact)?;
+        let place = artifact.module_range(index)?;
+        let extent = artifact.extent(index)?;
+        Ok(artifact_module_t {
+            bytes: artifact_slice_t::of(artifact.module_bytes(index)?),
+            offset: place.offset,
+            align: artifact.module(index)?.align()?,
+            machine: extent.machine.into(),
+            r#type: extent.kind.into(),
+            byte_order: extent.big_endian.into(),
         })
-    }
+    }))
 }
 
 /// How many sections a module has, the null section among them.
@@ -181,13 +171,10 @@ pub unsafe extern "C" fn artifact_section_count(
     count: *mut usize,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe {
-        give(count, "count", 0, error, || {
-            let (artifact, _) = read(artifact)?;
-            Ok(artifact.module(module)?.section_count())
-        })
-    }
+    ffi!(give(count, "count", 0, error, || {
+        let (artifact, _) = read(artifact)?;
+        Ok(artifact.module(module)?.section_count())
+    }))
 }
 
 /// A section by its index in the section header table; 0 is the null section. ARTIFACT_NOT_FOUND past the last one,
@@ -200,13 +187,10 @@ pub unsafe extern "C" fn artifact_section_at(
     section: *mut artifact_section_t,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe {
-        give(section, "section", NO_SECTION, error, || {
-            let (artifact, texts) = read(artifact)?;
-            section_of(texts, artifact.section(module, index)?)
-        })
-    }
+    ffi!(give(section, "section", NO_SECTION, error, || {
+        let (artifact, texts) = read(artifact)?;
+        section_of(texts, artifact.section(module, index)?)
+    }))
 }
 
 /// The first section of that name, such as ".text". ARTIFACT_NOT_FOUND if none has it.
@@ -218,13 +202,10 @@ pub unsafe extern "C" fn artifact_section(
     section: *mut artifact_section_t,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe {
-        give(section, "section", NO_SECTION, error, || {
-            let (artifact, texts) = read(artifact)?;
-            section_of(texts, artifact.section_named(module, text(name, "name")?.as_bytes())?)
-        })
-    }
+    ffi!(give(section, "section", NO_SECTION, error, || {
+        let (artifact, texts) = read(artifact)?;
+        section_of(texts, artifact.section_named(module, text(name, "name")?.as_bytes())?)
+    }))
 }
 
 /// How many symbols a module has in .symtab, or in .dynsym if it has no other table; the null symbol among them.
@@ -235,13 +216,10 @@ pub unsafe extern "C" fn artifact_symbol_count(
     count: *mut usize,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe {
-        give(count, "count", 0, error, || {
-            let (artifact, _) = read(artifact)?;
-            Ok(artifact.symbols(module)?.count())
-        })
-    }
+    ffi!(give(count, "count", 0, error, || {
+        let (artifact, _) = read(artifact)?;
+        Ok(artifact.symbols(module)?.count())
+    }))
 }
 
 /// A symbol by its index; 0 is the null symbol. ARTIFACT_NOT_FOUND past the last one.
@@ -253,13 +231,10 @@ pub unsafe extern "C" fn artifact_symbol_at(
     symbol: *mut artifact_symbol_t,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe {
-        give(symbol, "symbol", NO_SYMBOL, error, || {
-            let (artifact, texts) = read(artifact)?;
-            symbol_of(texts, &artifact.symbol(module, index)?)
-        })
-    }
+    ffi!(give(symbol, "symbol", NO_SYMBOL, error, || {
+        let (artifact, texts) = read(artifact)?;
+        symbol_of(texts, &artifact.symbol(module, index)?)
+    }))
 }
 
 /// The symbol of that name: a defined global one before a weak, a local, and an undefined one; of several alike the first.
@@ -272,12 +247,9 @@ pub unsafe extern "C" fn artifact_symbol(
     symbol: *mut artifact_symbol_t,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe {
-        give(symbol, "symbol", NO_SYMBOL, error, || {
-            let (artifact, texts) = read(artifact)?;
-            let name = text(name, "name")?.as_bytes();
-            symbol_of(texts, &artifact.symbol_named(module, name)?)
-        })
-    }
+    ffi!(give(symbol, "symbol", NO_SYMBOL, error, || {
+        let (artifact, texts) = read(artifact)?;
+        let name = text(name, "name")?.as_bytes();
+        symbol_of(texts, &artifact.symbol_named(module, name)?)
+    }))
 }

@@ -2,7 +2,7 @@
 
 use std::ffi::c_char;
 
-use super::boundary::{free, give, handle, infallible, past_the_end};
+use super::boundary::{ffi, free, give, handle, infallible, past_the_end};
 use super::error::artifact_error_t;
 use super::library::artifact_status_t;
 use super::text::Texts;
@@ -76,29 +76,22 @@ pub struct artifact_report_entry_t {
 /// ARTIFACT_INVALID_ARGUMENT for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_report_status(report: *const artifact_report_t) -> artifact_status_t {
-    infallible(artifact_status_t::ARTIFACT_INTERNAL, || {
-        // SAFETY: the header's rule for pointers.
-        let report = unsafe { handle(report, "report") };
+    ffi!(infallible(artifact_status_t::ARTIFACT_INTERNAL, || {
+        let report = handle(report, "report");
         report.map_or_else(|error| error.status().into(), |report| report.report.status().into())
-    })
+    }))
 }
 
 /// How many entries it has; 0 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_report_count(report: *const artifact_report_t) -> usize {
-    infallible(0, || {
-        // SAFETY: the header's rule for pointers.
-        unsafe { handle(report, "report") }.map_or(0, |report| report.report.findings.len())
-    })
+    ffi!(infallible(0, || { handle(report, "report").map_or(0, |report| report.report.findings.len()) }))
 }
 
 /// The kinds of its entries, as a mask of artifact_report_kind_t; 0 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_report_kinds(report: *const artifact_report_t) -> u64 {
-    infallible(0, || {
-        // SAFETY: the header's rule for pointers.
-        unsafe { handle(report, "report") }.map_or(0, |report| report.report.kinds())
-    })
+    ffi!(infallible(0, || { handle(report, "report").map_or(0, |report| report.report.kinds()) }))
 }
 
 /// An entry, in the order of the checks. ARTIFACT_NOT_FOUND past the last one.
@@ -112,26 +105,22 @@ pub unsafe extern "C" fn artifact_report_at(
     let none = std::ptr::null();
     let empty =
         artifact_report_entry_t { kind: 0, setting: none, artifact_value: none, engine_value: none, sentence: none };
-    // SAFETY: the header's rule for pointers.
-    unsafe {
-        give(entry, "entry", empty, error, || {
-            let artifact_report_t { report, texts } = handle(report, "report")?;
-            let findings = &report.findings;
-            let found = findings.get(index).ok_or_else(|| past_the_end("report", index, findings.len()))?;
-            Ok(artifact_report_entry_t {
-                kind: found.kind as u32,
-                setting: texts.get(found.setting.as_bytes())?,
-                artifact_value: texts.get(found.artifact.as_bytes())?,
-                engine_value: texts.get(found.engine.as_bytes())?,
-                sentence: texts.get(found.sentence.as_bytes())?,
-            })
+    ffi!(give(entry, "entry", empty, error, || {
+        let artifact_report_t { report, texts } = handle(report, "report")?;
+        let findings = &report.findings;
+        let found = findings.get(index).ok_or_else(|| past_the_end("report", index, findings.len()))?;
+        Ok(artifact_report_entry_t {
+            kind: found.kind as u32,
+            setting: texts.get(found.setting.as_bytes())?,
+            artifact_value: texts.get(found.artifact.as_bytes())?,
+            engine_value: texts.get(found.engine.as_bytes())?,
+            sentence: texts.get(found.sentence.as_bytes())?,
         })
-    }
+    }))
 }
 
 /// Frees a report. NULL is fine.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_report_free(report: *mut artifact_report_t) {
-    // SAFETY: the header's rule for pointers: one of ours, freed once.
-    unsafe { free(report) };
+    ffi!(free(report))
 }

@@ -3,7 +3,7 @@
 use std::ffi::c_char;
 
 use super::artifact::artifact_t;
-use super::boundary::{fallible, give, handle, out, out_optional, past_the_end, text};
+use super::boundary::{fallible, ffi, give, handle, out, out_optional, past_the_end, text};
 use super::error::artifact_error_t;
 use super::flags::{artifact_flag_t, feature, flag_map, tunable};
 use super::library::artifact_status_t;
@@ -50,8 +50,7 @@ pub struct artifact_upvar_t {
 
 /// An artifact's Metadata, and the texts that it has given out.
 unsafe fn read<'a>(artifact: *const artifact_t) -> Result<(&'a Metadata<'a>, &'a Texts)> {
-    // SAFETY: the header's rule for pointers.
-    let artifact: &'a artifact_t = unsafe { handle(artifact, "artifact") }?;
+    let artifact: &'a artifact_t = ffi!(handle(artifact, "artifact"))?;
     Ok((artifact.artifact.metadata()?, &artifact.texts))
 }
 
@@ -70,13 +69,10 @@ pub unsafe extern "C" fn artifact_target(
     target: *mut *const c_char,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe {
-        give(target, "target", std::ptr::null(), error, || {
-            let (metadata, texts) = read(artifact)?;
-            texts.get(metadata.target.as_bytes())
-        })
-    }
+    ffi!(give(target, "target", std::ptr::null(), error, || {
+        let (metadata, texts) = read(artifact)?;
+        texts.get(metadata.target.as_bytes())
+    }))
 }
 
 /// How many flags a map, an artifact_flag_map_t, has.
@@ -87,13 +83,10 @@ pub unsafe extern "C" fn artifact_flag_count(
     count: *mut usize,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe {
-        give(count, "count", 0, error, || {
-            let (metadata, _) = read(artifact)?;
-            Ok(flags(metadata, map)?.sorted().len())
-        })
-    }
+    ffi!(give(count, "count", 0, error, || {
+        let (metadata, _) = read(artifact)?;
+        Ok(flags(metadata, map)?.sorted().len())
+    }))
 }
 
 /// A flag by its place in the order of names. ARTIFACT_NOT_FOUND past the last one.
@@ -105,15 +98,12 @@ pub unsafe extern "C" fn artifact_flag_at(
     flag: *mut artifact_flag_t,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe {
-        give(flag, "flag", artifact_flag_t::EMPTY, error, || {
-            let (metadata, texts) = read(artifact)?;
-            let flags = flags(metadata, map)?.sorted();
-            let (name, value) = flags.get(index).ok_or_else(|| past_the_end("flag", index, flags.len()))?;
-            artifact_flag_t::of(texts, name, *value)
-        })
-    }
+    ffi!(give(flag, "flag", artifact_flag_t::EMPTY, error, || {
+        let (metadata, texts) = read(artifact)?;
+        let flags = flags(metadata, map)?.sorted();
+        let (name, value) = flags.get(index).ok_or_else(|| past_the_end("flag", index, flags.len()))?;
+        artifact_flag_t::of(texts, name, *value)
+    }))
 }
 
 /// A flag by its name. ARTIFACT_NOT_FOUND if the map has none of that name.
@@ -125,15 +115,12 @@ pub unsafe extern "C" fn artifact_flag(
     flag: *mut artifact_flag_t,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe {
-        give(flag, "flag", artifact_flag_t::EMPTY, error, || {
-            let (metadata, texts) = read(artifact)?;
-            let name = text(name, "name")?;
-            let value = flags(metadata, map)?.get(name).ok_or_else(|| no_flag(name))?;
-            artifact_flag_t::of(texts, name, value)
-        })
-    }
+    ffi!(give(flag, "flag", artifact_flag_t::EMPTY, error, || {
+        let (metadata, texts) = read(artifact)?;
+        let name = text(name, "name")?;
+        let value = flags(metadata, map)?.get(name).ok_or_else(|| no_flag(name))?;
+        artifact_flag_t::of(texts, name, value)
+    }))
 }
 
 /// The value of a tunable, an artifact_tunable_t; a switch is 0 or 1.
@@ -144,13 +131,10 @@ pub unsafe extern "C" fn artifact_tunable(
     value: *mut u64,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe {
-        give(value, "value", 0, error, || {
-            let (metadata, _) = read(artifact)?;
-            self::tunable(metadata.tunables, tunable)
-        })
-    }
+    ffi!(give(value, "value", 0, error, || {
+        let (metadata, _) = read(artifact)?;
+        self::tunable(metadata.tunables, tunable)
+    }))
 }
 
 /// Whether a Wasm feature, an artifact_feature_t, is on.
@@ -161,13 +145,10 @@ pub unsafe extern "C" fn artifact_feature(
     value: *mut bool,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe {
-        give(value, "value", false, error, || {
-            let (metadata, _) = read(artifact)?;
-            self::feature(metadata.features, feature)
-        })
-    }
+    ffi!(give(value, "value", false, error, || {
+        let (metadata, _) = read(artifact)?;
+        self::feature(metadata.features, feature)
+    }))
 }
 
 /// How many upvars it has, nested ones among them.
@@ -177,13 +158,10 @@ pub unsafe extern "C" fn artifact_upvar_count(
     count: *mut usize,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe {
-        give(count, "count", 0, error, || {
-            let (metadata, _) = read(artifact)?;
-            Ok(metadata.upvars.nodes().len())
-        })
-    }
+    ffi!(give(count, "count", 0, error, || {
+        let (metadata, _) = read(artifact)?;
+        Ok(metadata.upvars.nodes().len())
+    }))
 }
 
 /// An upvar by its index; parents come before their children. ARTIFACT_NOT_FOUND past the last one.
@@ -196,21 +174,18 @@ pub unsafe extern "C" fn artifact_upvar_at(
 ) -> artifact_status_t {
     let empty =
         artifact_upvar_t { parent: usize::MAX, module: 0, artifact_upvars: std::ptr::null(), artifact_upvars_len: 0 };
-    // SAFETY: the header's rule for pointers.
-    unsafe {
-        give(upvar, "upvar", empty, error, || {
-            let (metadata, _) = read(artifact)?;
-            let nodes = metadata.upvars.nodes();
-            let node = nodes.get(index).ok_or_else(|| past_the_end("upvar", index, nodes.len()))?;
-            let passed = metadata.upvars.artifact_upvars(node);
-            Ok(artifact_upvar_t {
-                parent: node.parent.map_or(usize::MAX, |parent| parent as usize),
-                module: node.module,
-                artifact_upvars: passed.as_ptr(),
-                artifact_upvars_len: passed.len(),
-            })
+    ffi!(give(upvar, "upvar", empty, error, || {
+        let (metadata, _) = read(artifact)?;
+        let nodes = metadata.upvars.nodes();
+        let node = nodes.get(index).ok_or_else(|| past_the_end("upvar", index, nodes.len()))?;
+        let passed = metadata.upvars.artifact_upvars(node);
+        Ok(artifact_upvar_t {
+            parent: node.parent.map_or(usize::MAX, |parent| parent as usize),
+            module: node.module,
+            artifact_upvars: passed.as_ptr(),
+            artifact_upvars_len: passed.len(),
         })
-    }
+    }))
 }
 
 /// How many function, module and instance types it has. Each of the three may be NULL.
@@ -222,8 +197,7 @@ pub unsafe extern "C" fn artifact_type_counts(
     instances: *mut usize,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe {
+    ffi!({
         let counts = [funcs, modules, instances];
         for count in counts {
             out_optional(count, 0);
@@ -237,7 +211,7 @@ pub unsafe extern "C" fn artifact_type_counts(
             }
             Ok(())
         })
-    }
+    })
 }
 
 /// A function type by its index. ARTIFACT_NOT_FOUND past the last one.
@@ -256,23 +230,20 @@ pub unsafe extern "C" fn artifact_func_type(
         externref_params: 0,
         externref_returns: 0,
     };
-    // SAFETY: the header's rule for pointers.
-    unsafe {
-        give(func_type, "func_type", empty, error, || {
-            let (metadata, _) = read(artifact)?;
-            let types = &metadata.types.wasm_signatures;
-            let found = types.get(index).ok_or_else(|| past_the_end("function type", index, types.len()))?;
-            Ok(artifact_func_type_t {
-                // A WasmType is one byte whose value is its artifact_wasm_type_t.
-                params: found.params.as_ptr().cast(),
-                params_len: found.params.len(),
-                returns: found.returns.as_ptr().cast(),
-                returns_len: found.returns.len(),
-                externref_params: found.externref_params_count,
-                externref_returns: found.externref_returns_count,
-            })
+    ffi!(give(func_type, "func_type", empty, error, || {
+        let (metadata, _) = read(artifact)?;
+        let types = &metadata.types.wasm_signatures;
+        let found = types.get(index).ok_or_else(|| past_the_end("function type", index, types.len()))?;
+        Ok(artifact_func_type_t {
+            // A WasmType is one byte whose value is its artifact_wasm_type_t.
+            params: found.params.as_ptr().cast(),
+            params_len: found.params.len(),
+            returns: found.returns.as_ptr().cast(),
+            returns_len: found.returns.len(),
+            externref_params: found.externref_params_count,
+            externref_returns: found.externref_returns_count,
         })
-    }
+    }))
 }
 
 /// A module type by its index: how many imports it has, and the instance type of what it exports. ARTIFACT_NOT_FOUND past the
@@ -285,8 +256,7 @@ pub unsafe extern "C" fn artifact_module_type(
     exports: *mut u32,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe {
+    ffi!({
         let (imports, exports) = (out(imports, "imports", 0), out(exports, "exports", 0));
         fallible(error, || {
             let (metadata, _) = read(artifact)?;
@@ -296,7 +266,7 @@ pub unsafe extern "C" fn artifact_module_type(
             (*imports, *exports) = (found.imports.0.len(), found.exports);
             Ok(())
         })
-    }
+    })
 }
 
 /// An import of a module type, in the order of the file. The name is borrowed: valid until the artifact is freed.
@@ -310,8 +280,7 @@ pub unsafe extern "C" fn artifact_module_import(
     entity: *mut artifact_entity_t,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe {
+    ffi!({
         let outs = (out(name, "name", std::ptr::null()), out(entity, "entity", artifact_entity_t::EMPTY));
         fallible(error, || {
             let (metadata, texts) = read(artifact)?;
@@ -319,7 +288,7 @@ pub unsafe extern "C" fn artifact_module_import(
             let found = types.get(module_type).ok_or_else(|| past_the_end("module type", module_type, types.len()))?;
             named(&found.imports, index, "import", texts, (outs.0?, outs.1?))
         })
-    }
+    })
 }
 
 /// An instance type by its index: how many exports it has. ARTIFACT_NOT_FOUND past the last one.
@@ -330,15 +299,12 @@ pub unsafe extern "C" fn artifact_instance_type(
     exports: *mut usize,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe {
-        give(exports, "exports", 0, error, || {
-            let (metadata, _) = read(artifact)?;
-            let types = &metadata.types.instance_signatures;
-            let found = types.get(index).ok_or_else(|| past_the_end("instance type", index, types.len()))?;
-            Ok(found.exports.0.len())
-        })
-    }
+    ffi!(give(exports, "exports", 0, error, || {
+        let (metadata, _) = read(artifact)?;
+        let types = &metadata.types.instance_signatures;
+        let found = types.get(index).ok_or_else(|| past_the_end("instance type", index, types.len()))?;
+        Ok(found.exports.0.len())
+    }))
 }
 
 /// An export of an instance type; as artifact_module_import().
@@ -351,8 +317,7 @@ pub unsafe extern "C" fn artifact_instance_export(
     entity: *mut artifact_entity_t,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe {
+    ffi!({
         let outs = (out(name, "name", std::ptr::null()), out(entity, "entity", artifact_entity_t::EMPTY));
         fallible(error, || {
             let (metadata, texts) = read(artifact)?;
@@ -361,7 +326,7 @@ pub unsafe extern "C" fn artifact_instance_export(
             let found = types.get(instance_type).ok_or_else(missing)?;
             named(&found.exports, index, "export", texts, (outs.0?, outs.1?))
         })
-    }
+    })
 }
 
 fn named(

@@ -7,7 +7,7 @@ use zerocopy::IntoBytes;
 
 use super::artifact::artifact_t;
 use super::boundary::{
-    fallible, free, give, give_handle, handle, handle_mut, infallible, past_the_end, path, slice, text,
+    fallible, ffi, free, give, give_handle, handle, handle_mut, infallible, past_the_end, path, slice, text,
 };
 use super::buffer::artifact_buffer_t;
 use super::builder::artifact_builder_t;
@@ -39,8 +39,7 @@ unsafe fn give_public(
     body: impl FnOnce() -> Result<[u8; 32]>,
 ) -> artifact_status_t {
     let empty = artifact_public_key_t { bytes: [0; 32] };
-    // SAFETY: the header's rule for pointers.
-    unsafe { give(public_key, "public_key", empty, error, || body().map(|bytes| artifact_public_key_t { bytes })) }
+    ffi!(give(public_key, "public_key", empty, error, || body().map(|bytes| artifact_public_key_t { bytes })))
 }
 
 /// Gives C a private key.
@@ -49,8 +48,7 @@ unsafe fn give_key(
     error: *mut *mut artifact_error_t,
     body: impl FnOnce() -> Result<PrivateKey>,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe { give_handle(key, "key", error, || body().map(|key| artifact_key_t { key: Arc::new(key) })) }
+    ffi!(give_handle(key, "key", error, || body().map(|key| artifact_key_t { key: Arc::new(key) })))
 }
 
 /// A new key, from the operating system's random numbers. The caller owns it. ARTIFACT_IO if there are none.
@@ -59,8 +57,7 @@ pub unsafe extern "C" fn artifact_key_generate(
     key: *mut *mut artifact_key_t,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe { give_key(key, error, PrivateKey::generate) }
+    ffi!(give_key(key, error, PrivateKey::generate))
 }
 
 /// The key in a PEM text: unencrypted PKCS#8, as `openssl genpkey -algorithm ed25519` writes it. The caller owns it.
@@ -71,15 +68,13 @@ pub unsafe extern "C" fn artifact_key_from_pem(
     key: *mut *mut artifact_key_t,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe { give_key(key, error, || PrivateKey::from_pem(text(pem, "pem")?)) }
+    ffi!(give_key(key, error, || PrivateKey::from_pem(text(pem, "pem")?)))
 }
 
 /// Frees a key. NULL is fine.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_key_free(key: *mut artifact_key_t) {
-    // SAFETY: the header's rule for pointers: one of ours, freed once.
-    unsafe { free(key) };
+    ffi!(free(key))
 }
 
 /// The key as a PEM text, PKCS#8, in a buffer that the caller owns and that is wiped when it is freed.
@@ -89,13 +84,10 @@ pub unsafe extern "C" fn artifact_key_to_pem(
     pem: *mut *mut artifact_buffer_t,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe {
-        give_handle(pem, "pem", error, || {
-            let found = handle(key, "key")?.key.to_pem()?;
-            artifact_buffer_t::copy(found.as_bytes(), true)
-        })
-    }
+    ffi!(give_handle(pem, "pem", error, || {
+        let found = handle(key, "key")?.key.to_pem()?;
+        artifact_buffer_t::copy(found.as_bytes(), true)
+    }))
 }
 
 /// Saves the key at path as artifact_key_to_pem() gives it, in a file that only its owner can read (mode 0600). A file that is
@@ -106,13 +98,10 @@ pub unsafe extern "C" fn artifact_key_save(
     path: *const c_char,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe {
-        fallible(error, || {
-            let pem = handle(key, "key")?.key.to_pem()?;
-            storage::create(self::path(path)?, pem.as_bytes(), storage::PRIVATE_MODE)
-        })
-    }
+    ffi!(fallible(error, || {
+        let pem = handle(key, "key")?.key.to_pem()?;
+        storage::create(self::path(path)?, pem.as_bytes(), storage::PRIVATE_MODE)
+    }))
 }
 
 /// The public key that belongs to a private one.
@@ -122,8 +111,7 @@ pub unsafe extern "C" fn artifact_key_public(
     public_key: *mut artifact_public_key_t,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe { give_public(public_key, error, || Ok(handle(key, "key")?.key.public().bytes())) }
+    ffi!(give_public(public_key, error, || Ok(handle(key, "key")?.key.public().bytes())))
 }
 
 /// The public key in a PEM text (SubjectPublicKeyInfo), as `openssl pkey -pubout` writes it. ARTIFACT_INVALID_ARGUMENT if
@@ -134,8 +122,7 @@ pub unsafe extern "C" fn artifact_public_key_from_pem(
     public_key: *mut artifact_public_key_t,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe { give_public(public_key, error, || Ok(PublicKey::from_pem(text(pem, "pem")?)?.bytes())) }
+    ffi!(give_public(public_key, error, || Ok(PublicKey::from_pem(text(pem, "pem")?)?.bytes())))
 }
 
 /// The public key as a PEM text, in a buffer that the caller owns. ARTIFACT_INVALID_ARGUMENT if the bytes are no key.
@@ -145,13 +132,10 @@ pub unsafe extern "C" fn artifact_public_key_to_pem(
     pem: *mut *mut artifact_buffer_t,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe {
-        give_handle(pem, "pem", error, || {
-            let found = PublicKey::from_bytes(&handle(public_key, "public_key")?.bytes)?.to_pem()?;
-            artifact_buffer_t::copy(found.as_bytes(), false)
-        })
-    }
+    ffi!(give_handle(pem, "pem", error, || {
+        let found = PublicKey::from_bytes(&handle(public_key, "public_key")?.bytes)?.to_pem()?;
+        artifact_buffer_t::copy(found.as_bytes(), false)
+    }))
 }
 
 /// Makes the engine trust what this key signs, a PEM text as artifact_public_key_from_pem() takes it. From then on, opening
@@ -163,23 +147,17 @@ pub unsafe extern "C" fn artifact_engine_trust_key(
     pem: *const c_char,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe {
-        fallible(error, || {
-            let engine = &mut handle_mut(engine, "engine")?.engine;
-            engine.trust(PublicKey::from_pem(text(pem, "pem")?)?);
-            Ok(())
-        })
-    }
+    ffi!(fallible(error, || {
+        let engine = &mut handle_mut(engine, "engine")?.engine;
+        engine.trust(PublicKey::from_pem(text(pem, "pem")?)?);
+        Ok(())
+    }))
 }
 
 /// How many keys the engine trusts; 0 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_engine_trusted_key_count(engine: *const artifact_engine_t) -> usize {
-    infallible(0, || {
-        // SAFETY: the header's rule for pointers.
-        unsafe { handle(engine, "engine") }.map_or(0, |found| found.engine.trusted_keys().len())
-    })
+    ffi!(infallible(0, || { handle(engine, "engine").map_or(0, |found| found.engine.trusted_keys().len()) }))
 }
 
 /// A key that the engine trusts, in the order of their bytes. ARTIFACT_NOT_FOUND past the last one.
@@ -190,13 +168,10 @@ pub unsafe extern "C" fn artifact_engine_trusted_key_at(
     public_key: *mut artifact_public_key_t,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe {
-        give_public(public_key, error, || {
-            let keys = handle(engine, "engine")?.engine.trusted_keys();
-            keys.get(index).map(PublicKey::bytes).ok_or_else(|| past_the_end("trusted key", index, keys.len()))
-        })
-    }
+    ffi!(give_public(public_key, error, || {
+        let keys = handle(engine, "engine")?.engine.trusted_keys();
+        keys.get(index).map(PublicKey::bytes).ok_or_else(|| past_the_end("trusted key", index, keys.len()))
+    }))
 }
 
 /// Signs with this key whatever the builder writes from now on; up to 64 keys sign side by side. The key may be freed. The same
@@ -207,8 +182,7 @@ pub unsafe extern "C" fn artifact_builder_add_key(
     key: *const artifact_key_t,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe { fallible(error, || handle_mut(builder, "builder")?.builder.add_key(&handle(key, "key")?.key)) }
+    ffi!(fallible(error, || handle_mut(builder, "builder")?.builder.add_key(&handle(key, "key")?.key)))
 }
 
 /// For a key that this process doesn't have: the 256 bytes of the root record of the artifact as it is now, in a buffer that
@@ -221,13 +195,10 @@ pub unsafe extern "C" fn artifact_root_record(
     record: *mut *mut artifact_buffer_t,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe {
-        give_handle(record, "record", error, || {
-            let root = handle(builder, "builder")?.builder.root_record()?;
-            artifact_buffer_t::copy(root.as_bytes(), false)
-        })
-    }
+    ffi!(give_handle(record, "record", error, || {
+        let root = handle(builder, "builder")?.builder.root_record()?;
+        artifact_buffer_t::copy(root.as_bytes(), false)
+    }))
 }
 
 /// Adds a signature made elsewhere: 64 bytes (RFC 8032), of the artifact as it is now. ARTIFACT_INVALID_ARGUMENT if it isn't
@@ -240,18 +211,15 @@ pub unsafe extern "C" fn artifact_builder_add_signature(
     signature_len: usize,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe {
-        fallible(error, || {
-            let builder = &mut handle_mut(builder, "builder")?.builder;
-            let key = PublicKey::from_bytes(&handle(public_key, "public_key")?.bytes)?;
-            let signature = slice(signature, signature_len, "signature")?.try_into().map_err(|_| {
-                let message = format!("signature: expected 64 bytes, found {signature_len}");
-                Error::new(Status::InvalidArgument, message)
-            })?;
-            builder.add_signature(&key, signature)
-        })
-    }
+    ffi!(fallible(error, || {
+        let builder = &mut handle_mut(builder, "builder")?.builder;
+        let key = PublicKey::from_bytes(&handle(public_key, "public_key")?.bytes)?;
+        let signature = slice(signature, signature_len, "signature")?.try_into().map_err(|_| {
+            let message = format!("signature: expected 64 bytes, found {signature_len}");
+            Error::new(Status::InvalidArgument, message)
+        })?;
+        builder.add_signature(&key, signature)
+    }))
 }
 
 /// Forgets the builder's keys and signatures. A builder made from an artifact begins with that one's signatures, and
@@ -261,13 +229,10 @@ pub unsafe extern "C" fn artifact_builder_clear_signatures(
     builder: *mut artifact_builder_t,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe {
-        fallible(error, || {
-            handle_mut(builder, "builder")?.builder.clear_signatures();
-            Ok(())
-        })
-    }
+    ffi!(fallible(error, || {
+        handle_mut(builder, "builder")?.builder.clear_signatures();
+        Ok(())
+    }))
 }
 
 /// The trusted key whose signature was found when the artifact was opened. ARTIFACT_NOT_FOUND if it was opened without an engine
@@ -278,24 +243,18 @@ pub unsafe extern "C" fn artifact_signed_by(
     public_key: *mut artifact_public_key_t,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe {
-        give_public(public_key, error, || {
-            handle(artifact, "artifact")?.artifact.signer().map(PublicKey::bytes).ok_or_else(|| {
-                let message = "signer: expected an artifact opened with an engine that trusts a key, found another";
-                Error::new(Status::NotFound, message)
-            })
+    ffi!(give_public(public_key, error, || {
+        handle(artifact, "artifact")?.artifact.signer().map(PublicKey::bytes).ok_or_else(|| {
+            let message = "signer: expected an artifact opened with an engine that trusts a key, found another";
+            Error::new(Status::NotFound, message)
         })
-    }
+    }))
 }
 
 /// How many signatures the artifact carries, whoever made them; 0 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_signature_count(artifact: *const artifact_t) -> usize {
-    infallible(0, || {
-        // SAFETY: the header's rule for pointers.
-        unsafe { handle(artifact, "artifact") }.map_or(0, |found| found.artifact.signatures().count())
-    })
+    ffi!(infallible(0, || { handle(artifact, "artifact").map_or(0, |found| found.artifact.signatures().count()) }))
 }
 
 /// Whose signature one claims to be. Nobody has checked it: see artifact_signed_by(). ARTIFACT_NOT_FOUND past the last one.
@@ -306,14 +265,11 @@ pub unsafe extern "C" fn artifact_signature_at(
     public_key: *mut artifact_public_key_t,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe {
-        give_public(public_key, error, || {
-            let artifact = &handle(artifact, "artifact")?.artifact;
-            let found = artifact.signatures().nth(index);
-            found.map(|found| found.key).ok_or_else(|| past_the_end("signature", index, artifact.signatures().count()))
-        })
-    }
+    ffi!(give_public(public_key, error, || {
+        let artifact = &handle(artifact, "artifact")?.artifact;
+        let found = artifact.signatures().nth(index);
+        found.map(|found| found.key).ok_or_else(|| past_the_end("signature", index, artifact.signatures().count()))
+    }))
 }
 
 /// A detached signature of the artifact, to keep beside a file that must stay as it is, such as one without a trailer: 96
@@ -327,13 +283,10 @@ pub unsafe extern "C" fn artifact_sign(
     signature: *mut *mut artifact_buffer_t,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe {
-        give_handle(signature, "signature", error, || {
-            let root = handle(artifact, "artifact")?.artifact.root_record()?;
-            artifact_buffer_t::copy(handle(key, "key")?.key.sign(&root).as_bytes(), false)
-        })
-    }
+    ffi!(give_handle(signature, "signature", error, || {
+        let root = handle(artifact, "artifact")?.artifact.root_record()?;
+        artifact_buffer_t::copy(handle(key, "key")?.key.sign(&root).as_bytes(), false)
+    }))
 }
 
 /// For a detached signature by a key that this process doesn't have: the root record of an opened artifact, as
@@ -344,11 +297,8 @@ pub unsafe extern "C" fn artifact_detached_record(
     record: *mut *mut artifact_buffer_t,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe {
-        give_handle(record, "record", error, || {
-            let root = handle(artifact, "artifact")?.artifact.root_record()?;
-            artifact_buffer_t::copy(root.as_bytes(), false)
-        })
-    }
+    ffi!(give_handle(record, "record", error, || {
+        let root = handle(artifact, "artifact")?.artifact.root_record()?;
+        artifact_buffer_t::copy(root.as_bytes(), false)
+    }))
 }

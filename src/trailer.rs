@@ -3,7 +3,7 @@
 use std::ffi::c_char;
 
 use super::artifact::artifact_t;
-use super::boundary::{fallible, give, handle, infallible, out, past_the_end, text};
+use super::boundary::{fallible, ffi, give, handle, infallible, out, past_the_end, text};
 use super::error::artifact_error_t;
 use super::library::{artifact_slice_t, artifact_status_t};
 use artifact::artifact::Integrity;
@@ -24,11 +24,10 @@ pub enum artifact_integrity_t {
 /// What vouches for the artifact's bytes, an artifact_integrity_t; ARTIFACT_INTEGRITY_NONE for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_integrity(artifact: *const artifact_t) -> u32 {
-    infallible(0, || {
-        // SAFETY: the header's rule for pointers.
-        let found = unsafe { handle(artifact, "artifact") };
+    ffi!(infallible(0, || {
+        let found = handle(artifact, "artifact");
         found.map_or(Integrity::None, |found| found.artifact.integrity()) as u32
-    })
+    }))
 }
 
 // The core has the same numbers.
@@ -46,8 +45,7 @@ pub unsafe extern "C" fn artifact_attribute_count(
     count: *mut usize,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe { give(count, "count", 0, error, || Ok(handle(artifact, "artifact")?.artifact.attributes()?.len())) }
+    ffi!(give(count, "count", 0, error, || Ok(handle(artifact, "artifact")?.artifact.attributes()?.len())))
 }
 
 /// An attribute by its place in the file. Name and value are borrowed: valid until the artifact is freed.
@@ -60,8 +58,7 @@ pub unsafe extern "C" fn artifact_attribute_at(
     value: *mut artifact_slice_t,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe {
+    ffi!({
         let outs = (out(name, "name", std::ptr::null()), out(value, "value", artifact_slice_t::EMPTY));
         fallible(error, || {
             let (name, value) = (outs.0?, outs.1?);
@@ -72,7 +69,7 @@ pub unsafe extern "C" fn artifact_attribute_at(
             *value = artifact_slice_t::of(found.value);
             Ok(())
         })
-    }
+    })
 }
 
 /// The value of an attribute, borrowed: valid until the artifact is freed. ARTIFACT_NOT_FOUND if there is none of that name.
@@ -83,11 +80,8 @@ pub unsafe extern "C" fn artifact_attribute(
     value: *mut artifact_slice_t,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    // SAFETY: the header's rule for pointers.
-    unsafe {
-        give(value, "value", artifact_slice_t::EMPTY, error, || {
-            let artifact = &handle(artifact, "artifact")?.artifact;
-            Ok(artifact_slice_t::of(artifact.attribute(text(name, "name")?)?))
-        })
-    }
+    ffi!(give(value, "value", artifact_slice_t::EMPTY, error, || {
+        let artifact = &handle(artifact, "artifact")?.artifact;
+        Ok(artifact_slice_t::of(artifact.attribute(text(name, "name")?)?))
+    }))
 }
