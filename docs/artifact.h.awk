@@ -1,4 +1,5 @@
-# artifact.h for Doxygen: the tour is the main page, and each heading begins a group.
+# artifact.h for Doxygen: the text at the top is the main page, each heading begins a group, and each function whose last
+# parameter is `error` gets the description that the header gives once.
 NR == 1 { print "/** @file */"; print "/** @mainpage libartifact"; next }
 /^\/\* ==== .* ==== \*\/$/ {
     sub(/^\/\* ==== /, ""); sub(/ ==== \*\/$/, "")
@@ -8,4 +9,21 @@ NR == 1 { print "/** @file */"; print "/** @mainpage libartifact"; next }
     next
 }
 open && /^} \/\* extern "C" \*\/$/ { print "/** @} */"; open = 0 }
+# A comment is kept until its declaration is known.
+/^\/\*\*/ { kept = 1; count = 0 }
+kept {
+    lines[count++] = $0
+    if (/[;{]$/ || /^#define / || /^$/) {
+        kept = 0
+        declaration = ""
+        for (i = 0; i < count; i++) if (lines[i] !~ /^ \*|^\/\*\*/) declaration = declaration lines[i]
+        for (i = 0; i < count; i++) {
+            if (lines[i] ~ /^ \* @return / && declaration ~ /\*\*error\);/) {
+                print " * @param error Receives the error, which you own, or NULL on success; may be NULL."
+            }
+            print lines[i]
+        }
+    }
+    next
+}
 { print }

@@ -1,42 +1,108 @@
 /*
- * libartifact: compiled code saved once, shipped, known to fit this host, and opened again in microseconds.
+ * libartifact saves compiled code in a file, checks that the file fits a host, and loads the code in microseconds.
  *
- * A tour. What a host compiles with is an *engine*. ELF modules and an engine go into a *builder*, which writes an *artifact*,
- * one file; opened again, the artifact is checked against the engine of the host that wants to use it:
+ * ## Overview
  *
- *     artifact_engine_t *engine = artifact_engine_new();                     saving: what your compiler used
- *     artifact_engine_set_flag_bool(engine, ARTIFACT_FLAGS_ISA, "avx2", true, NULL);
- *     artifact_builder_new(engine, &builder, &error);
- *     artifact_builder_add_module(builder, elf, elf_len, NULL, &error);
- *     artifact_serialize_to_file(builder, "code.artifact", NULL, &error);
+ * - A *module* is an ELF64 image: compiled code with its symbols.
+ * - An *engine* (artifact_engine_t) says what code is compiled for: target triple, compiler flags, instruction sets, and
+ *   the name and version of the compiler. A compiler describes itself with an engine when it saves code; a program that
+ *   runs code describes its host with one.
+ * - A *builder* (artifact_builder_t) collects modules, or links relocatable objects into modules, and writes them and the
+ *   engine's settings to an *artifact*, which is one file.
+ * - An opened *artifact* (artifact_t) can be checked against an engine, verified, inspected, and loaded.
+ * - *Code* (artifact_code_t) is an artifact's modules, mapped and ready to be called.
  *
- *     artifact_engine_t *host = artifact_engine_new_host();                  using: what this CPU has
- *     artifact_open_file("code.artifact", host, NULL, &artifact, &error);
- *     artifact_check_compat(artifact, host, &error);                         OK, or why not
- *     artifact_module(artifact, artifact_main_module(artifact), &module, &error);
+ * ## Example
  *
- * Errors. A call that can fail returns an artifact_status_t and takes, last, `artifact_error_t **error`, which may be NULL.
- * On success *error is set to NULL; on failure to an error that you own and free with artifact_error_free(). What it held before
- * is not looked at: free an error before you pass the same variable again. No global state shows: there is no "last error", no
- * environment variable, no signal handler, and nothing is ever printed. A NULL where a pointer is needed is
- * ARTIFACT_INVALID_ARGUMENT, naming the argument; text that is not UTF-8 likewise (paths are bytes). A defect of the library is
- * ARTIFACT_INTERNAL. Memory that grows with a file and can't be had is ARTIFACT_NO_MEMORY.
+ * Saves a shared object made by `cc -O2 -fPIC -shared -o fib.so fib.c`; then opens, checks, loads and calls it, as another
+ * process would.
  *
- * Results. Out-parameters are written on every path: NULL, 0 or empty on failure. "Owned" means that you free it, "borrowed" that
- * it is valid until the named handle is freed. Text is NUL-terminated UTF-8; where a file has other bytes in a name, U+FFFD
- * stands for them.
+ *     #include <artifact.h>
+ *     #include <stdio.h>
+ *     #include <stdlib.h>
  *
- * Handles. Each is freed with its own _free, which takes NULL too, and in any order: a builder or artifact keeps what it needs
- * of others. A const handle may be used by many threads at once; a handle that is not const by one at a time, and by nobody
- * after it was freed.
+ *     static artifact_error_t *error;
  *
- * Options are structs that grow: begin with their _INIT, which sets their size. NULL means the defaults. What a newer caller asks
- * of an older library is ARTIFACT_UNSUPPORTED, never ignored. Enumerations are passed as uint32_t.
+ *     static void check(artifact_status_t status) {
+ *         if (status == ARTIFACT_OK) return;
+ *         fprintf(stderr, "%s\n", artifact_error_message(error));
+ *         exit(1);
+ *     }
  *
- * Files that come from elsewhere may be damaged or hostile: opening, reading and verifying them is safe, bounded in memory, and
- * never ends the process. Machine code that is well-formed and does harm is another matter: run only what you trust. Who signs
- * with artifact_builder_add_key() is trusted with artifact_engine_trust_key(): an engine that trusts a key opens only what that
- * key has signed, and modules are then served from private copies that were checked.
+ *     int main(void) {
+ *         artifact_engine_t *engine = artifact_engine_new(); // the baseline of this architecture
+ *         artifact_builder_t *builder;
+ *         check(artifact_builder_new(engine, &builder, &error));
+ *         check(artifact_builder_add_module_file(builder, "fib.so", NULL, &error));
+ *         check(artifact_serialize_to_file(builder, "fib.artifact", NULL, &error));
+ *         artifact_builder_free(builder);
+ *         artifact_engine_free(engine);
+ *
+ *         artifact_engine_t *host = artifact_engine_new_host(); // with the instruction sets of this CPU
+ *         artifact_t *artifact;
+ *         artifact_code_t *code;
+ *         check(artifact_open_file("fib.artifact", host, NULL, &artifact, &error));
+ *         check(artifact_check_compat(artifact, host, &error)); // artifact_load() checks it too
+ *         check(artifact_load(artifact, host, NULL, &code, &error));
+ *         union {
+ *             void *address;
+ *             int64_t (*function)(int64_t);
+ *         } fib = {artifact_code_symbol(code, artifact_main_module(artifact), "fib", NULL)};
+ *         if (fib.address) printf("%lld\n", (long long)fib.function(90));
+ *         artifact_code_free(code); // from here on fib.function is invalid
+ *         artifact_free(artifact);
+ *         artifact_engine_free(host);
+ *         return 0;
+ *     }
+ *
+ * Link with `cc program.c $(pkg-config --cflags --libs artifact)`.
+ *
+ * ## Errors
+ *
+ * A function that can fail returns an artifact_status_t, 0 for success. Its last parameter, `artifact_error_t **error`, may
+ * be NULL. Otherwise *error is set to NULL on success, and to an error that you own on failure: artifact_error_message()
+ * says what went wrong, artifact_error_free() frees it. The previous value of *error is ignored: free an error before you
+ * pass the same variable again. The comments below do not repeat this parameter.
+ *
+ * Any function that returns a status can return these *general statuses*, which its comment does not repeat:
+ *
+ * - ARTIFACT_INVALID_ARGUMENT: a pointer is NULL that must not be, a string is not UTF-8 (paths may be any bytes), or a
+ *   number is not one of its enumeration. The message names the argument.
+ * - ARTIFACT_NO_MEMORY: an allocation whose size depends on a file failed.
+ * - ARTIFACT_INTERNAL: a defect of the library.
+ *
+ * artifact_status_t says what to do about each status.
+ *
+ * ## Arguments
+ *
+ * - A pointer must not be NULL unless its description says so.
+ * - Strings are NUL-terminated UTF-8. Names in a file that are not UTF-8 are returned with U+FFFD in place of the invalid
+ *   bytes.
+ * - Enumerations are passed as uint32_t.
+ * - A parameter that "receives" something is an output. Outputs are written whether the call succeeds or fails; after a
+ *   failure they are NULL, 0 or empty.
+ * - Structs of options can grow in later versions: initialize them with their _INIT macro, which sets their size. NULL
+ *   stands for the defaults. An option that this library does not know is ARTIFACT_UNSUPPORTED; it is never ignored.
+ *
+ * ## Ownership
+ *
+ * What you *own* you free, with the _free function of its type. Each accepts NULL. Handles may be freed in any order: a
+ * builder, an artifact or code keeps alive what it needs of the objects that it was made from. What is *borrowed* is valid
+ * until the handle that the comment names is freed; never free it.
+ *
+ * ## Threads
+ *
+ * Many threads may use a handle at once in calls that take it const. A call that takes it without const must be the only one
+ * that uses it at that moment. There is no global state that could be observed: no last error, no environment variable, no
+ * signal handler, no output to stdout or stderr.
+ *
+ * ## Hostile files
+ *
+ * Files may be damaged or hostile. Opening, reading and verifying them is safe: it never ends the process, and its memory is
+ * bounded. (The exception is a file that another process changes while it is open; see artifact_open_file().) Running
+ * their code is as dangerous as running any program: load only what you trust. To trust by signature, sign with
+ * artifact_builder_add_key(), and call artifact_engine_trust_key(): such an engine opens only artifacts that a trusted key
+ * has signed, and their modules are copied to private memory and checked before they are used.
  */
 #ifndef ARTIFACT_H
 #define ARTIFACT_H
@@ -45,7 +111,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The version of this header; artifact_version() is the library's. */
+/* The version of this header. artifact_version() returns the version of the library. */
 #define ARTIFACT_VERSION_MAJOR 0
 #define ARTIFACT_VERSION_MINOR 1
 #define ARTIFACT_VERSION_PATCH 0
@@ -57,303 +123,354 @@
 extern "C" {
 #endif
 
-/* ==== Handles: each is freed with its own _free ==== */
+/* ==== Handles: you free each with its _free function ==== */
 
 /**
- * Why a call failed. Owned by the caller, who frees it with artifact_error_free(). Every function here takes NULL, which
- * stands for "no error". May be read from many threads at once.
+ * Why a call failed. You own it; free it with artifact_error_free(). Its functions accept NULL, which means "no
+ * error". Many threads may read one error at once.
  */
 typedef struct artifact_error_t artifact_error_t;
 
 /**
- * Bytes that the caller owns and frees with artifact_buffer_free(). One NUL, which doesn't count, stands behind the last
- * byte, so that text in a buffer can be used as it is. May be read from many threads at once.
+ * Bytes that you own; free them with artifact_buffer_free(). A NUL, which the length does not count, follows the last
+ * byte, so that a buffer that holds text is a C string. Many threads may read one buffer at once.
  */
 typedef struct artifact_buffer_t artifact_buffer_t;
 
 /**
- * What a host compiles with, or runs: target, flags, tunables, features, producer and version rule. Owned; freed with
- * artifact_engine_free(). Functions that take it const may run in many threads at once as long as none changes it.
- * Builders, artifacts and reports keep what they need of it: it may be changed or freed at any time after the call.
+ * What code is compiled for, or what a host can run: target triple, flags, tunables, features, producer, version rule,
+ * and trusted keys. You own it; free it with artifact_engine_free(). Functions that take it const may run in many
+ * threads at once while no thread changes it. Builders, artifacts and reports copy what they need from it: you may
+ * change or free it after any call.
  */
 typedef struct artifact_engine_t artifact_engine_t;
 
 /**
- * An artifact being made. Owned; freed with artifact_builder_free(). One thread at a time may change it; functions that
- * take it const may run in many threads at once.
+ * An artifact under construction. You own it; free it with artifact_builder_free(). Only one thread at a time may
+ * change it. Functions that take it const may run in many threads at once while no thread changes it.
  */
 typedef struct artifact_builder_t artifact_builder_t;
 
-/**
- * An opened artifact. Owned; freed with artifact_free(). All functions that read it may run in many threads at once.
- */
+/** An opened artifact. You own it; free it with artifact_free(). Many threads may read one artifact at once. */
 typedef struct artifact_t artifact_t;
 
 /**
- * A private key: Ed25519 (RFC 8032). Owned; freed with artifact_key_free(). It is wiped from memory when it and every builder
- * that signs with it are freed; a text that it was read from is yours to wipe. May be used from many threads at once.
+ * A private key: Ed25519 (RFC 8032). You own it; free it with artifact_key_free(). It is wiped from memory when it and
+ * every builder that signs with it are freed. A text from which you read a key is yours to wipe. Many threads may use
+ * one key at once.
  */
 typedef struct artifact_key_t artifact_key_t;
 
 /**
- * An artifact's modules, mapped and bound. Owned; freed with artifact_code_free(). All functions that read it may run in
- * many threads at once.
+ * An artifact's modules, mapped and ready to run. You own it; free it with artifact_code_free(). Many threads may look
+ * symbols up in it at once.
  */
 typedef struct artifact_code_t artifact_code_t;
 
 /**
- * What a comparison or a verification found. Owned; freed with artifact_report_free(). May be read from many threads
- * at once.
+ * The findings of a comparison or verification. You own it; free it with artifact_report_free(). Many threads may read
+ * one report at once.
  */
 typedef struct artifact_report_t artifact_report_t;
 
 /* ==== Library ==== */
 
 /**
- * What a call came to. The numbers never change meaning and are never reused; new ones may come, so keep a default in
- * a switch. By the number alone: 10 is not ours, or too little to tell (an artifact cut to under 4 bytes, or right
- * behind its first module): leave it alone where others put files, replace it in a cache folder of your own. 11 to 13
- * is damaged. 20 to 23 is sound but stale or foreign: make it anew. 30 must not run. To replace a bad file save over
- * it; don't delete it first, since another process may just have replaced it.
+ * The outcome of a call. The numbers never change meaning and are never reused. New ones may be added, so a switch
+ * needs a default.
+ *
+ * What a cache should do:
+ *
+ * - 10, not an artifact, or too short to tell (an artifact cut to less than 4 bytes, or right after its first module):
+ *   never overwrite it in a folder that you share with others; rebuild in a folder of your own.
+ * - 11 to 13, damaged: rebuild.
+ * - 20 to 23, valid but stale or foreign: rebuild.
+ * - 30, not signed by a trusted key: do not run.
+ *
+ * To replace a file, save over it. Do not delete it first: another process may just have replaced it.
  */
 typedef enum artifact_status_t {
-    /** All is well. */
+    /** Success. */
     ARTIFACT_OK = 0,
-    /** An argument makes no sense; the message names it. */
+    /** An argument is invalid; the message names it. */
     ARTIFACT_INVALID_ARGUMENT = 1,
-    /** The operating system refused; artifact_error_errno() says why. */
+    /** The operating system refused a request; artifact_error_errno() returns the reason. */
     ARTIFACT_IO = 2,
-    /** A limit of the library or of the call's options was exceeded. */
+    /** Something exceeds a limit of the library or of the call's options. */
     ARTIFACT_LIMIT = 3,
-    /** Memory ran out. */
+    /** Not enough memory. */
     ARTIFACT_NO_MEMORY = 4,
     /** There is no such section, symbol, flag, attribute or index. A missing file is ARTIFACT_IO with ENOENT. */
     ARTIFACT_NOT_FOUND = 5,
-    /** The file is nothing of ours. */
+    /** The file is not an artifact. */
     ARTIFACT_NOT_AN_ARTIFACT = 10,
-    /** The file ends inside something that promised more. */
+    /** The file is shorter than its contents say. */
     ARTIFACT_TRUNCATED = 11,
-    /** The file contradicts the format or itself. */
+    /** The file violates the format or contradicts itself. */
     ARTIFACT_CORRUPT = 12,
-    /** A digest doesn't match. */
+    /** The bytes do not match their digest. */
     ARTIFACT_DIGEST_MISMATCH = 13,
-    /** Made for another host, or with other settings. */
+    /** The artifact was compiled for another host, or with other settings. */
     ARTIFACT_INCOMPATIBLE = 20,
-    /** Written by another version. */
+    /** The artifact was written by another version. */
     ARTIFACT_WRONG_VERSION = 21,
-    /** Written by another producer. */
+    /** The artifact was written by another producer. */
     ARTIFACT_WRONG_PRODUCER = 22,
-    /** Asks for something that this library can't do. */
+    /** The input needs something that this library cannot do. */
     ARTIFACT_UNSUPPORTED = 23,
-    /** Not signed by a key that the engine trusts: don't run it. */
+    /** No key that the engine trusts has signed the artifact: do not run it. */
     ARTIFACT_UNTRUSTED = 30,
-    /** Symbols that nobody defines; artifact_error_missing() has their names. */
+    /** Symbols are undefined; artifact_error_missing() returns their names. */
     ARTIFACT_UNRESOLVED = 40,
     /** A defect of the library. */
     ARTIFACT_INTERNAL = 90,
 } artifact_status_t;
 
-/** Bytes that somebody else owns; the function that gives them says who. data is NULL exactly where len is 0. */
+/** Borrowed bytes. The function that returns them says how long they are valid. */
 typedef struct artifact_slice_t {
-    /** The first byte. */
+    /** The first byte; NULL if and only if len is 0. */
     const uint8_t *data;
-    /** How many bytes. */
+    /** The number of bytes. */
     size_t len;
 } artifact_slice_t;
 
 /**
- * The library's version at run time, as ARTIFACT_VERSION_NUMBER was when the library was built:
+ * Returns the version of the library that the program runs with, as ARTIFACT_VERSION_NUMBER encodes it:
  * major * 1000000 + minor * 1000 + patch.
  */
 uint32_t artifact_version(void);
 
-/** The library's version at run time, as text such as "0.1.0". Static: never freed. */
+/**
+ * Returns the version of the library that the program runs with as text, such as "0.1.0". The text is static: never
+ * free it.
+ */
 const char *artifact_version_string(void);
 
 /**
- * The name of a status, such as "ARTIFACT_CORRUPT"; "unknown status" for a number that is none. Static: never freed.
+ * Returns the name of a status.
+ *
+ * @param status An artifact_status_t.
+ * @return Static text, never to be freed, such as "ARTIFACT_CORRUPT"; "unknown status" if no status has this number.
  */
 const char *artifact_status_name(uint32_t status);
 
 /* ==== Error: why a call failed ==== */
 
-/** The status that the failed call returned; ARTIFACT_OK for NULL. */
+/** Returns the status that the failed call returned; ARTIFACT_OK if error is NULL. */
 artifact_status_t artifact_error_status(const artifact_error_t *error);
 
 /**
- * One sentence: what was expected, what was found, where. Without line breaks or other control characters. Valid until
- * the error is freed; "" for NULL.
+ * Returns one sentence that says what was expected, what was found, and where. It has no line breaks or other control
+ * characters. Borrowed: valid until the error is freed. "" if error is NULL.
  */
 const char *artifact_error_message(const artifact_error_t *error);
 
 /**
- * Where in the file or bytes, counted from their beginning (not from the artifact's, where that is inside a larger file);
- * UINT64_MAX if it is about no place in particular, and for NULL.
+ * Returns the offset, in bytes, of what is wrong. It counts from the start of the file or bytes that were opened, even
+ * if the artifact starts later in them. UINT64_MAX if the error concerns no particular offset, or if error is NULL.
  */
 uint64_t artifact_error_offset(const artifact_error_t *error);
 
-/** The operating system's error number; 0 if it had no part in it, and for NULL. */
+/** Returns the operating system's error number (errno); 0 if no system call failed, or if error is NULL. */
 int artifact_error_errno(const artifact_error_t *error);
 
-/** How many symbols nobody defines; 0 unless the status is ARTIFACT_UNRESOLVED, and for NULL. */
+/** Returns the number of undefined symbols; 0 unless the status is ARTIFACT_UNRESOLVED, or if error is NULL. */
 size_t artifact_error_missing_count(const artifact_error_t *error);
 
-/** The name of one of them, valid until the error is freed; NULL past the last one, and for NULL. */
+/**
+ * Returns the name of an undefined symbol.
+ *
+ * @param error The error, or NULL.
+ * @param index An index below artifact_error_missing_count().
+ * @return The name, borrowed: valid until the error is freed. NULL if index is out of range or error is NULL.
+ */
 const char *artifact_error_missing(const artifact_error_t *error, size_t index);
 
-/** Frees an error. NULL is fine. */
+/** Frees an error. NULL is allowed. */
 void artifact_error_free(artifact_error_t *error);
 
 /* ==== Buffer: bytes that you own ==== */
 
-/** The first byte, valid until the buffer is freed; NULL for NULL. */
+/** Returns the first byte of a buffer. Borrowed: valid until the buffer is freed. NULL if buffer is NULL. */
 const uint8_t *artifact_buffer_data(const artifact_buffer_t *buffer);
 
-/** How many bytes; 0 for NULL. */
+/** Returns the number of bytes in a buffer; 0 if buffer is NULL. */
 size_t artifact_buffer_len(const artifact_buffer_t *buffer);
 
-/** Frees a buffer. NULL is fine. */
+/** Frees a buffer. NULL is allowed. */
 void artifact_buffer_free(artifact_buffer_t *buffer);
 
-/* ==== Flags, tunables, features: what engines and artifacts are described with ==== */
+/* ==== Settings of engines and artifacts: flags, tunables, features ==== */
 
 /** The two maps of compiler flags. */
 typedef enum artifact_flag_map_t {
-    /** Flags that every architecture has, such as "opt_level". Compared exactly. */
+    /** Flags that every architecture has, such as "opt_level". They must be equal. */
     ARTIFACT_FLAGS_SHARED = 0,
-    /** Instruction sets, such as "avx2". A boolean only matters where the artifact has it on. */
+    /** Instruction sets, such as "avx2". A boolean flag is compared only if it is on in the artifact. */
     ARTIFACT_FLAGS_ISA = 1,
 } artifact_flag_map_t;
 
-/** What kind of value a flag has. */
+/** The type of a flag's value. */
 typedef enum artifact_flag_kind_t {
     /** One of several words. */
     ARTIFACT_FLAG_ENUM = 0,
-    /** A number of 0 to 255. */
+    /** A number from 0 to 255. */
     ARTIFACT_FLAG_NUM = 1,
     /** On or off. */
     ARTIFACT_FLAG_BOOL = 2,
 } artifact_flag_kind_t;
 
 /**
- * How a compiler lays out linear memories, and what it compiles in. Sizes are in bytes unless said otherwise; the others
- * are 0 or 1. All but the two that say so are compared.
+ * Settings of how a Wasm compiler lays out linear memories and what it compiles into the code. Sizes are in bytes
+ * unless said otherwise. Settings without a size are switches, 0 or 1. A compatibility check compares all but the two
+ * that say otherwise.
  */
 typedef enum artifact_tunable_t {
-    /** Memories up to this many Wasm pages are reserved whole. */
+    /** Memories of at most this size, in Wasm pages of 64 KiB, are reserved as a whole (static memories). */
     ARTIFACT_TUNABLE_STATIC_MEMORY_BOUND = 0,
-    /** Guard behind such a memory. */
+    /** Size of the guard region after a static memory. */
     ARTIFACT_TUNABLE_STATIC_MEMORY_OFFSET_GUARD_SIZE = 1,
-    /** Guard behind a memory that can move. */
+    /** Size of the guard region after a memory that can move (a dynamic memory). */
     ARTIFACT_TUNABLE_DYNAMIC_MEMORY_OFFSET_GUARD_SIZE = 2,
-    /** How far such a memory can grow in place. Not compared. */
+    /** How far a dynamic memory can grow in place. Not compared. */
     ARTIFACT_TUNABLE_DYNAMIC_MEMORY_GROWTH_RESERVE = 3,
-    /** DWARF for the machine code. */
+    /** The machine code has DWARF. */
     ARTIFACT_TUNABLE_GENERATE_NATIVE_DEBUGINFO = 4,
-    /** The Wasm module's DWARF is used in backtraces. */
+    /** Backtraces use the Wasm module's DWARF. */
     ARTIFACT_TUNABLE_PARSE_WASM_DEBUGINFO = 5,
-    /** Code can be interrupted. */
+    /** The code can be interrupted. */
     ARTIFACT_TUNABLE_INTERRUPTABLE = 6,
-    /** Code counts fuel. */
+    /** The code counts fuel. */
     ARTIFACT_TUNABLE_CONSUME_FUEL = 7,
-    /** No memory grows beyond the static bound, as a pooling allocator needs it. */
+    /** No memory grows beyond the static bound, as a pooling allocator requires. */
     ARTIFACT_TUNABLE_STATIC_MEMORY_BOUND_IS_MAXIMUM = 8,
-    /** A guard lies before each memory too. */
+    /** A guard region also precedes each memory. */
     ARTIFACT_TUNABLE_GUARD_BEFORE_LINEAR_MEMORY = 9,
-    /** A map from machine code to Wasm code is stored. Not compared. */
+    /** The artifact stores a map from machine code to Wasm code. Not compared. */
     ARTIFACT_TUNABLE_GENERATE_ADDRESS_MAP = 10,
 } artifact_tunable_t;
 
-/** Wasm proposals that the compiler accepts. */
+/** Wasm proposals that a compiler accepts. */
 typedef enum artifact_feature_t {
+    /** Reference types. */
     ARTIFACT_FEATURE_REFERENCE_TYPES = 0,
+    /** Functions and blocks with several results. */
     ARTIFACT_FEATURE_MULTI_VALUE = 1,
+    /** Bulk memory operations. */
     ARTIFACT_FEATURE_BULK_MEMORY = 2,
+    /** Module linking. */
     ARTIFACT_FEATURE_MODULE_LINKING = 3,
+    /** 128-bit SIMD. */
     ARTIFACT_FEATURE_SIMD = 4,
+    /** Shared memories and atomics. */
     ARTIFACT_FEATURE_THREADS = 5,
+    /** Tail calls. */
     ARTIFACT_FEATURE_TAIL_CALL = 6,
+    /** Only deterministic instructions. */
     ARTIFACT_FEATURE_DETERMINISTIC_ONLY = 7,
+    /** Several memories in one module. */
     ARTIFACT_FEATURE_MULTI_MEMORY = 8,
+    /** Exceptions. */
     ARTIFACT_FEATURE_EXCEPTIONS = 9,
+    /** Memories with 64-bit addresses. */
     ARTIFACT_FEATURE_MEMORY64 = 10,
 } artifact_feature_t;
 
-/** One flag. Its texts are borrowed: valid until the engine or artifact that they were asked of is freed. */
+/** A compiler flag. Its texts are borrowed: valid until the engine or artifact that returned it is freed. */
 typedef struct artifact_flag_t {
-    /** Its name. */
+    /** The flag's name. */
     const char *name;
     /** An artifact_flag_kind_t. */
     uint32_t kind;
-    /** The number, or 1 for on and 0 for off; 0 for a word. */
+    /** ARTIFACT_FLAG_NUM: the number. ARTIFACT_FLAG_BOOL: 1 for on, 0 for off. ARTIFACT_FLAG_ENUM: 0. */
     uint32_t value;
-    /** The word; NULL for the other kinds. */
+    /** ARTIFACT_FLAG_ENUM: the word. Otherwise NULL. */
     const char *text;
 } artifact_flag_t;
 
-/* ==== Engine: what a host compiles with, or runs ==== */
+/* ==== Engine: what code is compiled for, or what a host can run ==== */
 
-/** Which version an engine writes, and which it accepts when opening. */
+/** Which version an engine writes into artifacts, and which it accepts when it opens them. */
 typedef enum artifact_version_rule_t {
     /**
-     * The revision of the body's layout, "1", which no release of the library changes without need; "0.33.0" under producer
-     * "wasmtime". Accepts exactly that.
+     * Writes and accepts exactly the version of the body's layout: "1", which releases of the library change only if
+     * they must; "0.33.0" under producer "wasmtime".
      */
     ARTIFACT_VERSION_RULE_LIBRARY = 0,
-    /** The embedder's own, such as its compiler's version. Accepts exactly that. */
+    /** Writes and accepts exactly a version of your own, such as that of your compiler. */
     ARTIFACT_VERSION_RULE_CUSTOM = 1,
-    /** Writes none and accepts any. */
+    /** Writes no version and accepts any. */
     ARTIFACT_VERSION_RULE_NONE = 2,
 } artifact_version_rule_t;
 
 /**
- * An engine with this host's target triple and no flags: the baseline that a compiler fills in. Producer "artifact",
- * library version rule, tunables 0 and features off. The caller owns it. NULL only for a defect of the library.
+ * Creates an engine with this host's target triple, producer "artifact", ARTIFACT_VERSION_RULE_LIBRARY, no flags, and
+ * all tunables and features 0. A compiler starts with it and sets what it compiles with.
  *
- * If your code generator can change, set a producer and ARTIFACT_VERSION_RULE_CUSTOM with its version or build id: the
- * library rule notices neither a new compiler nor a new runtime.
+ * If your code generator can change, set a producer, and ARTIFACT_VERSION_RULE_CUSTOM with its version or build id:
+ * ARTIFACT_VERSION_RULE_LIBRARY notices neither a new compiler nor a new runtime.
+ *
+ * @return An engine that you own. NULL only because of a defect of the library.
  */
 artifact_engine_t *artifact_engine_new(void);
 
 /**
- * The same plus every instruction set of this very CPU, detected at run time, under LLVM's target-feature names: what
- * artifacts are checked against. On machines other than x86-64 and aarch64 there are none. Shared flags, tunables, features,
- * producer and version are as empty as in artifact_engine_new(): set the same ones on both.
+ * Creates an engine as artifact_engine_new() does, and adds every instruction set of the CPU that runs this call as an
+ * ISA flag under LLVM's name for it. Check artifacts against this engine. On machines other than x86-64 and aarch64 it
+ * has no ISA flags.
+ *
+ * Shared flags, tunables, features, producer and version rule are those of artifact_engine_new(): set them to what you
+ * set when you save.
+ *
+ * @return An engine that you own. NULL only because of a defect of the library.
  */
 artifact_engine_t *artifact_engine_new_host(void);
 
 /**
- * What Wasmtime 0.33 compiles with on this host by default, under producer "wasmtime" and Cranelift's names: exchanges
- * files with it.
+ * Creates an engine with what Wasmtime 0.33 compiles with by default on this host: producer "wasmtime", and
+ * Cranelift's names of flags. Use it to exchange files with Wasmtime 0.33.
+ *
+ * @return An engine that you own. NULL only because of a defect of the library.
  */
 artifact_engine_t *artifact_engine_new_wasmtime(void);
 
-/** A copy that the caller owns; NULL for NULL. */
+/** Copies an engine. Returns a copy that you own; NULL if engine is NULL. */
 artifact_engine_t *artifact_engine_clone(const artifact_engine_t *engine);
 
-/** Frees an engine. NULL is fine. */
+/** Frees an engine. NULL is allowed. */
 void artifact_engine_free(artifact_engine_t *engine);
 
 /**
- * Sets the target triple, such as "x86_64-unknown-linux-gnu". ARTIFACT_INVALID_ARGUMENT if it is none. Only architecture and
- * operating system are compared: if your code depends on a C library or an ABI, say so in a shared flag.
+ * Sets the target triple.
+ *
+ * @param engine The engine to change.
+ * @param triple A target triple, such as "x86_64-unknown-linux-gnu". A compatibility check compares only its
+ *     architecture and operating system. If your code depends on a C library or an ABI, add a shared flag for it.
+ * @return ARTIFACT_OK, a general status, or ARTIFACT_INVALID_ARGUMENT if triple is not a target triple.
  */
 artifact_status_t artifact_engine_set_target(artifact_engine_t *engine,
                                              const char *triple,
                                              artifact_error_t **error);
 
 /**
- * Sets who compiles: 1 to 32 of a-z 0-9 . _ -, not containing "-aot", which the file puts behind it; otherwise
- * ARTIFACT_INVALID_ARGUMENT. Files of another producer are not opened. Under "wasmtime" Wasmtime 0.33 opens the files that
- * are written.
+ * Sets the producer: the name of the program that compiles. An engine does not open artifacts of another producer.
+ * Wasmtime 0.33 opens artifacts that are saved under producer "wasmtime".
+ *
+ * @param engine The engine to change.
+ * @param producer 1 to 32 characters from a-z, 0-9, '.', '_' and '-', without "-aot", which the file format appends.
+ * @return ARTIFACT_OK, a general status, or ARTIFACT_INVALID_ARGUMENT if producer is not such a name.
  */
 artifact_status_t artifact_engine_set_producer(artifact_engine_t *engine,
                                                const char *producer,
                                                artifact_error_t **error);
 
 /**
- * Sets which version is written and accepted: an artifact_version_rule_t. custom is the version's text, 0 to 255 bytes,
- * with ARTIFACT_VERSION_RULE_CUSTOM, and NULL with the others; otherwise ARTIFACT_INVALID_ARGUMENT.
+ * Sets which version the engine writes into artifacts and accepts when it opens them.
+ *
+ * @param engine The engine to change.
+ * @param rule An artifact_version_rule_t.
+ * @param custom The version, 0 to 255 bytes, if rule is ARTIFACT_VERSION_RULE_CUSTOM; otherwise NULL.
+ * @return ARTIFACT_OK, a general status, or ARTIFACT_INVALID_ARGUMENT if rule is unknown or custom does not suit it.
  */
 artifact_status_t artifact_engine_set_version_rule(artifact_engine_t *engine,
                                                    uint32_t rule,
@@ -361,8 +478,14 @@ artifact_status_t artifact_engine_set_version_rule(artifact_engine_t *engine,
                                                    artifact_error_t **error);
 
 /**
- * Sets a flag of a map (an artifact_flag_map_t) to on or off, whatever it was before. Names and words are yours: the library
- * gives them no meaning but that of the map. ARTIFACT_INVALID_ARGUMENT for an empty name or an unknown map.
+ * Sets a compiler flag to on or off. Replaces the flag if it exists, whatever its type was. The library gives names
+ * and values no meaning except what artifact_flag_map_t says of their map.
+ *
+ * @param engine The engine to change.
+ * @param map An artifact_flag_map_t.
+ * @param name The flag's name, not empty.
+ * @param value On or off.
+ * @return ARTIFACT_OK, a general status, or ARTIFACT_INVALID_ARGUMENT if map is unknown or name is empty.
  */
 artifact_status_t artifact_engine_set_flag_bool(artifact_engine_t *engine,
                                                 uint32_t map,
@@ -370,144 +493,267 @@ artifact_status_t artifact_engine_set_flag_bool(artifact_engine_t *engine,
                                                 bool value,
                                                 artifact_error_t **error);
 
-/** Sets a flag to a number; as artifact_engine_set_flag_bool(). */
+/**
+ * Sets a compiler flag to a number. Otherwise like artifact_engine_set_flag_bool().
+ *
+ * @param engine The engine to change.
+ * @param map An artifact_flag_map_t.
+ * @param name The flag's name, not empty.
+ * @param value The number.
+ * @return As artifact_engine_set_flag_bool().
+ */
 artifact_status_t artifact_engine_set_flag_num(artifact_engine_t *engine,
                                                uint32_t map,
                                                const char *name,
                                                uint8_t value,
                                                artifact_error_t **error);
 
-/** Sets a flag to a word; as artifact_engine_set_flag_bool(). */
+/**
+ * Sets a compiler flag to a word. Otherwise like artifact_engine_set_flag_bool().
+ *
+ * @param engine The engine to change.
+ * @param map An artifact_flag_map_t.
+ * @param name The flag's name, not empty.
+ * @param value The word, which is copied.
+ * @return As artifact_engine_set_flag_bool().
+ */
 artifact_status_t artifact_engine_set_flag_enum(artifact_engine_t *engine,
                                                 uint32_t map,
                                                 const char *name,
                                                 const char *value,
                                                 artifact_error_t **error);
 
-/** Removes a flag. ARTIFACT_NOT_FOUND if the map has none of that name. */
+/**
+ * Removes a compiler flag.
+ *
+ * @param engine The engine to change.
+ * @param map An artifact_flag_map_t.
+ * @param name The flag's name.
+ * @return ARTIFACT_OK, a general status, ARTIFACT_NOT_FOUND if the map has no flag of this name, or
+ *     ARTIFACT_INVALID_ARGUMENT if map is unknown.
+ */
 artifact_status_t artifact_engine_unset_flag(artifact_engine_t *engine,
                                              uint32_t map,
                                              const char *name,
                                              artifact_error_t **error);
 
 /**
- * Sets a tunable, an artifact_tunable_t. ARTIFACT_INVALID_ARGUMENT if there is no such tunable, or for a value other than
- * 0 or 1 where it is a switch.
+ * Sets a tunable.
+ *
+ * @param engine The engine to change.
+ * @param tunable An artifact_tunable_t.
+ * @param value The size, or 0 or 1 for a switch.
+ * @return ARTIFACT_OK, a general status, or ARTIFACT_INVALID_ARGUMENT if tunable is unknown, or is a switch and value
+ *     is neither 0 nor 1.
  */
 artifact_status_t artifact_engine_set_tunable(artifact_engine_t *engine,
                                               uint32_t tunable,
                                               uint64_t value,
                                               artifact_error_t **error);
 
-/** Sets a Wasm feature, an artifact_feature_t. ARTIFACT_INVALID_ARGUMENT if there is no such feature. */
+/**
+ * Turns a Wasm feature on or off.
+ *
+ * @param engine The engine to change.
+ * @param feature An artifact_feature_t.
+ * @param value On or off.
+ * @return ARTIFACT_OK, a general status, or ARTIFACT_INVALID_ARGUMENT if feature is unknown.
+ */
 artifact_status_t artifact_engine_set_feature(artifact_engine_t *engine,
                                               uint32_t feature,
                                               bool value,
                                               artifact_error_t **error);
 
-/** The target triple. Borrowed: valid until the engine is freed, even if the target is changed. NULL for NULL. */
+/**
+ * Returns the target triple. Borrowed: valid until the engine is freed, even if the target changes. NULL if engine is
+ * NULL.
+ */
 const char *artifact_engine_target(const artifact_engine_t *engine);
 
-/** The producer; as artifact_engine_target(). */
+/**
+ * Returns the producer. Borrowed: valid until the engine is freed, even if the producer changes. NULL if engine is
+ * NULL.
+ */
 const char *artifact_engine_producer(const artifact_engine_t *engine);
 
-/** The version that is written, "" under ARTIFACT_VERSION_RULE_NONE; as artifact_engine_target(). */
+/**
+ * Returns the version that the engine writes into artifacts; "" under ARTIFACT_VERSION_RULE_NONE. Borrowed: valid
+ * until the engine is freed, even if the version changes. NULL if engine is NULL.
+ */
 const char *artifact_engine_version(const artifact_engine_t *engine);
 
-/** The version rule, an artifact_version_rule_t; ARTIFACT_VERSION_RULE_LIBRARY for NULL. */
+/** Returns the version rule, an artifact_version_rule_t; ARTIFACT_VERSION_RULE_LIBRARY if engine is NULL. */
 uint32_t artifact_engine_version_rule(const artifact_engine_t *engine);
 
-/** How many flags a map has; 0 for NULL or an unknown map. */
+/**
+ * Returns the number of compiler flags in a map.
+ *
+ * @param engine The engine, or NULL.
+ * @param map An artifact_flag_map_t.
+ * @return The number of flags; 0 if engine is NULL or map is unknown.
+ */
 size_t artifact_engine_flag_count(const artifact_engine_t *engine, uint32_t map);
 
-/** A flag by its place in the order of names. ARTIFACT_NOT_FOUND past the last one. */
+/**
+ * Reads a compiler flag by its index.
+ *
+ * @param engine The engine.
+ * @param map An artifact_flag_map_t.
+ * @param index An index below artifact_engine_flag_count(). Flags are sorted by name.
+ * @param flag Receives the flag. Its texts are valid until the engine is freed.
+ * @return ARTIFACT_OK, a general status, ARTIFACT_NOT_FOUND if index is out of range, or ARTIFACT_INVALID_ARGUMENT if
+ *     map is unknown.
+ */
 artifact_status_t artifact_engine_flag_at(const artifact_engine_t *engine,
                                           uint32_t map,
                                           size_t index,
                                           artifact_flag_t *flag,
                                           artifact_error_t **error);
 
-/** A flag by its name. ARTIFACT_NOT_FOUND if the map has none of that name. */
+/**
+ * Reads a compiler flag by its name.
+ *
+ * @param engine The engine.
+ * @param map An artifact_flag_map_t.
+ * @param name The flag's name.
+ * @param flag Receives the flag. Its texts are valid until the engine is freed.
+ * @return ARTIFACT_OK, a general status, ARTIFACT_NOT_FOUND if the map has no flag of this name, or
+ *     ARTIFACT_INVALID_ARGUMENT if map is unknown.
+ */
 artifact_status_t artifact_engine_flag(const artifact_engine_t *engine,
                                        uint32_t map,
                                        const char *name,
                                        artifact_flag_t *flag,
                                        artifact_error_t **error);
 
-/** The value of a tunable, an artifact_tunable_t; a switch is 0 or 1. */
+/**
+ * Reads a tunable.
+ *
+ * @param engine The engine.
+ * @param tunable An artifact_tunable_t.
+ * @param value Receives the size, or 0 or 1 for a switch.
+ * @return ARTIFACT_OK, a general status, or ARTIFACT_INVALID_ARGUMENT if tunable is unknown.
+ */
 artifact_status_t artifact_engine_tunable(const artifact_engine_t *engine,
                                           uint32_t tunable,
                                           uint64_t *value,
                                           artifact_error_t **error);
 
-/** Whether a Wasm feature, an artifact_feature_t, is on. */
+/**
+ * Reads whether a Wasm feature is on.
+ *
+ * @param engine The engine.
+ * @param feature An artifact_feature_t.
+ * @param value Receives true for on, false for off.
+ * @return ARTIFACT_OK, a general status, or ARTIFACT_INVALID_ARGUMENT if feature is unknown.
+ */
 artifact_status_t artifact_engine_feature(const artifact_engine_t *engine,
                                           uint32_t feature,
                                           bool *value,
                                           artifact_error_t **error);
 
 /**
- * Writes 32 bytes over everything that a compatibility check compares: a cache key. Two engines have the same ones
- * exactly if every artifact fits both or neither. Not a secret, and the same on every machine. Made of the engine that
- * you check against, a key never finds anything stale, and each kind of CPU has its own entries; made of the engine
- * that you build with, CPUs share entries, and each must be checked.
+ * Computes a cache key: a digest of everything that a compatibility check compares. Two engines have equal
+ * fingerprints if and only if every artifact fits both or neither. A fingerprint is not secret, and is the same on
+ * every machine.
+ *
+ * Fingerprint the engine that you check against to get one entry for each kind of CPU, which is never stale.
+ * Fingerprint the engine that you build with to share entries between CPUs, and check each entry when you open it.
+ *
+ * @param engine The engine.
+ * @param fingerprint An array of 32 bytes, which receives the fingerprint.
+ * @return ARTIFACT_OK, or a general status.
  */
 artifact_status_t artifact_engine_fingerprint(const artifact_engine_t *engine,
                                               uint8_t *fingerprint,
                                               artifact_error_t **error);
 
-/** Everything in the engine, as JSON in a buffer that the caller owns; artifact_engine_from_json() reads it. */
+/**
+ * Writes everything in an engine as JSON, which artifact_engine_from_json() reads.
+ *
+ * @param engine The engine.
+ * @param json Receives the JSON text, a buffer that you own.
+ * @return ARTIFACT_OK, or a general status.
+ */
 artifact_status_t artifact_engine_to_json(const artifact_engine_t *engine,
                                           artifact_buffer_t **json,
                                           artifact_error_t **error);
 
 /**
- * The engine that this JSON describes; the caller owns it. ARTIFACT_INVALID_ARGUMENT, with line and column, if it is no such
- * JSON: every key is needed, and an unknown one refused.
+ * Creates an engine from JSON, as artifact_engine_to_json() writes it.
+ *
+ * @param json JSON text. Every key is required, and unknown keys are refused.
+ * @param engine Receives the engine, which you own.
+ * @return ARTIFACT_OK, a general status, or ARTIFACT_INVALID_ARGUMENT, with line and column, if the text is not the
+ *     JSON of an engine.
  */
 artifact_status_t artifact_engine_from_json(const char *json,
                                             artifact_engine_t **engine,
                                             artifact_error_t **error);
 
-/* ==== Types: what module graphs are described with ==== */
+/* ==== Types of Wasm imports and exports ==== */
 
 /** A Wasm value type. */
 typedef enum artifact_wasm_type_t {
+    /** 32-bit integer. */
     ARTIFACT_WASM_I32 = 0,
+    /** 64-bit integer. */
     ARTIFACT_WASM_I64 = 1,
+    /** 32-bit float. */
     ARTIFACT_WASM_F32 = 2,
+    /** 64-bit float. */
     ARTIFACT_WASM_F64 = 3,
+    /** 128-bit vector. */
     ARTIFACT_WASM_V128 = 4,
+    /** Reference to a function. */
     ARTIFACT_WASM_FUNCREF = 5,
+    /** Reference to an object of the host. */
     ARTIFACT_WASM_EXTERNREF = 6,
+    /** Reference to an exception. */
     ARTIFACT_WASM_EXNREF = 7,
 } artifact_wasm_type_t;
 
-/** What an import wants or an export gives. */
+/** What a module imports or exports. */
 typedef enum artifact_entity_kind_t {
+    /** A global variable. */
     ARTIFACT_ENTITY_GLOBAL = 0,
+    /** A linear memory. */
     ARTIFACT_ENTITY_MEMORY = 1,
+    /** An exception tag. */
     ARTIFACT_ENTITY_TAG = 2,
+    /** A table of references. */
     ARTIFACT_ENTITY_TABLE = 3,
+    /** A function. */
     ARTIFACT_ENTITY_FUNCTION = 4,
+    /** An instance of a module. */
     ARTIFACT_ENTITY_INSTANCE = 5,
+    /** A module. */
     ARTIFACT_ENTITY_MODULE = 6,
 } artifact_entity_kind_t;
 
-/** How a global begins. */
+/** How a global is initialized. */
 typedef enum artifact_init_kind_t {
+    /** With a constant i32. */
     ARTIFACT_INIT_I32 = 0,
+    /** With a constant i64. */
     ARTIFACT_INIT_I64 = 1,
+    /** With a constant f32. */
     ARTIFACT_INIT_F32 = 2,
+    /** With a constant f64. */
     ARTIFACT_INIT_F64 = 3,
+    /** With a constant v128. */
     ARTIFACT_INIT_V128 = 4,
+    /** With the value of another global. */
     ARTIFACT_INIT_GET_GLOBAL = 5,
+    /** With a null reference. */
     ARTIFACT_INIT_REF_NULL = 6,
+    /** With a reference to a function. */
     ARTIFACT_INIT_REF_FUNC = 7,
+    /** Not at all: the global is imported. */
     ARTIFACT_INIT_IMPORT = 8,
 } artifact_init_kind_t;
 
-/** An entity. Fields that its kind doesn't use are 0 when read, and not looked at when given. */
+/** The type of an import or export. Reading sets fields that the kind does not use to 0; writing ignores them. */
 typedef struct artifact_entity_t {
     /** An artifact_entity_kind_t. */
     uint32_t kind;
@@ -518,103 +764,131 @@ typedef struct artifact_entity_t {
     /** Global: an artifact_init_kind_t. */
     uint32_t init;
     /**
-     * Global: the initial value's bits. An I32 stands in the lower 32, the upper ones being copies of its sign; floats are
-     * their IEEE 754 bits; GET_GLOBAL and REF_FUNC are an index.
+     * Global: the bits of the initial value. I32: the value, sign-extended to 64 bits. F32, F64: IEEE 754 bits. V128:
+     * the lower 64 bits. GET_GLOBAL, REF_FUNC: an index.
      */
     uint64_t init_low;
     /** Global: the upper 64 bits of a V128. */
     uint64_t init_high;
-    /** Memory: pages. Table: elements. */
+    /** Memory: the minimum size in pages. Table: the minimum number of elements. */
     uint64_t minimum;
-    /** The same, if has_maximum. */
+    /** Memory, table: the maximum, in the same unit, if has_maximum is true. */
     uint64_t maximum;
     /** Memory, table: whether there is a maximum. */
     bool has_maximum;
-    /** Global: whether it can be changed. */
+    /** Global: whether it can change. */
     bool is_mutable;
     /** Memory: whether threads share it. */
     bool is_shared;
-    /** Memory: whether its addresses have 64 bits. */
+    /** Memory: whether it has 64-bit addresses. */
     bool is_memory64;
 } artifact_entity_t;
 
-/* ==== Builder: an artifact being made ==== */
+/* ==== Builder: writing artifacts ==== */
 
 /**
- * For artifact_save_options_t.flags: don't wait until the file is on the disk; for caches. Readers still see the old file
- * whole or the new one whole; but after a crash of the machine it may be empty or partial. Open it with
- * ARTIFACT_OPEN_VERIFY then, and replace it if it is damaged.
+ * For artifact_save_options_t.flags: return before the file is on the disk; for caches. Readers still see either the whole
+ * old file or the whole new one, but after a crash of the machine the file may be empty or partial: open it with
+ * ARTIFACT_OPEN_VERIFY, and replace it if it is damaged.
  */
 #define ARTIFACT_SAVE_NO_SYNC UINT64_C(1)
 
-/** For artifact_link_options_t.flags: leave out what only debuggers read, sections such as .debug_info. */
+/** For artifact_link_options_t.flags: omit sections that only debuggers read, such as .debug_info. */
 #define ARTIFACT_LINK_NO_DEBUG UINT64_C(1)
 
-/** The defaults: `artifact_link_options_t options = ARTIFACT_LINK_OPTIONS_INIT;` */
+/** Initializes options with the defaults: `artifact_link_options_t options = ARTIFACT_LINK_OPTIONS_INIT;` */
 #define ARTIFACT_LINK_OPTIONS_INIT {sizeof(artifact_link_options_t), 0}
 
-/** The defaults: `artifact_save_options_t options = ARTIFACT_SAVE_OPTIONS_INIT;` */
+/** Initializes options with the defaults: `artifact_save_options_t options = ARTIFACT_SAVE_OPTIONS_INIT;` */
 #define ARTIFACT_SAVE_OPTIONS_INIT {sizeof(artifact_save_options_t), 0}
 
-/** A relocatable object (ET_REL): what `cc -c`, LLVM, Cranelift and GNU as make. Needed during the call only. */
+/**
+ * A relocatable object (ET_REL), as `cc -c`, LLVM, Cranelift and GNU as write it. Everything is needed only during the
+ * call.
+ */
 typedef struct artifact_object_t {
-    /** What messages call it, such as its file's name; NULL: its place in the array. */
+    /** The name in messages, such as that of its file; NULL: its index in the array. */
     const char *name;
-    /** Its bytes. */
+    /** The object's bytes. */
     const uint8_t *data;
-    /** How many those are. */
+    /** The number of bytes. */
     size_t len;
 } artifact_object_t;
 
-/** How to link; see artifact_builder_add_objects(). Begin with ARTIFACT_LINK_OPTIONS_INIT. */
+/** How artifact_builder_add_objects() links. Begin with ARTIFACT_LINK_OPTIONS_INIT. */
 typedef struct artifact_link_options_t {
-    /** sizeof(artifact_link_options_t) */
+    /** sizeof(artifact_link_options_t). */
     size_t size;
-    /** ARTIFACT_LINK_ flags. */
+    /** A combination of ARTIFACT_LINK_ flags. */
     uint64_t flags;
 } artifact_link_options_t;
 
-/** How to save; see artifact_serialize_to_file(). Begin with ARTIFACT_SAVE_OPTIONS_INIT. */
+/** How artifact_serialize_to_file() saves. Begin with ARTIFACT_SAVE_OPTIONS_INIT. */
 typedef struct artifact_save_options_t {
-    /** sizeof(artifact_save_options_t) */
+    /** sizeof(artifact_save_options_t). */
     size_t size;
-    /** ARTIFACT_SAVE_ flags. */
+    /** A combination of ARTIFACT_SAVE_ flags. */
     uint64_t flags;
 } artifact_save_options_t;
 
 /**
- * Takes an artifact piece by piece. Returns 0, or an errno that ends the writing. Must not unwind (throw), longjmp, or use
- * the builder. data is only valid during the call.
+ * Writes the next piece of an artifact for artifact_serialize_to(). It must not unwind (throw), longjmp, or use the
+ * builder.
+ *
+ * @param context The context given to artifact_serialize_to().
+ * @param data The bytes, valid only during the call.
+ * @param len The number of bytes.
+ * @return 0, or an errno, which ends the writing.
  */
 typedef int (*artifact_write_fn)(void *context, const uint8_t *data, size_t len);
 
 /**
- * A builder for a new artifact, for what this engine compiles. The engine's settings as they are now are kept. The
- * caller owns the builder.
+ * Creates a builder for a new artifact.
+ *
+ * @param engine What the code is compiled for. Its settings are copied: later changes to the engine have no effect on
+ *     the builder.
+ * @param builder Receives the builder, which you own.
+ * @return ARTIFACT_OK, or a general status.
  */
 artifact_status_t artifact_builder_new(const artifact_engine_t *engine,
                                        artifact_builder_t **builder,
                                        artifact_error_t **error);
 
 /**
- * A builder that keeps the body of an artifact byte for byte, its attributes, and those of its signatures that still hold
- * when it is written. No module, type or upvar can be added: every artifact_builder_add_ function is
- * ARTIFACT_INVALID_ARGUMENT. If it has a trailer, saving checks all its digests first: ARTIFACT_DIGEST_MISMATCH or
- * ARTIFACT_CORRUPT if it is damaged. The artifact may be freed before the builder. The caller owns the builder.
+ * Creates a builder that rewrites an artifact: it keeps the artifact's body byte for byte, its attributes, and those
+ * of its signatures that are still valid when it is written.
+ *
+ * No module, type or upvar can be added: each such artifact_builder_add_ function returns ARTIFACT_INVALID_ARGUMENT.
+ * If the artifact has a trailer, saving first checks all its digests, and returns ARTIFACT_DIGEST_MISMATCH or
+ * ARTIFACT_CORRUPT if the artifact is damaged.
+ *
+ * @param artifact The artifact. It may be freed before the builder.
+ * @param builder Receives the builder, which you own.
+ * @return ARTIFACT_OK, a general status, or ARTIFACT_DIGEST_MISMATCH or ARTIFACT_CORRUPT if the attributes are
+ *     damaged.
  */
 artifact_status_t artifact_builder_new_from_artifact(const artifact_t *artifact,
                                                      artifact_builder_t **builder,
                                                      artifact_error_t **error);
 
-/** Frees a builder. NULL is fine. */
+/** Frees a builder. NULL is allowed. */
 void artifact_builder_free(artifact_builder_t *builder);
 
 /**
- * Adds a module: an ELF64 image of either byte order, of any machine. It is borrowed, not copied: it must stay as it is
- * until the builder is freed. The module added last is the main module. index, which may be NULL, takes the module's index.
- * An image whose section headers are not the last thing in it is stored with a copy of them at its end.
- * ARTIFACT_INVALID_ARGUMENT: no ELF. ARTIFACT_UNSUPPORTED: an ELF32. ARTIFACT_TRUNCATED: ends before its section headers.
- * ARTIFACT_CORRUPT: damaged. ARTIFACT_LIMIT: asks for an alignment over 2 MiB. Nothing is added then.
+ * Adds an ELF image as a module. The module that is added last is the main module. An image whose section header table
+ * is not its last part is stored with a copy of that table at its end.
+ *
+ * @param builder The builder to change.
+ * @param elf An ELF64 image of either byte order, for any machine. It is borrowed, not copied: the bytes must not
+ *     change until the builder is freed.
+ * @param len The number of bytes.
+ * @param index Receives the module's index; may be NULL.
+ * @return ARTIFACT_OK, a general status, or one of these, in which case nothing was added:
+ *   - ARTIFACT_INVALID_ARGUMENT: the image is not ELF, or the builder rewrites an artifact.
+ *   - ARTIFACT_UNSUPPORTED: the image is ELF32.
+ *   - ARTIFACT_TRUNCATED: the image ends before its section header table does.
+ *   - ARTIFACT_CORRUPT: the image is damaged.
+ *   - ARTIFACT_LIMIT: the image needs an alignment of more than 2 MiB.
  */
 artifact_status_t artifact_builder_add_module(artifact_builder_t *builder,
                                               const uint8_t *elf,
@@ -623,9 +897,14 @@ artifact_status_t artifact_builder_add_module(artifact_builder_t *builder,
                                               artifact_error_t **error);
 
 /**
- * Adds a module from a file, which is mapped until the builder is freed; as artifact_builder_add_module(), and
- * ARTIFACT_IO. The file must stay as it is until then: rewriting it in place is saved as it comes, and truncating it
- * can end the process (SIGBUS). Give each compilation an output file of its own.
+ * Adds an ELF file as a module. The file stays mapped until the builder is freed, and must not change until then:
+ * bytes that are rewritten in place end up in the artifact, and truncating the file can kill the process (SIGBUS).
+ * Give each compilation an output file of its own.
+ *
+ * @param builder The builder to change.
+ * @param path The file's path.
+ * @param index Receives the module's index; may be NULL.
+ * @return As artifact_builder_add_module(), or ARTIFACT_IO if the file cannot be read.
  */
 artifact_status_t artifact_builder_add_module_file(artifact_builder_t *builder,
                                                    const char *path,
@@ -633,20 +912,30 @@ artifact_status_t artifact_builder_add_module_file(artifact_builder_t *builder,
                                                    artifact_error_t **error);
 
 /**
- * Links objects into one position-independent shared object, and adds that as a module. They are needed during the call only.
- * index, which may be NULL, takes the module's index; options may be NULL. The same objects give the same module.
+ * Links relocatable objects into one position-independent shared object, and adds that as a module. Equal objects give
+ * equal modules.
  *
- * Global symbols of default or protected visibility can be looked up in the module. A name that an object defines means
- * that definition in all of them; a name that none defines is left to artifact_load(). An artifact whose first module is made
- * here is a shared object itself: dlopen(), nm, objdump and gdb take the file as it is.
+ * The module exports the global symbols of default or protected visibility: artifact_code_symbol() finds them. Every
+ * reference to a symbol that one of the objects defines is bound to that definition. artifact_load() resolves
+ * undefined symbols. If the first module of an artifact is linked here, the file itself is a shared object: dlopen(),
+ * nm, objdump and gdb accept it.
  *
- * Objects are for x86-64 or aarch64, whichever the engine's target names, and compiled with -fPIC; code with direct references
- * to its own data (-fPIE) does too. Code is never written when it is loaded, so that what asks for it is refused, as are
- * thread-local storage, indirect functions, symbol versions, executable stacks and unknown relocations:
- * ARTIFACT_UNSUPPORTED, with a message that names object, section, offset, symbol and relocation, and says what to do.
- * ARTIFACT_INVALID_ARGUMENT: no objects, something else than a relocatable object, another machine than the engine's target, a
- * name that two objects define. ARTIFACT_TRUNCATED, ARTIFACT_CORRUPT: a damaged object. ARTIFACT_LIMIT: an image of more
- * than 2 GiB, or with more than 64 MiB of padding. Nothing is added then.
+ * Objects must match the engine's target (x86-64 or aarch64) and be compiled with -fPIC. -fPIE objects also work if
+ * they refer directly only to their own data.
+ *
+ * @param builder The builder to change.
+ * @param objects An array of objects, needed only during the call.
+ * @param count The number of objects.
+ * @param options How to link; NULL: the defaults.
+ * @param index Receives the module's index; may be NULL.
+ * @return ARTIFACT_OK, a general status, or one of these, in which case nothing was added:
+ *   - ARTIFACT_INVALID_ARGUMENT: there are no objects, an input is not a relocatable object or is for another machine
+ *     than the engine's target, two objects define the same symbol, or the builder rewrites an artifact.
+ *   - ARTIFACT_UNSUPPORTED: an object needs its code to be written when it is loaded (relocations in text),
+ *     thread-local storage, indirect functions, symbol versions, an executable stack, or an unknown relocation. The
+ *     message names object, section, offset, symbol and relocation, and says what to do.
+ *   - ARTIFACT_TRUNCATED, ARTIFACT_CORRUPT: an object is damaged.
+ *   - ARTIFACT_LIMIT: the linked image exceeds 2 GiB, or has more than 64 MiB of padding.
  */
 artifact_status_t artifact_builder_add_objects(artifact_builder_t *builder,
                                                const artifact_object_t *objects,
@@ -655,12 +944,21 @@ artifact_status_t artifact_builder_add_objects(artifact_builder_t *builder,
                                                size_t *index,
                                                artifact_error_t **error);
 
-/** How many modules it has; 0 for NULL. */
+/** Returns the number of modules in a builder; 0 if builder is NULL. */
 size_t artifact_builder_module_count(const artifact_builder_t *builder);
 
 /**
- * Adds a function type from arrays of artifact_wasm_type_t, which are copied. index, which may be NULL, takes its index
- * among the function types.
+ * Adds a function type.
+ *
+ * @param builder The builder to change.
+ * @param params The types of the parameters, an artifact_wasm_type_t in each byte; copied; may be NULL if params_len
+ *     is 0.
+ * @param params_len The number of parameters.
+ * @param returns The types of the results, likewise; may be NULL if returns_len is 0.
+ * @param returns_len The number of results.
+ * @param index Receives the index among the function types; may be NULL.
+ * @return ARTIFACT_OK, a general status, or ARTIFACT_INVALID_ARGUMENT if a type is unknown or the builder rewrites an
+ *     artifact.
  */
 artifact_status_t artifact_builder_add_func_type(artifact_builder_t *builder,
                                                  const uint8_t *params,
@@ -670,14 +968,26 @@ artifact_status_t artifact_builder_add_func_type(artifact_builder_t *builder,
                                                  uint32_t *index,
                                                  artifact_error_t **error);
 
-/** Adds an instance type without exports. index, which may be NULL, takes its index among the instance types. */
+/**
+ * Adds an instance type without exports.
+ *
+ * @param builder The builder to change.
+ * @param index Receives the index among the instance types; may be NULL.
+ * @return ARTIFACT_OK, a general status, or ARTIFACT_INVALID_ARGUMENT if the builder rewrites an artifact.
+ */
 artifact_status_t artifact_builder_add_instance_type(artifact_builder_t *builder,
                                                      uint32_t *index,
                                                      artifact_error_t **error);
 
 /**
- * Adds an export, behind the others, to an instance type. ARTIFACT_INVALID_ARGUMENT if it has that name already, or for an
- * index that nothing has.
+ * Appends an export to an instance type.
+ *
+ * @param builder The builder to change.
+ * @param instance_type The index of an instance type that was added.
+ * @param name The export's name.
+ * @param entity What is exported.
+ * @return ARTIFACT_OK, a general status, or ARTIFACT_INVALID_ARGUMENT if the instance type has an export of this name
+ *     already, if instance_type or an index in entity is out of range, or if the builder rewrites an artifact.
  */
 artifact_status_t artifact_builder_add_instance_export(artifact_builder_t *builder,
                                                        uint32_t instance_type,
@@ -686,15 +996,29 @@ artifact_status_t artifact_builder_add_instance_export(artifact_builder_t *build
                                                        artifact_error_t **error);
 
 /**
- * Adds a module type without imports, whose instances have the instance type exports. index, which may be NULL, takes its
- * index among the module types. ARTIFACT_INVALID_ARGUMENT if there is no such instance type.
+ * Adds a module type without imports.
+ *
+ * @param builder The builder to change.
+ * @param exports The index of the instance type that describes the module's instances.
+ * @param index Receives the index among the module types; may be NULL.
+ * @return ARTIFACT_OK, a general status, or ARTIFACT_INVALID_ARGUMENT if there is no such instance type or the builder
+ *     rewrites an artifact.
  */
 artifact_status_t artifact_builder_add_module_type(artifact_builder_t *builder,
                                                    uint32_t exports,
                                                    uint32_t *index,
                                                    artifact_error_t **error);
 
-/** Adds an import, behind the others, to a module type; as artifact_builder_add_instance_export(). */
+/**
+ * Appends an import to a module type.
+ *
+ * @param builder The builder to change.
+ * @param module_type The index of a module type that was added.
+ * @param name The import's name.
+ * @param entity What is imported.
+ * @return ARTIFACT_OK, a general status, or ARTIFACT_INVALID_ARGUMENT if the module type has an import of this name
+ *     already, if module_type or an index in entity is out of range, or if the builder rewrites an artifact.
+ */
 artifact_status_t artifact_builder_add_module_import(artifact_builder_t *builder,
                                                      uint32_t module_type,
                                                      const char *name,
@@ -702,10 +1026,18 @@ artifact_status_t artifact_builder_add_module_import(artifact_builder_t *builder
                                                      artifact_error_t **error);
 
 /**
- * Adds an upvar, a module that nested modules can reach, with the modules that it passes on: a notion of Wasmtime's
- * module linking; other compilers have none. parent is the index of the upvar that it is nested in, or SIZE_MAX. index,
- * which may be NULL, takes its index. ARTIFACT_INVALID_ARGUMENT if parent or a module is not there yet; ARTIFACT_LIMIT
- * for more than 100 levels.
+ * Adds an upvar: a module that nested modules can reach, and the modules that it passes on to them. Upvars belong to
+ * Wasmtime's module linking; other compilers have none.
+ *
+ * @param builder The builder to change.
+ * @param parent The index of the upvar that contains this one, or SIZE_MAX.
+ * @param module The index of the module.
+ * @param artifact_upvars The indexes of the modules that it passes on, an array that is copied; may be NULL if
+ *     artifact_upvars_len is 0.
+ * @param artifact_upvars_len The number of those modules.
+ * @param index Receives the upvar's index; may be NULL.
+ * @return ARTIFACT_OK, a general status, ARTIFACT_INVALID_ARGUMENT if parent or a module has not been added yet or the
+ *     builder rewrites an artifact, or ARTIFACT_LIMIT if more than 100 levels would be nested.
  */
 artifact_status_t artifact_builder_add_upvar(artifact_builder_t *builder,
                                              size_t parent,
@@ -716,18 +1048,28 @@ artifact_status_t artifact_builder_add_upvar(artifact_builder_t *builder,
                                              artifact_error_t **error);
 
 /**
- * Says whether a trailer follows the body: digests over every byte of the file, and the attributes. It does unless
- * this says otherwise; Wasmtime 0.33 skips it. ARTIFACT_INVALID_ARGUMENT if it shan't although there are attributes,
- * which stand in it.
+ * Sets whether a trailer (digests over every byte, attributes, signatures) is written; true by default. Wasmtime 0.33
+ * ignores trailers.
+ *
+ * @param builder The builder to change.
+ * @param trailer Whether to write a trailer.
+ * @return ARTIFACT_OK, a general status, or ARTIFACT_INVALID_ARGUMENT if trailer is false while the builder has
+ *     attributes or keys.
  */
 artifact_status_t artifact_builder_set_trailer(artifact_builder_t *builder,
                                                bool trailer,
                                                artifact_error_t **error);
 
 /**
- * Sets an attribute: bytes of your own under a name of your own, such as the source's digest. Both are copied. One that is
- * there is replaced; a builder made from an artifact begins with that one's. ARTIFACT_INVALID_ARGUMENT without a trailer,
- * ARTIFACT_LIMIT for more than 65536 of them or 64 MiB in all.
+ * Sets an attribute: a name and bytes of your own, such as the digest of the source. Replaces the attribute if it
+ * exists. A builder that rewrites an artifact starts with that artifact's attributes.
+ *
+ * @param builder The builder to change.
+ * @param name The attribute's name, which is copied.
+ * @param data The value, which is copied; may be NULL if len is 0.
+ * @param len The number of bytes.
+ * @return ARTIFACT_OK, a general status, ARTIFACT_INVALID_ARGUMENT if the builder writes no trailer, or ARTIFACT_LIMIT
+ *     if there would be more than 65536 attributes or 64 MiB of them in all.
  */
 artifact_status_t artifact_builder_set_attribute(artifact_builder_t *builder,
                                                  const char *name,
@@ -735,29 +1077,48 @@ artifact_status_t artifact_builder_set_attribute(artifact_builder_t *builder,
                                                  size_t len,
                                                  artifact_error_t **error);
 
-/** Removes an attribute. ARTIFACT_NOT_FOUND if there is none of that name. */
+/**
+ * Removes an attribute.
+ *
+ * @param builder The builder to change.
+ * @param name The attribute's name.
+ * @return ARTIFACT_OK, a general status, or ARTIFACT_NOT_FOUND if the builder has no attribute of this name.
+ */
 artifact_status_t artifact_builder_unset_attribute(artifact_builder_t *builder,
                                                    const char *name,
                                                    artifact_error_t **error);
 
 /**
- * The whole artifact in a buffer that the caller owns. The same input gives the same bytes. ARTIFACT_INVALID_ARGUMENT
- * without any module.
+ * Writes the artifact to memory. The same input gives the same bytes.
+ *
+ * @param builder The builder.
+ * @param buffer Receives the artifact, a buffer that you own.
+ * @return ARTIFACT_OK, a general status, or ARTIFACT_INVALID_ARGUMENT if the builder has no module.
  */
 artifact_status_t artifact_serialize(const artifact_builder_t *builder,
                                      artifact_buffer_t **buffer,
                                      artifact_error_t **error);
 
 /**
- * The whole artifact as a file. It is written to a fresh temporary file in the same folder, synced, and renamed over
- * path, and the folder is synced: whoever opens path at any moment, through a crash or a full disk, sees the old file
- * whole or the new one whole. After a failure path holds what it held, and the temporary file is gone; only if syncing
- * the folder, the last step, fails, path holds the new file already. A process that is killed while saving may leave
- * the temporary file, .NAME.RANDOM.tmp, which can be deleted when nobody saves there. A symbolic link is followed; one
- * that leads nowhere is ARTIFACT_IO. The new file has the permission bits of the one that it replaces, or else those
- * that the umask leaves; owner and group are the process's. options may be NULL. To be synced, the folder must be
- * readable: otherwise nothing is saved. ARTIFACT_INVALID_ARGUMENT if path is a directory, device, FIFO or socket;
- * ARTIFACT_IO.
+ * Writes the artifact to a file, atomically: whoever opens path at any moment, even after a crash of the machine or on
+ * a full disk, sees either the whole old file or the whole new one.
+ *
+ * The bytes go to a new temporary file in the same folder, which is synced and renamed to path; then the folder is
+ * synced, for which it must be readable: otherwise nothing is saved. After a failure, path has its old contents, and
+ * the temporary file is removed. If only the last step, syncing the folder, fails, path already has the new contents.
+ * A process that is killed while it saves may leave the temporary file, .NAME.RANDOM.tmp, which you can delete while
+ * no process saves in that folder.
+ *
+ * The new file has the permission bits of the file that it replaces, otherwise those that the umask allows; its owner
+ * and group are those of the process.
+ *
+ * @param builder The builder.
+ * @param path The file to create or replace. A symbolic link is followed.
+ * @param options How to save; NULL: the defaults.
+ * @return ARTIFACT_OK, a general status, or one of these:
+ *   - ARTIFACT_INVALID_ARGUMENT: the builder has no module, or path is a directory, device, FIFO or socket.
+ *   - ARTIFACT_IO: the file cannot be written, or path is a dangling symbolic link.
+ *   - ARTIFACT_DIGEST_MISMATCH, ARTIFACT_CORRUPT: see artifact_builder_new_from_artifact().
  */
 artifact_status_t artifact_serialize_to_file(const artifact_builder_t *builder,
                                              const char *path,
@@ -765,68 +1126,82 @@ artifact_status_t artifact_serialize_to_file(const artifact_builder_t *builder,
                                              artifact_error_t **error);
 
 /**
- * The whole artifact through a callback, in order. What write returns other than 0 ends the writing: ARTIFACT_IO with that
- * errno.
+ * Writes the artifact through a callback, piece by piece, in order.
+ *
+ * @param builder The builder.
+ * @param write Called with each piece. If it returns a value other than 0, the writing ends.
+ * @param context Passed to write; may be NULL.
+ * @return ARTIFACT_OK, a general status, ARTIFACT_INVALID_ARGUMENT if the builder has no module, or ARTIFACT_IO with
+ *     the errno that write returned.
  */
 artifact_status_t artifact_serialize_to(const artifact_builder_t *builder,
                                         artifact_write_fn write,
                                         void *context,
                                         artifact_error_t **error);
 
-/* ==== Artifact: an opened one ==== */
+/* ==== Artifact: opening and checking ==== */
 
-/** For artifact_open_options_t.flags: do what artifact_verify() does while opening. */
+/** For artifact_open_options_t.flags: check everything that artifact_verify() checks while opening. */
 #define ARTIFACT_OPEN_VERIFY UINT64_C(1)
 
 /**
- * For artifact_open_options_t.flags: read everything into private memory first, a sealed memfd, and use nothing but that. What
- * others do to the file afterwards changes nothing. A file that nobody can change, a memfd sealed against writing and
- * shrinking or a file under fs-verity, is not copied.
+ * For artifact_open_options_t.flags: copy the whole file to private memory, a sealed memfd, before anything else, and use only
+ * the copy: later changes to the file have no effect. A file that cannot change is not copied: a memfd that is sealed against
+ * writing and shrinking, or a file under fs-verity.
  */
 #define ARTIFACT_OPEN_COPY UINT64_C(2)
 
-/** The defaults: `artifact_open_options_t options = ARTIFACT_OPEN_OPTIONS_INIT;` */
+/** Initializes options with the defaults: `artifact_open_options_t options = ARTIFACT_OPEN_OPTIONS_INIT;` */
 #define ARTIFACT_OPEN_OPTIONS_INIT {sizeof(artifact_open_options_t), 0, 0, 0, 0, NULL, 0}
 
 /** How to open. Begin with ARTIFACT_OPEN_OPTIONS_INIT. */
 typedef struct artifact_open_options_t {
-    /** sizeof(artifact_open_options_t) */
+    /** sizeof(artifact_open_options_t). */
     size_t size;
-    /** ARTIFACT_OPEN_ flags. */
+    /** A combination of ARTIFACT_OPEN_ flags. */
     uint64_t flags;
-    /** Where the artifact begins in the file or bytes: 0 unless it lies inside something larger. */
+    /** The offset of the artifact in the file or bytes, if it is part of something larger; otherwise 0. */
     uint64_t offset;
-    /** Its length in bytes; 0: to the end. */
+    /** The artifact's length in bytes; 0: up to the end. */
     uint64_t length;
-    /** Most bytes of Metadata to read; 0, or more than that: 64 MiB. */
+    /** The maximum size of Metadata (the settings) in bytes; 0, or more than that: 64 MiB. */
     uint64_t memory_limit;
     /**
-     * Detached signatures, as artifact_sign() and `artifact sign` give them, one behind the other; read during the call. They
-     * need an engine with trusted keys. NULL: none.
+     * Detached signatures, as artifact_sign() and `artifact sign` create them, one after the other; needed only during
+     * the call. Requires an engine with trusted keys. NULL: none.
      */
     const uint8_t *signature;
-    /** Their length in bytes. */
+    /** The length of the detached signatures in bytes. */
     size_t signature_len;
 } artifact_open_options_t;
 
 /**
- * Opens the artifact at path. Reads headers and Metadata into private memory; modules are mapped when one is first asked
- * for. One close-on-exec descriptor stays open. The caller owns the artifact.
+ * Opens the artifact in a file. Reads headers and settings into private memory, and keeps one close-on-exec descriptor
+ * open. Modules are mapped when the first of them is needed.
  *
- * With an engine that trusts keys, one of them must have signed the file (ARTIFACT_UNTRUSTED), before anything else of it is
- * looked at; a module is then copied to private memory and checked when it is first asked for. The file must be of the
- * engine's producer (ARTIFACT_WRONG_PRODUCER) and of a version that its rule accepts (ARTIFACT_WRONG_VERSION); that is checked
- * before anything else is decoded. Whether it fits otherwise, artifact_check_compat() tells. With NULL whatever it is opens,
- * for inspection: even a foreign version whose settings can't be decoded. options may be NULL.
+ * If the engine trusts keys, one of them must have signed the artifact, which is checked before anything else; each
+ * module is then copied to private memory and checked when it is first needed. Next, the engine's producer and version
+ * rule must match, before anything else is decoded. artifact_check_compat() checks everything else. A NULL engine
+ * opens any artifact for inspection, even one whose settings cannot be decoded because another version wrote them.
  *
- * ARTIFACT_NOT_AN_ARTIFACT, ARTIFACT_TRUNCATED, ARTIFACT_CORRUPT, ARTIFACT_DIGEST_MISMATCH, ARTIFACT_UNSUPPORTED,
- * ARTIFACT_LIMIT: the file. ARTIFACT_IO: it can't be read; artifact_error_errno() is ENOENT if there is none.
- * ARTIFACT_INVALID_ARGUMENT: it is a directory, device or FIFO, on which opening never waits, or the options' offset
- * and length lie outside it.
+ * If another process truncates the file or writes to it in place while it is open, reading modules can kill the
+ * process (SIGBUS). Replace files instead, as artifact_serialize_to_file() does. If other users can write to the file,
+ * use ARTIFACT_OPEN_COPY.
  *
- * A file that others truncate or write in place while it is open can take the process down when its modules are read
- * (SIGBUS): replace files, as artifact_serialize_to_file() does, never change them. Where others can write, use
- * ARTIFACT_OPEN_COPY.
+ * @param path The file's path.
+ * @param engine The engine whose trusted keys, producer and version rule the artifact must match; may be NULL.
+ * @param options How to open; NULL: the defaults.
+ * @param artifact Receives the artifact, which you own.
+ * @return ARTIFACT_OK, a general status, or one of these:
+ *   - ARTIFACT_UNTRUSTED: the engine trusts keys, and none of them has signed the artifact.
+ *   - ARTIFACT_WRONG_PRODUCER, ARTIFACT_WRONG_VERSION: the artifact's producer or version is not the engine's.
+ *   - ARTIFACT_NOT_AN_ARTIFACT, ARTIFACT_TRUNCATED, ARTIFACT_CORRUPT, ARTIFACT_DIGEST_MISMATCH: the file is not a
+ *     valid artifact.
+ *   - ARTIFACT_LIMIT: the artifact exceeds a limit of the library or of the options.
+ *   - ARTIFACT_UNSUPPORTED: the artifact or the options need a newer library.
+ *   - ARTIFACT_IO: the file cannot be read; artifact_error_errno() is ENOENT if it does not exist.
+ *   - ARTIFACT_INVALID_ARGUMENT: path is a directory, device or FIFO (opening never blocks on one), offset and length
+ *     of the options reach beyond the file, or the options have detached signatures although the engine trusts no key.
  */
 artifact_status_t artifact_open_file(const char *path,
                                      const artifact_engine_t *engine,
@@ -835,8 +1210,14 @@ artifact_status_t artifact_open_file(const char *path,
                                      artifact_error_t **error);
 
 /**
- * Opens the artifact in an open file. The descriptor is duplicated: yours stays yours, and its position is neither used nor
- * moved. Otherwise as artifact_open_file().
+ * Opens the artifact in an open file. Otherwise like artifact_open_file().
+ *
+ * @param fd A descriptor open for reading. It is duplicated: you keep yours, and its position is neither used nor
+ *     changed.
+ * @param engine As artifact_open_file().
+ * @param options As artifact_open_file().
+ * @param artifact Receives the artifact, which you own.
+ * @return As artifact_open_file().
  */
 artifact_status_t artifact_open_fd(int fd,
                                    const artifact_engine_t *engine,
@@ -844,7 +1225,16 @@ artifact_status_t artifact_open_fd(int fd,
                                    artifact_t **artifact,
                                    artifact_error_t **error);
 
-/** Opens an artifact in memory, of which a copy is made. Otherwise as artifact_open_file(). */
+/**
+ * Opens a copy of an artifact in memory. Otherwise like artifact_open_file().
+ *
+ * @param data The bytes, needed only during the call.
+ * @param len The number of bytes.
+ * @param engine As artifact_open_file().
+ * @param options As artifact_open_file().
+ * @param artifact Receives the artifact, which you own.
+ * @return As artifact_open_file().
+ */
 artifact_status_t artifact_open_bytes(const uint8_t *data,
                                       size_t len,
                                       const artifact_engine_t *engine,
@@ -853,9 +1243,16 @@ artifact_status_t artifact_open_bytes(const uint8_t *data,
                                       artifact_error_t **error);
 
 /**
- * Opens an artifact in memory without copying it. The bytes must stay as they are until the artifact, and every builder made
- * from it, is freed. They may have any alignment; a module's bytes are aligned as its align says only if data plus
- * the offset in options is aligned so too. Otherwise as artifact_open_file().
+ * Opens an artifact in memory without copying it. Otherwise like artifact_open_file().
+ *
+ * @param data The bytes, of any alignment. They must not change until the artifact, and every builder and code made
+ *     from it, is freed. The bytes of modules are aligned as artifact_module_t.align says only if
+ *     data + options.offset is aligned likewise.
+ * @param len The number of bytes.
+ * @param engine As artifact_open_file().
+ * @param options As artifact_open_file().
+ * @param artifact Receives the artifact, which you own.
+ * @return As artifact_open_file().
  */
 artifact_status_t artifact_open_borrowed(const uint8_t *data,
                                          size_t len,
@@ -864,23 +1261,38 @@ artifact_status_t artifact_open_borrowed(const uint8_t *data,
                                          artifact_t **artifact,
                                          artifact_error_t **error);
 
-/** Frees an artifact, and with it every text, slice and array that it gave out. NULL is fine. */
+/** Frees an artifact, and every text, slice and array that was borrowed from it. NULL is allowed. */
 void artifact_free(artifact_t *artifact);
 
 /**
- * Does the artifact fit the engine? The sentences are Wasmtime's; artifact_compat_report() has both sides' values.
- * ARTIFACT_OK, or ARTIFACT_WRONG_PRODUCER, ARTIFACT_WRONG_VERSION or ARTIFACT_INCOMPATIBLE with the first mismatch as
- * the message. In this order: producer, version, architecture, operating system, shared flags by name, ISA flags by
- * name, tunables, features. The artifact stays open and readable.
+ * Checks whether an artifact fits an engine. Compares, in this order: producer, version, architecture, operating
+ * system, shared flags by name, ISA flags by name, tunables, features. The error's message describes the first
+ * mismatch in the words of Wasmtime 0.33; artifact_compat_report() returns all mismatches, with both values. The
+ * artifact remains open and readable in any case.
+ *
+ * @param artifact The artifact.
+ * @param engine The engine to compare with.
+ * @return ARTIFACT_OK if the artifact fits, a general status, or one of these:
+ *   - ARTIFACT_WRONG_PRODUCER: the producer differs.
+ *   - ARTIFACT_WRONG_VERSION: the version differs.
+ *   - ARTIFACT_INCOMPATIBLE: anything else differs.
+ *   - ARTIFACT_CORRUPT, ARTIFACT_TRUNCATED, ARTIFACT_LIMIT: the engine accepts the version, but the settings cannot be
+ *     decoded.
  */
 artifact_status_t artifact_check_compat(const artifact_t *artifact,
                                         const artifact_engine_t *engine,
                                         artifact_error_t **error);
 
 /**
- * Every way in which the artifact doesn't fit the engine, in a report that the caller owns; an empty one if it fits. Returns
- * ARTIFACT_OK whenever the comparison could be made; artifact_report_status() then says what it came to. Where producer or
- * version differ, the report has that one entry.
+ * Lists every mismatch between an artifact and an engine. If producer or version differ, that is the only entry.
+ *
+ * @param artifact The artifact.
+ * @param engine The engine to compare with.
+ * @param report Receives the report, which you own; it has no entries if the artifact fits. artifact_report_status()
+ *     returns what artifact_check_compat() would return.
+ * @return ARTIFACT_OK if the comparison was made, whatever its outcome; a general status; ARTIFACT_CORRUPT,
+ *     ARTIFACT_TRUNCATED or ARTIFACT_LIMIT if the engine accepts the version, but the settings cannot be decoded; or
+ *     ARTIFACT_LIMIT if there are more than 4096 mismatches.
  */
 artifact_status_t artifact_compat_report(const artifact_t *artifact,
                                          const artifact_engine_t *engine,
@@ -888,124 +1300,220 @@ artifact_status_t artifact_compat_report(const artifact_t *artifact,
                                          artifact_error_t **error);
 
 /**
- * Checks everything that opening leaves alone because it takes time that grows with the file: every digest, every
- * module's sections, symbols and relocations, links, padding, the order of keys. Damage is ARTIFACT_DIGEST_MISMATCH,
- * ARTIFACT_CORRUPT, ARTIFACT_TRUNCATED or ARTIFACT_LIMIT, with its place. In a file without a trailer
- * (artifact_integrity()) only structure can be checked: a changed byte of code isn't noticed there. ARTIFACT_OK gives
- * a report, which the caller owns, of oddities that a genuine Wasmtime 0.33 accepts although no writer makes them.
- * ARTIFACT_WRONG_VERSION if the settings have an unknown layout.
+ * Checks everything that opening skips because it takes time in proportion to the file's size: every digest, each
+ * module's sections, symbols and relocations, links, padding, and the order of keys. In a file without a trailer (see
+ * artifact_integrity()) only the structure can be checked: a changed byte of code goes unnoticed.
+ *
+ * @param artifact The artifact.
+ * @param report Receives the report, which you own. It lists oddities: what Wasmtime 0.33 accepts although no program
+ *     writes it.
+ * @return ARTIFACT_OK if the artifact is undamaged, a general status, or one of these:
+ *   - ARTIFACT_DIGEST_MISMATCH, ARTIFACT_CORRUPT, ARTIFACT_TRUNCATED, ARTIFACT_LIMIT: the artifact is damaged; the
+ *     error says where.
+ *   - ARTIFACT_WRONG_VERSION: the settings cannot be decoded.
+ *   - ARTIFACT_IO: the file cannot be read.
  */
 artifact_status_t artifact_verify(const artifact_t *artifact,
                                   artifact_report_t **report,
                                   artifact_error_t **error);
 
-/** Who compiled it. Borrowed: valid until the artifact is freed. NULL for NULL. */
+/**
+ * Returns the producer: the name of the program that compiled the artifact. Borrowed: valid until the artifact is
+ * freed. NULL if artifact is NULL.
+ */
 const char *artifact_producer(const artifact_t *artifact);
 
 /**
- * The version that its producer wrote: 0 to 255 bytes of any kind, borrowed, valid until the artifact is freed. Empty for
- * NULL.
+ * Returns the version that the producer wrote: 0 to 255 bytes, which need not be text. Borrowed: valid until the
+ * artifact is freed. Empty if artifact is NULL.
  */
 artifact_slice_t artifact_producer_version(const artifact_t *artifact);
 
-/** Its length in bytes, with whatever follows the body; 0 for NULL. */
+/** Returns the artifact's length in bytes, including whatever follows its body; 0 if artifact is NULL. */
 uint64_t artifact_file_len(const artifact_t *artifact);
 
-/* ==== Settings: what an artifact says about itself ==== */
+/* ==== Settings of an artifact ==== */
 
-/** One upvar. Its array is borrowed: valid until the artifact is freed. */
+/** An upvar; see artifact_builder_add_upvar(). Its array is borrowed: valid until the artifact is freed. */
 typedef struct artifact_upvar_t {
-    /** The index of the upvar that it is nested in, or SIZE_MAX. It is smaller than its own. */
+    /** The index of the upvar that contains this one, which is smaller than its own; SIZE_MAX: none. */
     size_t parent;
-    /** Which module of the artifact it is. */
+    /** The index of the module. */
     uint64_t module;
-    /** The modules of the artifact that it passes on. */
+    /** The indexes of the modules that it passes on. */
     const uint64_t *artifact_upvars;
-    /** How many. */
+    /** The number of those modules. */
     size_t artifact_upvars_len;
 } artifact_upvar_t;
 
-/** A function type. Its arrays, of artifact_wasm_type_t, are borrowed: valid until the artifact is freed. */
+/**
+ * A function type. Its arrays hold an artifact_wasm_type_t in each byte, and are borrowed: valid until the artifact is
+ * freed.
+ */
 typedef struct artifact_func_type_t {
-    /** The parameters. */
+    /** The types of the parameters. */
     const uint8_t *params;
-    /** How many. */
+    /** The number of parameters. */
     size_t params_len;
-    /** The results. */
+    /** The types of the results. */
     const uint8_t *returns;
-    /** How many. */
+    /** The number of results. */
     size_t returns_len;
-    /** How many parameters are ARTIFACT_WASM_EXTERNREF. */
+    /** The number of parameters of type ARTIFACT_WASM_EXTERNREF. */
     uint64_t externref_params;
-    /** How many results, as the file says: Wasmtime 0.33 counts the parameters here instead. */
+    /** The number of such results, as stored in the file. Wasmtime 0.33 stores the number of parameters here. */
     uint64_t externref_returns;
 } artifact_func_type_t;
 
 /**
- * The target triple. Borrowed: valid until the artifact is freed. This and all functions that read settings return
- * ARTIFACT_WRONG_VERSION where a foreign version's settings can't be decoded.
+ * Reads the target triple.
+ *
+ * This and all other functions that read settings return ARTIFACT_WRONG_VERSION if the settings cannot be decoded
+ * because another version wrote them. Such an artifact opens only with a NULL engine.
+ *
+ * @param artifact The artifact.
+ * @param target Receives the triple, borrowed: valid until the artifact is freed.
+ * @return ARTIFACT_OK, a general status, or ARTIFACT_WRONG_VERSION.
  */
 artifact_status_t artifact_target(const artifact_t *artifact,
                                   const char **target,
                                   artifact_error_t **error);
 
-/** How many flags a map, an artifact_flag_map_t, has. */
+/**
+ * Reads the number of compiler flags in a map.
+ *
+ * @param artifact The artifact.
+ * @param map An artifact_flag_map_t.
+ * @param count Receives the number.
+ * @return ARTIFACT_OK, a general status, ARTIFACT_INVALID_ARGUMENT if map is unknown, or ARTIFACT_WRONG_VERSION (see
+ *     artifact_target()).
+ */
 artifact_status_t artifact_flag_count(const artifact_t *artifact,
                                       uint32_t map,
                                       size_t *count,
                                       artifact_error_t **error);
 
-/** A flag by its place in the order of names. ARTIFACT_NOT_FOUND past the last one. */
+/**
+ * Reads a compiler flag by its index.
+ *
+ * @param artifact The artifact.
+ * @param map An artifact_flag_map_t.
+ * @param index An index below artifact_flag_count(). Flags are sorted by name.
+ * @param flag Receives the flag. Its texts are valid until the artifact is freed.
+ * @return ARTIFACT_OK, a general status, ARTIFACT_NOT_FOUND if index is out of range, ARTIFACT_INVALID_ARGUMENT if map
+ *     is unknown, or ARTIFACT_WRONG_VERSION (see artifact_target()).
+ */
 artifact_status_t artifact_flag_at(const artifact_t *artifact,
                                    uint32_t map,
                                    size_t index,
                                    artifact_flag_t *flag,
                                    artifact_error_t **error);
 
-/** A flag by its name. ARTIFACT_NOT_FOUND if the map has none of that name. */
+/**
+ * Reads a compiler flag by its name.
+ *
+ * @param artifact The artifact.
+ * @param map An artifact_flag_map_t.
+ * @param name The flag's name.
+ * @param flag Receives the flag. Its texts are valid until the artifact is freed.
+ * @return ARTIFACT_OK, a general status, ARTIFACT_NOT_FOUND if the map has no flag of this name,
+ *     ARTIFACT_INVALID_ARGUMENT if map is unknown, or ARTIFACT_WRONG_VERSION (see artifact_target()).
+ */
 artifact_status_t artifact_flag(const artifact_t *artifact,
                                 uint32_t map,
                                 const char *name,
                                 artifact_flag_t *flag,
                                 artifact_error_t **error);
 
-/** The value of a tunable, an artifact_tunable_t; a switch is 0 or 1. */
+/**
+ * Reads a tunable.
+ *
+ * @param artifact The artifact.
+ * @param tunable An artifact_tunable_t.
+ * @param value Receives the size, or 0 or 1 for a switch.
+ * @return ARTIFACT_OK, a general status, ARTIFACT_INVALID_ARGUMENT if tunable is unknown, or ARTIFACT_WRONG_VERSION
+ *     (see artifact_target()).
+ */
 artifact_status_t artifact_tunable(const artifact_t *artifact,
                                    uint32_t tunable,
                                    uint64_t *value,
                                    artifact_error_t **error);
 
-/** Whether a Wasm feature, an artifact_feature_t, is on. */
+/**
+ * Reads whether a Wasm feature is on.
+ *
+ * @param artifact The artifact.
+ * @param feature An artifact_feature_t.
+ * @param value Receives true for on, false for off.
+ * @return ARTIFACT_OK, a general status, ARTIFACT_INVALID_ARGUMENT if feature is unknown, or ARTIFACT_WRONG_VERSION
+ *     (see artifact_target()).
+ */
 artifact_status_t artifact_feature(const artifact_t *artifact,
                                    uint32_t feature,
                                    bool *value,
                                    artifact_error_t **error);
 
-/** How many upvars it has, nested ones among them. */
+/**
+ * Reads the number of upvars, including nested ones.
+ *
+ * @param artifact The artifact.
+ * @param count Receives the number.
+ * @return ARTIFACT_OK, a general status, or ARTIFACT_WRONG_VERSION (see artifact_target()).
+ */
 artifact_status_t artifact_upvar_count(const artifact_t *artifact, size_t *count, artifact_error_t **error);
 
-/** An upvar by its index; parents come before their children. ARTIFACT_NOT_FOUND past the last one. */
+/**
+ * Reads an upvar by its index.
+ *
+ * @param artifact The artifact.
+ * @param index An index below artifact_upvar_count(). Parents come before their children.
+ * @param upvar Receives the upvar. Its array is valid until the artifact is freed.
+ * @return ARTIFACT_OK, a general status, ARTIFACT_NOT_FOUND if index is out of range, or ARTIFACT_WRONG_VERSION (see
+ *     artifact_target()).
+ */
 artifact_status_t artifact_upvar_at(const artifact_t *artifact,
                                     size_t index,
                                     artifact_upvar_t *upvar,
                                     artifact_error_t **error);
 
-/** How many function, module and instance types it has. Each of the three may be NULL. */
+/**
+ * Reads the numbers of types.
+ *
+ * @param artifact The artifact.
+ * @param funcs Receives the number of function types; may be NULL.
+ * @param modules Receives the number of module types; may be NULL.
+ * @param instances Receives the number of instance types; may be NULL.
+ * @return ARTIFACT_OK, a general status, or ARTIFACT_WRONG_VERSION (see artifact_target()).
+ */
 artifact_status_t artifact_type_counts(const artifact_t *artifact,
                                        size_t *funcs,
                                        size_t *modules,
                                        size_t *instances,
                                        artifact_error_t **error);
 
-/** A function type by its index. ARTIFACT_NOT_FOUND past the last one. */
+/**
+ * Reads a function type.
+ *
+ * @param artifact The artifact.
+ * @param index An index below the number of function types.
+ * @param func_type Receives the function type. Its arrays are valid until the artifact is freed.
+ * @return ARTIFACT_OK, a general status, ARTIFACT_NOT_FOUND if index is out of range, or ARTIFACT_WRONG_VERSION (see
+ *     artifact_target()).
+ */
 artifact_status_t artifact_func_type(const artifact_t *artifact,
                                      size_t index,
                                      artifact_func_type_t *func_type,
                                      artifact_error_t **error);
 
 /**
- * A module type by its index: how many imports it has, and the instance type of what it exports. ARTIFACT_NOT_FOUND past the
- * last one.
+ * Reads a module type.
+ *
+ * @param artifact The artifact.
+ * @param index An index below the number of module types.
+ * @param imports Receives the number of imports.
+ * @param exports Receives the index of the instance type that describes the module's instances.
+ * @return ARTIFACT_OK, a general status, ARTIFACT_NOT_FOUND if index is out of range, or ARTIFACT_WRONG_VERSION (see
+ *     artifact_target()).
  */
 artifact_status_t artifact_module_type(const artifact_t *artifact,
                                        size_t index,
@@ -1014,8 +1522,15 @@ artifact_status_t artifact_module_type(const artifact_t *artifact,
                                        artifact_error_t **error);
 
 /**
- * An import of a module type, in the order of the file. The name is borrowed: valid until the artifact is freed.
- * ARTIFACT_NOT_FOUND past the last one.
+ * Reads an import of a module type.
+ *
+ * @param artifact The artifact.
+ * @param module_type The index of the module type.
+ * @param index An index below the number of imports. Imports have the order of the file.
+ * @param name Receives the import's name, borrowed: valid until the artifact is freed.
+ * @param entity Receives what is imported.
+ * @return ARTIFACT_OK, a general status, ARTIFACT_NOT_FOUND if module_type or index is out of range, or
+ *     ARTIFACT_WRONG_VERSION (see artifact_target()).
  */
 artifact_status_t artifact_module_import(const artifact_t *artifact,
                                          size_t module_type,
@@ -1024,13 +1539,31 @@ artifact_status_t artifact_module_import(const artifact_t *artifact,
                                          artifact_entity_t *entity,
                                          artifact_error_t **error);
 
-/** An instance type by its index: how many exports it has. ARTIFACT_NOT_FOUND past the last one. */
+/**
+ * Reads the number of exports of an instance type.
+ *
+ * @param artifact The artifact.
+ * @param index An index below the number of instance types.
+ * @param exports Receives the number of exports.
+ * @return ARTIFACT_OK, a general status, ARTIFACT_NOT_FOUND if index is out of range, or ARTIFACT_WRONG_VERSION (see
+ *     artifact_target()).
+ */
 artifact_status_t artifact_instance_type(const artifact_t *artifact,
                                          size_t index,
                                          size_t *exports,
                                          artifact_error_t **error);
 
-/** An export of an instance type; as artifact_module_import(). */
+/**
+ * Reads an export of an instance type.
+ *
+ * @param artifact The artifact.
+ * @param instance_type The index of the instance type.
+ * @param index An index below the number of exports. Exports have the order of the file.
+ * @param name Receives the export's name, borrowed: valid until the artifact is freed.
+ * @param entity Receives what is exported.
+ * @return ARTIFACT_OK, a general status, ARTIFACT_NOT_FOUND if instance_type or index is out of range, or
+ *     ARTIFACT_WRONG_VERSION (see artifact_target()).
+ */
 artifact_status_t artifact_instance_export(const artifact_t *artifact,
                                            size_t instance_type,
                                            size_t index,
@@ -1040,36 +1573,50 @@ artifact_status_t artifact_instance_export(const artifact_t *artifact,
 
 /* ==== Trailer: integrity and attributes ==== */
 
-/** What vouches for an artifact's bytes. */
+/** What guarantees that an artifact's bytes are those that were written. */
 typedef enum artifact_integrity_t {
-    /** Nothing: a file without a trailer, as Wasmtime 0.33 writes them. */
+    /** Nothing: the file has no trailer, such as those that Wasmtime 0.33 writes. */
     ARTIFACT_INTEGRITY_NONE = 0,
     /**
-     * A trailer with digests over every byte. Opening checks those of the settings, artifact_verify() all. They find
-     * damage, not malice: whoever changes a file can make them anew.
+     * A trailer with digests over every byte. Opening checks those of the settings, artifact_verify() checks all. They
+     * detect damage, not malice: whoever changes the file can recompute them.
      */
     ARTIFACT_INTEGRITY_DIGESTS = 1,
     /**
-     * The signature of a key that the engine trusts, over digests of every byte; see artifact_signed_by(). A module is
-     * checked when it is first asked for.
+     * A trusted key's signature over digests of every byte; see artifact_signed_by(). A module is checked when it is
+     * first needed.
      */
     ARTIFACT_INTEGRITY_SIGNED = 2,
 } artifact_integrity_t;
 
-/** What vouches for the artifact's bytes, an artifact_integrity_t; ARTIFACT_INTEGRITY_NONE for NULL. */
+/**
+ * Returns what guarantees that an artifact's bytes are those that were written, an artifact_integrity_t;
+ * ARTIFACT_INTEGRITY_NONE if artifact is NULL.
+ */
 uint32_t artifact_integrity(const artifact_t *artifact);
 
 /**
- * How many attributes it has. They are read, and their digest is checked, when this or another function that reads
- * them is first called: ARTIFACT_DIGEST_MISMATCH or ARTIFACT_CORRUPT if they are damaged.
+ * Reads the number of attributes. This and the other functions that read attributes check the digest of all attributes
+ * when one of them is first called.
+ *
+ * @param artifact The artifact.
+ * @param count Receives the number.
+ * @return ARTIFACT_OK, a general status, or ARTIFACT_DIGEST_MISMATCH or ARTIFACT_CORRUPT if the attributes are
+ *     damaged.
  */
 artifact_status_t artifact_attribute_count(const artifact_t *artifact,
                                            size_t *count,
                                            artifact_error_t **error);
 
 /**
- * An attribute by its place in the file. Name and value are borrowed: valid until the artifact is freed.
- * ARTIFACT_NOT_FOUND past the last one.
+ * Reads an attribute by its index.
+ *
+ * @param artifact The artifact.
+ * @param index An index below artifact_attribute_count(). Attributes have the order of the file.
+ * @param name Receives the name, borrowed: valid until the artifact is freed.
+ * @param value Receives the value, borrowed: valid until the artifact is freed.
+ * @return ARTIFACT_OK, a general status, ARTIFACT_NOT_FOUND if index is out of range, or as
+ *     artifact_attribute_count().
  */
 artifact_status_t artifact_attribute_at(const artifact_t *artifact,
                                         size_t index,
@@ -1078,110 +1625,175 @@ artifact_status_t artifact_attribute_at(const artifact_t *artifact,
                                         artifact_error_t **error);
 
 /**
- * The value of an attribute, borrowed: valid until the artifact is freed. ARTIFACT_NOT_FOUND if there is none of that name.
+ * Reads an attribute by its name.
+ *
+ * @param artifact The artifact.
+ * @param name The attribute's name.
+ * @param value Receives the value, borrowed: valid until the artifact is freed.
+ * @return ARTIFACT_OK, a general status, ARTIFACT_NOT_FOUND if the artifact has no attribute of this name, or as
+ *     artifact_attribute_count().
  */
 artifact_status_t artifact_attribute(const artifact_t *artifact,
                                      const char *name,
                                      artifact_slice_t *value,
                                      artifact_error_t **error);
 
-/* ==== Signatures: keys, and who has signed ==== */
+/* ==== Signatures ==== */
 
-/** What stands before the root record where it is signed, with its NUL: sizeof bytes. See artifact_root_record(). */
+/**
+ * The bytes that precede the root record in what is signed: sizeof ARTIFACT_SIGNATURE_CONTEXT bytes, including the NUL. See
+ * artifact_root_record().
+ */
 #define ARTIFACT_SIGNATURE_CONTEXT "libartifact signature 1"
 
-/** A public key: the 32 bytes of RFC 8032. PEM is what people exchange; see artifact_public_key_from_pem(). */
+/** A public key: Ed25519 (RFC 8032). People exchange public keys as PEM; see artifact_public_key_from_pem(). */
 typedef struct artifact_public_key_t {
-    /** The key. */
+    /** The key's 32 bytes. */
     uint8_t bytes[32];
 } artifact_public_key_t;
 
-/** A new key, from the operating system's random numbers. The caller owns it. ARTIFACT_IO if there are none. */
+/**
+ * Generates a private key from the operating system's random numbers.
+ *
+ * @param key Receives the key, which you own.
+ * @return ARTIFACT_OK, a general status, or ARTIFACT_IO if the operating system has no random numbers.
+ */
 artifact_status_t artifact_key_generate(artifact_key_t **key, artifact_error_t **error);
 
 /**
- * The key in a PEM text: unencrypted PKCS#8, as `openssl genpkey -algorithm ed25519` writes it. The caller owns it.
- * ARTIFACT_INVALID_ARGUMENT if it is anything else.
+ * Reads a private key from PEM.
+ *
+ * @param pem PEM text of unencrypted PKCS#8, as `openssl genpkey -algorithm ed25519` writes it.
+ * @param key Receives the key, which you own.
+ * @return ARTIFACT_OK, a general status, or ARTIFACT_INVALID_ARGUMENT if the text is anything else.
  */
-artifact_status_t artifact_key_from_pem(const char *pem,
-                                        artifact_key_t **key,
-                                        artifact_error_t **error);
+artifact_status_t artifact_key_from_pem(const char *pem, artifact_key_t **key, artifact_error_t **error);
 
-/** Frees a key. NULL is fine. */
+/** Frees a key. NULL is allowed. */
 void artifact_key_free(artifact_key_t *key);
 
-/** The key as a PEM text, PKCS#8, in a buffer that the caller owns and that is wiped when it is freed. */
+/**
+ * Writes a private key as PEM text, PKCS#8.
+ *
+ * @param key The key.
+ * @param pem Receives the text, a buffer that you own and that is wiped when it is freed.
+ * @return ARTIFACT_OK, or a general status.
+ */
 artifact_status_t artifact_key_to_pem(const artifact_key_t *key,
                                       artifact_buffer_t **pem,
                                       artifact_error_t **error);
 
 /**
- * Saves the key at path as artifact_key_to_pem() gives it, in a file that only its owner can read (mode 0600). A file that is
- * there is never replaced: ARTIFACT_IO, artifact_error_errno() being EEXIST.
+ * Saves a private key to a new file that only its owner can read (mode 0600), as artifact_key_to_pem() writes it.
+ *
+ * @param key The key.
+ * @param path The file to create. An existing file is never replaced.
+ * @return ARTIFACT_OK, a general status, or ARTIFACT_IO if the file cannot be written; artifact_error_errno() is
+ *     EEXIST if it exists.
  */
 artifact_status_t artifact_key_save(const artifact_key_t *key,
                                     const char *path,
                                     artifact_error_t **error);
 
-/** The public key that belongs to a private one. */
+/**
+ * Computes the public key of a private key.
+ *
+ * @param key The private key.
+ * @param public_key Receives the public key.
+ * @return ARTIFACT_OK, or a general status.
+ */
 artifact_status_t artifact_key_public(const artifact_key_t *key,
                                       artifact_public_key_t *public_key,
                                       artifact_error_t **error);
 
 /**
- * The public key in a PEM text (SubjectPublicKeyInfo), as `openssl pkey -pubout` writes it. ARTIFACT_INVALID_ARGUMENT if
- * it is anything else, or a key of small order, whose signatures prove nothing.
+ * Reads a public key from PEM.
+ *
+ * @param pem PEM text of a SubjectPublicKeyInfo, as `openssl pkey -pubout` writes it.
+ * @param public_key Receives the key.
+ * @return ARTIFACT_OK, a general status, or ARTIFACT_INVALID_ARGUMENT if the text is anything else, or if the key has
+ *     a small order and its signatures prove nothing.
  */
 artifact_status_t artifact_public_key_from_pem(const char *pem,
                                                artifact_public_key_t *public_key,
                                                artifact_error_t **error);
 
 /**
- * The public key as a PEM text, in a buffer that the caller owns. ARTIFACT_INVALID_ARGUMENT if the bytes are no key.
+ * Writes a public key as PEM text.
+ *
+ * @param public_key The key.
+ * @param pem Receives the text, a buffer that you own.
+ * @return ARTIFACT_OK, a general status, or ARTIFACT_INVALID_ARGUMENT if the bytes are not a public key.
  */
 artifact_status_t artifact_public_key_to_pem(const artifact_public_key_t *public_key,
                                              artifact_buffer_t **pem,
                                              artifact_error_t **error);
 
 /**
- * Makes the engine trust what this key signs, a PEM text as artifact_public_key_from_pem() takes it. From then on, opening
- * with this engine whatever no trusted key has signed is ARTIFACT_UNTRUSTED, before anything else of it is decoded. A
- * second key is trusted beside the first. No check of compatibility, and no fingerprint, takes notice of keys.
+ * Makes an engine trust a key. From then on it opens and loads only artifacts that a trusted key has signed; any other
+ * is ARTIFACT_UNTRUSTED, which is decided before anything else of it is decoded. An engine can trust several keys.
+ * Compatibility checks and fingerprints ignore keys.
+ *
+ * @param engine The engine to change.
+ * @param pem The public key as PEM text; see artifact_public_key_from_pem().
+ * @return As artifact_public_key_from_pem().
  */
 artifact_status_t artifact_engine_trust_key(artifact_engine_t *engine,
                                             const char *pem,
                                             artifact_error_t **error);
 
-/** How many keys the engine trusts; 0 for NULL. */
+/** Returns the number of keys that an engine trusts; 0 if engine is NULL. */
 size_t artifact_engine_trusted_key_count(const artifact_engine_t *engine);
 
-/** A key that the engine trusts, in the order of their bytes. ARTIFACT_NOT_FOUND past the last one. */
+/**
+ * Reads a key that an engine trusts.
+ *
+ * @param engine The engine.
+ * @param index An index below artifact_engine_trusted_key_count(). Keys are sorted by their bytes.
+ * @param public_key Receives the key.
+ * @return ARTIFACT_OK, a general status, or ARTIFACT_NOT_FOUND if index is out of range.
+ */
 artifact_status_t artifact_engine_trusted_key_at(const artifact_engine_t *engine,
                                                  size_t index,
                                                  artifact_public_key_t *public_key,
                                                  artifact_error_t **error);
 
 /**
- * Signs with this key whatever the builder writes from now on; up to 64 keys sign side by side. The key may be freed. The same
- * artifact and key give the same bytes. ARTIFACT_INVALID_ARGUMENT without a trailer, in which signatures stand.
+ * Makes a builder sign everything that it writes from now on. The same artifact and key give the same bytes.
+ *
+ * @param builder The builder to change. It can have up to 64 keys, each of which adds a signature.
+ * @param key The private key. It may be freed before the builder.
+ * @return ARTIFACT_OK, a general status, ARTIFACT_INVALID_ARGUMENT if the builder writes no trailer, which holds
+ *     signatures, or ARTIFACT_LIMIT if the builder has 64 keys already.
  */
 artifact_status_t artifact_builder_add_key(artifact_builder_t *builder,
                                            const artifact_key_t *key,
                                            artifact_error_t **error);
 
 /**
- * For a key that this process doesn't have: the 256 bytes of the root record of the artifact as it is now, in a buffer that
- * the caller owns. What has to be signed is ARTIFACT_SIGNATURE_CONTEXT, with its NUL, and then this record; the
- * signature goes to artifact_builder_add_signature(). Every byte of the modules is read. ARTIFACT_INVALID_ARGUMENT
- * without any module or without a trailer.
+ * Computes the root record of a builder's artifact as it is now, to be signed with a key that this process does not
+ * have. What has to be signed is ARTIFACT_SIGNATURE_CONTEXT with its NUL, followed by the record; pass the signature
+ * to artifact_builder_add_signature(). Reads every byte of the modules.
+ *
+ * @param builder The builder.
+ * @param record Receives the record, 256 bytes in a buffer that you own.
+ * @return ARTIFACT_OK, a general status, or ARTIFACT_INVALID_ARGUMENT if the builder has no module or writes no
+ *     trailer.
  */
 artifact_status_t artifact_root_record(const artifact_builder_t *builder,
                                        artifact_buffer_t **record,
                                        artifact_error_t **error);
 
 /**
- * Adds a signature made elsewhere: 64 bytes (RFC 8032), of the artifact as it is now. ARTIFACT_INVALID_ARGUMENT if it isn't
- * this key's, or of another artifact; and when the artifact is written, if it was changed since.
+ * Adds a signature that was made elsewhere; see artifact_root_record(). If the artifact changes afterwards, writing it
+ * returns ARTIFACT_INVALID_ARGUMENT.
+ *
+ * @param builder The builder to change.
+ * @param public_key The key that signed.
+ * @param signature An Ed25519 signature (RFC 8032) of the artifact as it is now; it is copied.
+ * @param signature_len Its length in bytes: 64.
+ * @return ARTIFACT_OK, a general status, or ARTIFACT_INVALID_ARGUMENT if the signature is by another key, or of
+ *     another artifact.
  */
 artifact_status_t artifact_builder_add_signature(artifact_builder_t *builder,
                                                  const artifact_public_key_t *public_key,
@@ -1190,25 +1802,37 @@ artifact_status_t artifact_builder_add_signature(artifact_builder_t *builder,
                                                  artifact_error_t **error);
 
 /**
- * Forgets the builder's keys and signatures. A builder made from an artifact begins with that one's signatures, and
- * writes those that still hold: an attribute that changes makes them void.
+ * Removes all keys and signatures from a builder. A builder that rewrites an artifact starts with that artifact's
+ * signatures, and writes those that are still valid; changing an attribute invalidates them.
+ *
+ * @param builder The builder to change.
+ * @return ARTIFACT_OK, or a general status.
  */
 artifact_status_t artifact_builder_clear_signatures(artifact_builder_t *builder,
                                                     artifact_error_t **error);
 
 /**
- * The trusted key whose signature was found when the artifact was opened. ARTIFACT_NOT_FOUND if it was opened without an engine
- * that trusts a key: what a file then claims is in artifact_signature_at(), and proves nothing.
+ * Reads the trusted key whose signature was verified when the artifact was opened.
+ *
+ * @param artifact The artifact.
+ * @param public_key Receives the key.
+ * @return ARTIFACT_OK, a general status, or ARTIFACT_NOT_FOUND if no key was trusted when the artifact was opened.
+ *     What such a file claims, artifact_signature_at() returns; it proves nothing.
  */
 artifact_status_t artifact_signed_by(const artifact_t *artifact,
                                      artifact_public_key_t *public_key,
                                      artifact_error_t **error);
 
-/** How many signatures the artifact carries, whoever made them; 0 for NULL. */
+/** Returns the number of signatures that an artifact carries, whoever made them; 0 if artifact is NULL. */
 size_t artifact_signature_count(const artifact_t *artifact);
 
 /**
- * Whose signature one claims to be. Nobody has checked it: see artifact_signed_by(). ARTIFACT_NOT_FOUND past the last one.
+ * Reads which key a signature claims to be from. The claim is not verified; see artifact_signed_by().
+ *
+ * @param artifact The artifact.
+ * @param index An index below artifact_signature_count().
+ * @param public_key Receives the key.
+ * @return ARTIFACT_OK, a general status, or ARTIFACT_NOT_FOUND if index is out of range.
  */
 artifact_status_t artifact_signature_at(const artifact_t *artifact,
                                         size_t index,
@@ -1216,10 +1840,16 @@ artifact_status_t artifact_signature_at(const artifact_t *artifact,
                                         artifact_error_t **error);
 
 /**
- * A detached signature of the artifact, to keep beside a file that must stay as it is, such as one without a trailer: 96
- * bytes, the public key and the signature, in a buffer that the caller owns. For artifact_open_options_t.signature; several
- * may stand one behind the other. Every byte is read: ARTIFACT_DIGEST_MISMATCH or ARTIFACT_CORRUPT if the file is damaged, or
- * has no trailer and doesn't end with Metadata.
+ * Creates a detached signature, for a file that must not change, such as one without a trailer. Keep it beside the
+ * file, and pass it in artifact_open_options_t.signature, where several may follow one another. Reads every byte of
+ * the artifact.
+ *
+ * @param artifact The artifact.
+ * @param key The private key.
+ * @param signature Receives the detached signature, 96 bytes in a buffer that you own: 32 of the public key, 64 of the
+ *     signature.
+ * @return ARTIFACT_OK, a general status, or ARTIFACT_DIGEST_MISMATCH or ARTIFACT_CORRUPT if the artifact is damaged,
+ *     or has no trailer and does not end with its settings.
  */
 artifact_status_t artifact_sign(const artifact_t *artifact,
                                 const artifact_key_t *key,
@@ -1227,8 +1857,13 @@ artifact_status_t artifact_sign(const artifact_t *artifact,
                                 artifact_error_t **error);
 
 /**
- * For a detached signature by a key that this process doesn't have: the root record of an opened artifact, as
- * artifact_root_record() gives a builder's. The detached signature is then the public key's 32 bytes and the signature's 64.
+ * Computes the root record of an opened artifact, for a detached signature by a key that this process does not have.
+ * What has to be signed is described at artifact_root_record(). The detached signature consists of the public key's 32
+ * bytes and the signature's 64.
+ *
+ * @param artifact The artifact.
+ * @param record Receives the record, 256 bytes in a buffer that you own.
+ * @return As artifact_sign().
  */
 artifact_status_t artifact_detached_record(const artifact_t *artifact,
                                            artifact_buffer_t **record,
@@ -1238,41 +1873,46 @@ artifact_status_t artifact_detached_record(const artifact_t *artifact,
 
 /** The byte order of a module. */
 typedef enum artifact_byte_order_t {
+    /** Least significant byte first. */
     ARTIFACT_LITTLE_ENDIAN = 0,
+    /** Most significant byte first. */
     ARTIFACT_BIG_ENDIAN = 1,
 } artifact_byte_order_t;
 
-/** One module: an ELF image. Numbers are those of <elf.h>. */
+/** A module: an ELF image. Machine and type are numbers of <elf.h>. */
 typedef struct artifact_module_t {
-    /** The whole image. Borrowed: valid until the artifact is freed. */
+    /** The whole image, borrowed: valid until the artifact is freed. */
     artifact_slice_t bytes;
-    /** Where it begins in the artifact. */
+    /** The offset of the image in the artifact. */
     uint64_t offset;
     /**
-     * What that offset is a multiple of: the largest alignment of its sections, and of its segments up to 64 KiB. In
-     * memory the bytes are aligned so only where the artifact begins at such an address: a file of its own does, up to
-     * the page size.
+     * The alignment of that offset in bytes: the largest alignment of the module's sections, and of its segments up to
+     * 64 KiB. The bytes have the same alignment in memory only if the artifact does: one that is a file by itself
+     * does, up to the page size.
      */
     uint64_t align;
-    /** e_machine: which architecture. */
+    /** e_machine: the architecture. */
     uint32_t machine;
-    /** e_type: 1 relocatable, 3 shared object. */
+    /** e_type: 1 for a relocatable object, 3 for a shared object. */
     uint32_t type;
     /** An artifact_byte_order_t. */
     uint32_t byte_order;
 } artifact_module_t;
 
-/** One section of a module. Numbers are those of <elf.h>. Borrowed: valid until the artifact is freed. */
+/**
+ * A section of a module. Flags and type are numbers of <elf.h>. Name and bytes are borrowed: valid until the artifact
+ * is freed.
+ */
 typedef struct artifact_section_t {
-    /** Its name. */
+    /** The section's name. */
     const char *name;
-    /** Its bytes; none for SHT_NOBITS. */
+    /** The section's bytes; empty for SHT_NOBITS. */
     artifact_slice_t bytes;
-    /** sh_offset: where it begins in the module. */
+    /** sh_offset: its offset in the module. */
     uint64_t offset;
     /** sh_size, in bytes. */
     uint64_t size;
-    /** sh_addralign. */
+    /** sh_addralign, in bytes. */
     uint64_t align;
     /** sh_addr. */
     uint64_t address;
@@ -1282,51 +1922,76 @@ typedef struct artifact_section_t {
     uint32_t type;
 } artifact_section_t;
 
-/** One symbol of a module. Numbers are those of <elf.h>. Borrowed: valid until the artifact is freed. */
+/**
+ * A symbol of a module. Type and binding are numbers of <elf.h>. The name is borrowed: valid until the artifact is
+ * freed.
+ */
 typedef struct artifact_symbol_t {
-    /** Its name. */
+    /** The symbol's name. */
     const char *name;
-    /** st_value: in a relocatable module an offset in its section, otherwise an address. */
+    /** st_value: an offset in its section if the module is a relocatable object, otherwise an address. */
     uint64_t value;
     /** st_size, in bytes. */
     uint64_t size;
     /**
-     * st_shndx: the index of its section, extended numbering being resolved; 0 (SHN_UNDEF) if it is undefined, 65521
-     * (SHN_ABS) for a number that is no address, 65522 (SHN_COMMON) for a common block.
+     * st_shndx, with extended numbering resolved: the index of its section, or 0 (SHN_UNDEF) for an undefined symbol,
+     * 65521 (SHN_ABS) for an absolute value, 65522 (SHN_COMMON) for a common block.
      */
     uint32_t section;
-    /** st_type. */
+    /** The type of st_info, such as STT_FUNC. */
     uint32_t type;
-    /** st_bind. */
+    /** The binding of st_info, such as STB_GLOBAL. */
     uint32_t binding;
 } artifact_symbol_t;
 
-/** How many modules it has, at least 1; 0 for NULL. */
+/** Returns the number of modules in an artifact, at least 1; 0 if artifact is NULL. */
 size_t artifact_module_count(const artifact_t *artifact);
 
-/** The index of the main module, the last one; 0 for NULL. */
+/** Returns the index of the main module, which is the last one; 0 if artifact is NULL. */
 size_t artifact_main_module(const artifact_t *artifact);
 
 /**
- * A module by its index. The file is mapped when this or another function that reads modules is first called:
- * ARTIFACT_IO or ARTIFACT_NO_MEMORY if that fails. Of an artifact that a trusted key has signed the module is read into private
- * memory instead, and checked: ARTIFACT_DIGEST_MISMATCH if it isn't what was signed. ARTIFACT_NOT_FOUND past the last one;
- * ARTIFACT_CORRUPT or ARTIFACT_LIMIT if its headers are damaged.
+ * Reads a module by its index.
+ *
+ * This and the other functions that read modules map the file when one of them is first called. If a trusted key has
+ * signed the artifact, they copy the module to private memory instead, and check it.
+ *
+ * @param artifact The artifact.
+ * @param index An index below artifact_module_count().
+ * @param module Receives the module. Its bytes are valid until the artifact is freed.
+ * @return ARTIFACT_OK, a general status, or one of these:
+ *   - ARTIFACT_NOT_FOUND: index is out of range.
+ *   - ARTIFACT_IO: the file cannot be mapped or read.
+ *   - ARTIFACT_DIGEST_MISMATCH: the module is not what was signed, or the module table is damaged.
+ *   - ARTIFACT_CORRUPT, ARTIFACT_LIMIT: the module's headers or the module table are damaged.
  */
 artifact_status_t artifact_module(const artifact_t *artifact,
                                   size_t index,
                                   artifact_module_t *module,
                                   artifact_error_t **error);
 
-/** How many sections a module has, the null section among them. */
+/**
+ * Reads the number of sections of a module, including the null section.
+ *
+ * @param artifact The artifact.
+ * @param module The module's index.
+ * @param count Receives the number.
+ * @return As artifact_module().
+ */
 artifact_status_t artifact_section_count(const artifact_t *artifact,
                                          size_t module,
                                          size_t *count,
                                          artifact_error_t **error);
 
 /**
- * A section by its index in the section header table; 0 is the null section. ARTIFACT_NOT_FOUND past the last one,
- * ARTIFACT_CORRUPT if it lies outside its module.
+ * Reads a section by its index in the section header table.
+ *
+ * @param artifact The artifact.
+ * @param module The module's index.
+ * @param index An index below artifact_section_count(); 0 is the null section.
+ * @param section Receives the section. Its name and bytes are valid until the artifact is freed.
+ * @return As artifact_module(); ARTIFACT_NOT_FOUND also if index is out of range, ARTIFACT_CORRUPT also if the section
+ *     reaches beyond its module.
  */
 artifact_status_t artifact_section_at(const artifact_t *artifact,
                                       size_t module,
@@ -1334,20 +1999,45 @@ artifact_status_t artifact_section_at(const artifact_t *artifact,
                                       artifact_section_t *section,
                                       artifact_error_t **error);
 
-/** The first section of that name, such as ".text". ARTIFACT_NOT_FOUND if none has it. */
+/**
+ * Reads the first section of a name.
+ *
+ * @param artifact The artifact.
+ * @param module The module's index.
+ * @param name The section's name, such as ".text".
+ * @param section Receives the section. Its name and bytes are valid until the artifact is freed.
+ * @return As artifact_module(); ARTIFACT_NOT_FOUND also if no section has this name, ARTIFACT_CORRUPT also if the
+ *     section reaches beyond its module.
+ */
 artifact_status_t artifact_section(const artifact_t *artifact,
                                    size_t module,
                                    const char *name,
                                    artifact_section_t *section,
                                    artifact_error_t **error);
 
-/** How many symbols a module has in .symtab, or in .dynsym if it has no other table; the null symbol among them. */
+/**
+ * Reads the number of symbols in a module's .symtab, or in its .dynsym if it has no .symtab, including the null
+ * symbol.
+ *
+ * @param artifact The artifact.
+ * @param module The module's index.
+ * @param count Receives the number.
+ * @return As artifact_module(); ARTIFACT_CORRUPT also if the table or its names reach beyond the module.
+ */
 artifact_status_t artifact_symbol_count(const artifact_t *artifact,
                                         size_t module,
                                         size_t *count,
                                         artifact_error_t **error);
 
-/** A symbol by its index; 0 is the null symbol. ARTIFACT_NOT_FOUND past the last one. */
+/**
+ * Reads a symbol by its index in the symbol table.
+ *
+ * @param artifact The artifact.
+ * @param module The module's index.
+ * @param index An index below artifact_symbol_count(); 0 is the null symbol.
+ * @param symbol Receives the symbol. Its name is valid until the artifact is freed.
+ * @return As artifact_symbol_count(); ARTIFACT_NOT_FOUND also if index is out of range.
+ */
 artifact_status_t artifact_symbol_at(const artifact_t *artifact,
                                      size_t module,
                                      size_t index,
@@ -1355,8 +2045,14 @@ artifact_status_t artifact_symbol_at(const artifact_t *artifact,
                                      artifact_error_t **error);
 
 /**
- * The symbol of that name: a defined global one before a weak, a local, and an undefined one; of several alike the first.
- * ARTIFACT_NOT_FOUND if none has it.
+ * Reads a symbol by its name. If several symbols have this name, a defined global one precedes a weak one, a local
+ * one, and an undefined one; among equals the first in the table is chosen.
+ *
+ * @param artifact The artifact.
+ * @param module The module's index.
+ * @param name The symbol's name.
+ * @param symbol Receives the symbol. Its name is valid until the artifact is freed.
+ * @return As artifact_symbol_count(); ARTIFACT_NOT_FOUND also if no symbol has this name.
  */
 artifact_status_t artifact_symbol(const artifact_t *artifact,
                                   size_t module,
@@ -1364,100 +2060,120 @@ artifact_status_t artifact_symbol(const artifact_t *artifact,
                                   artifact_symbol_t *symbol,
                                   artifact_error_t **error);
 
-/* ==== Code: modules made runnable ==== */
+/* ==== Code: loading and running modules ==== */
 
 /**
- * For artifact_load_options_t.flags: where the file can't be mapped executable, such as on a mount with noexec, load a private
- * copy. Without it that is ARTIFACT_IO: an administrator's policy is not bypassed in silence.
+ * For artifact_load_options_t.flags: load a private copy if the file cannot be mapped executable, such as on a file system
+ * mounted with noexec. Without this flag that is ARTIFACT_IO: an administrator's policy is never bypassed silently.
  */
 #define ARTIFACT_LOAD_ALLOW_MEMFD UINT64_C(1)
 
 /**
- * For artifact_load_options_t.flags: what neither the table nor the callback defines is looked for among the symbols of the
- * process, as dlsym(RTLD_DEFAULT) finds them.
+ * For artifact_load_options_t.flags: look up symbols that neither the table nor the callback defines among those of the process,
+ * as dlsym(RTLD_DEFAULT) does.
  */
 #define ARTIFACT_LOAD_PROCESS_SYMBOLS UINT64_C(2)
 
 /**
- * For artifact_load_options_t.flags: run the modules' constructors, of the first module first, before artifact_load() returns,
- * and their destructors in the reverse order in artifact_code_free(). Neither may let an exception out.
+ * For artifact_load_options_t.flags: run the modules' constructors, those of the first module first, before artifact_load()
+ * returns, and run their destructors in reverse order in artifact_code_free(). Neither may throw an exception.
  */
 #define ARTIFACT_LOAD_RUN_CONSTRUCTORS UINT64_C(4)
 
-/** For artifact_load_options_t.flags: don't tell unwinders; no exception can pass through the code then. */
+/** For artifact_load_options_t.flags: do not register unwind tables; then no exception can pass through the code. */
 #define ARTIFACT_LOAD_NO_UNWIND UINT64_C(8)
 
 /**
- * For artifact_load_options_t.flags: tell GDB about the code, through its JIT interface, until it is freed: frames get names,
- * and lines too where the module keeps the relocations of its debug sections.
+ * For artifact_load_options_t.flags: register the code with GDB through its JIT interface until the code is freed. Frames get
+ * names, and also lines if the module keeps the relocations of its debug sections.
  */
 #define ARTIFACT_LOAD_GDB UINT64_C(16)
 
-/** For artifact_load_options_t.flags: name the functions in /tmp/perf-PID.map, for profilers. */
+/** For artifact_load_options_t.flags: write the names of functions to /tmp/perf-PID.map, for profilers. */
 #define ARTIFACT_LOAD_PERF_MAP UINT64_C(32)
 
 /**
- * For artifact_load_options_t.flags: write the functions to /tmp/jit-PID.dump, for `perf inject --jit`. Text that is mapped from
- * a file perf names by itself only in the artifact's first module. Record with `perf record -k mono`.
+ * For artifact_load_options_t.flags: write the functions to /tmp/jit-PID.dump, for `perf inject --jit`. Record with
+ * `perf record -k mono`. On its own, perf resolves file-backed code only in the artifact's first module.
  */
 #define ARTIFACT_LOAD_JITDUMP UINT64_C(64)
 
-/** The defaults: `artifact_load_options_t options = ARTIFACT_LOAD_OPTIONS_INIT;` */
+/** Initializes options with the defaults: `artifact_load_options_t options = ARTIFACT_LOAD_OPTIONS_INIT;` */
 #define ARTIFACT_LOAD_OPTIONS_INIT {sizeof(artifact_load_options_t), 0, NULL, 0, NULL, NULL}
 
-/** A symbol that modules use and the host defines. */
+/** The definition of a symbol that modules import from the host. */
 typedef struct artifact_import_t {
-    /** Its name. */
+    /** The symbol's name. */
     const char *name;
-    /** Its address; NULL: not defined. */
+    /** The symbol's address; NULL: undefined. */
     void *address;
 } artifact_import_t;
 
 /**
- * Defines symbols: called once in artifact_load(), if modules use names that the table doesn't have, with all of them at once,
- * each once. Sets addresses and leaves NULL what it doesn't know. Names are as the modules have them, valid during the call.
- * Must not unwind or longjmp.
+ * Defines symbols that the table of artifact_load_options_t does not define. artifact_load() calls it at most once,
+ * with all of them, each once. It sets addresses, and leaves those of unknown symbols NULL. It must not unwind (throw)
+ * or longjmp.
+ *
+ * @param context artifact_load_options_t.context.
+ * @param missing The symbols, as the modules name them. Array and names are valid only during the call.
+ * @param count The number of symbols.
  */
 typedef void (*artifact_resolve_fn)(void *context, artifact_import_t *missing, size_t count);
 
 /** How to load. Begin with ARTIFACT_LOAD_OPTIONS_INIT. */
 typedef struct artifact_load_options_t {
-    /** sizeof(artifact_load_options_t) */
+    /** sizeof(artifact_load_options_t). */
     size_t size;
-    /** ARTIFACT_LOAD_ flags. */
+    /** A combination of ARTIFACT_LOAD_ flags. */
     uint64_t flags;
-    /** What the host defines, in any order; of several with one name the first counts. Needed during the call only. */
+    /**
+     * Symbols that the host defines, in any order; of several with the same name the first counts. Needed only during
+     * the call. NULL: none.
+     */
     const artifact_import_t *symbols;
-    /** How many those are. */
+    /** The number of those symbols. */
     size_t symbol_count;
-    /** Asked for what is missing then; may be NULL. */
+    /** Called for symbols that are not among those; may be NULL. */
     artifact_resolve_fn resolve;
-    /** Passed to resolve. */
+    /** Passed to resolve; may be NULL. */
     void *context;
 } artifact_load_options_t;
 
 /**
- * Makes an artifact's modules runnable: maps them into one range of addresses, text straight from the file, binds the symbols
- * that they use, and tells the process's unwinders about them, so that C++ exceptions pass through. The caller owns the code,
- * which keeps what it needs of the artifact: both may be freed in any order.
+ * Loads an artifact's modules so that their code can run: maps them into one range of addresses, text directly from
+ * the file, binds the symbols that they use, and registers their unwind tables, so that C++ exceptions can pass
+ * through. The code keeps what it needs of the artifact: you may free both in any order.
  *
- * The engine is needed. If it trusts keys, one of them must have signed the artifact (ARTIFACT_UNTRUSTED), and the code that
- * runs is what was signed (ARTIFACT_DIGEST_MISMATCH); then it must fit, as artifact_check_compat() says: whatever was checked
- * when the artifact was opened. Symbols that modules leave undefined are looked for in the table of the options, then by its
- * callback, then, only with ARTIFACT_LOAD_PROCESS_SYMBOLS, in the process; modules don't see one another's. What is still
- * missing and not weak is ARTIFACT_UNRESOLVED, one error with every name (artifact_error_missing()). After a failure nothing
+ * Trust and compatibility are checked here, whatever was checked when the artifact was opened. If the engine trusts
+ * keys, one of them must have signed the artifact, and what runs is exactly what was signed. The artifact must fit the
+ * engine, as artifact_check_compat() defines it. Use artifact_engine_new_host() to check against this CPU.
+ *
+ * Undefined symbols are looked up in the table of the options, then with its callback, then, only with
+ * ARTIFACT_LOAD_PROCESS_SYMBOLS, in the process. Modules do not see each other's symbols. After a failure nothing
  * stays mapped.
  *
- * Modules are shared objects for this machine, or those of Wasmtime 0.33. ARTIFACT_UNSUPPORTED: relocatable objects,
- * thread-local storage, indirect functions (IRELATIVE), COPY relocations, relocations in text, an executable stack.
- * ARTIFACT_CORRUPT, ARTIFACT_TRUNCATED, ARTIFACT_DIGEST_MISMATCH, ARTIFACT_LIMIT: the file. ARTIFACT_IO: it can't be mapped.
- * ARTIFACT_WRONG_PRODUCER, ARTIFACT_WRONG_VERSION, ARTIFACT_INCOMPATIBLE: it isn't for this engine or this host.
+ * No page is ever writable and executable, and no page that was writable becomes executable: loading works under
+ * PR_SET_MDWE. Code that is in no file (artifact_open_bytes()), or that shares a page with something else there, is
+ * mapped from a sealed memfd.
  *
- * No page is ever writable and executable, and none becomes executable that was writable: this works under PR_SET_MDWE.
- * What is in no file (artifact_open_bytes()), or not on pages of its own there, is mapped from a sealed memfd.
+ * The library checks everything that a file says about its code before it relies on it. It cannot check what the code
+ * does when it runs: load only what you trust.
  *
- * Whatever a file says about its code is checked before it is used. What the code does when it is called nobody can check:
- * load only what you trust.
+ * @param artifact The artifact. Its modules must be shared objects for this machine, such as
+ *     artifact_builder_add_objects() links, or modules of Wasmtime 0.33.
+ * @param engine The engine that the artifact must fit.
+ * @param options How to load; NULL: the defaults.
+ * @param code Receives the code, which you own.
+ * @return ARTIFACT_OK, a general status, or one of these:
+ *   - ARTIFACT_UNTRUSTED: the engine trusts keys, and none of them has signed the artifact.
+ *   - ARTIFACT_WRONG_PRODUCER, ARTIFACT_WRONG_VERSION, ARTIFACT_INCOMPATIBLE: the artifact does not fit the engine or
+ *     this host.
+ *   - ARTIFACT_UNRESOLVED: symbols are undefined and not weak; artifact_error_missing() returns all their names.
+ *   - ARTIFACT_UNSUPPORTED: a module is a relocatable object, or needs thread-local storage, indirect functions
+ *     (IRELATIVE), COPY relocations, relocations in text, or an executable stack; or the options need a newer library.
+ *   - ARTIFACT_CORRUPT, ARTIFACT_TRUNCATED, ARTIFACT_DIGEST_MISMATCH, ARTIFACT_LIMIT: the file is damaged, or is not
+ *     what was signed.
+ *   - ARTIFACT_IO: the file cannot be mapped.
  */
 artifact_status_t artifact_load(const artifact_t *artifact,
                                 const artifact_engine_t *engine,
@@ -1466,15 +2182,20 @@ artifact_status_t artifact_load(const artifact_t *artifact,
                                 artifact_error_t **error);
 
 /**
- * Returns the index of the main module, the last one; 0 for NULL. It is the same as artifact_main_module() of the artifact,
- * which may have been freed.
+ * Returns the index of the main module, which is the last one; 0 if code is NULL. It equals artifact_main_module() of
+ * the artifact, which may have been freed.
  */
 size_t artifact_code_main_module(const artifact_code_t *code);
 
 /**
- * The address of the function or object that a module exports under that name; NULL if it exports none. *size, which may be
- * NULL, is its size in bytes, or 0 where that isn't known. Of Wasmtime's modules, which export nothing, any symbol. Valid until
- * the code is freed.
+ * Looks up a function or object that a module exports. Modules of Wasmtime 0.33 export nothing: any symbol of theirs
+ * is found.
+ *
+ * @param code The code, or NULL.
+ * @param module The module's index, such as artifact_code_main_module().
+ * @param name The symbol's name.
+ * @param size Receives the symbol's size in bytes, 0 if unknown; may be NULL.
+ * @return The address, valid until the code is freed; NULL if the module exports no such symbol.
  */
 void *artifact_code_symbol(const artifact_code_t *code,
                            size_t module,
@@ -1482,9 +2203,15 @@ void *artifact_code_symbol(const artifact_code_t *code,
                            size_t *size);
 
 /**
- * What an address lies in: the module, the name of the function or object, whether exported or not, and how many bytes
- * behind its beginning. The name is valid until the code is freed. Each of the three may be NULL. ARTIFACT_NOT_FOUND if the
- * address lies in none of this code's. Of a return address take the one before: the next function may begin there.
+ * Finds the function or object that contains an address, whether it is exported or not. For a return address pass
+ * pc - 1: the call may be the last instruction of its function.
+ *
+ * @param code The code.
+ * @param pc The address.
+ * @param module Receives the module's index; may be NULL.
+ * @param name Receives the symbol's name, borrowed: valid until the code is freed; may be NULL.
+ * @param offset Receives the distance in bytes from the symbol's first byte; may be NULL.
+ * @return ARTIFACT_OK, a general status, or ARTIFACT_NOT_FOUND if no symbol of this code contains the address.
  */
 artifact_status_t artifact_code_symbolize(const artifact_code_t *code,
                                           const void *pc,
@@ -1493,117 +2220,150 @@ artifact_status_t artifact_code_symbolize(const artifact_code_t *code,
                                           size_t *offset);
 
 /**
- * Frees code: runs destructors, if constructors ran, and unmaps it. No thread may run it or use its data any more, and no
- * exception object that it threw may be alive. NULL is fine.
+ * Frees code: runs destructors, if constructors were run, and unmaps the modules. No thread may run the code or use
+ * its data any more, and no exception object that it threw may still exist. NULL is allowed.
  */
 void artifact_code_free(artifact_code_t *code);
 
 /* ==== Report: mismatches and oddities ==== */
 
-/** What an entry is about. Each is one bit of artifact_report_kinds(). */
+/**
+ * What a report's entry is about. Each is one bit of artifact_report_kinds(). artifact_compat_report() reports the
+ * first eight, artifact_verify() the others.
+ */
 typedef enum artifact_report_kind_t {
-    /** Another producer wrote it. */
+    /** Another producer wrote the artifact. */
     ARTIFACT_REPORT_PRODUCER = 1,
-    /** Another version wrote it. */
+    /** Another version wrote the artifact. */
     ARTIFACT_REPORT_VERSION = 2,
-    /** It is for another architecture. */
+    /** The artifact is for another architecture. */
     ARTIFACT_REPORT_ARCHITECTURE = 4,
-    /** It is for another operating system. */
+    /** The artifact is for another operating system. */
     ARTIFACT_REPORT_OPERATING_SYSTEM = 8,
-    /** A compiler flag differs. */
+    /** A shared flag differs. */
     ARTIFACT_REPORT_SHARED_FLAG = 16,
-    /** An instruction set is missing, or an ISA flag differs. */
+    /** The engine lacks an instruction set, or an ISA flag differs. */
     ARTIFACT_REPORT_ISA_FLAG = 32,
     /** A tunable differs. */
     ARTIFACT_REPORT_TUNABLE = 64,
     /** A Wasm feature differs. */
     ARTIFACT_REPORT_FEATURE = 128,
-    /** artifact_verify(): a link skips bytes, or leads to where the module isn't aligned. */
+    /** A link skips bytes, or points to an offset that does not have the module's alignment. */
     ARTIFACT_REPORT_LINK = 65536,
-    /** artifact_verify(): padding isn't zero. */
+    /** Padding is not zero. */
     ARTIFACT_REPORT_PADDING = 131072,
-    /** artifact_verify(): a module is for another machine than the target triple. */
+    /** A module is for another machine than the target triple. */
     ARTIFACT_REPORT_MACHINE = 262144,
-    /** artifact_verify(): sections overlap or aren't aligned, or relocations point outside. */
+    /**
+     * Sections overlap or are misaligned, the section of the code is not named .text, or relocations point outside of
+     * their section.
+     */
     ARTIFACT_REPORT_SECTION = 524288,
-    /** artifact_verify(): keys of the settings are out of order or stand there twice. */
+    /** Keys of the settings are out of order or repeated. */
     ARTIFACT_REPORT_METADATA = 1048576,
-    /** artifact_verify(): bytes that are nothing of ours follow the body. */
+    /** Bytes that are not a trailer follow the body. */
     ARTIFACT_REPORT_TRAILING_BYTES = 2097152,
-    /** artifact_verify(): a signature that isn't of this artifact, or not of the key that it names. */
+    /** A signature is not of this artifact, or not by the key that it names. */
     ARTIFACT_REPORT_SIGNATURE = 4194304,
 } artifact_report_kind_t;
 
-/** One mismatch or oddity. Its texts are borrowed: valid until the report is freed. */
+/** A mismatch or oddity. Its texts are borrowed: valid until the report is freed. */
 typedef struct artifact_report_entry_t {
     /** An artifact_report_kind_t. */
     uint32_t kind;
-    /** The setting's name; of an oddity, what it is about. */
+    /** The name of the setting; for an oddity, what it is about. */
     const char *setting;
-    /** The artifact's value; "" where it has none. */
+    /** The artifact's value; "" if it has none. */
     const char *artifact_value;
-    /** The engine's value; "" where it has none. */
+    /** The engine's value; "" if it has none. */
     const char *engine_value;
-    /** The whole sentence, as artifact_check_compat() would word it. */
+    /** The whole finding as a sentence, as artifact_check_compat() words it. */
     const char *sentence;
 } artifact_report_entry_t;
 
 /**
- * What it comes to: of a comparison, the status that artifact_check_compat() returns; of a verification, ARTIFACT_OK.
- * ARTIFACT_INVALID_ARGUMENT for NULL.
+ * Returns the outcome. For a comparison: the status that artifact_check_compat() returns. For a verification:
+ * ARTIFACT_OK. ARTIFACT_INVALID_ARGUMENT if report is NULL.
  */
 artifact_status_t artifact_report_status(const artifact_report_t *report);
 
-/** How many entries it has; 0 for NULL. */
+/** Returns the number of entries; 0 if report is NULL. */
 size_t artifact_report_count(const artifact_report_t *report);
 
-/** The kinds of its entries, as a mask of artifact_report_kind_t; 0 for NULL. */
+/** Returns the kinds of all entries, a combination of artifact_report_kind_t bits; 0 if report is NULL. */
 uint64_t artifact_report_kinds(const artifact_report_t *report);
 
-/** An entry, in the order of the checks. ARTIFACT_NOT_FOUND past the last one. */
+/**
+ * Reads an entry.
+ *
+ * @param report The report.
+ * @param index An index below artifact_report_count(). Entries have the order of the checks.
+ * @param entry Receives the entry. Its texts are valid until the report is freed.
+ * @return ARTIFACT_OK, a general status, or ARTIFACT_NOT_FOUND if index is out of range.
+ */
 artifact_status_t artifact_report_at(const artifact_report_t *report,
                                      size_t index,
                                      artifact_report_entry_t *entry,
                                      artifact_error_t **error);
 
-/** Frees a report. NULL is fine. */
+/** Frees a report. NULL is allowed. */
 void artifact_report_free(artifact_report_t *report);
 
-/* ==== Detection: what is it? ==== */
+/* ==== Detection: is a file an artifact? ==== */
 
-/** What a file was found to be. */
+/** What a file is. */
 typedef enum artifact_detected_t {
-    /** Nothing of ours. */
+    /** Not an artifact. */
     ARTIFACT_DETECTED_NOTHING = 0,
     /** An artifact. */
     ARTIFACT_DETECTED_ARTIFACT = 1,
 } artifact_detected_t;
 
-/** What a file is, and if an artifact, of whom. */
+/** What a file is, and who wrote it if it is an artifact. */
 typedef struct artifact_detection_t {
     /** An artifact_detected_t. */
     uint32_t kind;
-    /** Bytes in version, 0 to 255. */
+    /** The length of version in bytes, 0 to 255. */
     uint32_t version_len;
-    /** Who compiled it, NUL-terminated. */
+    /** The producer, NUL-terminated. */
     char producer[36];
-    /** The version that the producer wrote: any bytes, then NUL to the end. */
+    /** The version that the producer wrote: any bytes, followed by NULs. */
     char version[256];
 } artifact_detection_t;
 
 /**
- * Tells what the file at path is, with as few reads as possible: headers only, no settings. ARTIFACT_OK for an artifact, and
- * for what is nothing of ours; ARTIFACT_TRUNCATED or ARTIFACT_CORRUPT for a damaged artifact; ARTIFACT_IO;
- * ARTIFACT_INVALID_ARGUMENT for a directory, device, FIFO or socket.
+ * Finds out whether a file is an artifact, and who wrote it, with as few reads as possible: it reads headers, no
+ * settings.
+ *
+ * @param path The file's path.
+ * @param detection Receives what the file is.
+ * @return ARTIFACT_OK for an artifact and for anything that is not one, a general status, or one of these:
+ *   - ARTIFACT_TRUNCATED, ARTIFACT_CORRUPT, ARTIFACT_DIGEST_MISMATCH, ARTIFACT_LIMIT, ARTIFACT_UNSUPPORTED: the file
+ *     is an artifact, but its headers are damaged, or need a newer library.
+ *   - ARTIFACT_IO: the file cannot be read.
+ *   - ARTIFACT_INVALID_ARGUMENT: path is a directory, device, FIFO or socket.
  */
 artifact_status_t artifact_detect_file(const char *path,
                                        artifact_detection_t *detection,
                                        artifact_error_t **error);
 
-/** The same for an open file, whose position is neither used nor moved. */
+/**
+ * Finds out whether an open file is an artifact. Otherwise like artifact_detect_file().
+ *
+ * @param fd A descriptor open for reading. Its position is neither used nor changed.
+ * @param detection Receives what the file is.
+ * @return As artifact_detect_file().
+ */
 artifact_status_t artifact_detect_fd(int fd, artifact_detection_t *detection, artifact_error_t **error);
 
-/** The same for bytes in memory. */
+/**
+ * Finds out whether bytes in memory are an artifact. Otherwise like artifact_detect_file().
+ *
+ * @param data The bytes, needed only during the call; may be NULL if len is 0.
+ * @param len The number of bytes.
+ * @param detection Receives what the bytes are.
+ * @return As artifact_detect_file().
+ */
 artifact_status_t artifact_detect_bytes(const uint8_t *data,
                                         size_t len,
                                         artifact_detection_t *detection,

@@ -15,7 +15,7 @@ use artifact::engine::Engine;
 use artifact::error::{Error, Result, Status};
 use artifact::storage::{Part, quote_path};
 
-/// An opened artifact. Owned; freed with artifact_free(). All functions that read it may run in many threads at once.
+/// An opened artifact. You own it; free it with artifact_free(). Many threads may read one artifact at once.
 pub struct artifact_t {
     pub(super) artifact: Arc<Artifact>,
     pub(super) texts: Texts,
@@ -25,20 +25,20 @@ pub struct artifact_t {
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct artifact_open_options_t {
-    /// sizeof(artifact_open_options_t)
+    /// sizeof(artifact_open_options_t).
     pub size: usize,
-    /// ARTIFACT_OPEN_ flags.
+    /// A combination of ARTIFACT_OPEN_ flags.
     pub flags: u64,
-    /// Where the artifact begins in the file or bytes: 0 unless it lies inside something larger.
+    /// The offset of the artifact in the file or bytes, if it is part of something larger; otherwise 0.
     pub offset: u64,
-    /// Its length in bytes; 0: to the end.
+    /// The artifact's length in bytes; 0: up to the end.
     pub length: u64,
-    /// Most bytes of Metadata to read; 0, or more than that: 64 MiB.
+    /// The maximum size of Metadata (the settings) in bytes; 0, or more than that: 64 MiB.
     pub memory_limit: u64,
-    /// Detached signatures, as artifact_sign() and `artifact sign` give them, one behind the other; read during the call. They
-    /// need an engine with trusted keys. NULL: none.
+    /// Detached signatures, as artifact_sign() and `artifact sign` create them, one after the other; needed only during
+    /// the call. Requires an engine with trusted keys. NULL: none.
     pub signature: *const u8,
-    /// Their length in bytes.
+    /// The length of the detached signatures in bytes.
     pub signature_len: usize,
 }
 
@@ -84,23 +84,32 @@ unsafe fn open(
     }))
 }
 
-/// Opens the artifact at path. Reads headers and Metadata into private memory; modules are mapped when one is first asked
-/// for. One close-on-exec descriptor stays open. The caller owns the artifact.
+/// Opens the artifact in a file. Reads headers and settings into private memory, and keeps one close-on-exec descriptor
+/// open. Modules are mapped when the first of them is needed.
 ///
-/// With an engine that trusts keys, one of them must have signed the file (ARTIFACT_UNTRUSTED), before anything else of it is
-/// looked at; a module is then copied to private memory and checked when it is first asked for. The file must be of the
-/// engine's producer (ARTIFACT_WRONG_PRODUCER) and of a version that its rule accepts (ARTIFACT_WRONG_VERSION); that is checked
-/// before anything else is decoded. Whether it fits otherwise, artifact_check_compat() tells. With NULL whatever it is opens,
-/// for inspection: even a foreign version whose settings can't be decoded. options may be NULL.
+/// If the engine trusts keys, one of them must have signed the artifact, which is checked before anything else; each
+/// module is then copied to private memory and checked when it is first needed. Next, the engine's producer and version
+/// rule must match, before anything else is decoded. artifact_check_compat() checks everything else. A NULL engine
+/// opens any artifact for inspection, even one whose settings cannot be decoded because another version wrote them.
 ///
-/// ARTIFACT_NOT_AN_ARTIFACT, ARTIFACT_TRUNCATED, ARTIFACT_CORRUPT, ARTIFACT_DIGEST_MISMATCH, ARTIFACT_UNSUPPORTED,
-/// ARTIFACT_LIMIT: the file. ARTIFACT_IO: it can't be read; artifact_error_errno() is ENOENT if there is none.
-/// ARTIFACT_INVALID_ARGUMENT: it is a directory, device or FIFO, on which opening never waits, or the options' offset
-/// and length lie outside it.
+/// If another process truncates the file or writes to it in place while it is open, reading modules can kill the
+/// process (SIGBUS). Replace files instead, as artifact_serialize_to_file() does. If other users can write to the file,
+/// use ARTIFACT_OPEN_COPY.
 ///
-/// A file that others truncate or write in place while it is open can take the process down when its modules are read
-/// (SIGBUS): replace files, as artifact_serialize_to_file() does, never change them. Where others can write, use
-/// ARTIFACT_OPEN_COPY.
+/// @param path The file's path.
+/// @param engine The engine whose trusted keys, producer and version rule the artifact must match; may be NULL.
+/// @param options How to open; NULL: the defaults.
+/// @param artifact Receives the artifact, which you own.
+/// @return ARTIFACT_OK, a general status, or one of these:
+///   - ARTIFACT_UNTRUSTED: the engine trusts keys, and none of them has signed the artifact.
+///   - ARTIFACT_WRONG_PRODUCER, ARTIFACT_WRONG_VERSION: the artifact's producer or version is not the engine's.
+///   - ARTIFACT_NOT_AN_ARTIFACT, ARTIFACT_TRUNCATED, ARTIFACT_CORRUPT, ARTIFACT_DIGEST_MISMATCH: the file is not a
+///     valid artifact.
+///   - ARTIFACT_LIMIT: the artifact exceeds a limit of the library or of the options.
+///   - ARTIFACT_UNSUPPORTED: the artifact or the options need a newer library.
+///   - ARTIFACT_IO: the file cannot be read; artifact_error_errno() is ENOENT if it does not exist.
+///   - ARTIFACT_INVALID_ARGUMENT: path is a directory, device or FIFO (opening never blocks on one), offset and length
+///     of the options reach beyond the file, or the options have detached signatures although the engine trusts no key.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_open_file(
     path: *const c_char,
@@ -121,8 +130,14 @@ pub unsafe extern "C" fn artifact_open_file(
     }))
 }
 
-/// Opens the artifact in an open file. The descriptor is duplicated: yours stays yours, and its position is neither used nor
-/// moved. Otherwise as artifact_open_file().
+/// Opens the artifact in an open file. Otherwise like artifact_open_file().
+///
+/// @param fd A descriptor open for reading. It is duplicated: you keep yours, and its position is neither used nor
+///     changed.
+/// @param engine As artifact_open_file().
+/// @param options As artifact_open_file().
+/// @param artifact Receives the artifact, which you own.
+/// @return As artifact_open_file().
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_open_fd(
     fd: c_int,
@@ -147,7 +162,14 @@ pub(super) unsafe fn borrow_fd<'a>(fd: c_int) -> Result<BorrowedFd<'a>> {
     Ok(unsafe { BorrowedFd::borrow_raw(fd) })
 }
 
-/// Opens an artifact in memory, of which a copy is made. Otherwise as artifact_open_file().
+/// Opens a copy of an artifact in memory. Otherwise like artifact_open_file().
+///
+/// @param data The bytes, needed only during the call.
+/// @param len The number of bytes.
+/// @param engine As artifact_open_file().
+/// @param options As artifact_open_file().
+/// @param artifact Receives the artifact, which you own.
+/// @return As artifact_open_file().
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_open_bytes(
     data: *const u8,
@@ -162,9 +184,16 @@ pub unsafe extern "C" fn artifact_open_bytes(
     }))
 }
 
-/// Opens an artifact in memory without copying it. The bytes must stay as they are until the artifact, and every builder made
-/// from it, is freed. They may have any alignment; a module's bytes are aligned as its align says only if data plus
-/// the offset in options is aligned so too. Otherwise as artifact_open_file().
+/// Opens an artifact in memory without copying it. Otherwise like artifact_open_file().
+///
+/// @param data The bytes, of any alignment. They must not change until the artifact, and every builder and code made
+///     from it, is freed. The bytes of modules are aligned as artifact_module_t.align says only if
+///     data + options.offset is aligned likewise.
+/// @param len The number of bytes.
+/// @param engine As artifact_open_file().
+/// @param options As artifact_open_file().
+/// @param artifact Receives the artifact, which you own.
+/// @return As artifact_open_file().
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_open_borrowed(
     data: *const u8,
@@ -180,16 +209,25 @@ pub unsafe extern "C" fn artifact_open_borrowed(
     }))
 }
 
-/// Frees an artifact, and with it every text, slice and array that it gave out. NULL is fine.
+/// Frees an artifact, and every text, slice and array that was borrowed from it. NULL is allowed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_free(artifact: *mut artifact_t) {
     ffi!(free(artifact))
 }
 
-/// Does the artifact fit the engine? The sentences are Wasmtime's; artifact_compat_report() has both sides' values.
-/// ARTIFACT_OK, or ARTIFACT_WRONG_PRODUCER, ARTIFACT_WRONG_VERSION or ARTIFACT_INCOMPATIBLE with the first mismatch as
-/// the message. In this order: producer, version, architecture, operating system, shared flags by name, ISA flags by
-/// name, tunables, features. The artifact stays open and readable.
+/// Checks whether an artifact fits an engine. Compares, in this order: producer, version, architecture, operating
+/// system, shared flags by name, ISA flags by name, tunables, features. The error's message describes the first
+/// mismatch in the words of Wasmtime 0.33; artifact_compat_report() returns all mismatches, with both values. The
+/// artifact remains open and readable in any case.
+///
+/// @param artifact The artifact.
+/// @param engine The engine to compare with.
+/// @return ARTIFACT_OK if the artifact fits, a general status, or one of these:
+///   - ARTIFACT_WRONG_PRODUCER: the producer differs.
+///   - ARTIFACT_WRONG_VERSION: the version differs.
+///   - ARTIFACT_INCOMPATIBLE: anything else differs.
+///   - ARTIFACT_CORRUPT, ARTIFACT_TRUNCATED, ARTIFACT_LIMIT: the engine accepts the version, but the settings cannot be
+///     decoded.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_check_compat(
     artifact: *const artifact_t,
@@ -199,9 +237,15 @@ pub unsafe extern "C" fn artifact_check_compat(
     ffi!(fallible(error, || handle(artifact, "artifact")?.artifact.check(&handle(engine, "engine")?.engine)))
 }
 
-/// Every way in which the artifact doesn't fit the engine, in a report that the caller owns; an empty one if it fits. Returns
-/// ARTIFACT_OK whenever the comparison could be made; artifact_report_status() then says what it came to. Where producer or
-/// version differ, the report has that one entry.
+/// Lists every mismatch between an artifact and an engine. If producer or version differ, that is the only entry.
+///
+/// @param artifact The artifact.
+/// @param engine The engine to compare with.
+/// @param report Receives the report, which you own; it has no entries if the artifact fits. artifact_report_status()
+///     returns what artifact_check_compat() would return.
+/// @return ARTIFACT_OK if the comparison was made, whatever its outcome; a general status; ARTIFACT_CORRUPT,
+///     ARTIFACT_TRUNCATED or ARTIFACT_LIMIT if the engine accepts the version, but the settings cannot be decoded; or
+///     ARTIFACT_LIMIT if there are more than 4096 mismatches.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_compat_report(
     artifact: *const artifact_t,
@@ -214,12 +258,18 @@ pub unsafe extern "C" fn artifact_compat_report(
     }))
 }
 
-/// Checks everything that opening leaves alone because it takes time that grows with the file: every digest, every
-/// module's sections, symbols and relocations, links, padding, the order of keys. Damage is ARTIFACT_DIGEST_MISMATCH,
-/// ARTIFACT_CORRUPT, ARTIFACT_TRUNCATED or ARTIFACT_LIMIT, with its place. In a file without a trailer
-/// (artifact_integrity()) only structure can be checked: a changed byte of code isn't noticed there. ARTIFACT_OK gives
-/// a report, which the caller owns, of oddities that a genuine Wasmtime 0.33 accepts although no writer makes them.
-/// ARTIFACT_WRONG_VERSION if the settings have an unknown layout.
+/// Checks everything that opening skips because it takes time in proportion to the file's size: every digest, each
+/// module's sections, symbols and relocations, links, padding, and the order of keys. In a file without a trailer (see
+/// artifact_integrity()) only the structure can be checked: a changed byte of code goes unnoticed.
+///
+/// @param artifact The artifact.
+/// @param report Receives the report, which you own. It lists oddities: what Wasmtime 0.33 accepts although no program
+///     writes it.
+/// @return ARTIFACT_OK if the artifact is undamaged, a general status, or one of these:
+///   - ARTIFACT_DIGEST_MISMATCH, ARTIFACT_CORRUPT, ARTIFACT_TRUNCATED, ARTIFACT_LIMIT: the artifact is damaged; the
+///     error says where.
+///   - ARTIFACT_WRONG_VERSION: the settings cannot be decoded.
+///   - ARTIFACT_IO: the file cannot be read.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_verify(
     artifact: *const artifact_t,
@@ -231,7 +281,8 @@ pub unsafe extern "C" fn artifact_verify(
     }))
 }
 
-/// Who compiled it. Borrowed: valid until the artifact is freed. NULL for NULL.
+/// Returns the producer: the name of the program that compiled the artifact. Borrowed: valid until the artifact is
+/// freed. NULL if artifact is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_producer(artifact: *const artifact_t) -> *const c_char {
     ffi!(infallible(std::ptr::null(), || {
@@ -240,8 +291,8 @@ pub unsafe extern "C" fn artifact_producer(artifact: *const artifact_t) -> *cons
     }))
 }
 
-/// The version that its producer wrote: 0 to 255 bytes of any kind, borrowed, valid until the artifact is freed. Empty for
-/// NULL.
+/// Returns the version that the producer wrote: 0 to 255 bytes, which need not be text. Borrowed: valid until the
+/// artifact is freed. Empty if artifact is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_producer_version(artifact: *const artifact_t) -> artifact_slice_t {
     ffi!(infallible(artifact_slice_t::EMPTY, || {
@@ -250,7 +301,7 @@ pub unsafe extern "C" fn artifact_producer_version(artifact: *const artifact_t) 
     }))
 }
 
-/// Its length in bytes, with whatever follows the body; 0 for NULL.
+/// Returns the artifact's length in bytes, including whatever follows its body; 0 if artifact is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_file_len(artifact: *const artifact_t) -> u64 {
     ffi!(infallible(0, || { handle(artifact, "artifact").map_or(0, |found| found.artifact.len()) }))

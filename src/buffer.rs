@@ -6,8 +6,8 @@ use super::boundary::{ffi, free, handle, infallible};
 use artifact::alloc;
 use artifact::error::Result;
 
-/// Bytes that the caller owns and frees with artifact_buffer_free(). One NUL, which doesn't count, stands behind the last
-/// byte, so that text in a buffer can be used as it is. May be read from many threads at once.
+/// Bytes that you own; free them with artifact_buffer_free(). A NUL, which the length does not count, follows the last
+/// byte, so that a buffer that holds text is a C string. Many threads may read one buffer at once.
 pub struct artifact_buffer_t {
     bytes: Vec<u8>,
     /// Whether it is wiped when it is freed.
@@ -38,7 +38,7 @@ impl artifact_buffer_t {
     }
 }
 
-/// The first byte, valid until the buffer is freed; NULL for NULL.
+/// Returns the first byte of a buffer. Borrowed: valid until the buffer is freed. NULL if buffer is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_buffer_data(buffer: *const artifact_buffer_t) -> *const u8 {
     ffi!(infallible(std::ptr::null(), || {
@@ -46,13 +46,13 @@ pub unsafe extern "C" fn artifact_buffer_data(buffer: *const artifact_buffer_t) 
     }))
 }
 
-/// How many bytes; 0 for NULL.
+/// Returns the number of bytes in a buffer; 0 if buffer is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_buffer_len(buffer: *const artifact_buffer_t) -> usize {
     ffi!(infallible(0, || { handle(buffer, "buffer").map_or(0, |buffer| buffer.bytes.len() - 1) }))
 }
 
-/// Frees a buffer. NULL is fine.
+/// Frees a buffer. NULL is allowed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_buffer_free(buffer: *mut artifact_buffer_t) {
     ffi!(free(buffer))

@@ -20,53 +20,63 @@ use artifact::format::types::WasmType;
 use artifact::native::link::{Object, Options};
 use artifact::storage::Sync;
 
-/// An artifact being made. Owned; freed with artifact_builder_free(). One thread at a time may change it; functions that
-/// take it const may run in many threads at once.
+/// An artifact under construction. You own it; free it with artifact_builder_free(). Only one thread at a time may
+/// change it. Functions that take it const may run in many threads at once while no thread changes it.
 pub struct artifact_builder_t {
     pub(super) builder: Builder<'static>,
 }
 
-/// Takes an artifact piece by piece. Returns 0, or an errno that ends the writing. Must not unwind (throw), longjmp, or use
-/// the builder. data is only valid during the call.
+/// Writes the next piece of an artifact for artifact_serialize_to(). It must not unwind (throw), longjmp, or use the
+/// builder.
+///
+/// @param context The context given to artifact_serialize_to().
+/// @param data The bytes, valid only during the call.
+/// @param len The number of bytes.
+/// @return 0, or an errno, which ends the writing.
 pub type artifact_write_fn = Option<unsafe extern "C" fn(context: *mut c_void, data: *const u8, len: usize) -> c_int>;
 
-/// How to save; see artifact_serialize_to_file(). Begin with ARTIFACT_SAVE_OPTIONS_INIT.
+/// How artifact_serialize_to_file() saves. Begin with ARTIFACT_SAVE_OPTIONS_INIT.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct artifact_save_options_t {
-    /// sizeof(artifact_save_options_t)
+    /// sizeof(artifact_save_options_t).
     pub size: usize,
-    /// ARTIFACT_SAVE_ flags.
+    /// A combination of ARTIFACT_SAVE_ flags.
     pub flags: u64,
 }
 
-/// A relocatable object (ET_REL): what `cc -c`, LLVM, Cranelift and GNU as make. Needed during the call only.
+/// A relocatable object (ET_REL), as `cc -c`, LLVM, Cranelift and GNU as write it. Everything is needed only during the
+/// call.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct artifact_object_t {
-    /// What messages call it, such as its file's name; NULL: its place in the array.
+    /// The name in messages, such as that of its file; NULL: its index in the array.
     pub name: *const c_char,
-    /// Its bytes.
+    /// The object's bytes.
     pub data: *const u8,
-    /// How many those are.
+    /// The number of bytes.
     pub len: usize,
 }
 
-/// How to link; see artifact_builder_add_objects(). Begin with ARTIFACT_LINK_OPTIONS_INIT.
+/// How artifact_builder_add_objects() links. Begin with ARTIFACT_LINK_OPTIONS_INIT.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct artifact_link_options_t {
-    /// sizeof(artifact_link_options_t)
+    /// sizeof(artifact_link_options_t).
     pub size: usize,
-    /// ARTIFACT_LINK_ flags.
+    /// A combination of ARTIFACT_LINK_ flags.
     pub flags: u64,
 }
 
 const ARTIFACT_LINK_NO_DEBUG: u64 = 1;
 const ARTIFACT_SAVE_NO_SYNC: u64 = 1;
 
-/// A builder for a new artifact, for what this engine compiles. The engine's settings as they are now are kept. The
-/// caller owns the builder.
+/// Creates a builder for a new artifact.
+///
+/// @param engine What the code is compiled for. Its settings are copied: later changes to the engine have no effect on
+///     the builder.
+/// @param builder Receives the builder, which you own.
+/// @return ARTIFACT_OK, or a general status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_builder_new(
     engine: *const artifact_engine_t,
@@ -79,10 +89,17 @@ pub unsafe extern "C" fn artifact_builder_new(
     }))
 }
 
-/// A builder that keeps the body of an artifact byte for byte, its attributes, and those of its signatures that still hold
-/// when it is written. No module, type or upvar can be added: every artifact_builder_add_ function is
-/// ARTIFACT_INVALID_ARGUMENT. If it has a trailer, saving checks all its digests first: ARTIFACT_DIGEST_MISMATCH or
-/// ARTIFACT_CORRUPT if it is damaged. The artifact may be freed before the builder. The caller owns the builder.
+/// Creates a builder that rewrites an artifact: it keeps the artifact's body byte for byte, its attributes, and those
+/// of its signatures that are still valid when it is written.
+///
+/// No module, type or upvar can be added: each such artifact_builder_add_ function returns ARTIFACT_INVALID_ARGUMENT.
+/// If the artifact has a trailer, saving first checks all its digests, and returns ARTIFACT_DIGEST_MISMATCH or
+/// ARTIFACT_CORRUPT if the artifact is damaged.
+///
+/// @param artifact The artifact. It may be freed before the builder.
+/// @param builder Receives the builder, which you own.
+/// @return ARTIFACT_OK, a general status, or ARTIFACT_DIGEST_MISMATCH or ARTIFACT_CORRUPT if the attributes are
+///     damaged.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_builder_new_from_artifact(
     artifact: *const artifact_t,
@@ -95,7 +112,7 @@ pub unsafe extern "C" fn artifact_builder_new_from_artifact(
     }))
 }
 
-/// Frees a builder. NULL is fine.
+/// Frees a builder. NULL is allowed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_builder_free(builder: *mut artifact_builder_t) {
     ffi!(free(builder))
@@ -118,11 +135,20 @@ unsafe fn add<I: Default>(
     }))
 }
 
-/// Adds a module: an ELF64 image of either byte order, of any machine. It is borrowed, not copied: it must stay as it is
-/// until the builder is freed. The module added last is the main module. index, which may be NULL, takes the module's index.
-/// An image whose section headers are not the last thing in it is stored with a copy of them at its end.
-/// ARTIFACT_INVALID_ARGUMENT: no ELF. ARTIFACT_UNSUPPORTED: an ELF32. ARTIFACT_TRUNCATED: ends before its section headers.
-/// ARTIFACT_CORRUPT: damaged. ARTIFACT_LIMIT: asks for an alignment over 2 MiB. Nothing is added then.
+/// Adds an ELF image as a module. The module that is added last is the main module. An image whose section header table
+/// is not its last part is stored with a copy of that table at its end.
+///
+/// @param builder The builder to change.
+/// @param elf An ELF64 image of either byte order, for any machine. It is borrowed, not copied: the bytes must not
+///     change until the builder is freed.
+/// @param len The number of bytes.
+/// @param index Receives the module's index; may be NULL.
+/// @return ARTIFACT_OK, a general status, or one of these, in which case nothing was added:
+///   - ARTIFACT_INVALID_ARGUMENT: the image is not ELF, or the builder rewrites an artifact.
+///   - ARTIFACT_UNSUPPORTED: the image is ELF32.
+///   - ARTIFACT_TRUNCATED: the image ends before its section header table does.
+///   - ARTIFACT_CORRUPT: the image is damaged.
+///   - ARTIFACT_LIMIT: the image needs an alignment of more than 2 MiB.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_builder_add_module(
     builder: *mut artifact_builder_t,
@@ -137,9 +163,14 @@ pub unsafe extern "C" fn artifact_builder_add_module(
     }))
 }
 
-/// Adds a module from a file, which is mapped until the builder is freed; as artifact_builder_add_module(), and
-/// ARTIFACT_IO. The file must stay as it is until then: rewriting it in place is saved as it comes, and truncating it
-/// can end the process (SIGBUS). Give each compilation an output file of its own.
+/// Adds an ELF file as a module. The file stays mapped until the builder is freed, and must not change until then:
+/// bytes that are rewritten in place end up in the artifact, and truncating the file can kill the process (SIGBUS).
+/// Give each compilation an output file of its own.
+///
+/// @param builder The builder to change.
+/// @param path The file's path.
+/// @param index Receives the module's index; may be NULL.
+/// @return As artifact_builder_add_module(), or ARTIFACT_IO if the file cannot be read.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_builder_add_module_file(
     builder: *mut artifact_builder_t,
@@ -150,20 +181,30 @@ pub unsafe extern "C" fn artifact_builder_add_module_file(
     ffi!(add(builder, index, error, |builder| builder.add_module_file(self::path(path)?)))
 }
 
-/// Links objects into one position-independent shared object, and adds that as a module. They are needed during the call only.
-/// index, which may be NULL, takes the module's index; options may be NULL. The same objects give the same module.
+/// Links relocatable objects into one position-independent shared object, and adds that as a module. Equal objects give
+/// equal modules.
 ///
-/// Global symbols of default or protected visibility can be looked up in the module. A name that an object defines means
-/// that definition in all of them; a name that none defines is left to artifact_load(). An artifact whose first module is made
-/// here is a shared object itself: dlopen(), nm, objdump and gdb take the file as it is.
+/// The module exports the global symbols of default or protected visibility: artifact_code_symbol() finds them. Every
+/// reference to a symbol that one of the objects defines is bound to that definition. artifact_load() resolves
+/// undefined symbols. If the first module of an artifact is linked here, the file itself is a shared object: dlopen(),
+/// nm, objdump and gdb accept it.
 ///
-/// Objects are for x86-64 or aarch64, whichever the engine's target names, and compiled with -fPIC; code with direct references
-/// to its own data (-fPIE) does too. Code is never written when it is loaded, so that what asks for it is refused, as are
-/// thread-local storage, indirect functions, symbol versions, executable stacks and unknown relocations:
-/// ARTIFACT_UNSUPPORTED, with a message that names object, section, offset, symbol and relocation, and says what to do.
-/// ARTIFACT_INVALID_ARGUMENT: no objects, something else than a relocatable object, another machine than the engine's target, a
-/// name that two objects define. ARTIFACT_TRUNCATED, ARTIFACT_CORRUPT: a damaged object. ARTIFACT_LIMIT: an image of more
-/// than 2 GiB, or with more than 64 MiB of padding. Nothing is added then.
+/// Objects must match the engine's target (x86-64 or aarch64) and be compiled with -fPIC. -fPIE objects also work if
+/// they refer directly only to their own data.
+///
+/// @param builder The builder to change.
+/// @param objects An array of objects, needed only during the call.
+/// @param count The number of objects.
+/// @param options How to link; NULL: the defaults.
+/// @param index Receives the module's index; may be NULL.
+/// @return ARTIFACT_OK, a general status, or one of these, in which case nothing was added:
+///   - ARTIFACT_INVALID_ARGUMENT: there are no objects, an input is not a relocatable object or is for another machine
+///     than the engine's target, two objects define the same symbol, or the builder rewrites an artifact.
+///   - ARTIFACT_UNSUPPORTED: an object needs its code to be written when it is loaded (relocations in text),
+///     thread-local storage, indirect functions, symbol versions, an executable stack, or an unknown relocation. The
+///     message names object, section, offset, symbol and relocation, and says what to do.
+///   - ARTIFACT_TRUNCATED, ARTIFACT_CORRUPT: an object is damaged.
+///   - ARTIFACT_LIMIT: the linked image exceeds 2 GiB, or has more than 64 MiB of padding.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_builder_add_objects(
     builder: *mut artifact_builder_t,
@@ -188,14 +229,23 @@ pub unsafe extern "C" fn artifact_builder_add_objects(
     }))
 }
 
-/// How many modules it has; 0 for NULL.
+/// Returns the number of modules in a builder; 0 if builder is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_builder_module_count(builder: *const artifact_builder_t) -> usize {
     ffi!(infallible(0, || { handle(builder, "builder").map_or(0, |builder| builder.builder.module_count()) }))
 }
 
-/// Adds a function type from arrays of artifact_wasm_type_t, which are copied. index, which may be NULL, takes its index
-/// among the function types.
+/// Adds a function type.
+///
+/// @param builder The builder to change.
+/// @param params The types of the parameters, an artifact_wasm_type_t in each byte; copied; may be NULL if params_len
+///     is 0.
+/// @param params_len The number of parameters.
+/// @param returns The types of the results, likewise; may be NULL if returns_len is 0.
+/// @param returns_len The number of results.
+/// @param index Receives the index among the function types; may be NULL.
+/// @return ARTIFACT_OK, a general status, or ARTIFACT_INVALID_ARGUMENT if a type is unknown or the builder rewrites an
+///     artifact.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_builder_add_func_type(
     builder: *mut artifact_builder_t,
@@ -215,7 +265,11 @@ pub unsafe extern "C" fn artifact_builder_add_func_type(
     }))
 }
 
-/// Adds an instance type without exports. index, which may be NULL, takes its index among the instance types.
+/// Adds an instance type without exports.
+///
+/// @param builder The builder to change.
+/// @param index Receives the index among the instance types; may be NULL.
+/// @return ARTIFACT_OK, a general status, or ARTIFACT_INVALID_ARGUMENT if the builder rewrites an artifact.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_builder_add_instance_type(
     builder: *mut artifact_builder_t,
@@ -225,8 +279,14 @@ pub unsafe extern "C" fn artifact_builder_add_instance_type(
     ffi!(add(builder, index, error, |builder| builder.add_instance_type()))
 }
 
-/// Adds an export, behind the others, to an instance type. ARTIFACT_INVALID_ARGUMENT if it has that name already, or for an
-/// index that nothing has.
+/// Appends an export to an instance type.
+///
+/// @param builder The builder to change.
+/// @param instance_type The index of an instance type that was added.
+/// @param name The export's name.
+/// @param entity What is exported.
+/// @return ARTIFACT_OK, a general status, or ARTIFACT_INVALID_ARGUMENT if the instance type has an export of this name
+///     already, if instance_type or an index in entity is out of range, or if the builder rewrites an artifact.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_builder_add_instance_export(
     builder: *mut artifact_builder_t,
@@ -241,8 +301,13 @@ pub unsafe extern "C" fn artifact_builder_add_instance_export(
     }))
 }
 
-/// Adds a module type without imports, whose instances have the instance type exports. index, which may be NULL, takes its
-/// index among the module types. ARTIFACT_INVALID_ARGUMENT if there is no such instance type.
+/// Adds a module type without imports.
+///
+/// @param builder The builder to change.
+/// @param exports The index of the instance type that describes the module's instances.
+/// @param index Receives the index among the module types; may be NULL.
+/// @return ARTIFACT_OK, a general status, or ARTIFACT_INVALID_ARGUMENT if there is no such instance type or the builder
+///     rewrites an artifact.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_builder_add_module_type(
     builder: *mut artifact_builder_t,
@@ -253,7 +318,14 @@ pub unsafe extern "C" fn artifact_builder_add_module_type(
     ffi!(add(builder, index, error, |builder| builder.add_module_type(exports)))
 }
 
-/// Adds an import, behind the others, to a module type; as artifact_builder_add_instance_export().
+/// Appends an import to a module type.
+///
+/// @param builder The builder to change.
+/// @param module_type The index of a module type that was added.
+/// @param name The import's name.
+/// @param entity What is imported.
+/// @return ARTIFACT_OK, a general status, or ARTIFACT_INVALID_ARGUMENT if the module type has an import of this name
+///     already, if module_type or an index in entity is out of range, or if the builder rewrites an artifact.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_builder_add_module_import(
     builder: *mut artifact_builder_t,
@@ -268,10 +340,18 @@ pub unsafe extern "C" fn artifact_builder_add_module_import(
     }))
 }
 
-/// Adds an upvar, a module that nested modules can reach, with the modules that it passes on: a notion of Wasmtime's
-/// module linking; other compilers have none. parent is the index of the upvar that it is nested in, or SIZE_MAX. index,
-/// which may be NULL, takes its index. ARTIFACT_INVALID_ARGUMENT if parent or a module is not there yet; ARTIFACT_LIMIT
-/// for more than 100 levels.
+/// Adds an upvar: a module that nested modules can reach, and the modules that it passes on to them. Upvars belong to
+/// Wasmtime's module linking; other compilers have none.
+///
+/// @param builder The builder to change.
+/// @param parent The index of the upvar that contains this one, or SIZE_MAX.
+/// @param module The index of the module.
+/// @param artifact_upvars The indexes of the modules that it passes on, an array that is copied; may be NULL if
+///     artifact_upvars_len is 0.
+/// @param artifact_upvars_len The number of those modules.
+/// @param index Receives the upvar's index; may be NULL.
+/// @return ARTIFACT_OK, a general status, ARTIFACT_INVALID_ARGUMENT if parent or a module has not been added yet or the
+///     builder rewrites an artifact, or ARTIFACT_LIMIT if more than 100 levels would be nested.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_builder_add_upvar(
     builder: *mut artifact_builder_t,
@@ -291,9 +371,13 @@ pub unsafe extern "C" fn artifact_builder_add_upvar(
     }))
 }
 
-/// Says whether a trailer follows the body: digests over every byte of the file, and the attributes. It does unless
-/// this says otherwise; Wasmtime 0.33 skips it. ARTIFACT_INVALID_ARGUMENT if it shan't although there are attributes,
-/// which stand in it.
+/// Sets whether a trailer (digests over every byte, attributes, signatures) is written; true by default. Wasmtime 0.33
+/// ignores trailers.
+///
+/// @param builder The builder to change.
+/// @param trailer Whether to write a trailer.
+/// @return ARTIFACT_OK, a general status, or ARTIFACT_INVALID_ARGUMENT if trailer is false while the builder has
+///     attributes or keys.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_builder_set_trailer(
     builder: *mut artifact_builder_t,
@@ -303,9 +387,15 @@ pub unsafe extern "C" fn artifact_builder_set_trailer(
     ffi!(fallible(error, || handle_mut(builder, "builder")?.builder.set_trailer(trailer)))
 }
 
-/// Sets an attribute: bytes of your own under a name of your own, such as the source's digest. Both are copied. One that is
-/// there is replaced; a builder made from an artifact begins with that one's. ARTIFACT_INVALID_ARGUMENT without a trailer,
-/// ARTIFACT_LIMIT for more than 65536 of them or 64 MiB in all.
+/// Sets an attribute: a name and bytes of your own, such as the digest of the source. Replaces the attribute if it
+/// exists. A builder that rewrites an artifact starts with that artifact's attributes.
+///
+/// @param builder The builder to change.
+/// @param name The attribute's name, which is copied.
+/// @param data The value, which is copied; may be NULL if len is 0.
+/// @param len The number of bytes.
+/// @return ARTIFACT_OK, a general status, ARTIFACT_INVALID_ARGUMENT if the builder writes no trailer, or ARTIFACT_LIMIT
+///     if there would be more than 65536 attributes or 64 MiB of them in all.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_builder_set_attribute(
     builder: *mut artifact_builder_t,
@@ -320,7 +410,11 @@ pub unsafe extern "C" fn artifact_builder_set_attribute(
     }))
 }
 
-/// Removes an attribute. ARTIFACT_NOT_FOUND if there is none of that name.
+/// Removes an attribute.
+///
+/// @param builder The builder to change.
+/// @param name The attribute's name.
+/// @return ARTIFACT_OK, a general status, or ARTIFACT_NOT_FOUND if the builder has no attribute of this name.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_builder_unset_attribute(
     builder: *mut artifact_builder_t,
@@ -330,8 +424,11 @@ pub unsafe extern "C" fn artifact_builder_unset_attribute(
     ffi!(fallible(error, || handle_mut(builder, "builder")?.builder.unset_attribute(text(name, "name")?)))
 }
 
-/// The whole artifact in a buffer that the caller owns. The same input gives the same bytes. ARTIFACT_INVALID_ARGUMENT
-/// without any module.
+/// Writes the artifact to memory. The same input gives the same bytes.
+///
+/// @param builder The builder.
+/// @param buffer Receives the artifact, a buffer that you own.
+/// @return ARTIFACT_OK, a general status, or ARTIFACT_INVALID_ARGUMENT if the builder has no module.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_serialize(
     builder: *const artifact_builder_t,
@@ -343,15 +440,25 @@ pub unsafe extern "C" fn artifact_serialize(
     }))
 }
 
-/// The whole artifact as a file. It is written to a fresh temporary file in the same folder, synced, and renamed over
-/// path, and the folder is synced: whoever opens path at any moment, through a crash or a full disk, sees the old file
-/// whole or the new one whole. After a failure path holds what it held, and the temporary file is gone; only if syncing
-/// the folder, the last step, fails, path holds the new file already. A process that is killed while saving may leave
-/// the temporary file, .NAME.RANDOM.tmp, which can be deleted when nobody saves there. A symbolic link is followed; one
-/// that leads nowhere is ARTIFACT_IO. The new file has the permission bits of the one that it replaces, or else those
-/// that the umask leaves; owner and group are the process's. options may be NULL. To be synced, the folder must be
-/// readable: otherwise nothing is saved. ARTIFACT_INVALID_ARGUMENT if path is a directory, device, FIFO or socket;
-/// ARTIFACT_IO.
+/// Writes the artifact to a file, atomically: whoever opens path at any moment, even after a crash of the machine or on
+/// a full disk, sees either the whole old file or the whole new one.
+///
+/// The bytes go to a new temporary file in the same folder, which is synced and renamed to path; then the folder is
+/// synced, for which it must be readable: otherwise nothing is saved. After a failure, path has its old contents, and
+/// the temporary file is removed. If only the last step, syncing the folder, fails, path already has the new contents.
+/// A process that is killed while it saves may leave the temporary file, .NAME.RANDOM.tmp, which you can delete while
+/// no process saves in that folder.
+///
+/// The new file has the permission bits of the file that it replaces, otherwise those that the umask allows; its owner
+/// and group are those of the process.
+///
+/// @param builder The builder.
+/// @param path The file to create or replace. A symbolic link is followed.
+/// @param options How to save; NULL: the defaults.
+/// @return ARTIFACT_OK, a general status, or one of these:
+///   - ARTIFACT_INVALID_ARGUMENT: the builder has no module, or path is a directory, device, FIFO or socket.
+///   - ARTIFACT_IO: the file cannot be written, or path is a dangling symbolic link.
+///   - ARTIFACT_DIGEST_MISMATCH, ARTIFACT_CORRUPT: see artifact_builder_new_from_artifact().
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_serialize_to_file(
     builder: *const artifact_builder_t,
@@ -369,8 +476,13 @@ pub unsafe extern "C" fn artifact_serialize_to_file(
     }))
 }
 
-/// The whole artifact through a callback, in order. What write returns other than 0 ends the writing: ARTIFACT_IO with that
-/// errno.
+/// Writes the artifact through a callback, piece by piece, in order.
+///
+/// @param builder The builder.
+/// @param write Called with each piece. If it returns a value other than 0, the writing ends.
+/// @param context Passed to write; may be NULL.
+/// @return ARTIFACT_OK, a general status, ARTIFACT_INVALID_ARGUMENT if the builder has no module, or ARTIFACT_IO with
+///     the errno that write returned.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_serialize_to(
     builder: *const artifact_builder_t,

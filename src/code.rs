@@ -15,26 +15,30 @@ use artifact::alloc;
 use artifact::error::{Error, Result, Status};
 use artifact::native::load::{Code, Import, LoadOptions, load};
 
-/// An artifact's modules, mapped and bound. Owned; freed with artifact_code_free(). All functions that read it may run in
-/// many threads at once.
+/// An artifact's modules, mapped and ready to run. You own it; free it with artifact_code_free(). Many threads may look
+/// symbols up in it at once.
 pub struct artifact_code_t {
     code: Code,
     texts: Texts,
 }
 
-/// A symbol that modules use and the host defines.
+/// The definition of a symbol that modules import from the host.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct artifact_import_t {
-    /// Its name.
+    /// The symbol's name.
     pub name: *const c_char,
-    /// Its address; NULL: not defined.
+    /// The symbol's address; NULL: undefined.
     pub address: *mut c_void,
 }
 
-/// Defines symbols: called once in artifact_load(), if modules use names that the table doesn't have, with all of them at once,
-/// each once. Sets addresses and leaves NULL what it doesn't know. Names are as the modules have them, valid during the call.
-/// Must not unwind or longjmp.
+/// Defines symbols that the table of artifact_load_options_t does not define. artifact_load() calls it at most once,
+/// with all of them, each once. It sets addresses, and leaves those of unknown symbols NULL. It must not unwind (throw)
+/// or longjmp.
+///
+/// @param context artifact_load_options_t.context.
+/// @param missing The symbols, as the modules name them. Array and names are valid only during the call.
+/// @param count The number of symbols.
 pub type artifact_resolve_fn =
     Option<unsafe extern "C" fn(context: *mut c_void, missing: *mut artifact_import_t, count: usize)>;
 
@@ -42,17 +46,18 @@ pub type artifact_resolve_fn =
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct artifact_load_options_t {
-    /// sizeof(artifact_load_options_t)
+    /// sizeof(artifact_load_options_t).
     pub size: usize,
-    /// ARTIFACT_LOAD_ flags.
+    /// A combination of ARTIFACT_LOAD_ flags.
     pub flags: u64,
-    /// What the host defines, in any order; of several with one name the first counts. Needed during the call only.
+    /// Symbols that the host defines, in any order; of several with the same name the first counts. Needed only during
+    /// the call. NULL: none.
     pub symbols: *const artifact_import_t,
-    /// How many those are.
+    /// The number of those symbols.
     pub symbol_count: usize,
-    /// Asked for what is missing then; may be NULL.
+    /// Called for symbols that are not among those; may be NULL.
     pub resolve: artifact_resolve_fn,
-    /// Passed to resolve.
+    /// Passed to resolve; may be NULL.
     pub context: *mut c_void,
 }
 
@@ -71,27 +76,40 @@ const KNOWN: u64 = ARTIFACT_LOAD_ALLOW_MEMFD
     | ARTIFACT_LOAD_PERF_MAP
     | ARTIFACT_LOAD_JITDUMP;
 
-/// Makes an artifact's modules runnable: maps them into one range of addresses, text straight from the file, binds the symbols
-/// that they use, and tells the process's unwinders about them, so that C++ exceptions pass through. The caller owns the code,
-/// which keeps what it needs of the artifact: both may be freed in any order.
+/// Loads an artifact's modules so that their code can run: maps them into one range of addresses, text directly from
+/// the file, binds the symbols that they use, and registers their unwind tables, so that C++ exceptions can pass
+/// through. The code keeps what it needs of the artifact: you may free both in any order.
 ///
-/// The engine is needed. If it trusts keys, one of them must have signed the artifact (ARTIFACT_UNTRUSTED), and the code that
-/// runs is what was signed (ARTIFACT_DIGEST_MISMATCH); then it must fit, as artifact_check_compat() says: whatever was checked
-/// when the artifact was opened. Symbols that modules leave undefined are looked for in the table of the options, then by its
-/// callback, then, only with ARTIFACT_LOAD_PROCESS_SYMBOLS, in the process; modules don't see one another's. What is still
-/// missing and not weak is ARTIFACT_UNRESOLVED, one error with every name (artifact_error_missing()). After a failure nothing
+/// Trust and compatibility are checked here, whatever was checked when the artifact was opened. If the engine trusts
+/// keys, one of them must have signed the artifact, and what runs is exactly what was signed. The artifact must fit the
+/// engine, as artifact_check_compat() defines it. Use artifact_engine_new_host() to check against this CPU.
+///
+/// Undefined symbols are looked up in the table of the options, then with its callback, then, only with
+/// ARTIFACT_LOAD_PROCESS_SYMBOLS, in the process. Modules do not see each other's symbols. After a failure nothing
 /// stays mapped.
 ///
-/// Modules are shared objects for this machine, or those of Wasmtime 0.33. ARTIFACT_UNSUPPORTED: relocatable objects,
-/// thread-local storage, indirect functions (IRELATIVE), COPY relocations, relocations in text, an executable stack.
-/// ARTIFACT_CORRUPT, ARTIFACT_TRUNCATED, ARTIFACT_DIGEST_MISMATCH, ARTIFACT_LIMIT: the file. ARTIFACT_IO: it can't be mapped.
-/// ARTIFACT_WRONG_PRODUCER, ARTIFACT_WRONG_VERSION, ARTIFACT_INCOMPATIBLE: it isn't for this engine or this host.
+/// No page is ever writable and executable, and no page that was writable becomes executable: loading works under
+/// PR_SET_MDWE. Code that is in no file (artifact_open_bytes()), or that shares a page with something else there, is
+/// mapped from a sealed memfd.
 ///
-/// No page is ever writable and executable, and none becomes executable that was writable: this works under PR_SET_MDWE.
-/// What is in no file (artifact_open_bytes()), or not on pages of its own there, is mapped from a sealed memfd.
+/// The library checks everything that a file says about its code before it relies on it. It cannot check what the code
+/// does when it runs: load only what you trust.
 ///
-/// Whatever a file says about its code is checked before it is used. What the code does when it is called nobody can check:
-/// load only what you trust.
+/// @param artifact The artifact. Its modules must be shared objects for this machine, such as
+///     artifact_builder_add_objects() links, or modules of Wasmtime 0.33.
+/// @param engine The engine that the artifact must fit.
+/// @param options How to load; NULL: the defaults.
+/// @param code Receives the code, which you own.
+/// @return ARTIFACT_OK, a general status, or one of these:
+///   - ARTIFACT_UNTRUSTED: the engine trusts keys, and none of them has signed the artifact.
+///   - ARTIFACT_WRONG_PRODUCER, ARTIFACT_WRONG_VERSION, ARTIFACT_INCOMPATIBLE: the artifact does not fit the engine or
+///     this host.
+///   - ARTIFACT_UNRESOLVED: symbols are undefined and not weak; artifact_error_missing() returns all their names.
+///   - ARTIFACT_UNSUPPORTED: a module is a relocatable object, or needs thread-local storage, indirect functions
+///     (IRELATIVE), COPY relocations, relocations in text, or an executable stack; or the options need a newer library.
+///   - ARTIFACT_CORRUPT, ARTIFACT_TRUNCATED, ARTIFACT_DIGEST_MISMATCH, ARTIFACT_LIMIT: the file is damaged, or is not
+///     what was signed.
+///   - ARTIFACT_IO: the file cannot be mapped.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_load(
     artifact: *const artifact_t,
@@ -161,8 +179,8 @@ unsafe fn ask(given: &artifact_load_options_t, missing: &mut [Import<'_>]) {
     }
 }
 
-/// Returns the index of the main module, the last one; 0 for NULL. It is the same as artifact_main_module() of the artifact,
-/// which may have been freed.
+/// Returns the index of the main module, which is the last one; 0 if code is NULL. It equals artifact_main_module() of
+/// the artifact, which may have been freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_code_main_module(code: *const artifact_code_t) -> usize {
     ffi!(infallible(0, || {
@@ -171,9 +189,14 @@ pub unsafe extern "C" fn artifact_code_main_module(code: *const artifact_code_t)
     }))
 }
 
-/// The address of the function or object that a module exports under that name; NULL if it exports none. *size, which may be
-/// NULL, is its size in bytes, or 0 where that isn't known. Of Wasmtime's modules, which export nothing, any symbol. Valid until
-/// the code is freed.
+/// Looks up a function or object that a module exports. Modules of Wasmtime 0.33 export nothing: any symbol of theirs
+/// is found.
+///
+/// @param code The code, or NULL.
+/// @param module The module's index, such as artifact_code_main_module().
+/// @param name The symbol's name.
+/// @param size Receives the symbol's size in bytes, 0 if unknown; may be NULL.
+/// @return The address, valid until the code is freed; NULL if the module exports no such symbol.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_code_symbol(
     code: *const artifact_code_t,
@@ -193,9 +216,15 @@ pub unsafe extern "C" fn artifact_code_symbol(
     }))
 }
 
-/// What an address lies in: the module, the name of the function or object, whether exported or not, and how many bytes
-/// behind its beginning. The name is valid until the code is freed. Each of the three may be NULL. ARTIFACT_NOT_FOUND if the
-/// address lies in none of this code's. Of a return address take the one before: the next function may begin there.
+/// Finds the function or object that contains an address, whether it is exported or not. For a return address pass
+/// pc - 1: the call may be the last instruction of its function.
+///
+/// @param code The code.
+/// @param pc The address.
+/// @param module Receives the module's index; may be NULL.
+/// @param name Receives the symbol's name, borrowed: valid until the code is freed; may be NULL.
+/// @param offset Receives the distance in bytes from the symbol's first byte; may be NULL.
+/// @return ARTIFACT_OK, a general status, or ARTIFACT_NOT_FOUND if no symbol of this code contains the address.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_code_symbolize(
     code: *const artifact_code_t,
@@ -221,8 +250,8 @@ pub unsafe extern "C" fn artifact_code_symbolize(
     })
 }
 
-/// Frees code: runs destructors, if constructors ran, and unmaps it. No thread may run it or use its data any more, and no
-/// exception object that it threw may be alive. NULL is fine.
+/// Frees code: runs destructors, if constructors were run, and unmaps the modules. No thread may run the code or use
+/// its data any more, and no exception object that it threw may still exist. NULL is allowed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_code_free(code: *mut artifact_code_t) {
     ffi!(free(code))

@@ -10,26 +10,26 @@ use artifact::detect::{Detection, detect_region};
 use artifact::error::Result;
 use artifact::storage::{Part, Region};
 
-/// What a file was found to be.
+/// What a file is.
 #[repr(C)]
 pub enum artifact_detected_t {
-    /// Nothing of ours.
+    /// Not an artifact.
     ARTIFACT_DETECTED_NOTHING = 0,
     /// An artifact.
     ARTIFACT_DETECTED_ARTIFACT = 1,
 }
 
-/// What a file is, and if an artifact, of whom.
+/// What a file is, and who wrote it if it is an artifact.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct artifact_detection_t {
     /// An artifact_detected_t.
     pub kind: u32,
-    /// Bytes in version, 0 to 255.
+    /// The length of version in bytes, 0 to 255.
     pub version_len: u32,
-    /// Who compiled it, NUL-terminated.
+    /// The producer, NUL-terminated.
     pub producer: [c_char; 36],
-    /// The version that the producer wrote: any bytes, then NUL to the end.
+    /// The version that the producer wrote: any bytes, followed by NULs.
     pub version: [c_char; 256],
 }
 
@@ -64,9 +64,16 @@ unsafe fn detecting(
     }))
 }
 
-/// Tells what the file at path is, with as few reads as possible: headers only, no settings. ARTIFACT_OK for an artifact, and
-/// for what is nothing of ours; ARTIFACT_TRUNCATED or ARTIFACT_CORRUPT for a damaged artifact; ARTIFACT_IO;
-/// ARTIFACT_INVALID_ARGUMENT for a directory, device, FIFO or socket.
+/// Finds out whether a file is an artifact, and who wrote it, with as few reads as possible: it reads headers, no
+/// settings.
+///
+/// @param path The file's path.
+/// @param detection Receives what the file is.
+/// @return ARTIFACT_OK for an artifact and for anything that is not one, a general status, or one of these:
+///   - ARTIFACT_TRUNCATED, ARTIFACT_CORRUPT, ARTIFACT_DIGEST_MISMATCH, ARTIFACT_LIMIT, ARTIFACT_UNSUPPORTED: the file
+///     is an artifact, but its headers are damaged, or need a newer library.
+///   - ARTIFACT_IO: the file cannot be read.
+///   - ARTIFACT_INVALID_ARGUMENT: path is a directory, device, FIFO or socket.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_detect_file(
     path: *const c_char,
@@ -76,7 +83,11 @@ pub unsafe extern "C" fn artifact_detect_file(
     ffi!(detecting(detection, error, || Region::open(self::path(path)?, Part::default())))
 }
 
-/// The same for an open file, whose position is neither used nor moved.
+/// Finds out whether an open file is an artifact. Otherwise like artifact_detect_file().
+///
+/// @param fd A descriptor open for reading. Its position is neither used nor changed.
+/// @param detection Receives what the file is.
+/// @return As artifact_detect_file().
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_detect_fd(
     fd: c_int,
@@ -86,7 +97,12 @@ pub unsafe extern "C" fn artifact_detect_fd(
     ffi!(detecting(detection, error, || Region::open_fd(borrow_fd(fd)?, Part::default())))
 }
 
-/// The same for bytes in memory.
+/// Finds out whether bytes in memory are an artifact. Otherwise like artifact_detect_file().
+///
+/// @param data The bytes, needed only during the call; may be NULL if len is 0.
+/// @param len The number of bytes.
+/// @param detection Receives what the bytes are.
+/// @return As artifact_detect_file().
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_detect_bytes(
     data: *const u8,

@@ -14,23 +14,24 @@ use artifact::engine::{Engine, VersionRule, no_flag};
 use artifact::error::{Error, Result, Status};
 use artifact::format::flags::{Features, Flag, Tunables};
 
-/// What a host compiles with, or runs: target, flags, tunables, features, producer and version rule. Owned; freed with
-/// artifact_engine_free(). Functions that take it const may run in many threads at once as long as none changes it.
-/// Builders, artifacts and reports keep what they need of it: it may be changed or freed at any time after the call.
+/// What code is compiled for, or what a host can run: target triple, flags, tunables, features, producer, version rule,
+/// and trusted keys. You own it; free it with artifact_engine_free(). Functions that take it const may run in many
+/// threads at once while no thread changes it. Builders, artifacts and reports copy what they need from it: you may
+/// change or free it after any call.
 pub struct artifact_engine_t {
     pub(super) engine: Engine,
     texts: Texts,
 }
 
-/// Which version an engine writes, and which it accepts when opening.
+/// Which version an engine writes into artifacts, and which it accepts when it opens them.
 #[repr(C)]
 pub enum artifact_version_rule_t {
-    /// The revision of the body's layout, "1", which no release of the library changes without need; "0.33.0" under producer
-    /// "wasmtime". Accepts exactly that.
+    /// Writes and accepts exactly the version of the body's layout: "1", which releases of the library change only if
+    /// they must; "0.33.0" under producer "wasmtime".
     ARTIFACT_VERSION_RULE_LIBRARY = 0,
-    /// The embedder's own, such as its compiler's version. Accepts exactly that.
+    /// Writes and accepts exactly a version of your own, such as that of your compiler.
     ARTIFACT_VERSION_RULE_CUSTOM = 1,
-    /// Writes none and accepts any.
+    /// Writes no version and accepts any.
     ARTIFACT_VERSION_RULE_NONE = 2,
 }
 
@@ -44,32 +45,41 @@ fn boxed(engine: impl FnOnce() -> Engine) -> *mut artifact_engine_t {
     infallible(std::ptr::null_mut(), || Box::into_raw(Box::new(artifact_engine_t::of(engine()))))
 }
 
-/// An engine with this host's target triple and no flags: the baseline that a compiler fills in. Producer "artifact",
-/// library version rule, tunables 0 and features off. The caller owns it. NULL only for a defect of the library.
+/// Creates an engine with this host's target triple, producer "artifact", ARTIFACT_VERSION_RULE_LIBRARY, no flags, and
+/// all tunables and features 0. A compiler starts with it and sets what it compiles with.
 ///
-/// If your code generator can change, set a producer and ARTIFACT_VERSION_RULE_CUSTOM with its version or build id: the
-/// library rule notices neither a new compiler nor a new runtime.
+/// If your code generator can change, set a producer, and ARTIFACT_VERSION_RULE_CUSTOM with its version or build id:
+/// ARTIFACT_VERSION_RULE_LIBRARY notices neither a new compiler nor a new runtime.
+///
+/// @return An engine that you own. NULL only because of a defect of the library.
 #[unsafe(no_mangle)]
 pub extern "C" fn artifact_engine_new() -> *mut artifact_engine_t {
     boxed(Engine::new)
 }
 
-/// The same plus every instruction set of this very CPU, detected at run time, under LLVM's target-feature names: what
-/// artifacts are checked against. On machines other than x86-64 and aarch64 there are none. Shared flags, tunables, features,
-/// producer and version are as empty as in artifact_engine_new(): set the same ones on both.
+/// Creates an engine as artifact_engine_new() does, and adds every instruction set of the CPU that runs this call as an
+/// ISA flag under LLVM's name for it. Check artifacts against this engine. On machines other than x86-64 and aarch64 it
+/// has no ISA flags.
+///
+/// Shared flags, tunables, features, producer and version rule are those of artifact_engine_new(): set them to what you
+/// set when you save.
+///
+/// @return An engine that you own. NULL only because of a defect of the library.
 #[unsafe(no_mangle)]
 pub extern "C" fn artifact_engine_new_host() -> *mut artifact_engine_t {
     boxed(Engine::host)
 }
 
-/// What Wasmtime 0.33 compiles with on this host by default, under producer "wasmtime" and Cranelift's names: exchanges
-/// files with it.
+/// Creates an engine with what Wasmtime 0.33 compiles with by default on this host: producer "wasmtime", and
+/// Cranelift's names of flags. Use it to exchange files with Wasmtime 0.33.
+///
+/// @return An engine that you own. NULL only because of a defect of the library.
 #[unsafe(no_mangle)]
 pub extern "C" fn artifact_engine_new_wasmtime() -> *mut artifact_engine_t {
     boxed(Engine::wasmtime)
 }
 
-/// A copy that the caller owns; NULL for NULL.
+/// Copies an engine. Returns a copy that you own; NULL if engine is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_engine_clone(engine: *const artifact_engine_t) -> *mut artifact_engine_t {
     match ffi!(engine.as_ref()) {
@@ -78,7 +88,7 @@ pub unsafe extern "C" fn artifact_engine_clone(engine: *const artifact_engine_t)
     }
 }
 
-/// Frees an engine. NULL is fine.
+/// Frees an engine. NULL is allowed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_engine_free(engine: *mut artifact_engine_t) {
     ffi!(free(engine))
@@ -93,8 +103,12 @@ unsafe fn change(
     ffi!(fallible(error, || body(&mut handle_mut(engine, "engine")?.engine)))
 }
 
-/// Sets the target triple, such as "x86_64-unknown-linux-gnu". ARTIFACT_INVALID_ARGUMENT if it is none. Only architecture and
-/// operating system are compared: if your code depends on a C library or an ABI, say so in a shared flag.
+/// Sets the target triple.
+///
+/// @param engine The engine to change.
+/// @param triple A target triple, such as "x86_64-unknown-linux-gnu". A compatibility check compares only its
+///     architecture and operating system. If your code depends on a C library or an ABI, add a shared flag for it.
+/// @return ARTIFACT_OK, a general status, or ARTIFACT_INVALID_ARGUMENT if triple is not a target triple.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_engine_set_target(
     engine: *mut artifact_engine_t,
@@ -104,9 +118,12 @@ pub unsafe extern "C" fn artifact_engine_set_target(
     ffi!(change(engine, error, |engine| engine.set_target(text(triple, "triple")?)))
 }
 
-/// Sets who compiles: 1 to 32 of a-z 0-9 . _ -, not containing "-aot", which the file puts behind it; otherwise
-/// ARTIFACT_INVALID_ARGUMENT. Files of another producer are not opened. Under "wasmtime" Wasmtime 0.33 opens the files that
-/// are written.
+/// Sets the producer: the name of the program that compiles. An engine does not open artifacts of another producer.
+/// Wasmtime 0.33 opens artifacts that are saved under producer "wasmtime".
+///
+/// @param engine The engine to change.
+/// @param producer 1 to 32 characters from a-z, 0-9, '.', '_' and '-', without "-aot", which the file format appends.
+/// @return ARTIFACT_OK, a general status, or ARTIFACT_INVALID_ARGUMENT if producer is not such a name.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_engine_set_producer(
     engine: *mut artifact_engine_t,
@@ -116,8 +133,12 @@ pub unsafe extern "C" fn artifact_engine_set_producer(
     ffi!(change(engine, error, |engine| engine.set_producer(text(producer, "producer")?)))
 }
 
-/// Sets which version is written and accepted: an artifact_version_rule_t. custom is the version's text, 0 to 255 bytes,
-/// with ARTIFACT_VERSION_RULE_CUSTOM, and NULL with the others; otherwise ARTIFACT_INVALID_ARGUMENT.
+/// Sets which version the engine writes into artifacts and accepts when it opens them.
+///
+/// @param engine The engine to change.
+/// @param rule An artifact_version_rule_t.
+/// @param custom The version, 0 to 255 bytes, if rule is ARTIFACT_VERSION_RULE_CUSTOM; otherwise NULL.
+/// @return ARTIFACT_OK, a general status, or ARTIFACT_INVALID_ARGUMENT if rule is unknown or custom does not suit it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_engine_set_version_rule(
     engine: *mut artifact_engine_t,
@@ -144,8 +165,14 @@ pub unsafe extern "C" fn artifact_engine_set_version_rule(
     ffi!(change(engine, error, body))
 }
 
-/// Sets a flag of a map (an artifact_flag_map_t) to on or off, whatever it was before. Names and words are yours: the library
-/// gives them no meaning but that of the map. ARTIFACT_INVALID_ARGUMENT for an empty name or an unknown map.
+/// Sets a compiler flag to on or off. Replaces the flag if it exists, whatever its type was. The library gives names
+/// and values no meaning except what artifact_flag_map_t says of their map.
+///
+/// @param engine The engine to change.
+/// @param map An artifact_flag_map_t.
+/// @param name The flag's name, not empty.
+/// @param value On or off.
+/// @return ARTIFACT_OK, a general status, or ARTIFACT_INVALID_ARGUMENT if map is unknown or name is empty.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_engine_set_flag_bool(
     engine: *mut artifact_engine_t,
@@ -157,7 +184,13 @@ pub unsafe extern "C" fn artifact_engine_set_flag_bool(
     ffi!(change(engine, error, |engine| engine.set_flag(flag_map(map)?, text(name, "name")?, Flag::Bool(value))))
 }
 
-/// Sets a flag to a number; as artifact_engine_set_flag_bool().
+/// Sets a compiler flag to a number. Otherwise like artifact_engine_set_flag_bool().
+///
+/// @param engine The engine to change.
+/// @param map An artifact_flag_map_t.
+/// @param name The flag's name, not empty.
+/// @param value The number.
+/// @return As artifact_engine_set_flag_bool().
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_engine_set_flag_num(
     engine: *mut artifact_engine_t,
@@ -169,7 +202,13 @@ pub unsafe extern "C" fn artifact_engine_set_flag_num(
     ffi!(change(engine, error, |engine| engine.set_flag(flag_map(map)?, text(name, "name")?, Flag::Num(value))))
 }
 
-/// Sets a flag to a word; as artifact_engine_set_flag_bool().
+/// Sets a compiler flag to a word. Otherwise like artifact_engine_set_flag_bool().
+///
+/// @param engine The engine to change.
+/// @param map An artifact_flag_map_t.
+/// @param name The flag's name, not empty.
+/// @param value The word, which is copied.
+/// @return As artifact_engine_set_flag_bool().
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_engine_set_flag_enum(
     engine: *mut artifact_engine_t,
@@ -185,7 +224,13 @@ pub unsafe extern "C" fn artifact_engine_set_flag_enum(
     ffi!(change(engine, error, body))
 }
 
-/// Removes a flag. ARTIFACT_NOT_FOUND if the map has none of that name.
+/// Removes a compiler flag.
+///
+/// @param engine The engine to change.
+/// @param map An artifact_flag_map_t.
+/// @param name The flag's name.
+/// @return ARTIFACT_OK, a general status, ARTIFACT_NOT_FOUND if the map has no flag of this name, or
+///     ARTIFACT_INVALID_ARGUMENT if map is unknown.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_engine_unset_flag(
     engine: *mut artifact_engine_t,
@@ -196,8 +241,13 @@ pub unsafe extern "C" fn artifact_engine_unset_flag(
     ffi!(change(engine, error, |engine| engine.unset_flag(flag_map(map)?, text(name, "name")?)))
 }
 
-/// Sets a tunable, an artifact_tunable_t. ARTIFACT_INVALID_ARGUMENT if there is no such tunable, or for a value other than
-/// 0 or 1 where it is a switch.
+/// Sets a tunable.
+///
+/// @param engine The engine to change.
+/// @param tunable An artifact_tunable_t.
+/// @param value The size, or 0 or 1 for a switch.
+/// @return ARTIFACT_OK, a general status, or ARTIFACT_INVALID_ARGUMENT if tunable is unknown, or is a switch and value
+///     is neither 0 nor 1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_engine_set_tunable(
     engine: *mut artifact_engine_t,
@@ -212,7 +262,12 @@ pub unsafe extern "C" fn artifact_engine_set_tunable(
     ffi!(change(engine, error, body))
 }
 
-/// Sets a Wasm feature, an artifact_feature_t. ARTIFACT_INVALID_ARGUMENT if there is no such feature.
+/// Turns a Wasm feature on or off.
+///
+/// @param engine The engine to change.
+/// @param feature An artifact_feature_t.
+/// @param value On or off.
+/// @return ARTIFACT_OK, a general status, or ARTIFACT_INVALID_ARGUMENT if feature is unknown.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_engine_set_feature(
     engine: *mut artifact_engine_t,
@@ -234,25 +289,28 @@ unsafe fn engine_text(engine: *const artifact_engine_t, get: impl FnOnce(&Engine
     }))
 }
 
-/// The target triple. Borrowed: valid until the engine is freed, even if the target is changed. NULL for NULL.
+/// Returns the target triple. Borrowed: valid until the engine is freed, even if the target changes. NULL if engine is
+/// NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_engine_target(engine: *const artifact_engine_t) -> *const c_char {
     ffi!(engine_text(engine, Engine::target))
 }
 
-/// The producer; as artifact_engine_target().
+/// Returns the producer. Borrowed: valid until the engine is freed, even if the producer changes. NULL if engine is
+/// NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_engine_producer(engine: *const artifact_engine_t) -> *const c_char {
     ffi!(engine_text(engine, Engine::producer))
 }
 
-/// The version that is written, "" under ARTIFACT_VERSION_RULE_NONE; as artifact_engine_target().
+/// Returns the version that the engine writes into artifacts; "" under ARTIFACT_VERSION_RULE_NONE. Borrowed: valid
+/// until the engine is freed, even if the version changes. NULL if engine is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_engine_version(engine: *const artifact_engine_t) -> *const c_char {
     ffi!(engine_text(engine, Engine::version))
 }
 
-/// The version rule, an artifact_version_rule_t; ARTIFACT_VERSION_RULE_LIBRARY for NULL.
+/// Returns the version rule, an artifact_version_rule_t; ARTIFACT_VERSION_RULE_LIBRARY if engine is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_engine_version_rule(engine: *const artifact_engine_t) -> u32 {
     ffi!(infallible(0, || {
@@ -261,7 +319,11 @@ pub unsafe extern "C" fn artifact_engine_version_rule(engine: *const artifact_en
     }))
 }
 
-/// How many flags a map has; 0 for NULL or an unknown map.
+/// Returns the number of compiler flags in a map.
+///
+/// @param engine The engine, or NULL.
+/// @param map An artifact_flag_map_t.
+/// @return The number of flags; 0 if engine is NULL or map is unknown.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_engine_flag_count(engine: *const artifact_engine_t, map: u32) -> usize {
     ffi!(infallible(0, || {
@@ -270,7 +332,14 @@ pub unsafe extern "C" fn artifact_engine_flag_count(engine: *const artifact_engi
     }))
 }
 
-/// A flag by its place in the order of names. ARTIFACT_NOT_FOUND past the last one.
+/// Reads a compiler flag by its index.
+///
+/// @param engine The engine.
+/// @param map An artifact_flag_map_t.
+/// @param index An index below artifact_engine_flag_count(). Flags are sorted by name.
+/// @param flag Receives the flag. Its texts are valid until the engine is freed.
+/// @return ARTIFACT_OK, a general status, ARTIFACT_NOT_FOUND if index is out of range, or ARTIFACT_INVALID_ARGUMENT if
+///     map is unknown.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_engine_flag_at(
     engine: *const artifact_engine_t,
@@ -287,7 +356,14 @@ pub unsafe extern "C" fn artifact_engine_flag_at(
     }))
 }
 
-/// A flag by its name. ARTIFACT_NOT_FOUND if the map has none of that name.
+/// Reads a compiler flag by its name.
+///
+/// @param engine The engine.
+/// @param map An artifact_flag_map_t.
+/// @param name The flag's name.
+/// @param flag Receives the flag. Its texts are valid until the engine is freed.
+/// @return ARTIFACT_OK, a general status, ARTIFACT_NOT_FOUND if the map has no flag of this name, or
+///     ARTIFACT_INVALID_ARGUMENT if map is unknown.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_engine_flag(
     engine: *const artifact_engine_t,
@@ -304,7 +380,12 @@ pub unsafe extern "C" fn artifact_engine_flag(
     }))
 }
 
-/// The value of a tunable, an artifact_tunable_t; a switch is 0 or 1.
+/// Reads a tunable.
+///
+/// @param engine The engine.
+/// @param tunable An artifact_tunable_t.
+/// @param value Receives the size, or 0 or 1 for a switch.
+/// @return ARTIFACT_OK, a general status, or ARTIFACT_INVALID_ARGUMENT if tunable is unknown.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_engine_tunable(
     engine: *const artifact_engine_t,
@@ -315,7 +396,12 @@ pub unsafe extern "C" fn artifact_engine_tunable(
     ffi!(give(value, "value", 0, error, || flags::tunable(handle(engine, "engine")?.engine.tunables, tunable)))
 }
 
-/// Whether a Wasm feature, an artifact_feature_t, is on.
+/// Reads whether a Wasm feature is on.
+///
+/// @param engine The engine.
+/// @param feature An artifact_feature_t.
+/// @param value Receives true for on, false for off.
+/// @return ARTIFACT_OK, a general status, or ARTIFACT_INVALID_ARGUMENT if feature is unknown.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_engine_feature(
     engine: *const artifact_engine_t,
@@ -326,10 +412,16 @@ pub unsafe extern "C" fn artifact_engine_feature(
     ffi!(give(value, "value", false, error, || flags::feature(handle(engine, "engine")?.engine.features, feature)))
 }
 
-/// Writes 32 bytes over everything that a compatibility check compares: a cache key. Two engines have the same ones
-/// exactly if every artifact fits both or neither. Not a secret, and the same on every machine. Made of the engine that
-/// you check against, a key never finds anything stale, and each kind of CPU has its own entries; made of the engine
-/// that you build with, CPUs share entries, and each must be checked.
+/// Computes a cache key: a digest of everything that a compatibility check compares. Two engines have equal
+/// fingerprints if and only if every artifact fits both or neither. A fingerprint is not secret, and is the same on
+/// every machine.
+///
+/// Fingerprint the engine that you check against to get one entry for each kind of CPU, which is never stale.
+/// Fingerprint the engine that you build with to share entries between CPUs, and check each entry when you open it.
+///
+/// @param engine The engine.
+/// @param fingerprint An array of 32 bytes, which receives the fingerprint.
+/// @return ARTIFACT_OK, or a general status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_engine_fingerprint(
     engine: *const artifact_engine_t,
@@ -341,7 +433,11 @@ pub unsafe extern "C" fn artifact_engine_fingerprint(
     }))
 }
 
-/// Everything in the engine, as JSON in a buffer that the caller owns; artifact_engine_from_json() reads it.
+/// Writes everything in an engine as JSON, which artifact_engine_from_json() reads.
+///
+/// @param engine The engine.
+/// @param json Receives the JSON text, a buffer that you own.
+/// @return ARTIFACT_OK, or a general status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_engine_to_json(
     engine: *const artifact_engine_t,
@@ -353,8 +449,12 @@ pub unsafe extern "C" fn artifact_engine_to_json(
     }))
 }
 
-/// The engine that this JSON describes; the caller owns it. ARTIFACT_INVALID_ARGUMENT, with line and column, if it is no such
-/// JSON: every key is needed, and an unknown one refused.
+/// Creates an engine from JSON, as artifact_engine_to_json() writes it.
+///
+/// @param json JSON text. Every key is required, and unknown keys are refused.
+/// @param engine Receives the engine, which you own.
+/// @return ARTIFACT_OK, a general status, or ARTIFACT_INVALID_ARGUMENT, with line and column, if the text is not the
+///     JSON of an engine.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_engine_from_json(
     json: *const c_char,

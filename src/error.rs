@@ -9,8 +9,8 @@ use super::library::artifact_status_t;
 use super::text::c_string;
 use artifact::error::{Error, Status};
 
-/// Why a call failed. Owned by the caller, who frees it with artifact_error_free(). Every function here takes NULL, which
-/// stands for "no error". May be read from many threads at once.
+/// Why a call failed. You own it; free it with artifact_error_free(). Its functions accept NULL, which means "no
+/// error". Many threads may read one error at once.
 pub struct artifact_error_t {
     status: Status,
     message: CString,
@@ -36,7 +36,7 @@ impl artifact_error_t {
     }
 }
 
-/// The status that the failed call returned; ARTIFACT_OK for NULL.
+/// Returns the status that the failed call returned; ARTIFACT_OK if error is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_error_status(error: *const artifact_error_t) -> artifact_status_t {
     ffi!(infallible(artifact_status_t::ARTIFACT_INTERNAL, || {
@@ -44,33 +44,37 @@ pub unsafe extern "C" fn artifact_error_status(error: *const artifact_error_t) -
     }))
 }
 
-/// One sentence: what was expected, what was found, where. Without line breaks or other control characters. Valid until
-/// the error is freed; "" for NULL.
+/// Returns one sentence that says what was expected, what was found, and where. It has no line breaks or other control
+/// characters. Borrowed: valid until the error is freed. "" if error is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_error_message(error: *const artifact_error_t) -> *const c_char {
     ffi!(infallible(c"".as_ptr(), || { handle(error, "error").map_or(c"".as_ptr(), |error| error.message.as_ptr()) }))
 }
 
-/// Where in the file or bytes, counted from their beginning (not from the artifact's, where that is inside a larger file);
-/// UINT64_MAX if it is about no place in particular, and for NULL.
+/// Returns the offset, in bytes, of what is wrong. It counts from the start of the file or bytes that were opened, even
+/// if the artifact starts later in them. UINT64_MAX if the error concerns no particular offset, or if error is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_error_offset(error: *const artifact_error_t) -> u64 {
     ffi!(infallible(u64::MAX, || { handle(error, "error").map_or(u64::MAX, |error| error.offset) }))
 }
 
-/// The operating system's error number; 0 if it had no part in it, and for NULL.
+/// Returns the operating system's error number (errno); 0 if no system call failed, or if error is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_error_errno(error: *const artifact_error_t) -> c_int {
     ffi!(infallible(0, || { handle(error, "error").map_or(0, |error| error.errno) }))
 }
 
-/// How many symbols nobody defines; 0 unless the status is ARTIFACT_UNRESOLVED, and for NULL.
+/// Returns the number of undefined symbols; 0 unless the status is ARTIFACT_UNRESOLVED, or if error is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_error_missing_count(error: *const artifact_error_t) -> usize {
     ffi!(infallible(0, || { handle(error, "error").map_or(0, |error| error.missing.len()) }))
 }
 
-/// The name of one of them, valid until the error is freed; NULL past the last one, and for NULL.
+/// Returns the name of an undefined symbol.
+///
+/// @param error The error, or NULL.
+/// @param index An index below artifact_error_missing_count().
+/// @return The name, borrowed: valid until the error is freed. NULL if index is out of range or error is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_error_missing(error: *const artifact_error_t, index: usize) -> *const c_char {
     ffi!(infallible(std::ptr::null(), || {
@@ -79,7 +83,7 @@ pub unsafe extern "C" fn artifact_error_missing(error: *const artifact_error_t, 
     }))
 }
 
-/// Frees an error. NULL is fine.
+/// Frees an error. NULL is allowed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_error_free(error: *mut artifact_error_t) {
     ffi!(free(error))

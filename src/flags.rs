@@ -11,34 +11,34 @@ use artifact::format::flags::{Features, Flag, Tunables};
 /// The two maps of compiler flags.
 #[repr(C)]
 pub enum artifact_flag_map_t {
-    /// Flags that every architecture has, such as "opt_level". Compared exactly.
+    /// Flags that every architecture has, such as "opt_level". They must be equal.
     ARTIFACT_FLAGS_SHARED = 0,
-    /// Instruction sets, such as "avx2". A boolean only matters where the artifact has it on.
+    /// Instruction sets, such as "avx2". A boolean flag is compared only if it is on in the artifact.
     ARTIFACT_FLAGS_ISA = 1,
 }
 
-/// What kind of value a flag has.
+/// The type of a flag's value.
 #[repr(C)]
 pub enum artifact_flag_kind_t {
     /// One of several words.
     ARTIFACT_FLAG_ENUM = 0,
-    /// A number of 0 to 255.
+    /// A number from 0 to 255.
     ARTIFACT_FLAG_NUM = 1,
     /// On or off.
     ARTIFACT_FLAG_BOOL = 2,
 }
 
-/// One flag. Its texts are borrowed: valid until the engine or artifact that they were asked of is freed.
+/// A compiler flag. Its texts are borrowed: valid until the engine or artifact that returned it is freed.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct artifact_flag_t {
-    /// Its name.
+    /// The flag's name.
     pub name: *const c_char,
     /// An artifact_flag_kind_t.
     pub kind: u32,
-    /// The number, or 1 for on and 0 for off; 0 for a word.
+    /// ARTIFACT_FLAG_NUM: the number. ARTIFACT_FLAG_BOOL: 1 for on, 0 for off. ARTIFACT_FLAG_ENUM: 0.
     pub value: u32,
-    /// The word; NULL for the other kinds.
+    /// ARTIFACT_FLAG_ENUM: the word. Otherwise NULL.
     pub text: *const c_char,
 }
 
@@ -56,48 +56,59 @@ impl artifact_flag_t {
     }
 }
 
-/// How a compiler lays out linear memories, and what it compiles in. Sizes are in bytes unless said otherwise; the others
-/// are 0 or 1. All but the two that say so are compared.
+/// Settings of how a Wasm compiler lays out linear memories and what it compiles into the code. Sizes are in bytes
+/// unless said otherwise. Settings without a size are switches, 0 or 1. A compatibility check compares all but the two
+/// that say otherwise.
 #[repr(C)]
 pub enum artifact_tunable_t {
-    /// Memories up to this many Wasm pages are reserved whole.
+    /// Memories of at most this size, in Wasm pages of 64 KiB, are reserved as a whole (static memories).
     ARTIFACT_TUNABLE_STATIC_MEMORY_BOUND = 0,
-    /// Guard behind such a memory.
+    /// Size of the guard region after a static memory.
     ARTIFACT_TUNABLE_STATIC_MEMORY_OFFSET_GUARD_SIZE = 1,
-    /// Guard behind a memory that can move.
+    /// Size of the guard region after a memory that can move (a dynamic memory).
     ARTIFACT_TUNABLE_DYNAMIC_MEMORY_OFFSET_GUARD_SIZE = 2,
-    /// How far such a memory can grow in place. Not compared.
+    /// How far a dynamic memory can grow in place. Not compared.
     ARTIFACT_TUNABLE_DYNAMIC_MEMORY_GROWTH_RESERVE = 3,
-    /// DWARF for the machine code.
+    /// The machine code has DWARF.
     ARTIFACT_TUNABLE_GENERATE_NATIVE_DEBUGINFO = 4,
-    /// The Wasm module's DWARF is used in backtraces.
+    /// Backtraces use the Wasm module's DWARF.
     ARTIFACT_TUNABLE_PARSE_WASM_DEBUGINFO = 5,
-    /// Code can be interrupted.
+    /// The code can be interrupted.
     ARTIFACT_TUNABLE_INTERRUPTABLE = 6,
-    /// Code counts fuel.
+    /// The code counts fuel.
     ARTIFACT_TUNABLE_CONSUME_FUEL = 7,
-    /// No memory grows beyond the static bound, as a pooling allocator needs it.
+    /// No memory grows beyond the static bound, as a pooling allocator requires.
     ARTIFACT_TUNABLE_STATIC_MEMORY_BOUND_IS_MAXIMUM = 8,
-    /// A guard lies before each memory too.
+    /// A guard region also precedes each memory.
     ARTIFACT_TUNABLE_GUARD_BEFORE_LINEAR_MEMORY = 9,
-    /// A map from machine code to Wasm code is stored. Not compared.
+    /// The artifact stores a map from machine code to Wasm code. Not compared.
     ARTIFACT_TUNABLE_GENERATE_ADDRESS_MAP = 10,
 }
 
-/// Wasm proposals that the compiler accepts.
+/// Wasm proposals that a compiler accepts.
 #[repr(C)]
-#[allow(missing_docs)]
 pub enum artifact_feature_t {
+    /// Reference types.
     ARTIFACT_FEATURE_REFERENCE_TYPES = 0,
+    /// Functions and blocks with several results.
     ARTIFACT_FEATURE_MULTI_VALUE = 1,
+    /// Bulk memory operations.
     ARTIFACT_FEATURE_BULK_MEMORY = 2,
+    /// Module linking.
     ARTIFACT_FEATURE_MODULE_LINKING = 3,
+    /// 128-bit SIMD.
     ARTIFACT_FEATURE_SIMD = 4,
+    /// Shared memories and atomics.
     ARTIFACT_FEATURE_THREADS = 5,
+    /// Tail calls.
     ARTIFACT_FEATURE_TAIL_CALL = 6,
+    /// Only deterministic instructions.
     ARTIFACT_FEATURE_DETERMINISTIC_ONLY = 7,
+    /// Several memories in one module.
     ARTIFACT_FEATURE_MULTI_MEMORY = 8,
+    /// Exceptions.
     ARTIFACT_FEATURE_EXCEPTIONS = 9,
+    /// Memories with 64-bit addresses.
     ARTIFACT_FEATURE_MEMORY64 = 10,
 }
 

@@ -5,45 +5,52 @@ use std::ffi::c_char;
 use super::boundary::infallible;
 use artifact::error::Status;
 
-/// What a call came to. The numbers never change meaning and are never reused; new ones may come, so keep a default in
-/// a switch. By the number alone: 10 is not ours, or too little to tell (an artifact cut to under 4 bytes, or right
-/// behind its first module): leave it alone where others put files, replace it in a cache folder of your own. 11 to 13
-/// is damaged. 20 to 23 is sound but stale or foreign: make it anew. 30 must not run. To replace a bad file save over
-/// it; don't delete it first, since another process may just have replaced it.
+/// The outcome of a call. The numbers never change meaning and are never reused. New ones may be added, so a switch
+/// needs a default.
+///
+/// What a cache should do:
+///
+/// - 10, not an artifact, or too short to tell (an artifact cut to less than 4 bytes, or right after its first module):
+///   never overwrite it in a folder that you share with others; rebuild in a folder of your own.
+/// - 11 to 13, damaged: rebuild.
+/// - 20 to 23, valid but stale or foreign: rebuild.
+/// - 30, not signed by a trusted key: do not run.
+///
+/// To replace a file, save over it. Do not delete it first: another process may just have replaced it.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum artifact_status_t {
-    /// All is well.
+    /// Success.
     ARTIFACT_OK = 0,
-    /// An argument makes no sense; the message names it.
+    /// An argument is invalid; the message names it.
     ARTIFACT_INVALID_ARGUMENT = 1,
-    /// The operating system refused; artifact_error_errno() says why.
+    /// The operating system refused a request; artifact_error_errno() returns the reason.
     ARTIFACT_IO = 2,
-    /// A limit of the library or of the call's options was exceeded.
+    /// Something exceeds a limit of the library or of the call's options.
     ARTIFACT_LIMIT = 3,
-    /// Memory ran out.
+    /// Not enough memory.
     ARTIFACT_NO_MEMORY = 4,
     /// There is no such section, symbol, flag, attribute or index. A missing file is ARTIFACT_IO with ENOENT.
     ARTIFACT_NOT_FOUND = 5,
-    /// The file is nothing of ours.
+    /// The file is not an artifact.
     ARTIFACT_NOT_AN_ARTIFACT = 10,
-    /// The file ends inside something that promised more.
+    /// The file is shorter than its contents say.
     ARTIFACT_TRUNCATED = 11,
-    /// The file contradicts the format or itself.
+    /// The file violates the format or contradicts itself.
     ARTIFACT_CORRUPT = 12,
-    /// A digest doesn't match.
+    /// The bytes do not match their digest.
     ARTIFACT_DIGEST_MISMATCH = 13,
-    /// Made for another host, or with other settings.
+    /// The artifact was compiled for another host, or with other settings.
     ARTIFACT_INCOMPATIBLE = 20,
-    /// Written by another version.
+    /// The artifact was written by another version.
     ARTIFACT_WRONG_VERSION = 21,
-    /// Written by another producer.
+    /// The artifact was written by another producer.
     ARTIFACT_WRONG_PRODUCER = 22,
-    /// Asks for something that this library can't do.
+    /// The input needs something that this library cannot do.
     ARTIFACT_UNSUPPORTED = 23,
-    /// Not signed by a key that the engine trusts: don't run it.
+    /// No key that the engine trusts has signed the artifact: do not run it.
     ARTIFACT_UNTRUSTED = 30,
-    /// Symbols that nobody defines; artifact_error_missing() has their names.
+    /// Symbols are undefined; artifact_error_missing() returns their names.
     ARTIFACT_UNRESOLVED = 40,
     /// A defect of the library.
     ARTIFACT_INTERNAL = 90,
@@ -89,13 +96,13 @@ impl From<Status> for artifact_status_t {
     }
 }
 
-/// Bytes that somebody else owns; the function that gives them says who. data is NULL exactly where len is 0.
+/// Borrowed bytes. The function that returns them says how long they are valid.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct artifact_slice_t {
-    /// The first byte.
+    /// The first byte; NULL if and only if len is 0.
     pub data: *const u8,
-    /// How many bytes.
+    /// The number of bytes.
     pub len: usize,
 }
 
@@ -111,7 +118,7 @@ impl artifact_slice_t {
     }
 }
 
-/// The library's version at run time, as ARTIFACT_VERSION_NUMBER was when the library was built:
+/// Returns the version of the library that the program runs with, as ARTIFACT_VERSION_NUMBER encodes it:
 /// major * 1000000 + minor * 1000 + patch.
 #[unsafe(no_mangle)]
 pub extern "C" fn artifact_version() -> u32 {
@@ -129,13 +136,17 @@ pub extern "C" fn artifact_version() -> u32 {
     MAJOR * 1_000_000 + MINOR * 1000 + PATCH
 }
 
-/// The library's version at run time, as text such as "0.1.0". Static: never freed.
+/// Returns the version of the library that the program runs with as text, such as "0.1.0". The text is static: never
+/// free it.
 #[unsafe(no_mangle)]
 pub extern "C" fn artifact_version_string() -> *const c_char {
     concat!(env!("CARGO_PKG_VERSION"), "\0").as_ptr().cast()
 }
 
-/// The name of a status, such as "ARTIFACT_CORRUPT"; "unknown status" for a number that is none. Static: never freed.
+/// Returns the name of a status.
+///
+/// @param status An artifact_status_t.
+/// @return Static text, never to be freed, such as "ARTIFACT_CORRUPT"; "unknown status" if no status has this number.
 #[unsafe(no_mangle)]
 pub extern "C" fn artifact_status_name(status: u32) -> *const c_char {
     infallible(c"unknown status".as_ptr(), || {

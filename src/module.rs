@@ -13,45 +13,47 @@ use artifact::format::module::{Section, Symbol};
 
 /// The byte order of a module.
 #[repr(C)]
-#[allow(missing_docs)]
 pub enum artifact_byte_order_t {
+    /// Least significant byte first.
     ARTIFACT_LITTLE_ENDIAN = 0,
+    /// Most significant byte first.
     ARTIFACT_BIG_ENDIAN = 1,
 }
 
-/// One module: an ELF image. Numbers are those of <elf.h>.
+/// A module: an ELF image. Machine and type are numbers of <elf.h>.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct artifact_module_t {
-    /// The whole image. Borrowed: valid until the artifact is freed.
+    /// The whole image, borrowed: valid until the artifact is freed.
     pub bytes: artifact_slice_t,
-    /// Where it begins in the artifact.
+    /// The offset of the image in the artifact.
     pub offset: u64,
-    /// What that offset is a multiple of: the largest alignment of its sections, and of its segments up to 64 KiB. In
-    /// memory the bytes are aligned so only where the artifact begins at such an address: a file of its own does, up to
-    /// the page size.
+    /// The alignment of that offset in bytes: the largest alignment of the module's sections, and of its segments up to
+    /// 64 KiB. The bytes have the same alignment in memory only if the artifact does: one that is a file by itself
+    /// does, up to the page size.
     pub align: u64,
-    /// e_machine: which architecture.
+    /// e_machine: the architecture.
     pub machine: u32,
-    /// e_type: 1 relocatable, 3 shared object.
+    /// e_type: 1 for a relocatable object, 3 for a shared object.
     pub r#type: u32,
     /// An artifact_byte_order_t.
     pub byte_order: u32,
 }
 
-/// One section of a module. Numbers are those of <elf.h>. Borrowed: valid until the artifact is freed.
+/// A section of a module. Flags and type are numbers of <elf.h>. Name and bytes are borrowed: valid until the artifact
+/// is freed.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct artifact_section_t {
-    /// Its name.
+    /// The section's name.
     pub name: *const c_char,
-    /// Its bytes; none for SHT_NOBITS.
+    /// The section's bytes; empty for SHT_NOBITS.
     pub bytes: artifact_slice_t,
-    /// sh_offset: where it begins in the module.
+    /// sh_offset: its offset in the module.
     pub offset: u64,
     /// sh_size, in bytes.
     pub size: u64,
-    /// sh_addralign.
+    /// sh_addralign, in bytes.
     pub align: u64,
     /// sh_addr.
     pub address: u64,
@@ -61,22 +63,23 @@ pub struct artifact_section_t {
     pub r#type: u32,
 }
 
-/// One symbol of a module. Numbers are those of <elf.h>. Borrowed: valid until the artifact is freed.
+/// A symbol of a module. Type and binding are numbers of <elf.h>. The name is borrowed: valid until the artifact is
+/// freed.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct artifact_symbol_t {
-    /// Its name.
+    /// The symbol's name.
     pub name: *const c_char,
-    /// st_value: in a relocatable module an offset in its section, otherwise an address.
+    /// st_value: an offset in its section if the module is a relocatable object, otherwise an address.
     pub value: u64,
     /// st_size, in bytes.
     pub size: u64,
-    /// st_shndx: the index of its section, extended numbering being resolved; 0 (SHN_UNDEF) if it is undefined, 65521
-    /// (SHN_ABS) for a number that is no address, 65522 (SHN_COMMON) for a common block.
+    /// st_shndx, with extended numbering resolved: the index of its section, or 0 (SHN_UNDEF) for an undefined symbol,
+    /// 65521 (SHN_ABS) for an absolute value, 65522 (SHN_COMMON) for a common block.
     pub section: u32,
-    /// st_type.
+    /// The type of st_info, such as STT_FUNC.
     pub r#type: u32,
-    /// st_bind.
+    /// The binding of st_info, such as STB_GLOBAL.
     pub binding: u32,
 }
 
@@ -123,22 +126,31 @@ unsafe fn read<'a>(artifact: *const artifact_t) -> Result<(&'a Artifact, &'a Tex
     Ok((&artifact.artifact, &artifact.texts))
 }
 
-/// How many modules it has, at least 1; 0 for NULL.
+/// Returns the number of modules in an artifact, at least 1; 0 if artifact is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_module_count(artifact: *const artifact_t) -> usize {
     ffi!(infallible(0, || { handle(artifact, "artifact").map_or(0, |found| found.artifact.module_count()) }))
 }
 
-/// The index of the main module, the last one; 0 for NULL.
+/// Returns the index of the main module, which is the last one; 0 if artifact is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_main_module(artifact: *const artifact_t) -> usize {
     ffi!(infallible(0, || { handle(artifact, "artifact").map_or(0, |found| found.artifact.main_module()) }))
 }
 
-/// A module by its index. The file is mapped when this or another function that reads modules is first called:
-/// ARTIFACT_IO or ARTIFACT_NO_MEMORY if that fails. Of an artifact that a trusted key has signed the module is read into private
-/// memory instead, and checked: ARTIFACT_DIGEST_MISMATCH if it isn't what was signed. ARTIFACT_NOT_FOUND past the last one;
-/// ARTIFACT_CORRUPT or ARTIFACT_LIMIT if its headers are damaged.
+/// Reads a module by its index.
+///
+/// This and the other functions that read modules map the file when one of them is first called. If a trusted key has
+/// signed the artifact, they copy the module to private memory instead, and check it.
+///
+/// @param artifact The artifact.
+/// @param index An index below artifact_module_count().
+/// @param module Receives the module. Its bytes are valid until the artifact is freed.
+/// @return ARTIFACT_OK, a general status, or one of these:
+///   - ARTIFACT_NOT_FOUND: index is out of range.
+///   - ARTIFACT_IO: the file cannot be mapped or read.
+///   - ARTIFACT_DIGEST_MISMATCH: the module is not what was signed, or the module table is damaged.
+///   - ARTIFACT_CORRUPT, ARTIFACT_LIMIT: the module's headers or the module table are damaged.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_module(
     artifact: *const artifact_t,
@@ -163,7 +175,12 @@ pub unsafe extern "C" fn artifact_module(
     }))
 }
 
-/// How many sections a module has, the null section among them.
+/// Reads the number of sections of a module, including the null section.
+///
+/// @param artifact The artifact.
+/// @param module The module's index.
+/// @param count Receives the number.
+/// @return As artifact_module().
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_section_count(
     artifact: *const artifact_t,
@@ -177,8 +194,14 @@ pub unsafe extern "C" fn artifact_section_count(
     }))
 }
 
-/// A section by its index in the section header table; 0 is the null section. ARTIFACT_NOT_FOUND past the last one,
-/// ARTIFACT_CORRUPT if it lies outside its module.
+/// Reads a section by its index in the section header table.
+///
+/// @param artifact The artifact.
+/// @param module The module's index.
+/// @param index An index below artifact_section_count(); 0 is the null section.
+/// @param section Receives the section. Its name and bytes are valid until the artifact is freed.
+/// @return As artifact_module(); ARTIFACT_NOT_FOUND also if index is out of range, ARTIFACT_CORRUPT also if the section
+///     reaches beyond its module.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_section_at(
     artifact: *const artifact_t,
@@ -193,7 +216,14 @@ pub unsafe extern "C" fn artifact_section_at(
     }))
 }
 
-/// The first section of that name, such as ".text". ARTIFACT_NOT_FOUND if none has it.
+/// Reads the first section of a name.
+///
+/// @param artifact The artifact.
+/// @param module The module's index.
+/// @param name The section's name, such as ".text".
+/// @param section Receives the section. Its name and bytes are valid until the artifact is freed.
+/// @return As artifact_module(); ARTIFACT_NOT_FOUND also if no section has this name, ARTIFACT_CORRUPT also if the
+///     section reaches beyond its module.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_section(
     artifact: *const artifact_t,
@@ -208,7 +238,13 @@ pub unsafe extern "C" fn artifact_section(
     }))
 }
 
-/// How many symbols a module has in .symtab, or in .dynsym if it has no other table; the null symbol among them.
+/// Reads the number of symbols in a module's .symtab, or in its .dynsym if it has no .symtab, including the null
+/// symbol.
+///
+/// @param artifact The artifact.
+/// @param module The module's index.
+/// @param count Receives the number.
+/// @return As artifact_module(); ARTIFACT_CORRUPT also if the table or its names reach beyond the module.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_symbol_count(
     artifact: *const artifact_t,
@@ -222,7 +258,13 @@ pub unsafe extern "C" fn artifact_symbol_count(
     }))
 }
 
-/// A symbol by its index; 0 is the null symbol. ARTIFACT_NOT_FOUND past the last one.
+/// Reads a symbol by its index in the symbol table.
+///
+/// @param artifact The artifact.
+/// @param module The module's index.
+/// @param index An index below artifact_symbol_count(); 0 is the null symbol.
+/// @param symbol Receives the symbol. Its name is valid until the artifact is freed.
+/// @return As artifact_symbol_count(); ARTIFACT_NOT_FOUND also if index is out of range.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_symbol_at(
     artifact: *const artifact_t,
@@ -237,8 +279,14 @@ pub unsafe extern "C" fn artifact_symbol_at(
     }))
 }
 
-/// The symbol of that name: a defined global one before a weak, a local, and an undefined one; of several alike the first.
-/// ARTIFACT_NOT_FOUND if none has it.
+/// Reads a symbol by its name. If several symbols have this name, a defined global one precedes a weak one, a local
+/// one, and an undefined one; among equals the first in the table is chosen.
+///
+/// @param artifact The artifact.
+/// @param module The module's index.
+/// @param name The symbol's name.
+/// @param symbol Receives the symbol. Its name is valid until the artifact is freed.
+/// @return As artifact_symbol_count(); ARTIFACT_NOT_FOUND also if no symbol has this name.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_symbol(
     artifact: *const artifact_t,

@@ -8,8 +8,8 @@ use super::library::artifact_status_t;
 use super::text::Texts;
 use artifact::report::Report;
 
-/// What a comparison or a verification found. Owned; freed with artifact_report_free(). May be read from many threads
-/// at once.
+/// The findings of a comparison or verification. You own it; free it with artifact_report_free(). Many threads may read
+/// one report at once.
 pub struct artifact_report_t {
     report: Report,
     texts: Texts,
@@ -21,59 +21,61 @@ impl artifact_report_t {
     }
 }
 
-/// What an entry is about. Each is one bit of artifact_report_kinds().
+/// What a report's entry is about. Each is one bit of artifact_report_kinds(). artifact_compat_report() reports the
+/// first eight, artifact_verify() the others.
 #[repr(C)]
 pub enum artifact_report_kind_t {
-    /// Another producer wrote it.
+    /// Another producer wrote the artifact.
     ARTIFACT_REPORT_PRODUCER = 0x1,
-    /// Another version wrote it.
+    /// Another version wrote the artifact.
     ARTIFACT_REPORT_VERSION = 0x2,
-    /// It is for another architecture.
+    /// The artifact is for another architecture.
     ARTIFACT_REPORT_ARCHITECTURE = 0x4,
-    /// It is for another operating system.
+    /// The artifact is for another operating system.
     ARTIFACT_REPORT_OPERATING_SYSTEM = 0x8,
-    /// A compiler flag differs.
+    /// A shared flag differs.
     ARTIFACT_REPORT_SHARED_FLAG = 0x10,
-    /// An instruction set is missing, or an ISA flag differs.
+    /// The engine lacks an instruction set, or an ISA flag differs.
     ARTIFACT_REPORT_ISA_FLAG = 0x20,
     /// A tunable differs.
     ARTIFACT_REPORT_TUNABLE = 0x40,
     /// A Wasm feature differs.
     ARTIFACT_REPORT_FEATURE = 0x80,
-    /// artifact_verify(): a link skips bytes, or leads to where the module isn't aligned.
+    /// A link skips bytes, or points to an offset that does not have the module's alignment.
     ARTIFACT_REPORT_LINK = 0x10000,
-    /// artifact_verify(): padding isn't zero.
+    /// Padding is not zero.
     ARTIFACT_REPORT_PADDING = 0x20000,
-    /// artifact_verify(): a module is for another machine than the target triple.
+    /// A module is for another machine than the target triple.
     ARTIFACT_REPORT_MACHINE = 0x40000,
-    /// artifact_verify(): sections overlap or aren't aligned, or relocations point outside.
+    /// Sections overlap or are misaligned, the section of the code is not named .text, or relocations point outside of
+    /// their section.
     ARTIFACT_REPORT_SECTION = 0x80000,
-    /// artifact_verify(): keys of the settings are out of order or stand there twice.
+    /// Keys of the settings are out of order or repeated.
     ARTIFACT_REPORT_METADATA = 0x100000,
-    /// artifact_verify(): bytes that are nothing of ours follow the body.
+    /// Bytes that are not a trailer follow the body.
     ARTIFACT_REPORT_TRAILING_BYTES = 0x200000,
-    /// artifact_verify(): a signature that isn't of this artifact, or not of the key that it names.
+    /// A signature is not of this artifact, or not by the key that it names.
     ARTIFACT_REPORT_SIGNATURE = 0x400000,
 }
 
-/// One mismatch or oddity. Its texts are borrowed: valid until the report is freed.
+/// A mismatch or oddity. Its texts are borrowed: valid until the report is freed.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct artifact_report_entry_t {
     /// An artifact_report_kind_t.
     pub kind: u32,
-    /// The setting's name; of an oddity, what it is about.
+    /// The name of the setting; for an oddity, what it is about.
     pub setting: *const c_char,
-    /// The artifact's value; "" where it has none.
+    /// The artifact's value; "" if it has none.
     pub artifact_value: *const c_char,
-    /// The engine's value; "" where it has none.
+    /// The engine's value; "" if it has none.
     pub engine_value: *const c_char,
-    /// The whole sentence, as artifact_check_compat() would word it.
+    /// The whole finding as a sentence, as artifact_check_compat() words it.
     pub sentence: *const c_char,
 }
 
-/// What it comes to: of a comparison, the status that artifact_check_compat() returns; of a verification, ARTIFACT_OK.
-/// ARTIFACT_INVALID_ARGUMENT for NULL.
+/// Returns the outcome. For a comparison: the status that artifact_check_compat() returns. For a verification:
+/// ARTIFACT_OK. ARTIFACT_INVALID_ARGUMENT if report is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_report_status(report: *const artifact_report_t) -> artifact_status_t {
     ffi!(infallible(artifact_status_t::ARTIFACT_INTERNAL, || {
@@ -82,19 +84,24 @@ pub unsafe extern "C" fn artifact_report_status(report: *const artifact_report_t
     }))
 }
 
-/// How many entries it has; 0 for NULL.
+/// Returns the number of entries; 0 if report is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_report_count(report: *const artifact_report_t) -> usize {
     ffi!(infallible(0, || { handle(report, "report").map_or(0, |report| report.report.findings.len()) }))
 }
 
-/// The kinds of its entries, as a mask of artifact_report_kind_t; 0 for NULL.
+/// Returns the kinds of all entries, a combination of artifact_report_kind_t bits; 0 if report is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_report_kinds(report: *const artifact_report_t) -> u64 {
     ffi!(infallible(0, || { handle(report, "report").map_or(0, |report| report.report.kinds()) }))
 }
 
-/// An entry, in the order of the checks. ARTIFACT_NOT_FOUND past the last one.
+/// Reads an entry.
+///
+/// @param report The report.
+/// @param index An index below artifact_report_count(). Entries have the order of the checks.
+/// @param entry Receives the entry. Its texts are valid until the report is freed.
+/// @return ARTIFACT_OK, a general status, or ARTIFACT_NOT_FOUND if index is out of range.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_report_at(
     report: *const artifact_report_t,
@@ -119,7 +126,7 @@ pub unsafe extern "C" fn artifact_report_at(
     }))
 }
 
-/// Frees a report. NULL is fine.
+/// Frees a report. NULL is allowed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_report_free(report: *mut artifact_report_t) {
     ffi!(free(report))

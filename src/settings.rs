@@ -16,35 +16,36 @@ use artifact::format::flags::Flags;
 use artifact::format::metadata::Metadata;
 use artifact::format::types::EntityType;
 
-/// A function type. Its arrays, of artifact_wasm_type_t, are borrowed: valid until the artifact is freed.
+/// A function type. Its arrays hold an artifact_wasm_type_t in each byte, and are borrowed: valid until the artifact is
+/// freed.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct artifact_func_type_t {
-    /// The parameters.
+    /// The types of the parameters.
     pub params: *const u8,
-    /// How many.
+    /// The number of parameters.
     pub params_len: usize,
-    /// The results.
+    /// The types of the results.
     pub returns: *const u8,
-    /// How many.
+    /// The number of results.
     pub returns_len: usize,
-    /// How many parameters are ARTIFACT_WASM_EXTERNREF.
+    /// The number of parameters of type ARTIFACT_WASM_EXTERNREF.
     pub externref_params: u64,
-    /// How many results, as the file says: Wasmtime 0.33 counts the parameters here instead.
+    /// The number of such results, as stored in the file. Wasmtime 0.33 stores the number of parameters here.
     pub externref_returns: u64,
 }
 
-/// One upvar. Its array is borrowed: valid until the artifact is freed.
+/// An upvar; see artifact_builder_add_upvar(). Its array is borrowed: valid until the artifact is freed.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct artifact_upvar_t {
-    /// The index of the upvar that it is nested in, or SIZE_MAX. It is smaller than its own.
+    /// The index of the upvar that contains this one, which is smaller than its own; SIZE_MAX: none.
     pub parent: usize,
-    /// Which module of the artifact it is.
+    /// The index of the module.
     pub module: u64,
-    /// The modules of the artifact that it passes on.
+    /// The indexes of the modules that it passes on.
     pub artifact_upvars: *const u64,
-    /// How many.
+    /// The number of those modules.
     pub artifact_upvars_len: usize,
 }
 
@@ -61,8 +62,14 @@ fn flags<'m>(metadata: &'m Metadata<'m>, map: u32) -> Result<&'m Flags<'m>> {
     })
 }
 
-/// The target triple. Borrowed: valid until the artifact is freed. This and all functions that read settings return
-/// ARTIFACT_WRONG_VERSION where a foreign version's settings can't be decoded.
+/// Reads the target triple.
+///
+/// This and all other functions that read settings return ARTIFACT_WRONG_VERSION if the settings cannot be decoded
+/// because another version wrote them. Such an artifact opens only with a NULL engine.
+///
+/// @param artifact The artifact.
+/// @param target Receives the triple, borrowed: valid until the artifact is freed.
+/// @return ARTIFACT_OK, a general status, or ARTIFACT_WRONG_VERSION.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_target(
     artifact: *const artifact_t,
@@ -75,7 +82,13 @@ pub unsafe extern "C" fn artifact_target(
     }))
 }
 
-/// How many flags a map, an artifact_flag_map_t, has.
+/// Reads the number of compiler flags in a map.
+///
+/// @param artifact The artifact.
+/// @param map An artifact_flag_map_t.
+/// @param count Receives the number.
+/// @return ARTIFACT_OK, a general status, ARTIFACT_INVALID_ARGUMENT if map is unknown, or ARTIFACT_WRONG_VERSION (see
+///     artifact_target()).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_flag_count(
     artifact: *const artifact_t,
@@ -89,7 +102,14 @@ pub unsafe extern "C" fn artifact_flag_count(
     }))
 }
 
-/// A flag by its place in the order of names. ARTIFACT_NOT_FOUND past the last one.
+/// Reads a compiler flag by its index.
+///
+/// @param artifact The artifact.
+/// @param map An artifact_flag_map_t.
+/// @param index An index below artifact_flag_count(). Flags are sorted by name.
+/// @param flag Receives the flag. Its texts are valid until the artifact is freed.
+/// @return ARTIFACT_OK, a general status, ARTIFACT_NOT_FOUND if index is out of range, ARTIFACT_INVALID_ARGUMENT if map
+///     is unknown, or ARTIFACT_WRONG_VERSION (see artifact_target()).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_flag_at(
     artifact: *const artifact_t,
@@ -106,7 +126,14 @@ pub unsafe extern "C" fn artifact_flag_at(
     }))
 }
 
-/// A flag by its name. ARTIFACT_NOT_FOUND if the map has none of that name.
+/// Reads a compiler flag by its name.
+///
+/// @param artifact The artifact.
+/// @param map An artifact_flag_map_t.
+/// @param name The flag's name.
+/// @param flag Receives the flag. Its texts are valid until the artifact is freed.
+/// @return ARTIFACT_OK, a general status, ARTIFACT_NOT_FOUND if the map has no flag of this name,
+///     ARTIFACT_INVALID_ARGUMENT if map is unknown, or ARTIFACT_WRONG_VERSION (see artifact_target()).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_flag(
     artifact: *const artifact_t,
@@ -123,7 +150,13 @@ pub unsafe extern "C" fn artifact_flag(
     }))
 }
 
-/// The value of a tunable, an artifact_tunable_t; a switch is 0 or 1.
+/// Reads a tunable.
+///
+/// @param artifact The artifact.
+/// @param tunable An artifact_tunable_t.
+/// @param value Receives the size, or 0 or 1 for a switch.
+/// @return ARTIFACT_OK, a general status, ARTIFACT_INVALID_ARGUMENT if tunable is unknown, or ARTIFACT_WRONG_VERSION
+///     (see artifact_target()).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_tunable(
     artifact: *const artifact_t,
@@ -137,7 +170,13 @@ pub unsafe extern "C" fn artifact_tunable(
     }))
 }
 
-/// Whether a Wasm feature, an artifact_feature_t, is on.
+/// Reads whether a Wasm feature is on.
+///
+/// @param artifact The artifact.
+/// @param feature An artifact_feature_t.
+/// @param value Receives true for on, false for off.
+/// @return ARTIFACT_OK, a general status, ARTIFACT_INVALID_ARGUMENT if feature is unknown, or ARTIFACT_WRONG_VERSION
+///     (see artifact_target()).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_feature(
     artifact: *const artifact_t,
@@ -151,7 +190,11 @@ pub unsafe extern "C" fn artifact_feature(
     }))
 }
 
-/// How many upvars it has, nested ones among them.
+/// Reads the number of upvars, including nested ones.
+///
+/// @param artifact The artifact.
+/// @param count Receives the number.
+/// @return ARTIFACT_OK, a general status, or ARTIFACT_WRONG_VERSION (see artifact_target()).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_upvar_count(
     artifact: *const artifact_t,
@@ -164,7 +207,13 @@ pub unsafe extern "C" fn artifact_upvar_count(
     }))
 }
 
-/// An upvar by its index; parents come before their children. ARTIFACT_NOT_FOUND past the last one.
+/// Reads an upvar by its index.
+///
+/// @param artifact The artifact.
+/// @param index An index below artifact_upvar_count(). Parents come before their children.
+/// @param upvar Receives the upvar. Its array is valid until the artifact is freed.
+/// @return ARTIFACT_OK, a general status, ARTIFACT_NOT_FOUND if index is out of range, or ARTIFACT_WRONG_VERSION (see
+///     artifact_target()).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_upvar_at(
     artifact: *const artifact_t,
@@ -188,7 +237,13 @@ pub unsafe extern "C" fn artifact_upvar_at(
     }))
 }
 
-/// How many function, module and instance types it has. Each of the three may be NULL.
+/// Reads the numbers of types.
+///
+/// @param artifact The artifact.
+/// @param funcs Receives the number of function types; may be NULL.
+/// @param modules Receives the number of module types; may be NULL.
+/// @param instances Receives the number of instance types; may be NULL.
+/// @return ARTIFACT_OK, a general status, or ARTIFACT_WRONG_VERSION (see artifact_target()).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_type_counts(
     artifact: *const artifact_t,
@@ -214,7 +269,13 @@ pub unsafe extern "C" fn artifact_type_counts(
     })
 }
 
-/// A function type by its index. ARTIFACT_NOT_FOUND past the last one.
+/// Reads a function type.
+///
+/// @param artifact The artifact.
+/// @param index An index below the number of function types.
+/// @param func_type Receives the function type. Its arrays are valid until the artifact is freed.
+/// @return ARTIFACT_OK, a general status, ARTIFACT_NOT_FOUND if index is out of range, or ARTIFACT_WRONG_VERSION (see
+///     artifact_target()).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_func_type(
     artifact: *const artifact_t,
@@ -246,8 +307,14 @@ pub unsafe extern "C" fn artifact_func_type(
     }))
 }
 
-/// A module type by its index: how many imports it has, and the instance type of what it exports. ARTIFACT_NOT_FOUND past the
-/// last one.
+/// Reads a module type.
+///
+/// @param artifact The artifact.
+/// @param index An index below the number of module types.
+/// @param imports Receives the number of imports.
+/// @param exports Receives the index of the instance type that describes the module's instances.
+/// @return ARTIFACT_OK, a general status, ARTIFACT_NOT_FOUND if index is out of range, or ARTIFACT_WRONG_VERSION (see
+///     artifact_target()).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_module_type(
     artifact: *const artifact_t,
@@ -269,8 +336,15 @@ pub unsafe extern "C" fn artifact_module_type(
     })
 }
 
-/// An import of a module type, in the order of the file. The name is borrowed: valid until the artifact is freed.
-/// ARTIFACT_NOT_FOUND past the last one.
+/// Reads an import of a module type.
+///
+/// @param artifact The artifact.
+/// @param module_type The index of the module type.
+/// @param index An index below the number of imports. Imports have the order of the file.
+/// @param name Receives the import's name, borrowed: valid until the artifact is freed.
+/// @param entity Receives what is imported.
+/// @return ARTIFACT_OK, a general status, ARTIFACT_NOT_FOUND if module_type or index is out of range, or
+///     ARTIFACT_WRONG_VERSION (see artifact_target()).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_module_import(
     artifact: *const artifact_t,
@@ -291,7 +365,13 @@ pub unsafe extern "C" fn artifact_module_import(
     })
 }
 
-/// An instance type by its index: how many exports it has. ARTIFACT_NOT_FOUND past the last one.
+/// Reads the number of exports of an instance type.
+///
+/// @param artifact The artifact.
+/// @param index An index below the number of instance types.
+/// @param exports Receives the number of exports.
+/// @return ARTIFACT_OK, a general status, ARTIFACT_NOT_FOUND if index is out of range, or ARTIFACT_WRONG_VERSION (see
+///     artifact_target()).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_instance_type(
     artifact: *const artifact_t,
@@ -307,7 +387,15 @@ pub unsafe extern "C" fn artifact_instance_type(
     }))
 }
 
-/// An export of an instance type; as artifact_module_import().
+/// Reads an export of an instance type.
+///
+/// @param artifact The artifact.
+/// @param instance_type The index of the instance type.
+/// @param index An index below the number of exports. Exports have the order of the file.
+/// @param name Receives the export's name, borrowed: valid until the artifact is freed.
+/// @param entity Receives what is exported.
+/// @return ARTIFACT_OK, a general status, ARTIFACT_NOT_FOUND if instance_type or index is out of range, or
+///     ARTIFACT_WRONG_VERSION (see artifact_target()).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_instance_export(
     artifact: *const artifact_t,

@@ -18,17 +18,18 @@ use artifact::error::{Error, Result, Status};
 use artifact::storage;
 use artifact::trust::keys::{PrivateKey, PublicKey};
 
-/// A private key: Ed25519 (RFC 8032). Owned; freed with artifact_key_free(). It is wiped from memory when it and every builder
-/// that signs with it are freed; a text that it was read from is yours to wipe. May be used from many threads at once.
+/// A private key: Ed25519 (RFC 8032). You own it; free it with artifact_key_free(). It is wiped from memory when it and
+/// every builder that signs with it are freed. A text from which you read a key is yours to wipe. Many threads may use
+/// one key at once.
 pub struct artifact_key_t {
     key: Arc<PrivateKey>,
 }
 
-/// A public key: the 32 bytes of RFC 8032. PEM is what people exchange; see artifact_public_key_from_pem().
+/// A public key: Ed25519 (RFC 8032). People exchange public keys as PEM; see artifact_public_key_from_pem().
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct artifact_public_key_t {
-    /// The key.
+    /// The key's 32 bytes.
     pub bytes: [u8; 32],
 }
 
@@ -51,7 +52,10 @@ unsafe fn give_key(
     ffi!(give_handle(key, "key", error, || body().map(|key| artifact_key_t { key: Arc::new(key) })))
 }
 
-/// A new key, from the operating system's random numbers. The caller owns it. ARTIFACT_IO if there are none.
+/// Generates a private key from the operating system's random numbers.
+///
+/// @param key Receives the key, which you own.
+/// @return ARTIFACT_OK, a general status, or ARTIFACT_IO if the operating system has no random numbers.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_key_generate(
     key: *mut *mut artifact_key_t,
@@ -60,8 +64,11 @@ pub unsafe extern "C" fn artifact_key_generate(
     ffi!(give_key(key, error, PrivateKey::generate))
 }
 
-/// The key in a PEM text: unencrypted PKCS#8, as `openssl genpkey -algorithm ed25519` writes it. The caller owns it.
-/// ARTIFACT_INVALID_ARGUMENT if it is anything else.
+/// Reads a private key from PEM.
+///
+/// @param pem PEM text of unencrypted PKCS#8, as `openssl genpkey -algorithm ed25519` writes it.
+/// @param key Receives the key, which you own.
+/// @return ARTIFACT_OK, a general status, or ARTIFACT_INVALID_ARGUMENT if the text is anything else.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_key_from_pem(
     pem: *const c_char,
@@ -71,13 +78,17 @@ pub unsafe extern "C" fn artifact_key_from_pem(
     ffi!(give_key(key, error, || PrivateKey::from_pem(text(pem, "pem")?)))
 }
 
-/// Frees a key. NULL is fine.
+/// Frees a key. NULL is allowed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_key_free(key: *mut artifact_key_t) {
     ffi!(free(key))
 }
 
-/// The key as a PEM text, PKCS#8, in a buffer that the caller owns and that is wiped when it is freed.
+/// Writes a private key as PEM text, PKCS#8.
+///
+/// @param key The key.
+/// @param pem Receives the text, a buffer that you own and that is wiped when it is freed.
+/// @return ARTIFACT_OK, or a general status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_key_to_pem(
     key: *const artifact_key_t,
@@ -90,8 +101,12 @@ pub unsafe extern "C" fn artifact_key_to_pem(
     }))
 }
 
-/// Saves the key at path as artifact_key_to_pem() gives it, in a file that only its owner can read (mode 0600). A file that is
-/// there is never replaced: ARTIFACT_IO, artifact_error_errno() being EEXIST.
+/// Saves a private key to a new file that only its owner can read (mode 0600), as artifact_key_to_pem() writes it.
+///
+/// @param key The key.
+/// @param path The file to create. An existing file is never replaced.
+/// @return ARTIFACT_OK, a general status, or ARTIFACT_IO if the file cannot be written; artifact_error_errno() is
+///     EEXIST if it exists.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_key_save(
     key: *const artifact_key_t,
@@ -104,7 +119,11 @@ pub unsafe extern "C" fn artifact_key_save(
     }))
 }
 
-/// The public key that belongs to a private one.
+/// Computes the public key of a private key.
+///
+/// @param key The private key.
+/// @param public_key Receives the public key.
+/// @return ARTIFACT_OK, or a general status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_key_public(
     key: *const artifact_key_t,
@@ -114,8 +133,12 @@ pub unsafe extern "C" fn artifact_key_public(
     ffi!(give_public(public_key, error, || Ok(handle(key, "key")?.key.public().bytes())))
 }
 
-/// The public key in a PEM text (SubjectPublicKeyInfo), as `openssl pkey -pubout` writes it. ARTIFACT_INVALID_ARGUMENT if
-/// it is anything else, or a key of small order, whose signatures prove nothing.
+/// Reads a public key from PEM.
+///
+/// @param pem PEM text of a SubjectPublicKeyInfo, as `openssl pkey -pubout` writes it.
+/// @param public_key Receives the key.
+/// @return ARTIFACT_OK, a general status, or ARTIFACT_INVALID_ARGUMENT if the text is anything else, or if the key has
+///     a small order and its signatures prove nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_public_key_from_pem(
     pem: *const c_char,
@@ -125,7 +148,11 @@ pub unsafe extern "C" fn artifact_public_key_from_pem(
     ffi!(give_public(public_key, error, || Ok(PublicKey::from_pem(text(pem, "pem")?)?.bytes())))
 }
 
-/// The public key as a PEM text, in a buffer that the caller owns. ARTIFACT_INVALID_ARGUMENT if the bytes are no key.
+/// Writes a public key as PEM text.
+///
+/// @param public_key The key.
+/// @param pem Receives the text, a buffer that you own.
+/// @return ARTIFACT_OK, a general status, or ARTIFACT_INVALID_ARGUMENT if the bytes are not a public key.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_public_key_to_pem(
     public_key: *const artifact_public_key_t,
@@ -138,9 +165,13 @@ pub unsafe extern "C" fn artifact_public_key_to_pem(
     }))
 }
 
-/// Makes the engine trust what this key signs, a PEM text as artifact_public_key_from_pem() takes it. From then on, opening
-/// with this engine whatever no trusted key has signed is ARTIFACT_UNTRUSTED, before anything else of it is decoded. A
-/// second key is trusted beside the first. No check of compatibility, and no fingerprint, takes notice of keys.
+/// Makes an engine trust a key. From then on it opens and loads only artifacts that a trusted key has signed; any other
+/// is ARTIFACT_UNTRUSTED, which is decided before anything else of it is decoded. An engine can trust several keys.
+/// Compatibility checks and fingerprints ignore keys.
+///
+/// @param engine The engine to change.
+/// @param pem The public key as PEM text; see artifact_public_key_from_pem().
+/// @return As artifact_public_key_from_pem().
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_engine_trust_key(
     engine: *mut artifact_engine_t,
@@ -154,13 +185,18 @@ pub unsafe extern "C" fn artifact_engine_trust_key(
     }))
 }
 
-/// How many keys the engine trusts; 0 for NULL.
+/// Returns the number of keys that an engine trusts; 0 if engine is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_engine_trusted_key_count(engine: *const artifact_engine_t) -> usize {
     ffi!(infallible(0, || { handle(engine, "engine").map_or(0, |found| found.engine.trusted_keys().len()) }))
 }
 
-/// A key that the engine trusts, in the order of their bytes. ARTIFACT_NOT_FOUND past the last one.
+/// Reads a key that an engine trusts.
+///
+/// @param engine The engine.
+/// @param index An index below artifact_engine_trusted_key_count(). Keys are sorted by their bytes.
+/// @param public_key Receives the key.
+/// @return ARTIFACT_OK, a general status, or ARTIFACT_NOT_FOUND if index is out of range.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_engine_trusted_key_at(
     engine: *const artifact_engine_t,
@@ -174,8 +210,12 @@ pub unsafe extern "C" fn artifact_engine_trusted_key_at(
     }))
 }
 
-/// Signs with this key whatever the builder writes from now on; up to 64 keys sign side by side. The key may be freed. The same
-/// artifact and key give the same bytes. ARTIFACT_INVALID_ARGUMENT without a trailer, in which signatures stand.
+/// Makes a builder sign everything that it writes from now on. The same artifact and key give the same bytes.
+///
+/// @param builder The builder to change. It can have up to 64 keys, each of which adds a signature.
+/// @param key The private key. It may be freed before the builder.
+/// @return ARTIFACT_OK, a general status, ARTIFACT_INVALID_ARGUMENT if the builder writes no trailer, which holds
+///     signatures, or ARTIFACT_LIMIT if the builder has 64 keys already.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_builder_add_key(
     builder: *mut artifact_builder_t,
@@ -185,10 +225,14 @@ pub unsafe extern "C" fn artifact_builder_add_key(
     ffi!(fallible(error, || handle_mut(builder, "builder")?.builder.add_key(&handle(key, "key")?.key)))
 }
 
-/// For a key that this process doesn't have: the 256 bytes of the root record of the artifact as it is now, in a buffer that
-/// the caller owns. What has to be signed is ARTIFACT_SIGNATURE_CONTEXT, with its NUL, and then this record; the
-/// signature goes to artifact_builder_add_signature(). Every byte of the modules is read. ARTIFACT_INVALID_ARGUMENT
-/// without any module or without a trailer.
+/// Computes the root record of a builder's artifact as it is now, to be signed with a key that this process does not
+/// have. What has to be signed is ARTIFACT_SIGNATURE_CONTEXT with its NUL, followed by the record; pass the signature
+/// to artifact_builder_add_signature(). Reads every byte of the modules.
+///
+/// @param builder The builder.
+/// @param record Receives the record, 256 bytes in a buffer that you own.
+/// @return ARTIFACT_OK, a general status, or ARTIFACT_INVALID_ARGUMENT if the builder has no module or writes no
+///     trailer.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_root_record(
     builder: *const artifact_builder_t,
@@ -201,8 +245,15 @@ pub unsafe extern "C" fn artifact_root_record(
     }))
 }
 
-/// Adds a signature made elsewhere: 64 bytes (RFC 8032), of the artifact as it is now. ARTIFACT_INVALID_ARGUMENT if it isn't
-/// this key's, or of another artifact; and when the artifact is written, if it was changed since.
+/// Adds a signature that was made elsewhere; see artifact_root_record(). If the artifact changes afterwards, writing it
+/// returns ARTIFACT_INVALID_ARGUMENT.
+///
+/// @param builder The builder to change.
+/// @param public_key The key that signed.
+/// @param signature An Ed25519 signature (RFC 8032) of the artifact as it is now; it is copied.
+/// @param signature_len Its length in bytes: 64.
+/// @return ARTIFACT_OK, a general status, or ARTIFACT_INVALID_ARGUMENT if the signature is by another key, or of
+///     another artifact.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_builder_add_signature(
     builder: *mut artifact_builder_t,
@@ -222,8 +273,11 @@ pub unsafe extern "C" fn artifact_builder_add_signature(
     }))
 }
 
-/// Forgets the builder's keys and signatures. A builder made from an artifact begins with that one's signatures, and
-/// writes those that still hold: an attribute that changes makes them void.
+/// Removes all keys and signatures from a builder. A builder that rewrites an artifact starts with that artifact's
+/// signatures, and writes those that are still valid; changing an attribute invalidates them.
+///
+/// @param builder The builder to change.
+/// @return ARTIFACT_OK, or a general status.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_builder_clear_signatures(
     builder: *mut artifact_builder_t,
@@ -235,8 +289,12 @@ pub unsafe extern "C" fn artifact_builder_clear_signatures(
     }))
 }
 
-/// The trusted key whose signature was found when the artifact was opened. ARTIFACT_NOT_FOUND if it was opened without an engine
-/// that trusts a key: what a file then claims is in artifact_signature_at(), and proves nothing.
+/// Reads the trusted key whose signature was verified when the artifact was opened.
+///
+/// @param artifact The artifact.
+/// @param public_key Receives the key.
+/// @return ARTIFACT_OK, a general status, or ARTIFACT_NOT_FOUND if no key was trusted when the artifact was opened.
+///     What such a file claims, artifact_signature_at() returns; it proves nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_signed_by(
     artifact: *const artifact_t,
@@ -251,13 +309,18 @@ pub unsafe extern "C" fn artifact_signed_by(
     }))
 }
 
-/// How many signatures the artifact carries, whoever made them; 0 for NULL.
+/// Returns the number of signatures that an artifact carries, whoever made them; 0 if artifact is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_signature_count(artifact: *const artifact_t) -> usize {
     ffi!(infallible(0, || { handle(artifact, "artifact").map_or(0, |found| found.artifact.signatures().count()) }))
 }
 
-/// Whose signature one claims to be. Nobody has checked it: see artifact_signed_by(). ARTIFACT_NOT_FOUND past the last one.
+/// Reads which key a signature claims to be from. The claim is not verified; see artifact_signed_by().
+///
+/// @param artifact The artifact.
+/// @param index An index below artifact_signature_count().
+/// @param public_key Receives the key.
+/// @return ARTIFACT_OK, a general status, or ARTIFACT_NOT_FOUND if index is out of range.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_signature_at(
     artifact: *const artifact_t,
@@ -272,10 +335,16 @@ pub unsafe extern "C" fn artifact_signature_at(
     }))
 }
 
-/// A detached signature of the artifact, to keep beside a file that must stay as it is, such as one without a trailer: 96
-/// bytes, the public key and the signature, in a buffer that the caller owns. For artifact_open_options_t.signature; several
-/// may stand one behind the other. Every byte is read: ARTIFACT_DIGEST_MISMATCH or ARTIFACT_CORRUPT if the file is damaged, or
-/// has no trailer and doesn't end with Metadata.
+/// Creates a detached signature, for a file that must not change, such as one without a trailer. Keep it beside the
+/// file, and pass it in artifact_open_options_t.signature, where several may follow one another. Reads every byte of
+/// the artifact.
+///
+/// @param artifact The artifact.
+/// @param key The private key.
+/// @param signature Receives the detached signature, 96 bytes in a buffer that you own: 32 of the public key, 64 of the
+///     signature.
+/// @return ARTIFACT_OK, a general status, or ARTIFACT_DIGEST_MISMATCH or ARTIFACT_CORRUPT if the artifact is damaged,
+///     or has no trailer and does not end with its settings.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_sign(
     artifact: *const artifact_t,
@@ -289,8 +358,13 @@ pub unsafe extern "C" fn artifact_sign(
     }))
 }
 
-/// For a detached signature by a key that this process doesn't have: the root record of an opened artifact, as
-/// artifact_root_record() gives a builder's. The detached signature is then the public key's 32 bytes and the signature's 64.
+/// Computes the root record of an opened artifact, for a detached signature by a key that this process does not have.
+/// What has to be signed is described at artifact_root_record(). The detached signature consists of the public key's 32
+/// bytes and the signature's 64.
+///
+/// @param artifact The artifact.
+/// @param record Receives the record, 256 bytes in a buffer that you own.
+/// @return As artifact_sign().
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_detached_record(
     artifact: *const artifact_t,

@@ -8,20 +8,21 @@ use super::error::artifact_error_t;
 use super::library::{artifact_slice_t, artifact_status_t};
 use artifact::artifact::Integrity;
 
-/// What vouches for an artifact's bytes.
+/// What guarantees that an artifact's bytes are those that were written.
 #[repr(C)]
 pub enum artifact_integrity_t {
-    /// Nothing: a file without a trailer, as Wasmtime 0.33 writes them.
+    /// Nothing: the file has no trailer, such as those that Wasmtime 0.33 writes.
     ARTIFACT_INTEGRITY_NONE = 0,
-    /// A trailer with digests over every byte. Opening checks those of the settings, artifact_verify() all. They find
-    /// damage, not malice: whoever changes a file can make them anew.
+    /// A trailer with digests over every byte. Opening checks those of the settings, artifact_verify() checks all. They
+    /// detect damage, not malice: whoever changes the file can recompute them.
     ARTIFACT_INTEGRITY_DIGESTS = 1,
-    /// The signature of a key that the engine trusts, over digests of every byte; see artifact_signed_by(). A module is
-    /// checked when it is first asked for.
+    /// A trusted key's signature over digests of every byte; see artifact_signed_by(). A module is checked when it is
+    /// first needed.
     ARTIFACT_INTEGRITY_SIGNED = 2,
 }
 
-/// What vouches for the artifact's bytes, an artifact_integrity_t; ARTIFACT_INTEGRITY_NONE for NULL.
+/// Returns what guarantees that an artifact's bytes are those that were written, an artifact_integrity_t;
+/// ARTIFACT_INTEGRITY_NONE if artifact is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_integrity(artifact: *const artifact_t) -> u32 {
     ffi!(infallible(0, || {
@@ -37,8 +38,13 @@ const _: () = {
     assert!(artifact_integrity_t::ARTIFACT_INTEGRITY_SIGNED as u32 == Integrity::Signed as u32);
 };
 
-/// How many attributes it has. They are read, and their digest is checked, when this or another function that reads
-/// them is first called: ARTIFACT_DIGEST_MISMATCH or ARTIFACT_CORRUPT if they are damaged.
+/// Reads the number of attributes. This and the other functions that read attributes check the digest of all attributes
+/// when one of them is first called.
+///
+/// @param artifact The artifact.
+/// @param count Receives the number.
+/// @return ARTIFACT_OK, a general status, or ARTIFACT_DIGEST_MISMATCH or ARTIFACT_CORRUPT if the attributes are
+///     damaged.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_attribute_count(
     artifact: *const artifact_t,
@@ -48,8 +54,14 @@ pub unsafe extern "C" fn artifact_attribute_count(
     ffi!(give(count, "count", 0, error, || Ok(handle(artifact, "artifact")?.artifact.attributes()?.len())))
 }
 
-/// An attribute by its place in the file. Name and value are borrowed: valid until the artifact is freed.
-/// ARTIFACT_NOT_FOUND past the last one.
+/// Reads an attribute by its index.
+///
+/// @param artifact The artifact.
+/// @param index An index below artifact_attribute_count(). Attributes have the order of the file.
+/// @param name Receives the name, borrowed: valid until the artifact is freed.
+/// @param value Receives the value, borrowed: valid until the artifact is freed.
+/// @return ARTIFACT_OK, a general status, ARTIFACT_NOT_FOUND if index is out of range, or as
+///     artifact_attribute_count().
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_attribute_at(
     artifact: *const artifact_t,
@@ -72,7 +84,13 @@ pub unsafe extern "C" fn artifact_attribute_at(
     })
 }
 
-/// The value of an attribute, borrowed: valid until the artifact is freed. ARTIFACT_NOT_FOUND if there is none of that name.
+/// Reads an attribute by its name.
+///
+/// @param artifact The artifact.
+/// @param name The attribute's name.
+/// @param value Receives the value, borrowed: valid until the artifact is freed.
+/// @return ARTIFACT_OK, a general status, ARTIFACT_NOT_FOUND if the artifact has no attribute of this name, or as
+///     artifact_attribute_count().
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_attribute(
     artifact: *const artifact_t,

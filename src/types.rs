@@ -6,47 +6,68 @@ use artifact::format::types::{EntityType, Global, GlobalInit, Memory, Table, Tag
 
 /// A Wasm value type.
 #[repr(C)]
-#[allow(missing_docs)]
 pub enum artifact_wasm_type_t {
+    /// 32-bit integer.
     ARTIFACT_WASM_I32 = 0,
+    /// 64-bit integer.
     ARTIFACT_WASM_I64 = 1,
+    /// 32-bit float.
     ARTIFACT_WASM_F32 = 2,
+    /// 64-bit float.
     ARTIFACT_WASM_F64 = 3,
+    /// 128-bit vector.
     ARTIFACT_WASM_V128 = 4,
+    /// Reference to a function.
     ARTIFACT_WASM_FUNCREF = 5,
+    /// Reference to an object of the host.
     ARTIFACT_WASM_EXTERNREF = 6,
+    /// Reference to an exception.
     ARTIFACT_WASM_EXNREF = 7,
 }
 
-/// What an import wants or an export gives.
+/// What a module imports or exports.
 #[repr(C)]
-#[allow(missing_docs)]
 pub enum artifact_entity_kind_t {
+    /// A global variable.
     ARTIFACT_ENTITY_GLOBAL = 0,
+    /// A linear memory.
     ARTIFACT_ENTITY_MEMORY = 1,
+    /// An exception tag.
     ARTIFACT_ENTITY_TAG = 2,
+    /// A table of references.
     ARTIFACT_ENTITY_TABLE = 3,
+    /// A function.
     ARTIFACT_ENTITY_FUNCTION = 4,
+    /// An instance of a module.
     ARTIFACT_ENTITY_INSTANCE = 5,
+    /// A module.
     ARTIFACT_ENTITY_MODULE = 6,
 }
 
-/// How a global begins.
+/// How a global is initialized.
 #[repr(C)]
-#[allow(missing_docs)]
 pub enum artifact_init_kind_t {
+    /// With a constant i32.
     ARTIFACT_INIT_I32 = 0,
+    /// With a constant i64.
     ARTIFACT_INIT_I64 = 1,
+    /// With a constant f32.
     ARTIFACT_INIT_F32 = 2,
+    /// With a constant f64.
     ARTIFACT_INIT_F64 = 3,
+    /// With a constant v128.
     ARTIFACT_INIT_V128 = 4,
+    /// With the value of another global.
     ARTIFACT_INIT_GET_GLOBAL = 5,
+    /// With a null reference.
     ARTIFACT_INIT_REF_NULL = 6,
+    /// With a reference to a function.
     ARTIFACT_INIT_REF_FUNC = 7,
+    /// Not at all: the global is imported.
     ARTIFACT_INIT_IMPORT = 8,
 }
 
-/// An entity. Fields that its kind doesn't use are 0 when read, and not looked at when given.
+/// The type of an import or export. Reading sets fields that the kind does not use to 0; writing ignores them.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct artifact_entity_t {
@@ -58,22 +79,22 @@ pub struct artifact_entity_t {
     pub wasm_type: u32,
     /// Global: an artifact_init_kind_t.
     pub init: u32,
-    /// Global: the initial value's bits. An I32 stands in the lower 32, the upper ones being copies of its sign; floats are
-    /// their IEEE 754 bits; GET_GLOBAL and REF_FUNC are an index.
+    /// Global: the bits of the initial value. I32: the value, sign-extended to 64 bits. F32, F64: IEEE 754 bits. V128:
+    /// the lower 64 bits. GET_GLOBAL, REF_FUNC: an index.
     pub init_low: u64,
     /// Global: the upper 64 bits of a V128.
     pub init_high: u64,
-    /// Memory: pages. Table: elements.
+    /// Memory: the minimum size in pages. Table: the minimum number of elements.
     pub minimum: u64,
-    /// The same, if has_maximum.
+    /// Memory, table: the maximum, in the same unit, if has_maximum is true.
     pub maximum: u64,
     /// Memory, table: whether there is a maximum.
     pub has_maximum: bool,
-    /// Global: whether it can be changed.
+    /// Global: whether it can change.
     pub is_mutable: bool,
     /// Memory: whether threads share it.
     pub is_shared: bool,
-    /// Memory: whether its addresses have 64 bits.
+    /// Memory: whether it has 64-bit addresses.
     pub is_memory64: bool,
 }
 
