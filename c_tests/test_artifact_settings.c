@@ -193,6 +193,13 @@ TEST(settings_of_a_foreign_layout_are_the_wrong_version) {
     CHECK(a == 0 && b == 0 && c == 0 && number == 0 && index == 0 && !feature && text == NULL);
     artifact_engine_t *engine = plain_engine();
     CHECK_FAILS(artifact_check_compat(artifact, engine, &error), ARTIFACT_WRONG_VERSION, "layout-99");
+    /* An engine that accepts any version can't compare settings that it can't read. */
+    CHECK_OK(artifact_engine_set_version_rule(engine, ARTIFACT_VERSION_RULE_NONE, NULL, &error));
+    artifact_report_t *report = GARBAGE;
+    artifact_status_t status = artifact_check_compat(artifact, engine, NULL);
+    CHECK(status == ARTIFACT_CORRUPT || status == ARTIFACT_TRUNCATED || status == ARTIFACT_LIMIT);
+    CHECK_STATUS(artifact_compat_report(artifact, engine, &report, NULL), status);
+    CHECK(report == NULL);
     artifact_engine_free(engine);
     artifact_free(artifact);
     bytes_free(&body);

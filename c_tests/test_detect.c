@@ -123,6 +123,21 @@ TEST(detect_damage) {
     bytes_free(&body);
 }
 
+TEST(detect_damaged_trailer) {
+    artifact_engine_t *engine = plain_engine();
+    artifact_builder_t *builder = new_builder(engine);
+    bytes_t elf = make_elf((shape_t){0});
+    CHECK_OK(artifact_builder_add_module(builder, elf.data, elf.len, NULL, &error));
+    bytes_t bytes = serialize(builder);
+    bytes.data[bytes.len - 9] ^= 1; /* the last byte of the footer's digest */
+    artifact_detection_t detection = garbage();
+    CHECK_FAILS(artifact_detect_bytes(bytes.data, bytes.len, &detection, &error), ARTIFACT_DIGEST_MISMATCH, "");
+    check_empty(&detection);
+    artifact_builder_free(builder);
+    artifact_engine_free(engine);
+    bytes_free(&elf), bytes_free(&bytes);
+}
+
 TEST(detect_unreadable_files) {
     artifact_detection_t detection = garbage();
     artifact_error_t *error = GARBAGE;

@@ -56,6 +56,28 @@ TEST(report_of_a_compatible_artifact_is_empty) {
     artifact_engine_free(engine);
 }
 
+/* A file of many settings can't make a report of any size. */
+TEST(report_has_at_most_4096_entries) {
+    artifact_engine_t *engine = plain_engine(), *other = plain_engine();
+    for (int i = 0; i < 4096; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "flag%d", i);
+        CHECK_OK(artifact_engine_set_flag_bool(engine, ARTIFACT_FLAGS_ISA, name, true, &error));
+    }
+    artifact_t *artifact = made_by(engine);
+    artifact_report_t *report = report_on(artifact, other);
+    CHECK(artifact_report_count(report) == 4096);
+    artifact_report_free(report);
+    artifact_free(artifact);
+    CHECK_OK(artifact_engine_set_flag_bool(engine, ARTIFACT_FLAGS_ISA, "one more", true, &error));
+    artifact = made_by(engine);
+    report = GARBAGE;
+    CHECK_FAILS(artifact_compat_report(artifact, other, &report, &error), ARTIFACT_LIMIT, "4096");
+    CHECK(report == NULL);
+    artifact_free(artifact);
+    artifact_engine_free(engine), artifact_engine_free(other);
+}
+
 TEST(report_null) {
     CHECK_STATUS(artifact_report_status(NULL), ARTIFACT_INVALID_ARGUMENT);
     CHECK(artifact_report_count(NULL) == 0 && artifact_report_kinds(NULL) == 0);

@@ -75,13 +75,14 @@
  *
  * ## Arguments
  *
- * - A pointer must not be NULL unless its description says so.
+ * - A pointer must not be NULL unless its description says so. What it points at must be valid during the call: an array
+ *   has as many elements as its length says, and a handle has not been freed. Outputs must not overlap other arguments.
  * - Strings are NUL-terminated UTF-8. Names in a file that are not UTF-8 are returned with U+FFFD in place of the invalid
  *   bytes.
  * - Enumerations are passed as uint32_t.
  * - A parameter that "receives" something is an output. Outputs are written whether the call succeeds or fails; after a
  *   failure they are NULL, 0 or empty.
- * - Structs of options can grow in later versions: initialize them with their _INIT macro, which sets their size. NULL
+ * - Structs of options may grow in later versions: initialize them with their _INIT macro, which sets their size. NULL
  *   stands for the defaults. An option that this library does not know is ARTIFACT_UNSUPPORTED; it is never ignored.
  *
  * ## Ownership

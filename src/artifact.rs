@@ -1,4 +1,4 @@
-//! Artifact: an opened one.
+//! Artifact: opening, checking, verifying.
 
 use std::ffi::{c_char, c_int};
 use std::os::fd::BorrowedFd;
@@ -70,7 +70,7 @@ unsafe fn read_options<'s>(given: *const artifact_open_options_t) -> Result<Open
     Ok(read)
 }
 
-/// Opens in `body`; the shape of every opening function.
+/// Opens an artifact with `body`: what all opening functions have in common.
 unsafe fn open(
     engine: *const artifact_engine_t,
     options: *const artifact_open_options_t,
@@ -121,9 +121,9 @@ pub unsafe extern "C" fn artifact_open_file(
     ffi!(open(engine, options, artifact, error, |engine, options| {
         let path = self::path(path)?;
         Artifact::open(path, engine, options).map_err(|error| match error.status() {
-            // Sentences about what an artifact was made for stand for themselves: programs compare them.
+            // These sentences are Wasmtime's, and programs compare them: nothing is added.
             Status::WrongProducer | Status::WrongVersion | Status::Incompatible => error,
-            // Opening has named the path.
+            // These messages name the path already.
             Status::Io | Status::InvalidArgument => error,
             _ => error.within(quote_path(path)),
         })
@@ -204,6 +204,7 @@ pub unsafe extern "C" fn artifact_open_borrowed(
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
     ffi!(open(engine, options, artifact, error, |engine, options| {
+        // The header requires that the bytes outlive the artifact and everything made from it.
         let bytes: &'static [u8] = slice(data, len, "data")?;
         Artifact::open_borrowed(bytes, engine, options)
     }))

@@ -307,8 +307,8 @@ unsafe fn c_string<'a>(text: *const c_char, name: &str) -> Result<&'a CStr> {
 /// The error for an index that isn't below `count`.
 pub fn past_the_end(what: &str, index: usize, count: usize) -> Error {
     let message = match count {
-        0 => format!("{what} index: the list is empty, found {index}"),
-        _ => format!("{what} index: expected less than {count}, found {index}"),
+        0 => format!("{what} index: expected none (there are no entries), found {index}"),
+        _ => format!("{what} index: expected a number below {count}, found {index}"),
     };
     Error::new(Status::NotFound, message)
 }

@@ -10,7 +10,7 @@ use artifact::error::Result;
 /// byte, so that a buffer that holds text is a C string. Many threads may read one buffer at once.
 pub struct artifact_buffer_t {
     bytes: Vec<u8>,
-    /// Whether it is wiped when it is freed.
+    /// Whether the bytes are wiped when the buffer is freed.
     secret: bool,
 }
 
@@ -23,13 +23,13 @@ impl Drop for artifact_buffer_t {
 }
 
 impl artifact_buffer_t {
-    /// Takes bytes whose allocation has room for one more.
+    /// Takes bytes, whose allocation should have room for the NUL.
     pub(super) fn of(mut bytes: Vec<u8>) -> artifact_buffer_t {
         bytes.push(0);
         artifact_buffer_t { bytes, secret: false }
     }
 
-    /// A copy of bytes; if they are secret, it is wiped when it is freed.
+    /// Copies bytes; if they are secret, the copy is wiped when it is freed.
     pub(super) fn copy(bytes: &[u8], secret: bool) -> Result<artifact_buffer_t> {
         let mut copy = alloc::with_capacity(bytes.len() + 1, "a buffer")?;
         copy.extend_from_slice(bytes);

@@ -1,4 +1,4 @@
-//! Builder: an artifact being made.
+//! Builder: writing artifacts.
 
 use std::ffi::{c_char, c_int, c_void};
 use std::io;
@@ -118,7 +118,7 @@ pub unsafe extern "C" fn artifact_builder_free(builder: *mut artifact_builder_t)
     ffi!(free(builder))
 }
 
-/// Changes the builder in `body`, which gives an index; the shape of every adding function.
+/// Adds something with `body`, which returns its index: what all adding functions have in common.
 unsafe fn add<I: Default>(
     builder: *mut artifact_builder_t,
     index: *mut I,
@@ -158,6 +158,7 @@ pub unsafe extern "C" fn artifact_builder_add_module(
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
     ffi!(add(builder, index, error, |builder| {
+        // The header requires that the image stays unchanged until the builder is freed.
         let elf: &'static [u8] = slice(elf, len, "elf")?;
         builder.add_module(elf)
     }))
@@ -365,7 +366,7 @@ pub unsafe extern "C" fn artifact_builder_add_upvar(
     ffi!(add(builder, index, error, |builder| {
         let passed = slice(artifact_upvars, artifact_upvars_len, "artifact_upvars")?;
         let passed: Vec<u64> = passed.iter().map(|module| *module as u64).collect();
-        // An index too large for 32 bits names no upvar, and u32::MAX neither.
+        // Indexes that don't fit into 32 bits become u32::MAX, which is out of range as well.
         let parent = (parent != usize::MAX).then(|| u32::try_from(parent).unwrap_or(u32::MAX));
         builder.add_upvar(parent, module as u64, &passed).map(|index| index as usize)
     }))
@@ -500,7 +501,7 @@ pub unsafe extern "C" fn artifact_serialize_to(
                 0 => Ok(()),
                 errno => {
                     let cause = io::Error::from_raw_os_error(errno);
-                    // Whatever ended it: it was the caller's writing, not our memory.
+                    // ENOMEM would become NO_MEMORY, but it was the caller's write that failed.
                     Err(Error::io("the caller's write function", &cause).with_status(Status::Io))
                 }
             },

@@ -1,4 +1,4 @@
-//! Code: modules made runnable.
+//! Code: loading modules.
 
 use std::ffi::{c_char, c_void};
 use std::sync::Arc;
@@ -239,7 +239,8 @@ pub unsafe extern "C" fn artifact_code_symbolize(
         fallible(std::ptr::null_mut(), || {
             let code = handle(code, "code")?;
             let found = code.code.symbolize(pc as usize);
-            let found = found.ok_or_else(|| Error::new(Status::NotFound, "no symbol has that address"))?;
+            let found =
+                found.ok_or_else(|| Error::new(Status::NotFound, "no symbol of this code contains the address"))?;
             let text = code.texts.get(found.name)?;
             for (to, value) in [(module, found.module), (offset, found.offset as usize)] {
                 to.into_iter().for_each(|to| *to = value);

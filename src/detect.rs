@@ -1,4 +1,4 @@
-//! Detection: what is it?
+//! Detection: whether a file is an artifact.
 
 use std::ffi::{c_char, c_int};
 
@@ -49,7 +49,7 @@ impl artifact_detection_t {
     }
 }
 
-/// Detects in `body`; the shape of every function here.
+/// Detects what is in `region`: what all functions here have in common.
 unsafe fn detecting(
     detection: *mut artifact_detection_t,
     error: *mut *mut artifact_error_t,
@@ -111,6 +111,7 @@ pub unsafe extern "C" fn artifact_detect_bytes(
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
     ffi!(detecting(detection, error, || {
+        // The region is dropped before the call returns.
         let bytes: &'static [u8] = slice(data, len, "data")?;
         Region::borrowed(bytes, Part::default())
     }))

@@ -1,4 +1,4 @@
-//! Engine: what a host compiles with, or runs.
+//! Engine: what code is compiled for, or what a host can run.
 
 use std::ffi::c_char;
 
@@ -94,7 +94,7 @@ pub unsafe extern "C" fn artifact_engine_free(engine: *mut artifact_engine_t) {
     ffi!(free(engine))
 }
 
-/// Changes the engine in `body`; the shape of every setter.
+/// Changes an engine with `body`: what all setters have in common.
 unsafe fn change(
     engine: *mut artifact_engine_t,
     error: *mut *mut artifact_error_t,
@@ -153,7 +153,7 @@ pub unsafe extern "C" fn artifact_engine_set_version_rule(
                 VersionRule::Custom(custom.to_owned())
             }
             _ if !custom.is_null() => {
-                let message = "custom: expected NULL with every rule but ARTIFACT_VERSION_RULE_CUSTOM, found a pointer";
+                let message = "custom: expected NULL unless the rule is ARTIFACT_VERSION_RULE_CUSTOM, found a pointer";
                 return Err(Error::new(Status::InvalidArgument, message));
             }
             0 => VersionRule::Library,
@@ -281,7 +281,7 @@ pub unsafe extern "C" fn artifact_engine_set_feature(
     }))
 }
 
-/// A text of an engine's; NULL for a NULL engine.
+/// Returns a text of an engine, NULL for a NULL engine.
 unsafe fn engine_text(engine: *const artifact_engine_t, get: impl FnOnce(&Engine) -> &str) -> *const c_char {
     ffi!(infallible(std::ptr::null(), || {
         let engine = handle(engine, "engine");

@@ -1,4 +1,4 @@
-//! Flags, tunables and features: what engines and artifacts are described with.
+//! Flags, tunables and features: the settings of engines and artifacts.
 
 use std::ffi::c_char;
 

@@ -1,9 +1,9 @@
 //! The C interface: one file per C object, no logic. Each function checks its arguments, catches panics, converts, and
-//! calls the core. `include/artifact.h` is generated from the doc comments here, in the order of the modules below, and is
-//! what C programmers read: so these comments speak to them.
+//! calls the core. `include/artifact.h` is generated from the doc comments here, in the order of the modules below: they
+//! address C programmers.
 //!
-//! Every function is `unsafe` for the same reason, which the header states once: pointers must be NULL or point at what
-//! their types say, and a handle must not be used after it was freed.
+//! Every function that takes a pointer is `unsafe` for the same reason, which the header states once, under "Arguments", and
+//! `boundary::ffi` relies on.
 #![allow(non_camel_case_types, clippy::missing_safety_doc)]
 
 mod boundary;
@@ -41,7 +41,7 @@ pub mod detect;
 
 #[cfg(test)]
 mod tests {
-    /// What the header promises of const handles.
+    /// Many threads may use a const handle at once.
     #[test]
     fn handles_can_be_shared_and_sent() {
         fn shared<T: Send + Sync>() {}

@@ -107,7 +107,7 @@ pub struct artifact_slice_t {
 }
 
 impl artifact_slice_t {
-    /// No bytes.
+    /// An empty slice.
     pub(super) const EMPTY: artifact_slice_t = artifact_slice_t { data: std::ptr::null(), len: 0 };
 
     pub(super) fn of(bytes: &[u8]) -> artifact_slice_t {

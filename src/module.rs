@@ -120,7 +120,7 @@ fn symbol_of(texts: &Texts, symbol: &Symbol<'_>) -> Result<artifact_symbol_t> {
     })
 }
 
-/// An artifact, and the texts that it has given out.
+/// Borrows an artifact, and the texts that it has returned to C.
 unsafe fn read<'a>(artifact: *const artifact_t) -> Result<(&'a Artifact, &'a Texts)> {
     let artifact: &'a artifact_t = ffi!(handle(artifact, "artifact"))?;
     Ok((&artifact.artifact, &artifact.texts))

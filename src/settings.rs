@@ -1,4 +1,4 @@
-//! Settings: what an artifact's Metadata says.
+//! Settings of an artifact: its Metadata.
 
 use std::ffi::c_char;
 
@@ -49,7 +49,7 @@ pub struct artifact_upvar_t {
     pub artifact_upvars_len: usize,
 }
 
-/// An artifact's Metadata, and the texts that it has given out.
+/// Borrows an artifact's Metadata, and the texts that it has returned to C.
 unsafe fn read<'a>(artifact: *const artifact_t) -> Result<(&'a Metadata<'a>, &'a Texts)> {
     let artifact: &'a artifact_t = ffi!(handle(artifact, "artifact"))?;
     Ok((artifact.artifact.metadata()?, &artifact.texts))
@@ -296,7 +296,7 @@ pub unsafe extern "C" fn artifact_func_type(
         let types = &metadata.types.wasm_signatures;
         let found = types.get(index).ok_or_else(|| past_the_end("function type", index, types.len()))?;
         Ok(artifact_func_type_t {
-            // A WasmType is one byte whose value is its artifact_wasm_type_t.
+            // A WasmType is one byte, the number of its artifact_wasm_type_t.
             params: found.params.as_ptr().cast(),
             params_len: found.params.len(),
             returns: found.returns.as_ptr().cast(),

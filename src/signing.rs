@@ -1,4 +1,4 @@
-//! Signatures: keys, whom an engine trusts, who signs, who has signed.
+//! Signatures: keys, the keys that an engine trusts, signing, and the signatures of an artifact.
 
 use std::ffi::c_char;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ pub struct artifact_public_key_t {
     pub bytes: [u8; 32],
 }
 
-/// Gives C a public key, by its bytes.
+/// Gives C the public key that `body` returns.
 unsafe fn give_public(
     public_key: *mut artifact_public_key_t,
     error: *mut *mut artifact_error_t,
@@ -43,7 +43,7 @@ unsafe fn give_public(
     ffi!(give(public_key, "public_key", empty, error, || body().map(|bytes| artifact_public_key_t { bytes })))
 }
 
-/// Gives C a private key.
+/// Gives C a handle of the private key that `body` returns.
 unsafe fn give_key(
     key: *mut *mut artifact_key_t,
     error: *mut *mut artifact_error_t,
@@ -303,7 +303,8 @@ pub unsafe extern "C" fn artifact_signed_by(
 ) -> artifact_status_t {
     ffi!(give_public(public_key, error, || {
         handle(artifact, "artifact")?.artifact.signer().map(PublicKey::bytes).ok_or_else(|| {
-            let message = "signer: expected an artifact opened with an engine that trusts a key, found another";
+            let message =
+                "signer: expected an artifact opened with an engine that trusts a key, found one opened without";
             Error::new(Status::NotFound, message)
         })
     }))

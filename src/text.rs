@@ -1,4 +1,4 @@
-//! Text for C: NUL-terminated UTF-8 that lives as long as the handle that it was asked of, made on first use.
+//! Text for C: NUL-terminated UTF-8 that is created on first use, and lives as long as the handle that returned it.
 
 use std::collections::HashSet;
 use std::ffi::{CString, c_char};
@@ -7,19 +7,19 @@ use std::sync::Mutex;
 use artifact::alloc;
 use artifact::error::{Error, Result, Status};
 
-/// The texts that a handle has given out.
+/// The texts that a handle has returned to C.
 #[derive(Debug, Default)]
 pub(super) struct Texts(Mutex<HashSet<CString>>);
 
 impl Texts {
-    /// The text as C sees it. A NUL inside, which only a damaged or hostile file has, and what isn't UTF-8 become U+FFFD.
+    /// Returns a text for C. Bytes that aren't UTF-8, and NULs, which only damaged and hostile files have, become U+FFFD.
     pub fn get(&self, text: &[u8]) -> Result<*const c_char> {
         let text = c_string(text)?;
         let mut known = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some(found) = known.get(&text) {
             return Ok(found.as_ptr());
         }
-        // The bytes lie on the heap: moving the CString into the set doesn't move them.
+        // The bytes are on the heap: moving the CString into the set doesn't move them.
         let pointer = text.as_ptr();
         known.try_reserve(1).map_err(|_| Error::no_memory("a text"))?;
         known.insert(text);
@@ -27,10 +27,10 @@ impl Texts {
     }
 }
 
-/// The text with a NUL at its end.
+/// Copies a text, as [`Texts::get`] describes, and appends a NUL.
 pub fn c_string(text: &[u8]) -> Result<CString> {
     const REPLACEMENT: &str = "\u{fffd}";
-    // What replaces one byte is three long.
+    // U+FFFD takes three bytes, and replaces at least one.
     let bad = |text: &[u8]| text.utf8_chunks().map(|chunk| chunk.invalid().len()).sum::<usize>();
     let room = text.len() + 2 * (bad(text) + text.iter().filter(|byte| **byte == 0).count()) + 1;
     let mut bytes = alloc::with_capacity(room, "a text")?;
@@ -45,7 +45,7 @@ pub fn c_string(text: &[u8]) -> Result<CString> {
             bytes.extend_from_slice(REPLACEMENT.as_bytes());
         }
     }
-    CString::new(bytes).map_err(|_| Error::new(Status::Internal, "a NUL was left in a text"))
+    CString::new(bytes).map_err(|_| Error::new(Status::Internal, "text: expected no NUL, found one"))
 }
 
 #[cfg(test)]
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_same_text_is_given_out_once() {
+    fn equal_texts_share_one_pointer() {
         let texts = Texts::default();
         let first = texts.get(b"avx2").unwrap();
         for number in 0..1000 {

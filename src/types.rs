@@ -1,4 +1,4 @@
-//! Types: what module graphs are described with.
+//! Types of Wasm imports and exports.
 
 use super::boundary::unknown;
 use artifact::error::{Error, Result, Status};
@@ -191,7 +191,7 @@ impl artifact_entity_t {
     fn read_init(&self) -> Result<GlobalInit> {
         let (low, high) = (self.init_low, self.init_high);
         let too_large = |_| {
-            let message = format!("entity.init_low: expected a value of 32 bits, found {low}");
+            let message = format!("entity.init_low: expected a 32-bit value, found {low}");
             Error::new(Status::InvalidArgument, message)
         };
         let bits32 = || u32::try_from(low).map_err(too_large);
