@@ -785,23 +785,13 @@ typedef struct artifact_entity_t {
     bool is_memory64;
 } artifact_entity_t;
 
-/* ==== Builder: writing artifacts ==== */
-
-/**
- * For artifact_save_options_t.flags: return before the file is on the disk; for caches. Readers still see either the whole
- * old file or the whole new one, but after a crash of the machine the file may be empty or partial: open it with
- * ARTIFACT_OPEN_VERIFY, and replace it if it is damaged.
- */
-#define ARTIFACT_SAVE_NO_SYNC UINT64_C(1)
+/* ==== Builder: what an artifact consists of ==== */
 
 /** For artifact_link_options_t.flags: omit sections that only debuggers read, such as .debug_info. */
 #define ARTIFACT_LINK_NO_DEBUG UINT64_C(1)
 
 /** Initializes options with the defaults: `artifact_link_options_t options = ARTIFACT_LINK_OPTIONS_INIT;` */
 #define ARTIFACT_LINK_OPTIONS_INIT {sizeof(artifact_link_options_t), 0}
-
-/** Initializes options with the defaults: `artifact_save_options_t options = ARTIFACT_SAVE_OPTIONS_INIT;` */
-#define ARTIFACT_SAVE_OPTIONS_INIT {sizeof(artifact_save_options_t), 0}
 
 /**
  * A relocatable object (ET_REL), as `cc -c`, LLVM, Cranelift and GNU as write it. Everything is needed only during the
@@ -823,25 +813,6 @@ typedef struct artifact_link_options_t {
     /** A combination of ARTIFACT_LINK_ flags. */
     uint64_t flags;
 } artifact_link_options_t;
-
-/** How artifact_serialize_to_file() saves. Begin with ARTIFACT_SAVE_OPTIONS_INIT. */
-typedef struct artifact_save_options_t {
-    /** sizeof(artifact_save_options_t). */
-    size_t size;
-    /** A combination of ARTIFACT_SAVE_ flags. */
-    uint64_t flags;
-} artifact_save_options_t;
-
-/**
- * Writes the next piece of an artifact for artifact_serialize_to(). It must not unwind (throw), longjmp, or use the
- * builder.
- *
- * @param context The context given to artifact_serialize_to().
- * @param data The bytes, valid only during the call.
- * @param len The number of bytes.
- * @return 0, or an errno, which ends the writing.
- */
-typedef int (*artifact_write_fn)(void *context, const uint8_t *data, size_t len);
 
 /**
  * Creates a builder for a new artifact.
@@ -1088,6 +1059,37 @@ artifact_status_t artifact_builder_set_attribute(artifact_builder_t *builder,
 artifact_status_t artifact_builder_unset_attribute(artifact_builder_t *builder,
                                                    const char *name,
                                                    artifact_error_t **error);
+
+/* ==== Saving: writing a builder's artifact ==== */
+
+/**
+ * For artifact_save_options_t.flags: return before the file is on the disk; for caches. Readers still see either the whole
+ * old file or the whole new one, but after a crash of the machine the file may be empty or partial: open it with
+ * ARTIFACT_OPEN_VERIFY, and replace it if it is damaged.
+ */
+#define ARTIFACT_SAVE_NO_SYNC UINT64_C(1)
+
+/** Initializes options with the defaults: `artifact_save_options_t options = ARTIFACT_SAVE_OPTIONS_INIT;` */
+#define ARTIFACT_SAVE_OPTIONS_INIT {sizeof(artifact_save_options_t), 0}
+
+/** How artifact_serialize_to_file() saves. Begin with ARTIFACT_SAVE_OPTIONS_INIT. */
+typedef struct artifact_save_options_t {
+    /** sizeof(artifact_save_options_t). */
+    size_t size;
+    /** A combination of ARTIFACT_SAVE_ flags. */
+    uint64_t flags;
+} artifact_save_options_t;
+
+/**
+ * Writes the next piece of an artifact for artifact_serialize_to(). It must not unwind (throw), longjmp, or use the
+ * builder.
+ *
+ * @param context The context given to artifact_serialize_to().
+ * @param data The bytes, valid only during the call.
+ * @param len The number of bytes.
+ * @return 0, or an errno, which ends the writing.
+ */
+typedef int (*artifact_write_fn)(void *context, const uint8_t *data, size_t len);
 
 /**
  * Writes the artifact to memory. The same input gives the same bytes.

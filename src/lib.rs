@@ -23,6 +23,8 @@ pub mod types;
 
 pub mod builder;
 
+pub mod saving;
+
 pub mod artifact;
 
 pub mod settings;

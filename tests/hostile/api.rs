@@ -10,6 +10,7 @@ use super::capi::buffer::*;
 use super::capi::builder::*;
 use super::capi::engine::*;
 use super::capi::library::*;
+use super::capi::saving::*;
 use super::capi::signing::*;
 use super::capi::trailer::artifact_integrity;
 use super::capi::types::artifact_entity_t;
