@@ -798,7 +798,7 @@ typedef struct artifact_entity_t {
  * call.
  */
 typedef struct artifact_object_t {
-    /** The name in messages, such as that of its file; NULL: its index in the array. */
+    /** The name in messages, such as that of its file; NULL: "object " and its index in the array. */
     const char *name;
     /** The object's bytes. */
     const uint8_t *data;
@@ -2160,7 +2160,8 @@ typedef struct artifact_load_options_t {
  * mapped from a sealed memfd.
  *
  * The library checks everything that a file says about its code before it relies on it. It cannot check what the code
- * does when it runs: load only what you trust.
+ * does when it runs: load only what you trust. Until the code is freed, each symbol that the host defines must remain
+ * what the code uses it as, and the file must not be truncated or overwritten in place, since its text is mapped.
  *
  * @param artifact The artifact. Its modules must be shared objects for this machine, such as
  *     artifact_builder_add_objects() links, or modules of Wasmtime 0.33.
@@ -2223,8 +2224,9 @@ artifact_status_t artifact_code_symbolize(const artifact_code_t *code,
                                           size_t *offset);
 
 /**
- * Frees code: runs destructors, if constructors were run, and unmaps the modules. No thread may run the code or use
- * its data any more, and no exception object that it threw may still exist. NULL is allowed.
+ * Frees code: runs destructors, if constructors were run, and unmaps the modules. No thread may run the code any more,
+ * and from then on nothing may use its functions, its data, or pointers to them, such as callbacks that it registered;
+ * no exception object that it threw may still exist. NULL is allowed.
  */
 void artifact_code_free(artifact_code_t *code);
 

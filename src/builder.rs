@@ -28,7 +28,7 @@ pub struct artifact_builder_t {
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct artifact_object_t {
-    /// The name in messages, such as that of its file; NULL: its index in the array.
+    /// The name in messages, such as that of its file; NULL: "object " and its index in the array.
     pub name: *const c_char,
     /// The object's bytes.
     pub data: *const u8,

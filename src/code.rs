@@ -93,7 +93,8 @@ const KNOWN: u64 = ARTIFACT_LOAD_ALLOW_MEMFD
 /// mapped from a sealed memfd.
 ///
 /// The library checks everything that a file says about its code before it relies on it. It cannot check what the code
-/// does when it runs: load only what you trust.
+/// does when it runs: load only what you trust. Until the code is freed, each symbol that the host defines must remain
+/// what the code uses it as, and the file must not be truncated or overwritten in place, since its text is mapped.
 ///
 /// @param artifact The artifact. Its modules must be shared objects for this machine, such as
 ///     artifact_builder_add_objects() links, or modules of Wasmtime 0.33.
@@ -125,6 +126,7 @@ pub unsafe extern "C" fn artifact_load(
         let symbols = imports(&given)?;
         let mut resolver = |missing: &mut [Import<'_>]| ask(&given, missing);
         let flag = |flag| given.flags & flag != 0;
+        // `load` runs the modules' code, and so does freeing it. Their descriptions in the header pass its promises on.
         let loaded = load(
             artifact,
             engine,
@@ -251,8 +253,9 @@ pub unsafe extern "C" fn artifact_code_symbolize(
     })
 }
 
-/// Frees code: runs destructors, if constructors were run, and unmaps the modules. No thread may run the code or use
-/// its data any more, and no exception object that it threw may still exist. NULL is allowed.
+/// Frees code: runs destructors, if constructors were run, and unmaps the modules. No thread may run the code any more,
+/// and from then on nothing may use its functions, its data, or pointers to them, such as callbacks that it registered;
+/// no exception object that it threw may still exist. NULL is allowed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_code_free(code: *mut artifact_code_t) {
     ffi!(free(code))
