@@ -185,7 +185,7 @@ TEST(options_verify_finds_damage_when_opening) {
     bytes_free(&body);
 }
 
-TEST(options_verify_accepts_oddities) {
+TEST(options_verify_accepts_warnings) {
     bytes_t body = make_body("artifact", "1");
     bytes_add(&body, "trailing", 8);
     artifact_open_options_t options = ARTIFACT_OPEN_OPTIONS_INIT;

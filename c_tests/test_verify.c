@@ -1,4 +1,4 @@
-/* Verification: oddities, which Wasmtime accepts although no writer makes them, are reported; damage is an error. */
+/* Verification: warnings, which Wasmtime accepts although no writer makes them, are reported; damage is an error. */
 #include "check.h"
 #include "image.h"
 #include "support.h"

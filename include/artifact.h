@@ -1308,7 +1308,7 @@ artifact_status_t artifact_compat_report(const artifact_t *artifact,
  * artifact_integrity()) only the structure can be checked: a changed byte of code goes unnoticed.
  *
  * @param artifact The artifact.
- * @param report Receives the report, which you own. It lists oddities: what Wasmtime 0.33 accepts although no program
+ * @param report Receives the report, which you own. It lists warnings: what Wasmtime 0.33 accepts although no program
  *     writes it.
  * @return ARTIFACT_OK if the artifact is undamaged, a general status, or one of these:
  *   - ARTIFACT_DIGEST_MISMATCH, ARTIFACT_CORRUPT, ARTIFACT_TRUNCATED, ARTIFACT_LIMIT: the artifact is damaged; the
@@ -2230,7 +2230,7 @@ artifact_status_t artifact_code_symbolize(const artifact_code_t *code,
  */
 void artifact_code_free(artifact_code_t *code);
 
-/* ==== Report: mismatches and oddities ==== */
+/* ==== Report: mismatches and warnings ==== */
 
 /**
  * What a report's entry is about. Each is one bit of artifact_report_kinds(). artifact_compat_report() reports the
@@ -2272,11 +2272,11 @@ typedef enum artifact_report_kind_t {
     ARTIFACT_REPORT_SIGNATURE = 4194304,
 } artifact_report_kind_t;
 
-/** A mismatch or oddity. Its texts are borrowed: valid until the report is freed. */
+/** A mismatch or warning. Its texts are borrowed: valid until the report is freed. */
 typedef struct artifact_report_entry_t {
     /** An artifact_report_kind_t. */
     uint32_t kind;
-    /** The name of the setting; for an oddity, what it is about. */
+    /** The name of the setting; for a warning, what it is about. */
     const char *setting;
     /** The artifact's value; "" if it has none. */
     const char *artifact_value;

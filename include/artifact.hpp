@@ -1210,15 +1210,15 @@ class module_view {
     artifact_module_t raw_;
 };
 
-// ==== Report: mismatches and oddities ====
+// ==== Report: mismatches and warnings ====
 
-/// A mismatch or oddity. Borrows from the report.
+/// A mismatch or warning. Borrows from the report.
 class entry_view {
   public:
     explicit entry_view(const artifact_report_entry_t &raw) noexcept : raw_(raw) {}
 
     report_kind kind() const noexcept { return report_kind{raw_.kind}; }
-    /// Returns the name of the setting, or what the oddity is about.
+    /// Returns the name of the setting, or what the warning is about.
     std::string_view setting() const noexcept { return raw_.setting; }
     /// Returns the value in the artifact; empty if it has none.
     std::string_view artifact_value() const noexcept { return raw_.artifact_value; }
@@ -1538,7 +1538,7 @@ class file : public detail::handle<artifact_t, artifact_free> {
         return detail::read<report, artifact_report_t *>(artifact_compat_report, get(), engine.get());
     }
     /// Checks every digest, bound, link and table, which takes time in proportion to the size of the file. Fails with
-    /// status::digest_mismatch, corrupt, truncated or limit if the file is damaged. The report lists oddities that do
+    /// status::digest_mismatch, corrupt, truncated or limit if the file is damaged. The report lists warnings that do
     /// no harm.
     result<report> verify() const { return detail::read<report, artifact_report_t *>(artifact_verify, get()); }
 

@@ -264,7 +264,7 @@ pub unsafe extern "C" fn artifact_compat_report(
 /// artifact_integrity()) only the structure can be checked: a changed byte of code goes unnoticed.
 ///
 /// @param artifact The artifact.
-/// @param report Receives the report, which you own. It lists oddities: what Wasmtime 0.33 accepts although no program
+/// @param report Receives the report, which you own. It lists warnings: what Wasmtime 0.33 accepts although no program
 ///     writes it.
 /// @return ARTIFACT_OK if the artifact is undamaged, a general status, or one of these:
 ///   - ARTIFACT_DIGEST_MISMATCH, ARTIFACT_CORRUPT, ARTIFACT_TRUNCATED, ARTIFACT_LIMIT: the artifact is damaged; the

@@ -1,4 +1,4 @@
-//! Report: mismatches and oddities.
+//! Report: mismatches and warnings.
 
 use std::ffi::c_char;
 
@@ -58,13 +58,13 @@ pub enum artifact_report_kind_t {
     ARTIFACT_REPORT_SIGNATURE = 0x400000,
 }
 
-/// A mismatch or oddity. Its texts are borrowed: valid until the report is freed.
+/// A mismatch or warning. Its texts are borrowed: valid until the report is freed.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct artifact_report_entry_t {
     /// An artifact_report_kind_t.
     pub kind: u32,
-    /// The name of the setting; for an oddity, what it is about.
+    /// The name of the setting; for a warning, what it is about.
     pub setting: *const c_char,
     /// The artifact's value; "" if it has none.
     pub artifact_value: *const c_char,

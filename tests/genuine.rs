@@ -165,7 +165,7 @@ fn a_report_starts_with_the_verdict_and_lists_every_mismatch() {
 }
 
 #[test]
-fn genuine_files_have_no_oddities() {
+fn genuine_files_have_no_warnings() {
     for (name, bytes) in common::artifacts() {
         let report = open(&bytes, None).unwrap().verify().unwrap();
         assert_eq!(report.findings, [], "{name}");

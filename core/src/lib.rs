@@ -49,7 +49,7 @@
 //! | [`builder`] | [`Builder`]: modules, objects, settings, attributes and signatures in; a file or a buffer out |
 //! | [`artifact`] | [`Artifact`] and [`OpenOptions`]: open, check, verify; modules, sections, symbols, attributes |
 //! | [`engine`] | [`Engine`]: target, flags, tunables, features, version rule, trusted keys; fingerprints and JSON |
-//! | [`report`] | [`Report`]: every mismatch between an artifact and an engine, or every oddity that verification found |
+//! | [`report`] | [`Report`]: every mismatch between an artifact and an engine, or every warning that verification found |
 //! | [`detect`] | tells whether a file is an artifact, and who made it, by its headers only |
 //! | [`native`] | [`native::link`] combines object files into a module; [`native::load`] makes modules runnable |
 //! | [`trust`] | [`PrivateKey`] and [`PublicKey`]: who signs artifacts, and whose signatures are trusted |
