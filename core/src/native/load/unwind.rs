@@ -97,13 +97,12 @@ unsafe extern "C" {
 type Change = unsafe extern "C" fn(usize);
 
 /// LLVM's libunwind, if the process has it. Its `__register_frame` differs from libgcc's, so it is told through functions that only
-/// LLVM has.
+/// LLVM has. They take one FDE. `__unw_add_dynamic_eh_frame_section`, which takes a table, reads on after its terminator in LLVM
+/// 14: it takes the terminator for a CIE as long as the last one.
 #[derive(Clone, Copy)]
 struct Llvm {
     add: Change,
     remove: Change,
-    /// The functions take a whole table (since LLVM 14), not one function's record.
-    whole: bool,
 }
 
 fn llvm() -> Option<Llvm> {
@@ -114,27 +113,17 @@ fn llvm() -> Option<Llvm> {
         // SAFETY: libunwind_ext.h declares each of these functions as `void (unw_word_t)`. NULL is `None`.
         unsafe { std::mem::transmute::<*mut c_void, Option<Change>>(found) }
     };
-    *FOUND.get_or_init(|| {
-        let add = find(c"__unw_add_dynamic_fde")?;
-        let whole = find(c"__unw_add_dynamic_eh_frame_section").zip(find(c"__unw_remove_dynamic_eh_frame_section"));
-        match whole {
-            Some((add, remove)) => Some(Llvm { add, remove, whole: true }),
-            None => Some(Llvm { add, remove: find(c"__unw_remove_dynamic_fde")?, whole: false }),
-        }
-    })
+    *FOUND
+        .get_or_init(|| Some(Llvm { add: find(c"__unw_add_dynamic_fde")?, remove: find(c"__unw_remove_dynamic_fde")? }))
 }
 
 impl Llvm {
-    /// Calls `change` for the table, or for each function in it.
+    /// Calls `change` for each FDE of the table.
     ///
     /// # Safety
     ///
     /// The promise of [`Registration::new`] holds for the table; `change` is one of this unwinder's functions.
-    unsafe fn each(&self, table: usize, change: Change) {
-        if self.whole {
-            // SAFETY: a function that takes tables, and a sound one.
-            return unsafe { change(table) };
-        }
+    unsafe fn each(table: usize, change: Change) {
         let mut at = table;
         loop {
             // SAFETY: a record of a checked table. Its records, of at least eight bytes, follow one another up to the zero word.
@@ -178,7 +167,7 @@ impl Registration {
         unsafe { __register_frame_info(table as *const c_void, object) };
         if let Some(llvm) = llvm() {
             // SAFETY: the caller's promise, and the function that registers.
-            unsafe { llvm.each(table, llvm.add) };
+            unsafe { Llvm::each(table, llvm.add) };
         }
         Registration { table, object }
     }
@@ -190,7 +179,7 @@ impl Drop for Registration {
         // the object any more, which came from `Box::into_raw`.
         unsafe {
             if let Some(llvm) = llvm() {
-                llvm.each(self.table, llvm.remove);
+                Llvm::each(self.table, llvm.remove);
             }
             __deregister_frame_info(self.table as *const c_void);
             drop(Box::from_raw(self.object));
