@@ -80,7 +80,8 @@ unsafe fn open(
 ) -> artifact_status_t {
     ffi!(give_handle(artifact, "artifact", error, || {
         let opened = body(engine.as_ref().map(|engine| &engine.engine), &read_options(options)?)?;
-        Ok(artifact_t { artifact: Arc::new(opened), texts: Texts::default() })
+        let texts = Texts::for_file(opened.len());
+        Ok(artifact_t { artifact: Arc::new(opened), texts })
     }))
 }
 

@@ -58,7 +58,7 @@ pub unsafe fn fallible(error: *mut *mut artifact_error_t, body: impl FnOnce() ->
 unsafe fn report(error: *mut *mut artifact_error_t, failure: Option<Error>) -> artifact_status_t {
     let (status, handle) = match failure {
         None => (Status::Ok, std::ptr::null_mut()),
-        Some(failure) => (failure.status(), artifact_error_t::boxed(&failure)),
+        Some(failure) => artifact_error_t::boxed(failure),
     };
     if error.is_null() {
         // SAFETY: `handle` is NULL or comes from `boxed`, and nothing else has it.

@@ -20,14 +20,34 @@ pub struct artifact_error_t {
 }
 
 impl artifact_error_t {
-    pub(super) fn boxed(error: &Error) -> *mut artifact_error_t {
-        Box::into_raw(Box::new(artifact_error_t {
-            status: error.status(),
-            message: c_string(error.message().as_bytes()).unwrap_or_default(),
+    /// Returns an error for C, and its status. If there is no memory for a name in its list of undefined symbols, the error is about
+    /// that: a list that lacks names would be wrong.
+    pub(super) fn boxed(mut error: Error) -> (Status, *mut artifact_error_t) {
+        let mut missing = error.take_missing();
+        for name in &mut missing {
+            if name.to_str().is_err() {
+                match c_string(name.to_bytes()) {
+                    Ok(text) => *name = text,
+                    Err(failure) => {
+                        error = failure;
+                        break;
+                    }
+                }
+            }
+        }
+        let status = error.status();
+        if status != Status::Unresolved {
+            missing = Vec::new();
+        }
+        let message = c_string(error.message().as_bytes());
+        let handle = Box::into_raw(Box::new(artifact_error_t {
+            status,
+            message: message.unwrap_or_else(|_| c"out of memory for the message".to_owned()),
             offset: error.offset().unwrap_or(u64::MAX),
             errno: error.errno(),
-            missing: error.missing().iter().filter_map(|name| c_string(name.to_bytes()).ok()).collect(),
-        }))
+            missing,
+        }));
+        (status, handle)
     }
 
     #[cfg(test)]

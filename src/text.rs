@@ -6,23 +6,51 @@ use std::sync::Mutex;
 
 use artifact::alloc;
 use artifact::error::{Error, Result, Status};
+use artifact::limits::NameBudget;
 
-/// The texts that a handle has returned to C.
-#[derive(Debug, Default)]
-pub(super) struct Texts(Mutex<HashSet<CString>>);
+/// The texts that a handle has returned to C. Those of a file have a budget, since names in a file may overlap.
+#[derive(Debug)]
+pub(super) struct Texts(Mutex<Known>);
+
+#[derive(Debug)]
+struct Known {
+    texts: HashSet<CString>,
+    budget: NameBudget,
+}
+
+impl Default for Texts {
+    /// For texts whose total length is limited elsewhere: those of an engine, which its user has set, and of a report.
+    fn default() -> Texts {
+        Texts::new(NameBudget::unlimited())
+    }
+}
 
 impl Texts {
+    /// For texts from a file of `len` bytes.
+    pub fn for_file(len: u64) -> Texts {
+        Texts::new(NameBudget::for_file(len))
+    }
+
+    fn new(budget: NameBudget) -> Texts {
+        Texts(Mutex::new(Known { texts: HashSet::new(), budget }))
+    }
+
     /// Returns a text for C. Bytes that aren't UTF-8, and NULs, which only damaged and hostile files have, become U+FFFD.
+    ///
+    /// # Errors
+    ///
+    /// NO_MEMORY; LIMIT if a file's texts exceed their budget.
     pub fn get(&self, text: &[u8]) -> Result<*const c_char> {
         let text = c_string(text)?;
         let mut known = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some(found) = known.get(&text) {
+        if let Some(found) = known.texts.get(&text) {
             return Ok(found.as_ptr());
         }
+        known.texts.try_reserve(1).map_err(|_| Error::no_memory("a text"))?;
+        known.budget.take(text.as_bytes().len())?;
         // The bytes are on the heap: moving the CString into the set doesn't move them.
         let pointer = text.as_ptr();
-        known.try_reserve(1).map_err(|_| Error::no_memory("a text"))?;
-        known.insert(text);
+        known.texts.insert(text);
         Ok(pointer)
     }
 }
@@ -61,5 +89,17 @@ mod tests {
         }
         assert_eq!(first, texts.get(b"avx2").unwrap());
         assert_eq!(c_string(b"a\0b\xff").unwrap().to_str().unwrap(), "a\u{fffd}b\u{fffd}");
+    }
+
+    #[test]
+    fn texts_of_a_file_have_a_budget() {
+        let texts = Texts::for_file(1 << 20);
+        let name = vec![b'a'; 1 << 16];
+        let of_len = |len: usize| texts.get(name.get(..len).unwrap());
+        let taken = (0..).map(|at| (1 << 16) - at).take_while(|len| of_len(*len).is_ok()).count();
+        assert!((120..=130).contains(&taken), "{taken} names of 64 KiB");
+        let first = of_len(1 << 16).unwrap();
+        assert_eq!(first, of_len(1 << 16).unwrap(), "a text that was returned before takes nothing");
+        assert_eq!(of_len(1 << 15).unwrap_err().status(), Status::Limit);
     }
 }

@@ -21,6 +21,19 @@ pub fn collect<T>(items: impl Iterator<Item = T>, what: &str) -> Result<Vec<T>> 
     Ok(collected)
 }
 
+/// Collects results into a vector, up to the first error.
+///
+/// # Errors
+///
+/// The first error of `items`; NO_MEMORY.
+pub fn try_collect<T>(items: impl Iterator<Item = Result<T>>, what: &str) -> Result<Vec<T>> {
+    let mut collected = with_capacity(items.size_hint().0, what)?;
+    for item in items {
+        push(&mut collected, item?, what)?;
+    }
+    Ok(collected)
+}
+
 /// Appends an item to a vector.
 ///
 /// # Errors

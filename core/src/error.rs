@@ -183,6 +183,12 @@ impl Error {
         &self.0.missing
     }
 
+    /// Takes the names of undefined symbols out of the error, so that a caller can keep them without a copy.
+    #[must_use]
+    pub fn take_missing(&mut self) -> Vec<CString> {
+        std::mem::take(&mut self.0.missing)
+    }
+
     /// Returns the status.
     #[must_use]
     pub fn status(&self) -> Status {

@@ -1,6 +1,8 @@
 //! The limits on sizes and counts in files. A size or count read from a file is compared with one of these, or with the number
 //! of bytes that remain, before memory is allocated for it.
 
+use crate::error::{Error, Result, Status};
+
 /// Maximum size of encoded Metadata in bytes. Decoded, it takes at most eight times as much memory.
 pub const MAX_METADATA: u64 = 64 << 20;
 
@@ -60,3 +62,70 @@ pub const MAX_PADDING: u64 = 64 << 20;
 /// Maximum total length of the names of all symbols, or of all sections, of an object or a linked image, in bytes. Names may
 /// overlap in an object; they do not in a linked image.
 pub const MAX_STRINGS: usize = 256 << 20;
+
+/// Maximum total length of the names that are read from a file, as a multiple of the file's size.
+const NAMES_FACTOR: u64 = 8;
+
+/// Total length of names that is allowed in files of any size, in bytes.
+const MIN_NAMES: u64 = 1 << 20;
+
+/// A limit on the total length of names from one file.
+///
+/// Names may overlap in their string table, so `n` symbols can have names that are together `n` times as long as the table. All
+/// names of a compiler's file are together shorter than the file.
+#[derive(Clone, Copy, Debug)]
+pub struct NameBudget {
+    max: u64,
+    left: u64,
+}
+
+impl NameBudget {
+    /// Returns the budget for a file of `len` bytes.
+    #[must_use]
+    pub fn for_file(len: u64) -> NameBudget {
+        let max = len.saturating_mul(NAMES_FACTOR).max(MIN_NAMES);
+        NameBudget { max, left: max }
+    }
+
+    /// Returns a budget for names whose number and lengths are limited in another way.
+    #[must_use]
+    pub fn unlimited() -> NameBudget {
+        NameBudget { max: u64::MAX, left: u64::MAX }
+    }
+
+    /// Takes the length of a name, and its terminator, out of the budget.
+    ///
+    /// # Errors
+    ///
+    /// LIMIT if less than that is left.
+    pub fn take(&mut self, len: usize) -> Result<()> {
+        self.left = self.left.checked_sub(len as u64 + 1).ok_or_else(|| self.exceeded())?;
+        Ok(())
+    }
+
+    #[cold]
+    fn exceeded(&self) -> Error {
+        let max = self.max;
+        let message =
+            format!("names: expected at most {max} bytes of them in a file of this size, found more that overlap");
+        Error::new(Status::Limit, message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_limited_by_the_size_of_their_file() {
+        let mut small = NameBudget::for_file(0);
+        small.take((1 << 20) - 1).unwrap();
+        assert_eq!(small.take(0).unwrap_err().status(), Status::Limit);
+        let mut large = NameBudget::for_file(1 << 20);
+        for _ in 0..8 {
+            large.take((1 << 20) - 1).unwrap();
+        }
+        assert_eq!(large.take(0).unwrap_err().status(), Status::Limit);
+        NameBudget::for_file(u64::MAX).take(usize::MAX >> 1).unwrap();
+    }
+}

@@ -12,6 +12,7 @@ use std::sync::OnceLock;
 
 use self_cell::self_cell;
 
+use crate::alloc;
 use crate::compat;
 use crate::engine::Engine;
 use crate::error::{Error, Result, Status, quote};
@@ -255,10 +256,8 @@ impl Artifact {
     ///
     /// IO or NO_MEMORY if the file can't be mapped; DIGEST_MISMATCH if the bytes of a signed module do not match its digest.
     pub fn body(&self) -> Result<Vec<&[u8]>> {
-        let spans: Result<Vec<&[u8]>> = (0..self.modules).map(|index| self.module_span(index)).collect();
-        let mut pieces = spans?;
-        pieces.push(self.tail()?);
-        Ok(pieces)
+        let spans = (0..self.modules).map(|index| self.module_span(index));
+        alloc::try_collect(spans.chain(std::iter::once_with(|| self.tail())), "the list of modules")
     }
 
     /// Returns the tail: the bytes from the terminator to the end of the body.
@@ -324,8 +323,10 @@ impl Artifact {
     ///
     /// NOT_FOUND if there is no attribute of that name; as [`Artifact::attributes`].
     pub fn attribute(&self, name: &str) -> Result<&[u8]> {
-        let found = self.attributes()?.iter().find(|attribute| attribute.name == name);
-        found.map(|attribute| attribute.value).ok_or_else(|| {
+        let attributes = self.attributes()?;
+        // Decoding has checked that they are sorted by name.
+        let found = attributes.binary_search_by(|attribute| attribute.name.cmp(name)).ok();
+        found.and_then(|found| attributes.get(found)).map(|attribute| attribute.value).ok_or_else(|| {
             let message = format!("no attribute is named '{}'", quote(name.as_bytes()));
             Error::new(Status::NotFound, message)
         })

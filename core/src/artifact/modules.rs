@@ -12,7 +12,7 @@ use crate::alloc;
 use crate::error::{Error, Result, Status};
 use crate::format::body::{Header, LINK_SIZE, ModuleRange};
 use crate::format::elf::{Extent, extent_of};
-use crate::format::module::{Module, Section, Symbol, Symbols};
+use crate::format::module::{Module, Section, Symbol, SymbolTables, Symbols};
 use crate::format::trailer::{Digest, MODULE_ENTRY_SIZE, ModuleEntry, Root};
 use crate::limits::MAX_ALIGN;
 use crate::storage::{PrivateCopy, Region};
@@ -28,19 +28,22 @@ pub(super) struct Table {
     /// One cell for each module if a trusted key has signed the artifact, else empty. A cell is set once the module's bytes matched
     /// their digest: to a private copy, or to none if the bytes can't change.
     copies: Vec<OnceLock<Option<PrivateCopy>>>,
+    /// Where each module's symbols are, found on first use: a caller that reads all symbols asks once for each.
+    symbols: Vec<OnceLock<SymbolTables>>,
 }
 
 impl Table {
     /// Creates a table without digests.
-    pub(super) fn without_entries(ranges: Vec<ModuleRange>) -> Table {
-        Table { ranges, entries: Vec::new(), copies: Vec::new() }
+    pub(super) fn without_entries(ranges: Vec<ModuleRange>) -> Result<Table> {
+        Table::with_entries(ranges, Vec::new(), false)
     }
 
     /// Creates a table with the entries that a root record has a digest of.
     pub(super) fn with_entries(ranges: Vec<ModuleRange>, entries: Vec<ModuleEntry>, signed: bool) -> Result<Table> {
         let count = if signed { entries.len() } else { 0 };
         let copies = alloc::collect((0..count).map(|_| OnceLock::new()), "the list of modules")?;
-        Ok(Table { ranges, entries, copies })
+        let symbols = alloc::collect(ranges.iter().map(|_| OnceLock::new()), "the list of modules")?;
+        Ok(Table { ranges, entries, copies, symbols })
     }
 
     /// Reads and checks the trailer's module table.
@@ -129,6 +132,14 @@ fn entries_with(bytes: &[u8], ranges: &[ModuleRange], digests: &[Digest]) -> Res
         entries.push(seal::module_entry(range, align, digest));
     }
     Ok(entries)
+}
+
+/// Turns the error for bytes that are no image at all into CORRUPT: in an artifact, an image was there.
+fn as_damage(error: Error) -> Error {
+    match error.status() {
+        Status::InvalidArgument | Status::NotAnArtifact | Status::Unsupported => error.with_status(Status::Corrupt),
+        _ => error,
+    }
 }
 
 impl Artifact {
@@ -269,7 +280,7 @@ impl Artifact {
     pub fn extent(&self, index: usize) -> Result<Extent> {
         let in_file = |error: Error| self.in_module(index, error);
         let bytes = self.module_bytes(index)?;
-        let extent = extent_of(bytes).map_err(in_file)?;
+        let extent = extent_of(bytes).map_err(as_damage).map_err(in_file)?;
         self.check_link(index)?;
         if extent.len == bytes.len() as u64 {
             return Ok(extent);
@@ -319,7 +330,19 @@ impl Artifact {
     ///
     /// As [`Artifact::module`], and CORRUPT if the table or its names lie outside the module.
     pub fn symbols(&self, module: usize) -> Result<Symbols<'_>> {
-        self.module(module)?.symbols().map_err(|error| self.in_module(module, error))
+        let view = self.module(module)?;
+        let cell = self.table()?.symbols.get(module);
+        let found = match cell.and_then(OnceLock::get) {
+            Some(known) => view.symbols_in(known),
+            None => view.symbol_tables().and_then(|found| {
+                let symbols = view.symbols_in(&found)?;
+                if let Some(cell) = cell {
+                    cell.get_or_init(|| found);
+                }
+                Ok(symbols)
+            }),
+        };
+        found.map_err(|error| self.in_module(module, error))
     }
 
     /// Returns the symbol with index `index` of a module. Index 0 is the null symbol.

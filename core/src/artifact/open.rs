@@ -19,7 +19,7 @@ use crate::format::align_up;
 use crate::format::body::{Header, LINK_SIZE, TERMINATOR, follow_links};
 use crate::format::metadata::Metadata;
 use crate::format::trailer::{
-    ALIGN, Footer, Layout, MODULE_ENTRY_SIZE, ROOT_SIZE, Root, SIGNATURE_SIZE, Signature, TRAILER_MAGIC,
+    ALIGN, FOOTER_SIZE, Footer, Layout, MODULE_ENTRY_SIZE, ROOT_SIZE, Root, SIGNATURE_SIZE, Signature, TRAILER_MAGIC,
 };
 use crate::limits::{MAX_METADATA, MAX_MODULES};
 use crate::storage::{Region, Window};
@@ -59,6 +59,10 @@ impl Trailer {
         let signed = <[Signature]>::ref_from_bytes(signed).map_err(|_| truncated())?;
         if digest::footer(&root, signed, &footer) != footer.checksum {
             return Err(digest_mismatch("footer and root record", offset));
+        }
+        if footer.reserved != [0; 4] {
+            let message = "trailer: expected zeros in the footer's reserved field, found nonzero bytes";
+            return Err(Error::corrupt(message).at(len - FOOTER_SIZE));
         }
         let layout = root.check(offset)?;
         if root.modules.get() > MAX_MODULES as u64 {
@@ -104,7 +108,7 @@ pub fn open(region: Region, engine: Option<&Engine>, options: &OpenOptions<'_>) 
             let ranges = follow_links(&mut window, region.len())?;
             let (header_offset, modules) = (header_offset(&ranges), ranges.len());
             let tail = read_unsealed_tail(&window, region.len(), header_offset, modules as u64, engine, limit)?;
-            (tail, header_offset, modules, Some(Table::without_entries(ranges)), None)
+            (tail, header_offset, modules, Some(Table::without_entries(ranges)?), None)
         }
         None if detached.is_empty() => return Err(unsigned_error()),
         None => {

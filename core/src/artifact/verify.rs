@@ -16,6 +16,7 @@ use crate::format::module::{Module, Section};
 use crate::format::trailer::{Digest, TRAILER_MAGIC};
 use crate::format::types::EntityType;
 use crate::format::{Map, first_nonzero};
+use crate::limits::NameBudget;
 use crate::report::{Finding, Kind, Report};
 use crate::trust::keys::PublicKey;
 use crate::trust::{digest, hashing};
@@ -30,6 +31,7 @@ pub fn verify(artifact: &Artifact) -> Result<Report> {
     check_all_digests(artifact)?;
     let metadata = artifact.metadata()?;
     let expected = elf_machine(metadata.target);
+    let mut names = NameBudget::for_file(artifact.len());
     let mut previous: Option<&ModuleRange> = None;
     for (index, range) in artifact.module_ranges()?.iter().enumerate() {
         let module = artifact.module(index)?;
@@ -40,7 +42,8 @@ pub fn verify(artifact: &Artifact) -> Result<Report> {
         if let Some(expected) = expected {
             check_machine(&mut report, metadata, expected, index, &artifact.extent(index)?)?;
         }
-        check_sections(&mut report, artifact, index, &module).map_err(|error| artifact.in_module(index, error))?;
+        check_sections(&mut report, artifact, index, &module, &mut names)
+            .map_err(|error| artifact.in_module(index, error))?;
         previous = Some(range);
     }
     check_maps(&mut report, metadata)?;
@@ -187,11 +190,18 @@ fn check_machine(
     report.add(oddity(Kind::Machine, format!("module {index}"), sentence))
 }
 
-fn check_sections(report: &mut Report, artifact: &Artifact, index: usize, module: &Module<'_>) -> Result<()> {
+fn check_sections(
+    report: &mut Report,
+    artifact: &Artifact,
+    index: usize,
+    module: &Module<'_>,
+    names: &mut NameBudget,
+) -> Result<()> {
     let bytes = artifact.module_bytes(index)?;
     let mut found = alloc::with_capacity(module.section_count(), "the list of sections")?;
     for number in 0..module.section_count() {
         let section = module.section(number)?;
+        names.take(section.name.len())?;
         section.check_inside(bytes)?;
         let loaded = section.has_bytes() && section.size > 0;
         if loaded && section.align > 1 && section.offset % section.align != 0 {
@@ -208,7 +218,7 @@ fn check_sections(report: &mut Report, artifact: &Artifact, index: usize, module
     check_text_name(report, index, &found)?;
     let symbols = module.symbols()?;
     for number in 0..symbols.count() {
-        symbols.get(number)?;
+        names.take(symbols.get(number)?.name.len())?;
     }
     check_relocations(report, index, module, &found, bytes.len() as u64)
 }

@@ -12,7 +12,7 @@ use super::module::Module;
 use super::{Fetch, align_up};
 use crate::alloc;
 use crate::error::{Error, Result, Status};
-use crate::limits::MAX_SECTIONS;
+use crate::limits::{MAX_SECTIONS, NameBudget};
 
 /// Size of an ELF64 file header, which is also the size of an ELF64 section header.
 pub const HEADER_SIZE: usize = size_of::<FileHeader64<Endianness>>();
@@ -204,8 +204,11 @@ impl ImageFixup {
             _ => error,
         })?;
         let module = Module::parse(bytes)?;
+        let mut names = NameBudget::for_file(available);
         for index in 0..module.section_count() {
-            module.section(index)?.check_inside(bytes)?;
+            let section = module.section(index)?;
+            names.take(section.name.len())?;
+            section.check_inside(bytes)?;
         }
         let align = module.align()?;
         if extent.len == available {

@@ -1,12 +1,11 @@
 //! A checked view of an ELF image's sections, symbols and relocations. Field names follow the ELF gABI.
 
 use std::ffi::CStr;
+use std::ops::Range;
 
 use object::elf::{self, FileHeader64, ProgramHeader64, SectionHeader64, Sym64};
-use object::read::elf::{
-    FileHeader as _, ProgramHeader as _, Rela as _, SectionHeader as _, SectionTable, Sym as _, SymbolTable,
-};
-use object::{Endianness, SectionIndex, SymbolIndex};
+use object::read::elf::{FileHeader as _, ProgramHeader as _, Rela as _, SectionHeader as _, SectionTable, Sym as _};
+use object::{Endianness, SectionIndex, U32, pod};
 
 use crate::error::{Error, Result, Status, quote};
 use crate::limits::{MAX_ALIGN, MAX_NAME, MAX_SEGMENT_ALIGN};
@@ -31,6 +30,18 @@ pub(crate) fn name_at<'a>(strings: &'a [u8], offset: u32, what: &str, index: usi
         }
         None => Err(outside()),
     }
+}
+
+/// Returns whether the name at `offset` of a string table is `name`, without looking for the end of another name. None if it doesn't
+/// end within the table, whose last NUL is at `last`.
+fn is_name_at(strings: &[u8], last: Option<usize>, offset: u32, name: &[u8]) -> Option<bool> {
+    let offset = offset as usize;
+    let rest = strings.get(offset..).filter(|_| last.is_some_and(|last| offset <= last))?;
+    Some(rest.starts_with(name) && rest.get(name.len()) == Some(&0))
+}
+
+fn last_nul(strings: &[u8]) -> Option<usize> {
+    strings.iter().rposition(|byte| *byte == 0)
 }
 
 /// A checked view of one ELF image.
@@ -172,14 +183,18 @@ impl<'a> Module<'a> {
     ///
     /// # Errors
     ///
-    /// NOT_FOUND if no section has that name, which is always so for the empty name; CORRUPT or LIMIT if a section's name is
-    /// invalid or too long.
+    /// NOT_FOUND if no section has that name, which is always so for the empty name; CORRUPT if the name of a section before it is
+    /// invalid; LIMIT if its own is too long.
     pub fn section_named(&self, name: &[u8]) -> Result<Section<'a>> {
         // The empty name finds nothing, although there are sections without a name.
-        for index in if name.is_empty() { 0..0 } else { 1..self.section_count() } {
-            let section = self.section(index)?;
-            if section.name == name {
-                return Ok(section);
+        let last = last_nul(self.names);
+        let headers = self.sections.iter().enumerate().skip(1).filter(|_| !name.is_empty());
+        for (index, header) in headers {
+            if is_name_at(self.names, last, header.sh_name(self.endian), name) != Some(false) {
+                let section = self.section(index)?;
+                if section.name == name {
+                    return Ok(section);
+                }
             }
         }
         Err(Error::new(Status::NotFound, format!("no section is named '{}'", quote(name))))
@@ -235,20 +250,67 @@ impl<'a> Module<'a> {
         })
     }
 
-    /// Returns the symbol table: `.symtab`, or `.dynsym` if the image has no `.symtab`.
+    /// Finds the symbol table: `.symtab`, or `.dynsym` if the image has no `.symtab`. This looks at every section.
     ///
     /// # Errors
     ///
     /// CORRUPT if the table or its strings lie outside the image.
-    pub fn symbols(&self) -> Result<Symbols<'a>> {
+    pub fn symbol_tables(&self) -> Result<SymbolTables> {
         let wrong = malformed("symbol table");
         let mut table = self.sections.symbols(self.endian, self.bytes, elf::SHT_SYMTAB).map_err(&wrong)?;
         if table.is_empty() {
             table = self.sections.symbols(self.endian, self.bytes, elf::SHT_DYNSYM).map_err(&wrong)?;
         }
-        let names = if table.is_empty() { &[] } else { self.data(table.string_section()).map_err(wrong)? };
-        Ok(Symbols { table, endian: self.endian, names })
+        if table.is_empty() {
+            return Ok(SymbolTables::default());
+        }
+        let part = |index: SectionIndex| -> Result<Range<usize>> {
+            let (start, size) = self.sections.section(index).map_err(&wrong)?.file_range(self.endian).unwrap_or((0, 0));
+            let outside = || Error::corrupt("symbol table: expected it to lie within the module");
+            let end = start.checked_add(size).filter(|end| *end <= self.bytes.len() as u64).ok_or_else(outside)?;
+            Ok(start as usize..end as usize) // within memory
+        };
+        let extended = table.shndx_section();
+        Ok(SymbolTables {
+            symbols: part(table.section())?,
+            names: part(table.string_section())?,
+            extended: if extended.0 == 0 { 0..0 } else { part(extended)? },
+        })
     }
+
+    /// Returns the symbols of tables that [`Module::symbol_tables`] has found in this image.
+    ///
+    /// # Errors
+    ///
+    /// CORRUPT if they lie outside the image.
+    pub fn symbols_in(&self, tables: &SymbolTables) -> Result<Symbols<'a>> {
+        let outside = || Error::corrupt("symbol table: expected it to lie within the module");
+        let part = |range: &Range<usize>| self.bytes.get(range.clone()).ok_or_else(outside);
+        let (symbols, extended) = (part(&tables.symbols)?, part(&tables.extended)?);
+        Ok(Symbols {
+            table: pod::slice_from_all_bytes(symbols).map_err(|()| outside())?,
+            extended: pod::slice_from_all_bytes(extended).map_err(|()| outside())?,
+            endian: self.endian,
+            names: part(&tables.names)?,
+        })
+    }
+
+    /// Returns the symbols of the table that [`Module::symbol_tables`] finds.
+    ///
+    /// # Errors
+    ///
+    /// As [`Module::symbol_tables`].
+    pub fn symbols(&self) -> Result<Symbols<'a>> {
+        self.symbols_in(&self.symbol_tables()?)
+    }
+}
+
+/// The ranges of a module's symbol table, its string table and its SHT_SYMTAB_SHNDX table in the image; empty if it has none.
+#[derive(Clone, Debug, Default)]
+pub struct SymbolTables {
+    symbols: Range<usize>,
+    names: Range<usize>,
+    extended: Range<usize>,
 }
 
 const SYMBOL_SIZE: u64 = size_of::<Sym64<Endianness>>() as u64;
@@ -311,7 +373,9 @@ impl Symbol<'_> {
 
 /// A module's symbols.
 pub struct Symbols<'a> {
-    table: SymbolTable<'a, Header>,
+    table: &'a [Sym64<Endianness>],
+    /// The section indexes of symbols with SHN_XINDEX, by symbol.
+    extended: &'a [U32<Endianness>],
     endian: Endianness,
     names: &'a [u8],
 }
@@ -329,7 +393,7 @@ impl<'a> Symbols<'a> {
     ///
     /// NOT_FOUND if the index is out of range, CORRUPT or LIMIT if the symbol's name is invalid or too long.
     pub fn get(&self, index: usize) -> Result<Symbol<'a>> {
-        let raw: &Sym64<Endianness> = self.table.iter().nth(index).ok_or_else(|| {
+        let raw = self.table.get(index).ok_or_else(|| {
             let count = self.count();
             Error::new(Status::NotFound, format!("symbol index: expected one below {count}, found {index}"))
         })?;
@@ -338,7 +402,7 @@ impl<'a> Symbols<'a> {
             offset => name_at(self.names, offset, "symbol", index)?,
         };
         let section = match raw.st_shndx(self.endian) {
-            elf::SHN_XINDEX => self.table.shndx(self.endian, SymbolIndex(index)).unwrap_or(0),
+            elf::SHN_XINDEX => self.extended.get(index).map_or(0, |section| section.get(self.endian)),
             plain => u32::from(plain.0),
         };
         Ok(Symbol {
@@ -356,8 +420,8 @@ impl<'a> Symbols<'a> {
     ///
     /// # Errors
     ///
-    /// NOT_FOUND if no symbol has that name, which is always so for the empty name; CORRUPT or LIMIT if a symbol's name is invalid
-    /// or too long.
+    /// NOT_FOUND if no symbol has that name, which is always so for the empty name; CORRUPT if a symbol's name is invalid; LIMIT if
+    /// the name is too long.
     pub fn named(&self, name: &[u8]) -> Result<Symbol<'a>> {
         let rank = |symbol: &Symbol<'_>| match symbol.binding {
             _ if symbol.section == u32::from(elf::SHN_UNDEF.0) => 3,
@@ -367,7 +431,12 @@ impl<'a> Symbols<'a> {
         };
         let mut best: Option<Symbol<'a>> = None;
         // The empty name finds nothing, although there are symbols without a name, such as section symbols.
-        for index in if name.is_empty() { 0..0 } else { 1..self.count() } {
+        let last = last_nul(self.names);
+        for (index, raw) in self.table.iter().enumerate().skip(1).filter(|_| !name.is_empty()) {
+            let offset = raw.st_name(self.endian);
+            if offset == 0 || is_name_at(self.names, last, offset, name) == Some(false) {
+                continue;
+            }
             let symbol = self.get(index)?;
             if symbol.name == name && best.as_ref().is_none_or(|best| rank(&symbol) < rank(best)) {
                 best = Some(symbol);

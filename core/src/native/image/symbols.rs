@@ -20,6 +20,12 @@ pub struct Symbols<'a> {
 }
 
 impl<'a> Symbols<'a> {
+    /// Returns the number of symbols, including the null symbol.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.table.len()
+    }
+
     /// Returns a symbol by its index.
     ///
     /// # Errors

@@ -154,8 +154,16 @@ impl<'a> Frames<'a> {
                 // `Needs::scan` refuses an index that no symbol has.
                 let symbol = input.symbols.get(function.r_sym(ORDER, false) as usize).map(|symbol| symbol.location);
                 record.used = match symbol {
-                    Some(SymbolLocation::Section { index, .. }) => {
-                        *item(dispositions, index, "section")? == Disposition::Loaded
+                    Some(SymbolLocation::Section { index: code, offset }) => {
+                        let begin = offset.wrapping_add_signed(function.r_addend.get(ORDER));
+                        let size = item(&input.sections, code, "section")?.size;
+                        let range = range_of(input, section, function);
+                        // The loader refuses unwind tables for code outside the module.
+                        if size.checked_sub(begin).is_none_or(|rest| range.is_none_or(|range| range > rest)) {
+                            let what = "expected an FDE for a function within its section, found one for code outside";
+                            return wrong(Status::Corrupt, start, what);
+                        }
+                        *item(dispositions, code, "section")? == Disposition::Loaded
                     }
                     _ => true,
                 };
@@ -193,6 +201,16 @@ impl<'a> Frames<'a> {
     pub fn header_size(&self) -> u64 {
         HEADER + 8 * self.functions as u64
     }
+}
+
+/// Returns the length of an FDE's function, which follows its address in a field of the same size.
+fn range_of(input: &Input<'_>, section: &Section<'_>, function: &Rela) -> Option<u64> {
+    let width = (input.machine.howto)(kind(function))?.field.width();
+    let at = usize::try_from(function.r_offset.get(ORDER)).ok()?.checked_add(width)?;
+    let field = section.data.get(at..at.checked_add(width)?)?;
+    let mut word = [0; 8];
+    word.get_mut(..width)?.copy_from_slice(field);
+    Some(u64::from_le_bytes(word))
 }
 
 const HEADER: u64 = 12;

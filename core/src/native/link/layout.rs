@@ -297,7 +297,9 @@ impl<'a> Layout<'a> {
     pub fn linker_symbol(&self, linker_symbol: LinkerSymbol<'_>) -> Result<u64> {
         let named =
             |name: &[u8]| self.named(name).ok_or_else(|| defect("__start_ or __stop_ of a section outside the image"));
-        let bss = |output: &&OutputSection<'_>| matches!(output.class, Class::Bss | Class::LargeBss);
+        // The sections are sorted by class.
+        let first_bss = || self.outputs.partition_point(|output| output.class < Class::Bss);
+        let bss = || self.outputs.get(first_bss()).filter(|output| output.class <= Class::LargeBss);
         // The last segment is not the data segment if the image has no data.
         let last = self.segments.last();
         let file_end = last.map_or(0, |segment| segment.address + segment.file_size);
@@ -308,7 +310,7 @@ impl<'a> Layout<'a> {
                 self.segment(Load::Text).map_or(0, |segment| segment.address + segment.memory_size)
             }
             LinkerSymbol::DataEnd => file_end.min(memory_end),
-            LinkerSymbol::BssStart => self.outputs.iter().find(bss).map_or(memory_end, |output| output.address),
+            LinkerSymbol::BssStart => bss().map_or(memory_end, |output| output.address),
             LinkerSymbol::End => memory_end,
             // The image has no GOT if only debug sections refer to it, or nothing at all.
             LinkerSymbol::Got if self.synthetic(Synthetic::Got).is_none() => 0,

@@ -23,6 +23,7 @@ use std::fmt::Display;
 
 use crate::alloc;
 use crate::error::{Error, Result, Status, quote};
+use crate::native::machine::Machine;
 
 /// A relocatable object, as `cc -c` writes it.
 #[derive(Clone, Copy, Debug)]
@@ -77,7 +78,21 @@ pub fn link(objects: &[Object<'_>], options: &Options) -> Result<Vec<u8>> {
     let tables = dynamic::Tables::new(&symbols, &needs)?;
     let layout = layout::Layout::new(&inputs, &dispositions, &symbols, &frames, &needs, &tables.sizes(), machine)?;
     let context = apply::LinkContext { inputs, dispositions, symbols, frames, needs, layout, machine };
-    image::write(context, tables)
+    let image = image::write(context, tables)?;
+    check_loadable(&image, machine).map_err(|error| error.within("linked image"))?;
+    Ok(image)
+}
+
+/// Checks an image as the loader does before it maps one. An object can contradict itself in ways that only show there; its author
+/// gets the error from the linker, not its user from the loader.
+fn check_loadable(image: &[u8], machine: &Machine) -> Result<()> {
+    let tables = super::image::parse(image, machine.number.0, machine.max_page_size)?;
+    if let Some((address, offset)) = tables.eh_frame {
+        let frames =
+            image.get(offset..tables.eh_frame_limit).ok_or_else(|| defect("unwind tables outside the image"))?;
+        super::eh_frame::check(frames, address, &(tables.start..tables.start + tables.len), |_, _| ())?;
+    }
+    Ok(())
 }
 
 /// Reports a broken invariant of the linker, which no object can cause. Without this error the image would be wrong.

@@ -172,6 +172,7 @@ pub(super) struct OutputSections<'a> {
 impl<'a> OutputSections<'a> {
     pub fn output(&mut self, name: &'a [u8], debug: bool) -> Result<&mut OutputSection<'a>> {
         let next = self.outputs.len();
+        self.names.try_reserve(1).map_err(|_| Error::no_memory("sections"))?;
         let index = *self.names.entry((name, debug)).or_insert(next);
         if index == next {
             // Symbols have 16 bits for a section index, and some sections are added later.

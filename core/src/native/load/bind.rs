@@ -11,6 +11,7 @@ use super::resolve::{Import, Names, Pending, Resolver};
 use super::{LoadedModule, defect};
 use crate::alloc;
 use crate::error::{Error, Result, Status, quote};
+use crate::limits::NameBudget;
 use crate::native::image::{Image, Symbols, Tables};
 use crate::native::machine::{DynamicRelocation, HOST_RELATIVE, host_dynamic_relocation};
 
@@ -42,7 +43,7 @@ pub fn bind<'a>(
     resolver: Option<Resolver<'_>>,
     process_symbols: bool,
 ) -> Result<Bound> {
-    let mut names = Names::new(symbols)?;
+    let mut names = Names::new(symbols, NameBudget::for_file(mapper.artifact.len()))?;
     let mut pending: Vec<Pending> = Vec::new();
     let mut patched: Vec<PatchedCopy> = Vec::new();
     for (index, module) in modules.iter().enumerate() {
@@ -163,6 +164,7 @@ fn relocate<'a>(
 ) -> Result<()> {
     let symbols = image.symbols()?;
     let origin = image.tables.origin();
+    let mut found = Vec::new();
     for table in &image.tables.relocations {
         let mut rest = image.relocations(table)?;
         loop {
@@ -176,7 +178,7 @@ fn relocate<'a>(
                 DynamicRelocation::Nothing => continue,
                 kind @ (DynamicRelocation::Symbol | DynamicRelocation::SymbolPlusAddend) => {
                     let addend = if kind == DynamicRelocation::Symbol { 0 } else { addend };
-                    match resolve(&symbols, (info >> 32) as u32, bias, names)? {
+                    match resolve(&symbols, (info >> 32) as u32, bias, names, &mut found)? {
                         Resolved::Address(found) => found.wrapping_add(addend),
                         Resolved::Undefined(name) => {
                             alloc::push(pending, Pending { module, address, addend, name }, "undefined symbols")?;
@@ -253,8 +255,16 @@ enum Resolved {
     Undefined(usize),
 }
 
+/// Resolves a symbol. `found` has the index of the name, plus one, of each undefined symbol of this image that was resolved before:
+/// each name is read once, however many relocations refer to it.
 #[inline]
-fn resolve<'a>(symbols: &Symbols<'a>, index: u32, bias: u64, names: &mut Names<'a>) -> Result<Resolved> {
+fn resolve<'a>(
+    symbols: &Symbols<'a>,
+    index: u32,
+    bias: u64,
+    names: &mut Names<'a>,
+    found: &mut Vec<u32>,
+) -> Result<Resolved> {
     if index == 0 {
         return Ok(Resolved::Address(0)); // gABI: the null symbol's value
     }
@@ -268,6 +278,18 @@ fn resolve<'a>(symbols: &Symbols<'a>, index: u32, bias: u64, names: &mut Names<'
     if symbol.defined {
         return Ok(Resolved::Address(if symbol.absolute { symbol.value } else { bias.wrapping_add(symbol.value) }));
     }
-    let name = names.find(symbols.name(&symbol)?, symbol.weak)?;
+    let name = match found.get(index as usize).and_then(|name| name.checked_sub(1)) {
+        Some(name) => name as usize,
+        None => {
+            let name = names.find(symbols.name(&symbol)?, symbol.weak)?;
+            if found.is_empty() {
+                *found = alloc::zeroed(symbols.count(), "undefined symbols")?;
+            }
+            if let Some(found) = found.get_mut(index as usize) {
+                *found = name as u32 + 1; // `Names` has fewer than 2^32
+            }
+            name
+        }
+    };
     Ok(names.address(name).map_or(Resolved::Undefined(name), Resolved::Address))
 }

@@ -155,6 +155,8 @@ fn relocatable(bytes: &[u8], bias: u64) -> Result<Vec<u8>> {
     let allocated = |section: &SectionHeader64<Le>| section.sh_flags.get(Le).0 & elf::SHF_ALLOC.0 != 0;
     let before = sections.iter().map(|section| (allocated(section), section.sh_addr.get(Le)));
     let before: Vec<(bool, u64)> = alloc::collect(before, COPY)?;
+    // GDB reads one symbol table. If there are several, changing them all could take far longer than the image is.
+    let mut has_symbols = false;
     for section in sections {
         let kind = section.sh_type.get(Le);
         let target = before.get(section.sh_info.get(Le) as usize);
@@ -169,7 +171,7 @@ fn relocatable(bytes: &[u8], bias: u64) -> Result<Vec<u8>> {
             // Plain data for GDB: dynamic tables, and relocations that the loader has applied.
             section.sh_type.set(Le, elf::SHT_PROGBITS);
         }
-        if kind == elf::SHT_SYMTAB && !is_relocatable {
+        if kind == elf::SHT_SYMTAB && !is_relocatable && !std::mem::replace(&mut has_symbols, true) {
             let (start, len) = (section.sh_offset.get(Le) as usize, section.sh_size.get(Le) as usize);
             let Some(table) = start.checked_add(len).and_then(|end| body.get_mut(start..end)) else { continue };
             let Ok((symbols, _)) = pod::slice_from_bytes_mut::<Sym64<Le>>(table, len / size_of::<Sym64<Le>>()) else {

@@ -2,6 +2,7 @@
 //! from a file. A jitdump file (jitdump-specification.txt) has the names and the code of all functions, for `perf inject --jit`: on
 //! its own, perf resolves file-backed code only in the artifact's first module.
 
+use std::cmp::Reverse;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -15,6 +16,7 @@ use super::LoadedModule;
 use crate::alloc;
 use crate::artifact::Artifact;
 use crate::error::{Error, Result, quote};
+use crate::limits::NameBudget;
 use crate::native::image::Tables;
 
 /// A function: its address in memory, its bytes, its name.
@@ -24,9 +26,12 @@ struct Function<'a> {
     name: &'a [u8],
 }
 
-/// All functions of known size whose bytes are in the file.
+/// All functions of known size whose bytes are in the file, in the order of their addresses. A function ends where the next one
+/// begins, and one of several that begin at the same address is kept, the longest: so their code is together at most as long as
+/// the file, and perf, which takes the last record for an address, finds the innermost function.
 fn functions<'a>(artifact: &'a Artifact, modules: &[LoadedModule]) -> Result<Vec<Function<'a>>> {
     let mut found = Vec::new();
+    let mut budget = NameBudget::for_file(artifact.len());
     for (index, module) in modules.iter().enumerate() {
         let (bytes, symbols) = (artifact.module_bytes(index)?, artifact.symbols(index)?);
         for at in 1..symbols.count() {
@@ -36,9 +41,18 @@ fn functions<'a>(artifact: &'a Artifact, modules: &[LoadedModule]) -> Result<Vec
                 continue;
             }
             let Some(code) = code_of(&module.tables, bytes, start, symbol.size) else { continue };
+            budget.take(symbol.name.len())?;
             let function = Function { address: module.bias.wrapping_add(start), code, name: symbol.name };
             alloc::push(&mut found, function, "functions for profilers")?;
         }
+    }
+    alloc::sort(&mut found, "functions for profilers", |function| (function.address, Reverse(function.code.len())))?;
+    found.dedup_by_key(|function| function.address);
+    let mut next = u64::MAX;
+    for function in found.iter_mut().rev() {
+        let room = next.saturating_sub(function.address);
+        next = function.address;
+        function.code = function.code.get(..usize::try_from(room).unwrap_or(usize::MAX)).unwrap_or(function.code);
     }
     Ok(found)
 }

@@ -1,12 +1,13 @@
 //! Resolves undefined symbols: in the host's table, by its callback, in the process if the caller wants that, and last among the
 //! builtin definitions of what compilers take for granted although no process exports it.
 
-use std::ffi::{CStr, c_void};
+use std::ffi::{CStr, CString, c_void};
 use std::hash::{BuildHasher, RandomState};
 
 use super::{builtin, defect};
 use crate::alloc;
 use crate::error::{Error, Result, Status, quote};
+use crate::limits::NameBudget;
 
 /// A symbol that the host defines, or is asked to define.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +59,8 @@ pub struct Names<'a> {
     /// How many names the host's table defines. They come first.
     given: usize,
     seed: Seed,
+    /// What the names in the modules may take: they are hashed, and copied if they stay undefined.
+    budget: NameBudget,
 }
 
 /// The hash's start value, and the odd number that it multiplies by. They are random, so that names can't be chosen to collide.
@@ -75,13 +78,14 @@ impl Seed {
 }
 
 impl<'a> Names<'a> {
-    /// The host's table. If a name occurs twice, the first one counts.
-    pub fn new(table: &[Import<'a>]) -> Result<Names<'a>> {
+    /// The host's table, and a limit for the names of undefined symbols. If a name occurs twice in the table, the first one counts.
+    pub fn new(table: &[Import<'a>], budget: NameBudget) -> Result<Names<'a>> {
         let mut names = Names {
             names: alloc::with_capacity(table.len(), "names")?,
             slots: Vec::new(),
             given: 0,
             seed: Seed::new(),
+            budget: NameBudget::unlimited(),
         };
         if !table.is_empty() {
             names.grow(table.len() * 2)?;
@@ -93,6 +97,7 @@ impl<'a> Names<'a> {
             }
         }
         names.given = names.names.len();
+        names.budget = budget;
         Ok(names)
     }
 
@@ -107,6 +112,7 @@ impl<'a> Names<'a> {
 
     /// Returns the index of a name, which is added if it is new.
     pub fn find(&mut self, text: &'a CStr, weak: bool) -> Result<usize> {
+        self.budget.take(text.count_bytes())?;
         let hash = hash(self.seed, text.to_bytes());
         let mask = self.slots.len().wrapping_sub(1);
         let mut at = hash as usize & mask;
@@ -205,8 +211,18 @@ fn unresolved(undefined: &[&CStr]) -> Error {
     if !hints.is_empty() {
         message += &format!(" ({})", hints.join("; "));
     }
-    let names = undefined.iter().map(|name| (*name).to_owned()).collect();
-    Error::new(Status::Unresolved, message).missing_names(names)
+    match alloc::try_collect(undefined.iter().map(|name| owned(name)), "undefined symbols") {
+        Ok(names) => Error::new(Status::Unresolved, message).missing_names(names),
+        Err(error) => error,
+    }
+}
+
+/// Copies a name. [`CStr::to_owned`] would end the process if there is no memory.
+fn owned(name: &CStr) -> Result<CString> {
+    // With room for the terminator, which the conversion appends.
+    let mut bytes = alloc::with_capacity(name.count_bytes() + 1, "undefined symbols")?;
+    bytes.extend_from_slice(name.to_bytes());
+    CString::new(bytes).map_err(|_| defect("a NUL in a name"))
 }
 
 fn in_process(name: &CStr) -> Option<*const c_void> {
@@ -280,7 +296,7 @@ mod tests {
             (0..1000).map(|n| std::ffi::CString::new(format!("name{n}")).unwrap()).collect();
         let table: Vec<Import<'_>> =
             texts[..100].iter().map(|text| Import { name: text, address: std::ptr::null() }).collect();
-        let mut names = Names::new(&table).unwrap();
+        let mut names = Names::new(&table, NameBudget::for_file(0)).unwrap();
         for _ in 0..2 {
             for (index, text) in texts.iter().enumerate() {
                 assert_eq!(names.find(text, false).unwrap(), index);
