@@ -59,7 +59,7 @@ SIZE(artifact_link_options_t, 16);
 FIELD(artifact_link_options_t, size, 0, 8);
 FIELD(artifact_link_options_t, flags, 8, 8);
 
-SIZE(artifact_open_options_t, 56);
+SIZE(artifact_open_options_t, 64);
 FIELD(artifact_open_options_t, size, 0, 8);
 FIELD(artifact_open_options_t, flags, 8, 8);
 FIELD(artifact_open_options_t, offset, 16, 8);
@@ -67,6 +67,7 @@ FIELD(artifact_open_options_t, length, 24, 8);
 FIELD(artifact_open_options_t, memory_limit, 32, 8);
 FIELD(artifact_open_options_t, signature, 40, 8);
 FIELD(artifact_open_options_t, signature_len, 48, 8);
+FIELD(artifact_open_options_t, copy_limit, 56, 8);
 
 SIZE(artifact_public_key_t, 32);
 FIELD(artifact_public_key_t, bytes, 0, 32);

@@ -1176,6 +1176,11 @@ typedef struct artifact_open_options_t {
     const uint8_t *signature;
     /** The length of the detached signatures in bytes. */
     size_t signature_len;
+    /**
+     * The maximum number of bytes that ARTIFACT_OPEN_COPY copies; 0: no limit. Holes of a sparse file count: they take no
+     * memory at first, but reading the copy can fill them.
+     */
+    uint64_t copy_limit;
 } artifact_open_options_t;
 
 /**

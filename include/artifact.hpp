@@ -668,6 +668,8 @@ struct open_options {
     std::uint64_t memory_limit = 0;
     /// Concatenated detached signatures, for an engine that trusts keys. Read during the call only.
     bytes signature = {};
+    /// The maximum number of bytes that `copy` copies, holes of a sparse file included; 0 means no limit.
+    std::uint64_t copy_limit = 0;
 };
 
 // ==== Keys ====
@@ -1479,6 +1481,7 @@ inline artifact_open_options_t raw_options(const open_options &options) noexcept
     raw.memory_limit = options.memory_limit;
     raw.signature = options.signature.data();
     raw.signature_len = options.signature.size();
+    raw.copy_limit = options.copy_limit;
     return raw;
 }
 

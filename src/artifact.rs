@@ -40,6 +40,9 @@ pub struct artifact_open_options_t {
     pub signature: *const u8,
     /// The length of the detached signatures in bytes.
     pub signature_len: usize,
+    /// The maximum number of bytes that ARTIFACT_OPEN_COPY copies; 0: no limit. Holes of a sparse file count: they take no
+    /// memory at first, but reading the copy can fill them.
+    pub copy_limit: u64,
 }
 
 const ARTIFACT_OPEN_VERIFY: u64 = 1;
@@ -54,8 +57,9 @@ unsafe fn read_options<'s>(given: *const artifact_open_options_t) -> Result<Open
         memory_limit: 0,
         signature: std::ptr::null(),
         signature_len: 0,
+        copy_limit: 0,
     };
-    let artifact_open_options_t { flags, offset, length, memory_limit, signature, signature_len, .. } =
+    let artifact_open_options_t { flags, offset, length, memory_limit, signature, signature_len, copy_limit, .. } =
         ffi!(options(given, defaults, "options"))?;
     known_flags(flags, ARTIFACT_OPEN_VERIFY | ARTIFACT_OPEN_COPY)?;
     let mut read = OpenOptions::default();
@@ -65,7 +69,9 @@ unsafe fn read_options<'s>(given: *const artifact_open_options_t) -> Result<Open
     }
     read.verify = flags & ARTIFACT_OPEN_VERIFY != 0;
     read.copy = flags & ARTIFACT_OPEN_COPY != 0;
-
+    if copy_limit != 0 {
+        read.copy_limit = copy_limit;
+    }
     read.signature = ffi!(slice(signature, signature_len, "options.signature"))?;
     Ok(read)
 }

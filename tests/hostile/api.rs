@@ -314,6 +314,7 @@ unsafe fn step(world: &mut World, input: &mut Input<'_>) {
                     memory_limit: u64::from(input.byte()) * 64,
                     signature: artifact_buffer_data(*detached),
                     signature_len: artifact_buffer_len(*detached),
+                    copy_limit: 0,
                 };
                 let mut bytes = match artifact_buffer_data(*buffer) {
                     data if data.is_null() => Vec::new(),

@@ -39,6 +39,7 @@ fn open(bytes: &[u8]) {
             memory_limit: 0,
             signature: std::ptr::null(),
             signature_len: 0,
+            copy_limit: 0,
         };
         let mut artifact = null_mut();
         call!(artifact_open_borrowed(bytes.as_ptr(), bytes.len(), engine, &options, &mut artifact));

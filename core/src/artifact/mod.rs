@@ -50,6 +50,8 @@ pub struct OpenOptions<'s> {
     pub verify: bool,
     /// Copy everything into private memory first, so that later changes of the file have no effect.
     pub copy: bool,
+    /// Maximum number of bytes that `copy` copies. Holes of a sparse file count: reading the copy can fill them with memory.
+    pub copy_limit: u64,
     /// Detached signatures, in the form that a trailer stores them in. They need at least one trusted key to check them with.
     pub signature: &'s [u8],
     /// Keys to trust in addition to the engine's, for instance when opening without an engine.
@@ -63,6 +65,7 @@ impl Default for OpenOptions<'_> {
             memory_limit: MAX_METADATA,
             verify: false,
             copy: false,
+            copy_limit: u64::MAX,
             signature: &[],
             trusted: &[],
         }
@@ -169,7 +172,7 @@ impl Artifact {
         let region = match options.copy {
             true => {
                 open::require_signature(&region, engine, options).map_err(|error| error.shifted(base))?;
-                region.snapshot()?
+                region.snapshot(options.copy_limit)?
             }
             false => region,
         };

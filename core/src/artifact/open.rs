@@ -114,6 +114,10 @@ pub fn open(region: Region, engine: Option<&Engine>, options: &OpenOptions<'_>) 
         None => {
             let ranges = follow_links(&mut window, region.len()).map_err(as_untrusted)?;
             let (header_offset, modules) = (header_offset(&ranges), ranges.len());
+            if region.len() - header_offset > limit + Header::MAX_SIZE {
+                // Checked before every byte is read: in a sparse file, most of them may not exist.
+                return Err(too_large(limit, header_offset));
+            }
             let (root, entries) = implied_root(&region, &ranges, header_offset).map_err(as_untrusted)?;
             let signer = signer(&trusted, &root, &[], &detached)?;
             let tail = read_sealed_tail(&window, &root, engine, limit)?;

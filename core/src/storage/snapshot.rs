@@ -2,44 +2,81 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::fs::FileExt;
 use std::sync::OnceLock;
 
 use rustix::fs::{
-    AtFlags, MemfdFlags, SealFlags, StatVfsMountFlags, StatxAttributes, StatxFlags, fcntl_add_seals, fcntl_get_seals,
-    fstatvfs, memfd_create, statx,
+    AtFlags, MemfdFlags, SealFlags, SeekFrom, StatVfsMountFlags, StatxAttributes, StatxFlags, fcntl_add_seals,
+    fcntl_get_seals, fstatvfs, memfd_create, seek, statx,
 };
+use rustix::io::Errno;
 
 use super::{Backing, Region};
 use crate::alloc;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Status};
+use crate::format::first_nonzero;
 
 /// Number of bytes copied at a time.
 const COPY_CHUNK: u64 = 1 << 20;
+/// Size of the pieces that are not copied if they are zeros: the smallest page size.
+const PAGE: usize = 4 << 10;
 
 impl Region {
     /// Copies the region into a memfd sealed against writing, growing and shrinking, so that later changes of the file have no
-    /// effect. A file that is already a sealed memfd or under fs-verity can't change and is not copied.
+    /// effect. A file that is already a sealed memfd or under fs-verity can't change and is not copied. Holes of a sparse file, and
+    /// pages of zeros, are holes of the copy and take no memory until they are mapped and read.
     ///
     /// # Errors
     ///
-    /// IO, TRUNCATED if the file becomes shorter during the copy, NO_MEMORY.
-    pub fn snapshot(self) -> Result<Region> {
+    /// LIMIT if more than `limit` bytes would have to be copied, holes included; IO, TRUNCATED if the file becomes shorter during
+    /// the copy, NO_MEMORY.
+    pub fn snapshot(self, limit: u64) -> Result<Region> {
         if matches!(self.backing, Backing::File(..)) && self.is_immutable() {
             return Ok(self);
         }
-        let mut copy = new_memfd()?;
+        if self.len > limit {
+            let message = format!("private copy: expected at most {limit} bytes, found {}", self.len);
+            return Err(Error::new(Status::Limit, message));
+        }
+        let failed = |error: std::io::Error| Error::io("writing a private copy", &error);
+        let copy = new_memfd()?;
+        copy.set_len(self.len).map_err(failed)?;
         let mut buffer = alloc::zeroed(self.len.min(COPY_CHUNK) as usize, "a private copy")?;
+        let holes = self.holes();
         let mut offset = 0;
-        while offset < self.len {
+        while let Some(data) = self.data_from(holes.as_ref(), offset).filter(|data| *data < self.len) {
+            offset = data;
             let chunk = buffer.get_mut(..(self.len - offset).min(COPY_CHUNK) as usize).unwrap_or_default();
             self.read_at(offset, chunk)?;
-            copy.write_all(chunk).map_err(|error| Error::io("writing a private copy", &error))?;
-            offset += chunk.len() as u64;
+            for page in chunk.chunks(PAGE) {
+                if first_nonzero(page).is_some() {
+                    copy.write_all_at(page, offset).map_err(failed)?;
+                }
+                offset += page.len() as u64;
+            }
         }
         seal(&copy)?;
         let noexec = self.noexec();
         Ok(Region { backing: Backing::File(copy, OnceLock::new()), base: self.base, start: 0, len: self.len, noexec })
+    }
+
+    /// Opens the region's file again, to search for holes: that moves the offset of an open file, and the descriptor may share its
+    /// own with the caller's. Returns none for memory, and if there is no /proc.
+    fn holes(&self) -> Option<File> {
+        let Backing::File(file, _) = &self.backing else { return None };
+        File::open(format!("/proc/self/fd/{}", file.as_raw_fd())).ok()
+    }
+
+    /// Returns the offset, at or after `offset`, where the file has data again; none if only a hole follows. A file system that
+    /// knows no holes has data everywhere.
+    fn data_from(&self, holes: Option<&File>, offset: u64) -> Option<u64> {
+        let Some(file) = holes else { return Some(offset) };
+        match seek(file, SeekFrom::Data(self.start + offset)) {
+            Ok(found) => Some(found.saturating_sub(self.start).max(offset)),
+            Err(Errno::NXIO) => None,
+            Err(_) => Some(offset),
+        }
     }
 
     /// Returns whether only this library can change the bytes from now on: they are in its own memory, in a sealed memfd, or under
