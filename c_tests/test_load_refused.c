@@ -155,7 +155,7 @@ TEST(load_refuses_damaged_headers) {
     DAMAGED(TEXT_SEGMENT->p_flags |= PF_W, ARTIFACT_UNSUPPORTED, "writable and executable");
     DAMAGED(TEXT_SEGMENT->p_memsz += 1, ARTIFACT_UNSUPPORTED, "read-only");
     DAMAGED(DATA_SEGMENT->p_filesz = DATA_SEGMENT->p_memsz + 1, ARTIFACT_CORRUPT, "");
-    DAMAGED(DATA_SEGMENT->p_memsz = UINT64_C(1) << 40, ARTIFACT_LIMIT, "");
+    DAMAGED(DATA_SEGMENT->p_memsz = UINT64_C(1) << 40, ARTIFACT_UNSUPPORTED, "");
     DAMAGED(DATA_SEGMENT->p_memsz = UINT64_MAX, ARTIFACT_CORRUPT, "");
     DAMAGED(segment_of(&image, PT_DYNAMIC, 0)->p_vaddr += 1 << 30, ARTIFACT_CORRUPT, "PT_DYNAMIC");
     DAMAGED(segment_of(&image, PT_GNU_RELRO, 0)->p_memsz = 1 << 30, ARTIFACT_CORRUPT, "PT_GNU_RELRO");

@@ -167,7 +167,7 @@ pub unsafe extern "C" fn artifact_module(
         Ok(artifact_module_t {
             bytes: artifact_slice_t::of(artifact.module_bytes(index)?),
             offset: place.offset,
-            align: artifact.module(index)?.align()?,
+            align: artifact.module_align(index)?,
             machine: extent.machine.into(),
             r#type: extent.kind.into(),
             byte_order: extent.big_endian.into(),

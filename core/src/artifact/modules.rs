@@ -128,7 +128,8 @@ fn entries_with(bytes: &[u8], ranges: &[ModuleRange], digests: &[Digest]) -> Res
     for (index, (range, digest)) in ranges.iter().zip(digests).enumerate() {
         let module = bytes.get(range.offset as usize..range.end() as usize).unwrap_or(&[]);
         let align = Module::parse(module).and_then(|module| module.align());
-        let align = align.map_err(|error| error.within(format!("module {index}")).at(0).shifted(range.offset))?;
+        let align = align
+            .map_err(|error| excess_as_damage(error).within(format!("module {index}")).at(0).shifted(range.offset))?;
         entries.push(seal::module_entry(range, align, digest));
     }
     Ok(entries)
@@ -140,6 +141,11 @@ fn as_damage(error: Error) -> Error {
         Status::InvalidArgument | Status::NotAnArtifact | Status::Unsupported => error.with_status(Status::Corrupt),
         _ => error,
     }
+}
+
+/// Turns LIMIT into CORRUPT, where no writer exceeds the limit.
+fn excess_as_damage(error: Error) -> Error {
+    if error.status() == Status::Limit { error.with_status(Status::Corrupt) } else { error }
 }
 
 impl Artifact {
@@ -371,6 +377,15 @@ impl Artifact {
     pub fn module(&self, index: usize) -> Result<Module<'_>> {
         self.extent(index)?;
         Module::parse(self.module_bytes(index)?).map_err(|error| self.in_module(index, error))
+    }
+
+    /// Returns the alignment of a module's offset, as [`Module::align`] computes it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Artifact::module`]; CORRUPT also for an alignment over 2 MiB, which no artifact has.
+    pub fn module_align(&self, index: usize) -> Result<u64> {
+        self.module(index)?.align().map_err(|error| self.in_module(index, excess_as_damage(error)))
     }
 
     /// Adds the module's index to an error, and turns its offset in the module into one in the file.

@@ -35,7 +35,7 @@ pub fn verify(artifact: &Artifact) -> Result<Report> {
     let mut previous: Option<&ModuleRange> = None;
     for (index, range) in artifact.module_ranges()?.iter().enumerate() {
         let module = artifact.module(index)?;
-        let align = module.align().map_err(|error| artifact.in_module(index, error))?;
+        let align = artifact.module_align(index)?;
         if let Some(previous) = previous {
             check_link(&mut report, artifact, index, previous, range, align)?;
         }
@@ -110,7 +110,7 @@ pub fn check_digests(artifact: &Artifact, trailer: &Trailer, digests: &[Digest])
         if digests.get(index) != Some(&entry.digest) {
             return Err(digest_mismatch(&format!("module {index}"), base + position));
         }
-        let align = artifact.module(index)?.align().map_err(|error| artifact.in_module(index, error))?;
+        let align = artifact.module_align(index)?;
         let linked = match index {
             0 => Some(0),
             _ => module_span.first_chunk().map(|word| u64::from_le_bytes(*word)),

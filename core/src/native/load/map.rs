@@ -145,7 +145,7 @@ impl<'a> Mapper<'a> {
             end = module.bias + module.tables.len;
             if end > MAX_CODE {
                 let message = format!("code: expected at most {MAX_CODE} bytes of addresses, found more");
-                return Err(Error::new(Status::Limit, message));
+                return Err(Error::new(Status::Unsupported, message));
             }
         }
         let total = end + (room as u64).next_multiple_of(page) + (max_align - page);
