@@ -1,5 +1,4 @@
-//! Hostile relocatable objects: linking them either fails or gives an image that can be stored and that the loader's parser
-//! accepts.
+//! Hostile relocatable objects: linking them either fails or gives an image that can be stored and that the loader accepts.
 
 use artifact::error::Status;
 use artifact::format::elf::ImageFixup;
@@ -12,6 +11,7 @@ fn check(objects: &[Object<'_>], options: &Options) {
             ImageFixup::new(&linked).expect("an image that can be stored");
             let machine = u16::from_le_bytes([linked[18], linked[19]]);
             image::parse(&linked, machine, 4096).expect("an image that can be loaded");
+            super::load::linked(&linked);
             assert!(linked == link(objects, options).expect("the same again"));
         }
         Err(error) => {

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use artifact::artifact::{Artifact, OpenOptions};
 use artifact::builder::Builder;
 use artifact::engine::Engine;
-use artifact::error::Status;
-use artifact::native::load::{Import, LoadOptions, load};
+use artifact::error::{Result, Status};
+use artifact::native::load::{Code, Import, LoadOptions, load};
 use artifact::storage::sealed;
 
 /// One input.
@@ -17,26 +17,9 @@ pub fn run(data: &[u8]) {
     if let Some(machine) = image.get_mut(18..20) {
         machine.copy_from_slice(if cfg!(target_arch = "aarch64") { &[183, 0] } else { &[62, 0] });
     }
-    let engine = Engine::new();
-    let mut builder = Builder::new(&engine);
     // Two of them have their unwind tables copied.
-    for _ in 0..1 + data.len() % 2 {
-        if builder.add_module(&image).is_err() {
-            return;
-        }
-    }
-    let Ok(bytes) = builder.serialize() else { return };
-    // From a file, the only module of an artifact is mapped before its tables are read.
-    let file = sealed(&[&bytes]).expect("a file");
-    let artifact = Artifact::open_fd(file.as_fd(), Some(&engine), &OpenOptions::default());
-    let artifact = Arc::new(artifact.expect("just written"));
-    let somewhere = (&raw const engine).cast();
-    let mut resolver = |missing: &mut [Import<'_>]| missing.iter_mut().for_each(|import| import.address = somewhere);
-    let options =
-        LoadOptions { resolver: Some(&mut resolver), gdb: data.len().is_multiple_of(3), ..LoadOptions::default() };
-    // SAFETY: the image isn't trusted, but none of its code runs: no constructors, no calls, and the handle of a module that
-    // registered no destructors. No exception is thrown. The sealed file doesn't change.
-    let code = match unsafe { load(artifact, &engine, options) } {
+    let Some(loaded) = loaded(&image, 1 + data.len() % 2, data.len().is_multiple_of(3)) else { return };
+    let code = match loaded {
         Ok(code) => code,
         Err(error) => {
             assert!(![Status::Internal, Status::Io, Status::Unresolved].contains(&error.status()), "{error}");
@@ -50,6 +33,43 @@ pub fn run(data: &[u8]) {
                 let inside = code.symbolize(address);
                 assert!(inside.is_none_or(|inside| inside.module < code.module_count()));
             }
+        }
+    }
+}
+
+/// Loads `count` modules with the same image. None if it can't be stored in an artifact.
+fn loaded(image: &[u8], count: usize, gdb: bool) -> Option<Result<Code>> {
+    let engine = Engine::new();
+    let mut builder = Builder::new(&engine);
+    for _ in 0..count {
+        builder.add_module(image).ok()?;
+    }
+    let bytes = builder.serialize().ok()?;
+    // From a file, the only module of an artifact is mapped before its tables are read.
+    let file = sealed(&[&bytes]).expect("a file");
+    let artifact = Artifact::open_fd(file.as_fd(), Some(&engine), &OpenOptions::default());
+    let artifact = Arc::new(artifact.expect("just written"));
+    let somewhere = (&raw const SOMEWHERE).cast();
+    let mut resolver = |missing: &mut [Import<'_>]| missing.iter_mut().for_each(|import| import.address = somewhere);
+    let options = LoadOptions { resolver: Some(&mut resolver), gdb, ..LoadOptions::default() };
+    // SAFETY: the image isn't trusted, but none of its code runs: no constructors, no calls, and the handle of a module that
+    // registered no destructors. No exception is thrown. The sealed file doesn't change.
+    Some(unsafe { load(artifact, &engine, options) })
+}
+
+/// What undefined symbols are resolved to.
+static SOMEWHERE: u64 = 0;
+
+/// Checks that an image from the linker can be loaded here, if it is for this machine.
+pub fn linked(image: &[u8]) {
+    let machine = if cfg!(target_arch = "aarch64") { [183, 0] } else { [62, 0] };
+    if image.get(18..20) != Some(&machine) {
+        return;
+    }
+    for count in [1, 2] {
+        if let Err(error) = loaded(image, count, false).expect("an image that can be stored") {
+            let here = [Status::Limit, Status::Unsupported, Status::NoMemory];
+            assert!(here.contains(&error.status()), "the loader refuses what the linker made: {error}");
         }
     }
 }

@@ -203,7 +203,10 @@ impl Tables {
             _ => (0, page),
         };
         if len > MAX_CODE {
-            return Err(Error::new(Status::Unsupported, format!("image: expected at most {MAX_CODE} bytes, found {len}")));
+            return Err(Error::new(
+                Status::Unsupported,
+                format!("image: expected at most {MAX_CODE} bytes, found {len}"),
+            ));
         }
         Ok(Tables {
             segments,
