@@ -1,0 +1,277 @@
+//! Work grows linearly with the length of every list that a file or an object can have: four times the length may take at most
+//! eight times as long. Quadratic work would take sixteen times as long.
+#![allow(missing_docs)]
+
+mod hostile;
+#[path = "common/lists.rs"]
+mod lists;
+
+use std::hint::black_box;
+use std::ptr::{null, null_mut};
+use std::time::{Duration, Instant};
+
+use artifact::builder::Builder;
+use artifact::engine::Engine;
+use artifact::error::Status;
+use artifact::native::link::{Object, Options, link};
+
+use hostile::capi;
+use lists::{ABS64, ALLOC, CODE, Elf, GLOBAL, GROUP, PC32, PROGBITS};
+
+/// Times `work` on the longer of two inputs and on the shorter one, and compares. Other processes only ever make a run slower, so
+/// the fastest of several counts, and a bad ratio is measured again.
+fn check<T>(name: &str, count: usize, input: impl Fn(usize) -> T, work: impl Fn(&T)) {
+    let (short, long) = (input(count), input(4 * count));
+    let fastest = |input: &T, runs: usize| {
+        let run = |_| {
+            let start = Instant::now();
+            work(black_box(input));
+            start.elapsed()
+        };
+        (0..runs).map(run).min().unwrap()
+    };
+    let mut worst = 0.0;
+    for runs in [1, 3, 10] {
+        let (one, four) = (fastest(&short, runs), fastest(&long, runs));
+        // Less than this says nothing.
+        worst = four.as_secs_f64() / one.max(Duration::from_micros(500)).as_secs_f64();
+        if worst <= 8.0 {
+            return;
+        }
+    }
+    panic!("{name}: four times {count} took {worst:.1} times as long");
+}
+
+/// Links an object. What it can't link, it refuses as fast.
+fn link_one(object: &Vec<u8>) {
+    let linked = link(&[Object { name: "a.o", bytes: object }], &Options::default());
+    if let Err(error) = linked {
+        assert!([Status::Limit, Status::Unsupported].contains(&error.status()), "{error}");
+    }
+}
+
+fn with_text(fill: impl FnOnce(&mut Elf)) -> Vec<u8> {
+    let mut elf = Elf::new();
+    elf.section(".text", PROGBITS, CODE, vec![0xc3; 16]);
+    fill(&mut elf);
+    elf.build()
+}
+
+#[test]
+fn linking() {
+    type Fill = fn(usize, &mut Elf);
+    let cases: [(&str, usize, Fill); 12] = [
+        ("sections", 4000, |n, elf| {
+            for i in 0..n {
+                elf.section(&format!(".text.f{i}"), PROGBITS, CODE, vec![0xc3]);
+            }
+        }),
+        ("output sections", 4000, |n, elf| {
+            for i in 0..n {
+                elf.section(&format!("s{i}"), PROGBITS, ALLOC, vec![1]);
+            }
+        }),
+        ("global symbols", 8000, |n, elf| {
+            for i in 0..n {
+                elf.symbol(&format!("f{i}"), GLOBAL, 1);
+            }
+        }),
+        ("local symbols", 8000, |n, elf| {
+            for i in 0..n {
+                elf.symbol(&format!("f{i}"), 2, 1);
+            }
+        }),
+        ("weak symbols of one name", 8000, |n, elf| {
+            for _ in 0..n {
+                elf.symbol("same", 0x22, 1);
+            }
+        }),
+        ("common symbols", 8000, |n, elf| {
+            for i in 0..n {
+                elf.symbol(&format!("c{i}"), 0x11, 0xfff2);
+            }
+        }),
+        ("undefined symbols", 4000, |n, elf| {
+            let data = elf.section(".data", PROGBITS, 3, vec![0; 8 * n]);
+            let undefined: Vec<u32> = (0..n).map(|i| elf.symbol(&format!("u{i}"), 0x10, 0)).collect();
+            elf.relocations(data, undefined.iter().enumerate().map(|(at, symbol)| (8 * at as u64, *symbol, ABS64, 0)));
+        }),
+        ("relocations", 8000, |n, elf| {
+            let data = elf.section(".data", PROGBITS, 3, vec![0; 8 * n]);
+            let symbol = elf.symbol("f", GLOBAL, 1);
+            elf.relocations(data, (0..n).map(|at| (8 * at as u64, symbol, ABS64, 0)));
+        }),
+        ("relocation sections", 2000, |n, elf| {
+            let symbol = elf.symbol("f", GLOBAL, 1);
+            for number in 0..n {
+                let data = elf.section(&format!(".data.d{number}"), PROGBITS, 3, vec![0; 8]);
+                elf.relocations(data, [(0, symbol, ABS64, 0)].into_iter());
+            }
+        }),
+        ("groups", 4000, |n, elf| {
+            for number in 0..n {
+                let member = elf.section(".text.g", PROGBITS, CODE | 0x200, vec![0xc3]);
+                let signature = elf.symbol(&format!("g{number}"), 0x22, member.min(0xfe00));
+                let data = [1, member].into_iter().flat_map(u32::to_le_bytes).collect();
+                let group = elf.section(".group", GROUP, 0, data) as usize;
+                let group = &mut elf.sections[group - 1];
+                (group.link, group.info, group.align, group.entry) = (u32::MAX, signature, 4, 4);
+            }
+        }),
+        ("symbols of the linker, and output sections", 4000, |n, elf| {
+            for _ in 0..n {
+                elf.symbol("__bss_start", 0, 0);
+            }
+            for i in 0..n {
+                elf.section(&format!("s{i}"), PROGBITS, ALLOC, vec![1]);
+            }
+            for i in 0..n {
+                elf.symbol(&format!("__start_s{i}"), 0x10, 0);
+            }
+        }),
+        ("FDEs", 4000, |n, elf| {
+            let symbol = elf.symbol("f", GLOBAL, 1);
+            let mut frames = vec![20, 0, 0, 0, 0, 0, 0, 0, 1, b'z', b'R', 0, 1, 0x78, 16, 1, 0x1b, 0, 0, 0, 0, 0, 0, 0];
+            let mut entries = Vec::new();
+            for _ in 0..n {
+                let at = frames.len() as u32;
+                for word in [16, at + 4, 0, 1, 0] {
+                    frames.extend(u32::to_le_bytes(word));
+                }
+                entries.push((u64::from(at) + 8, symbol, PC32, 0));
+            }
+            let section = elf.section(".eh_frame", PROGBITS, ALLOC, frames);
+            elf.sections[section as usize - 1].align = 8;
+            elf.relocations(section, entries.into_iter());
+        }),
+    ];
+    for (name, count, fill) in cases {
+        check(name, count, |n| with_text(|elf| fill(n, elf)), link_one);
+    }
+}
+
+/// An artifact that was opened through the C interface.
+struct Opened(*mut capi::artifact::artifact_t);
+
+impl Opened {
+    fn new(bytes: &[u8]) -> Opened {
+        let (mut artifact, mut error) = (null_mut(), null_mut());
+        // SAFETY: all pointers point at local variables of the right types, or are NULL where that is allowed.
+        unsafe {
+            let status = capi::artifact::artifact_open_bytes(
+                bytes.as_ptr(),
+                bytes.len(),
+                null(),
+                null(),
+                &mut artifact,
+                &mut error,
+            );
+            assert_eq!(status as u32, 0);
+        }
+        Opened(artifact)
+    }
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        // SAFETY: the artifact was opened above, and is freed once.
+        unsafe { capi::artifact::artifact_free(self.0) }
+    }
+}
+
+fn artifact_of(image: &[u8], fill: impl FnOnce(&mut Builder<'_>)) -> Vec<u8> {
+    let engine = Engine::new();
+    let mut builder = Builder::new(&engine);
+    builder.add_module(image).unwrap();
+    fill(&mut builder);
+    builder.serialize().unwrap()
+}
+
+/// Calls a function for each index of a list, in a new artifact.
+macro_rules! walk {
+    ($bytes:expr, |$artifact:ident, $index:ident| $call:expr, $count:expr) => {{
+        let opened = Opened::new($bytes);
+        let $artifact = opened.0;
+        for $index in 0..$count {
+            // SAFETY: the artifact is open, and the other pointers are local variables of the right types.
+            let status = unsafe { $call } as u32;
+            assert_eq!(status, 0, "index {}", $index);
+        }
+    }};
+}
+
+#[test]
+fn reading_a_list_by_index() {
+    use capi::module::{artifact_section_at, artifact_symbol_at};
+    use capi::trailer::{artifact_attribute, artifact_attribute_at};
+
+    let symbols = |n: usize| {
+        let fill = |elf: &mut Elf| {
+            for number in 0..n / 2 {
+                let section = elf.section(&format!(".text.f{number}"), PROGBITS, CODE, vec![0xc3]);
+                elf.symbol(&format!("f{number}"), GLOBAL, section);
+            }
+        };
+        (n / 2, artifact_of(&with_text(fill), |_| ()))
+    };
+    check("sections", 4000, symbols, |(n, bytes)| {
+        // SAFETY: zeros are a value of each of these structs.
+        let mut section = unsafe { std::mem::zeroed() };
+        walk!(bytes, |artifact, index| artifact_section_at(artifact, 0, index, &mut section, null_mut()), *n);
+    });
+    check("symbols", 4000, symbols, |(n, bytes)| {
+        // SAFETY: as above.
+        let mut symbol = unsafe { std::mem::zeroed() };
+        walk!(bytes, |artifact, index| artifact_symbol_at(artifact, 0, index, &mut symbol, null_mut()), *n);
+    });
+    let attributes = |n: usize| {
+        let fill = |builder: &mut Builder<'_>| {
+            (0..n).for_each(|i| builder.set_attribute(&format!("{i:08}"), b"value").unwrap());
+        };
+        (n, artifact_of(&with_text(|_| ()), fill))
+    };
+    check("attributes", 4000, attributes, |(n, bytes)| {
+        let (mut name, mut value) = (null(), capi::library::artifact_slice_t { data: null(), len: 0 });
+        walk!(
+            bytes,
+            |artifact, index| {
+                artifact_attribute_at(artifact, index, &mut name, &mut value, null_mut());
+                artifact_attribute(artifact, name, &mut value, null_mut())
+            },
+            *n
+        );
+    });
+    let image = with_text(|_| ());
+    let modules = |n: usize| {
+        let engine = Engine::new();
+        let mut builder = Builder::new(&engine);
+        for _ in 0..n {
+            builder.add_module(&image).unwrap();
+        }
+        (n, builder.serialize().unwrap())
+    };
+    check("modules", 1000, modules, |(n, bytes)| {
+        // SAFETY: as above.
+        let mut module = unsafe { std::mem::zeroed() };
+        walk!(bytes, |artifact, index| capi::module::artifact_module(artifact, index, &mut module, null_mut()), *n);
+    });
+}
+
+#[test]
+fn names_that_overlap() {
+    use artifact::artifact::{Artifact, OpenOptions};
+    let open = |bytes: &Vec<u8>| Artifact::open_bytes(bytes, None, &OpenOptions::default()).unwrap();
+    for (name, make) in
+        [("symbols", lists::overlapping_symbols as fn(usize) -> Vec<u8>), ("sections", lists::overlapping_sections)]
+    {
+        // Few sections, so that they can be stored: all names of a file together are limited.
+        let count = if name == "sections" { 4 } else { 20_000 };
+        let input = |n: usize| artifact_of(&make(n), |_| ());
+        check(name, count, input, |bytes| drop(open(bytes).verify()));
+        check(name, count, input, |bytes| {
+            let artifact = open(bytes);
+            assert_eq!(artifact.symbol_named(0, b"none").unwrap_err().status(), Status::NotFound);
+            assert_eq!(artifact.section_named(0, b"none").unwrap_err().status(), Status::NotFound);
+        });
+    }
+}
