@@ -1,19 +1,57 @@
-//! Decoded Metadata takes at most eight times as much memory as its encoding, whatever its content.
+//! The memory that each function takes is limited by the size of the file: the factors of docs/format.md, whatever the file has.
 #![allow(missing_docs)]
 
+mod hostile;
+#[path = "common/lists.rs"]
+mod lists;
+
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::cell::Cell;
+use std::os::fd::AsFd;
+use std::ptr::{null, null_mut};
+use std::sync::Arc;
 
+use artifact::artifact::{Artifact, OpenOptions};
+use artifact::builder::Builder;
+use artifact::engine::Engine;
+use artifact::error::Status;
 use artifact::format::metadata::Metadata;
+use artifact::format::module::Module;
+use artifact::native::link::{Object, Options, link};
+use artifact::native::load::{LoadOptions, load};
+use artifact::storage::sealed;
 
-/// An allocator that tracks the number of allocated bytes and its peak.
+use hostile::capi::artifact::{artifact_free, artifact_open_bytes, artifact_t};
+use hostile::capi::library::artifact_slice_t;
+use hostile::capi::module::{artifact_section_at, artifact_symbol_at};
+use hostile::capi::trailer::artifact_attribute_at;
+use lists::{ABS64, ALLOC, CODE, Elf, GLOBAL, PROGBITS};
+
+/// An allocator that tracks the number of bytes that each thread has allocated, and its peak.
 struct Counting;
 
-static CURRENT: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
+thread_local! {
+    static CURRENT: Cell<usize> = const { Cell::new(0) };
+    static PEAK: Cell<usize> = const { Cell::new(0) };
+}
 
 fn grown(size: usize) {
-    PEAK.fetch_max(CURRENT.fetch_add(size, Relaxed) + size, Relaxed);
+    let current = CURRENT.get().wrapping_add(size);
+    CURRENT.set(current);
+    // Memory that another thread allocated may be freed here: then the difference to an earlier count is negative.
+    PEAK.set(if current.wrapping_sub(PEAK.get()).cast_signed() > 0 { current } else { PEAK.get() });
+}
+
+fn shrunk(size: usize) {
+    CURRENT.set(CURRENT.get().wrapping_sub(size));
+}
+
+/// Returns by how much `work` exceeds the memory that is allocated before it.
+fn peak<T>(work: impl FnOnce() -> T) -> usize {
+    let before = CURRENT.get();
+    PEAK.set(before);
+    drop(work());
+    PEAK.get().wrapping_sub(before)
 }
 
 // SAFETY: every call is forwarded unchanged to `System`, which upholds the contract of `GlobalAlloc`.
@@ -24,13 +62,13 @@ unsafe impl GlobalAlloc for Counting {
         unsafe { System.alloc(layout) }
     }
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        CURRENT.fetch_sub(layout.size(), Relaxed);
+        shrunk(layout.size());
         // SAFETY: `pointer` comes from `System` by way of this allocator, with the same layout.
         unsafe { System.dealloc(pointer, layout) }
     }
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         // The kernel moves large blocks by remapping their pages, so old and new block never take memory at the same time.
-        CURRENT.fetch_sub(layout.size(), Relaxed);
+        shrunk(layout.size());
         grown(size);
         // SAFETY: `pointer` comes from `System` by way of this allocator, with the same layout, and the caller checks `size`.
         unsafe { System.realloc(pointer, layout, size) }
@@ -90,12 +128,160 @@ fn decoded_metadata_takes_at_most_eight_times_its_size() {
         }),
     ];
     for (name, bytes) in cases {
-        let before = CURRENT.load(Relaxed);
-        PEAK.store(before, Relaxed);
-        let (decoded, len) = Metadata::decode(&bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
-        assert_eq!(len, bytes.len(), "{name}");
-        let times = (PEAK.load(Relaxed) - before) as f64 / bytes.len() as f64;
+        let taken = peak(|| {
+            let (decoded, len) = Metadata::decode(&bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
+            assert_eq!(len, bytes.len(), "{name}");
+            decoded
+        });
+        let times = taken as f64 / bytes.len() as f64;
         assert!(times > 1.0 && times <= 8.0, "{name}: {times:.2} times");
-        drop(decoded);
     }
+}
+
+fn artifact_of(image: &[u8], fill: impl FnOnce(&mut Builder<'_>)) -> Vec<u8> {
+    let engine = Engine::new();
+    let mut builder = Builder::new(&engine);
+    builder.add_module(image).unwrap();
+    fill(&mut builder);
+    builder.serialize().unwrap()
+}
+
+fn open(bytes: &[u8]) -> Artifact {
+    Artifact::open_bytes(bytes, None, &OpenOptions::default()).unwrap()
+}
+
+/// Calls a C function for each index, until it fails with LIMIT, and returns the peak. Opening isn't counted.
+fn walk(bytes: &[u8], mut call: impl FnMut(*const artifact_t, usize) -> u32) -> usize {
+    let mut artifact = null_mut();
+    // SAFETY: all pointers point at local variables of the right types, or are NULL where that is allowed.
+    let status = unsafe { artifact_open_bytes(bytes.as_ptr(), bytes.len(), null(), null(), &mut artifact, null_mut()) };
+    assert_eq!(status as u32, 0);
+    let taken = peak(|| {
+        let ended = (0..).find_map(|index| Some(call(artifact, index)).filter(|status| *status != 0)).unwrap();
+        assert!([Status::Limit as u32, Status::NotFound as u32].contains(&ended), "{ended}");
+    });
+    // SAFETY: opened above, freed once.
+    unsafe { artifact_free(artifact) };
+    taken
+}
+
+/// An image with `count` undefined symbols, whose names are all suffixes of one string.
+fn undefined(count: usize) -> Vec<u8> {
+    let mut elf = Elf::new();
+    let data = elf.section(".data", PROGBITS, ALLOC | 1, vec![0; 8 * count]);
+    let symbols: Vec<u32> = (0..count).map(|number| elf.symbol(&format!("u{number:06}"), 0x10, 0)).collect();
+    elf.relocations(data, symbols.iter().enumerate().map(|(at, symbol)| (8 * at as u64, *symbol, ABS64, 0)));
+    let mut image = link(&[Object { name: "a.o", bytes: &elf.build() }], &Options::default()).unwrap();
+    let strings = Module::parse(&image).unwrap().section_named(b".dynstr").unwrap();
+    let (start, end) = (strings.offset as usize, (strings.offset + strings.size) as usize);
+    let names = &mut image[start + 1..end - 1];
+    names.iter_mut().filter(|byte| **byte == 0).for_each(|byte| *byte = b'.');
+    image
+}
+
+#[test]
+fn every_function_takes_memory_in_proportion_to_the_file() {
+    let mut found: Vec<(&str, f64, f64)> = Vec::new();
+    let mut add = |what: &'static str, most: f64, bytes: &[u8], taken: usize| {
+        found.push((what, taken as f64 / bytes.len() as f64, most));
+    };
+
+    let symbols = artifact_of(&lists::overlapping_symbols(30_000), |_| ());
+    let sections = {
+        let mut elf = Elf::new();
+        (0..60_000).for_each(|at| _ = elf.section(&format!("{at}"), PROGBITS, 0, Vec::new()));
+        artifact_of(&elf.build(), |_| ())
+    };
+    let short = artifact_of(
+        &{
+            let mut elf = Elf::new();
+            elf.section(".text", PROGBITS, CODE, vec![0xc3]);
+            let start = elf.name(&"ab".repeat(30_000));
+            (0..60_000).for_each(|at| _ = elf.symbol_at(start + 60_000 - (at % 200), GLOBAL, 1, 0, 1));
+            (0..60_000).for_each(|at| _ = elf.symbol(&format!("{at:x}"), GLOBAL, 1));
+            elf.build()
+        },
+        |_| (),
+    );
+    let attributes = artifact_of(&lists::overlapping_symbols(1), |builder| {
+        (0..50_000).for_each(|at| builder.set_attribute(&format!("{at:x}"), b"").unwrap());
+    });
+    let image = hostile::elf::Shape::default().image();
+    let modules = {
+        let engine = Engine::new();
+        let mut builder = Builder::new(&engine);
+        (0..20_000).for_each(|_| _ = builder.add_module(&image).unwrap());
+        builder.serialize().unwrap()
+    };
+
+    for (what, bytes) in [("names that overlap", &symbols), ("sections", &sections), ("modules", &modules)] {
+        add("open", 9.0, bytes, peak(|| open(bytes)));
+        let artifact = open(bytes);
+        println!("{what}");
+        add("verify", 4.0, bytes, peak(|| artifact.verify()));
+        add("symbols", 1.0, bytes, peak(|| artifact.symbol_named(0, b"none").map(|_| ())));
+        add("root_record", 4.0, bytes, peak(|| artifact.root_record()));
+    }
+    for bytes in [&symbols, &short] {
+        // SAFETY: zeros are a value of this struct.
+        let mut symbol = unsafe { std::mem::zeroed() };
+        // SAFETY: the artifact is open; the other pointers are a local variable and NULL.
+        let taken =
+            walk(bytes, |artifact, at| unsafe { artifact_symbol_at(artifact, 0, at, &mut symbol, null_mut()) } as u32);
+        add("artifact_symbol_at", 12.0, bytes, taken);
+    }
+    // SAFETY: as above.
+    let mut section = unsafe { std::mem::zeroed() };
+    let taken = walk(&sections, |artifact, at| {
+        // SAFETY: as above.
+        unsafe { artifact_section_at(artifact, 0, at, &mut section, null_mut()) as u32 }
+    });
+    add("artifact_section_at", 12.0, &sections, taken);
+    let (mut name, mut value) = (null(), artifact_slice_t { data: null(), len: 0 });
+    let taken = walk(&attributes, |artifact, at| {
+        // SAFETY: as above.
+        unsafe { artifact_attribute_at(artifact, at, &mut name, &mut value, null_mut()) as u32 }
+    });
+    add("artifact_attribute_at", 12.0, &attributes, taken);
+
+    for count in [100, 8000] {
+        let bytes = artifact_of(&undefined(count), |_| ());
+        let file = sealed(&[&bytes]).unwrap();
+        let engine = Engine::new();
+        for gdb in [false, true] {
+            let artifact = Arc::new(Artifact::open_fd(file.as_fd(), Some(&engine), &OpenOptions::default()).unwrap());
+            let taken = peak(|| {
+                let options = LoadOptions { gdb, ..LoadOptions::default() };
+                // SAFETY: none of the code runs: its symbols are undefined, so it isn't even loaded.
+                let Err(error) = (unsafe { load(artifact, &engine, options) }) else { panic!("loaded") };
+                match error.status() {
+                    Status::Unresolved => assert_eq!((error.missing().len(), count), (100, 100)),
+                    status => assert_eq!((status, count), (Status::Limit, 8000), "{error}"),
+                }
+            });
+            add("load", 8.0, &bytes, taken);
+        }
+    }
+
+    for number in 0..4 {
+        let mut elf = Elf::new();
+        let text = elf.section(".text", PROGBITS, CODE, vec![0xc3; 16]);
+        match number {
+            0 => (0..50_000).for_each(|at| _ = elf.symbol(&format!("{at:x}"), GLOBAL, text)),
+            1 => (0..50_000).for_each(|at| _ = elf.section(&format!("{at:x}"), PROGBITS, ALLOC, vec![1])),
+            2 => (0..50_000).for_each(|_| _ = elf.symbol("", 2, text)),
+            _ => {
+                let data = elf.section(".data", PROGBITS, ALLOC | 1, vec![0; 400_000]);
+                let symbol = elf.symbol("f", GLOBAL, text);
+                elf.relocations(data, (0..50_000).map(|at| (8 * at, symbol, ABS64, 0)));
+            }
+        }
+        let object = elf.build();
+        let taken = peak(|| link(&[Object { name: "a.o", bytes: &object }], &Options::default()).map(|_| ()));
+        add("link", 16.0, &object, taken);
+    }
+    let report: Vec<String> = found.iter().map(|(what, times, most)| format!("{what}: {times:.2} of {most}")).collect();
+    let report = report.join("\n");
+    println!("{report}");
+    assert!(found.iter().all(|(_, times, most)| times <= most), "{report}");
 }
