@@ -59,6 +59,57 @@ TEST(copy_of_a_part_of_a_file) {
     bytes_free(&file);
 }
 
+/* Returns the bytes of memory that this process's private copies take; SIZE_MAX if it has none. */
+static size_t memory_of_copies(void) {
+    size_t total = SIZE_MAX;
+    char link[64], target[256];
+    for (int fd = 3; fd < 64; fd++) {
+        snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+        ssize_t len = readlink(link, target, sizeof target - 1);
+        if (len <= 0) continue;
+        target[len] = '\0';
+        struct stat status;
+        if (strstr(target, "memfd:artifact") && fstat(fd, &status) == 0) {
+            total = (total == SIZE_MAX ? 0 : total) + (size_t)status.st_blocks * 512;
+        }
+    }
+    return total;
+}
+
+TEST(copy_keeps_holes) {
+    const uint64_t size = UINT64_C(1) << 30;
+    bytes_t file = read_file(fixture("addfib.cwasm"));
+    write_file(scratch("sparse"), file.data, file.len);
+    CHECK(truncate(scratch("sparse"), (off_t)size) == 0);
+    artifact_open_options_t options = copying();
+    artifact_t *artifact = NULL;
+    CHECK_OK(artifact_open_file(scratch("sparse"), NULL, &options, &artifact, &error));
+    CHECK(artifact_file_len(artifact) == size);
+    CHECK(memory_of_copies() <= file.len + 4096);
+    artifact_module_t module;
+    CHECK_OK(artifact_module(artifact, 0, &module, &error));
+    CHECK(same_bytes(module.bytes.data, module.bytes.len, file.data, module.bytes.len));
+    artifact_free(artifact);
+
+    options.copy_limit = size - 1;
+    CHECK_FAILS(artifact_open_file(scratch("sparse"), NULL, &options, &artifact, &error), ARTIFACT_LIMIT, "1073741823");
+    options.copy_limit = size;
+    CHECK_OK(artifact_open_file(scratch("sparse"), NULL, &options, &artifact, &error));
+    artifact_free(artifact);
+    bytes_free(&file);
+}
+
+TEST(copy_leaves_the_offset_of_the_descriptor) {
+    int fd = open(fixture("addfib.cwasm"), O_RDONLY);
+    CHECK(fd >= 0 && lseek(fd, 100, SEEK_SET) == 100);
+    artifact_open_options_t options = copying();
+    artifact_t *artifact = NULL;
+    CHECK_OK(artifact_open_fd(fd, NULL, &options, &artifact, &error));
+    CHECK(lseek(fd, 0, SEEK_CUR) == 100);
+    artifact_free(artifact);
+    CHECK(close(fd) == 0);
+}
+
 /* Returns the number of open descriptors. */
 static size_t descriptors(void) {
     size_t count = 0;

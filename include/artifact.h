@@ -1155,7 +1155,7 @@ artifact_status_t artifact_serialize_to(const artifact_builder_t *builder,
 #define ARTIFACT_OPEN_COPY UINT64_C(2)
 
 /** Initializes options with the defaults: `artifact_open_options_t options = ARTIFACT_OPEN_OPTIONS_INIT;` */
-#define ARTIFACT_OPEN_OPTIONS_INIT {sizeof(artifact_open_options_t), 0, 0, 0, 0, NULL, 0}
+#define ARTIFACT_OPEN_OPTIONS_INIT {sizeof(artifact_open_options_t), 0, 0, 0, 0, NULL, 0, 0}
 
 /** How to open. Begin with ARTIFACT_OPEN_OPTIONS_INIT. */
 typedef struct artifact_open_options_t {

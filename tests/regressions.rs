@@ -50,6 +50,16 @@ fn load() {
 }
 
 #[test]
+fn memory() {
+    replay_all("memory", "load", hostile::memory::run);
+}
+
+#[test]
+fn texts() {
+    replay_all("texts", "texts", hostile::texts::run);
+}
+
+#[test]
 fn signed() {
     replay_all("signed", "trailer", hostile::signed::run);
 }

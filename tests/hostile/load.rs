@@ -18,8 +18,8 @@ pub fn run(data: &[u8]) {
         machine.copy_from_slice(if cfg!(target_arch = "aarch64") { &[183, 0] } else { &[62, 0] });
     }
     // Two of them have their unwind tables copied.
-    let Some(loaded) = loaded(&image, 1 + data.len() % 2, data.len().is_multiple_of(3)) else { return };
-    let code = match loaded {
+    let Some(artifact) = stored(&image, 1 + data.len() % 2) else { return };
+    let code = match loaded(artifact, data.len().is_multiple_of(3)) {
         Ok(code) => code,
         Err(error) => {
             assert!(![Status::Internal, Status::Io, Status::Unresolved].contains(&error.status()), "{error}");
@@ -37,8 +37,8 @@ pub fn run(data: &[u8]) {
     }
 }
 
-/// Loads `count` modules with the same image. None if it can't be stored in an artifact.
-fn loaded(image: &[u8], count: usize, gdb: bool) -> Option<Result<Code>> {
+/// Stores `count` modules with the same image in an artifact, and opens it. None if that image can't be stored.
+pub fn stored(image: &[u8], count: usize) -> Option<Arc<Artifact>> {
     let engine = Engine::new();
     let mut builder = Builder::new(&engine);
     for _ in 0..count {
@@ -48,17 +48,21 @@ fn loaded(image: &[u8], count: usize, gdb: bool) -> Option<Result<Code>> {
     // From a file, the only module of an artifact is mapped before its tables are read.
     let file = sealed(&[&bytes]).expect("a file");
     let artifact = Artifact::open_fd(file.as_fd(), Some(&engine), &OpenOptions::default());
-    let artifact = Arc::new(artifact.expect("just written"));
+    Some(Arc::new(artifact.expect("just written")))
+}
+
+/// Loads an artifact, with every undefined symbol at [`SOMEWHERE`].
+pub fn loaded(artifact: Arc<Artifact>, gdb: bool) -> Result<Code> {
     let somewhere = (&raw const SOMEWHERE).cast();
     let mut resolver = |missing: &mut [Import<'_>]| missing.iter_mut().for_each(|import| import.address = somewhere);
     let options = LoadOptions { resolver: Some(&mut resolver), gdb, ..LoadOptions::default() };
     // SAFETY: the image isn't trusted, but none of its code runs: no constructors, no calls, and the handle of a module that
     // registered no destructors. No exception is thrown. The sealed file doesn't change.
-    Some(unsafe { load(artifact, &engine, options) })
+    unsafe { load(artifact, &Engine::new(), options) }
 }
 
 /// What undefined symbols are resolved to.
-static SOMEWHERE: u64 = 0;
+pub static SOMEWHERE: u64 = 0;
 
 /// Checks that an image from the linker can be loaded here, if it is for this machine.
 pub fn linked(image: &[u8]) {
@@ -67,7 +71,7 @@ pub fn linked(image: &[u8]) {
         return;
     }
     for count in [1, 2] {
-        if let Err(error) = loaded(image, count, false).expect("an image that can be stored") {
+        if let Err(error) = loaded(stored(image, count).expect("an image that can be stored"), false) {
             let here = [Status::Limit, Status::Unsupported, Status::NoMemory];
             assert!(here.contains(&error.status()), "the loader refuses what the linker made: {error}");
         }

@@ -19,9 +19,11 @@ pub mod capi;
 pub mod elf;
 pub mod link;
 pub mod load;
+pub mod memory;
 pub mod open_all;
 pub mod rewrite;
 pub mod signed;
+pub mod texts;
 pub mod trailer;
 
 use std::ffi::{CStr, c_char};
