@@ -33,7 +33,7 @@ TEST(options_of_every_size) {
         tail[i] = 0;
     }
     /* A caller whose header ended at `flags`: what follows is not part of its struct and must be ignored. */
-    larger.known = (artifact_open_options_t){offsetof(artifact_open_options_t, offset), 0, 1, 2, 3, NULL, 0};
+    larger.known = (artifact_open_options_t){offsetof(artifact_open_options_t, offset), 0, 1, 2, 3, NULL, 0, 0};
     CHECK_STATUS(open_with(&body, &larger.known, &artifact), ARTIFACT_OK);
     larger.known.size = offsetof(artifact_open_options_t, length);
     CHECK(open_with(&body, &larger.known, &artifact) != ARTIFACT_OK); /* now offset 1 is part of it */

@@ -10,12 +10,13 @@ use std::sync::Arc;
 use artifact::artifact::{Artifact, OpenOptions};
 use artifact::builder::Builder;
 use artifact::engine::Engine;
+use artifact::error::Status;
 use artifact::format::module::Module;
 use artifact::native::image::parse;
 use artifact::native::load::{LoadOptions, load};
 use artifact::storage::Sync;
 
-use native::{compile_text, folder, link_to, run};
+use native::{compile_text, folder, link_to, run, try_link};
 
 const TEXT: &str = "static int five = 5; int *pointer = &five; char room[256] = {1}; const char large[1 << 16] = {1};
     long get(void) { return *pointer; }";
@@ -118,4 +119,30 @@ fn a_second_relocation_section_is_rejected() {
     image[other + 32..other + 40].fill(0); // size
     let error = parse(&image, 62, 4096).unwrap_err();
     assert!(error.message().contains("found a second"), "{error}");
+}
+
+/// An FDE for code past the end of its section would make the loader refuse the image. The linker refuses the object.
+#[test]
+fn unwind_tables_for_code_outside_their_section_are_refused() {
+    let folder = folder("link-frames-outside");
+    let path = folder.join("f.o");
+    let flags = ["-O1", "-fPIC", "-fasynchronous-unwind-tables"];
+    compile_text("cc", &flags, "c", "int f(void) { return 5; }", &path);
+    let mut object = fs::read(&path).unwrap();
+    let frames = Module::parse(&object).unwrap().section_named(b".eh_frame").unwrap().offset as usize;
+    let word = |bytes: &[u8], at: usize| u32::from_le_bytes(*bytes[at..].first_chunk().unwrap());
+    let range = frames + 4 + word(&object, frames) as usize + 12;
+    let size = word(&object, range);
+    assert!((1..=16).contains(&size), "{size}");
+    for (bytes, fits) in [(size, true), (size + 64, false), (0x00fb_ffea, false), (u32::MAX, false)] {
+        object[range..range + 4].copy_from_slice(&bytes.to_le_bytes());
+        fs::write(&path, &object).unwrap();
+        match try_link(&[&path]) {
+            Ok(_) => assert!(fits, "{bytes}"),
+            Err(error) => {
+                assert!(!fits && error.status() == Status::Corrupt, "{error}");
+                assert!(error.message().starts_with("f.o:(.eh_frame+0x"), "{error}");
+            }
+        }
+    }
 }
