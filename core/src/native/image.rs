@@ -62,8 +62,9 @@ pub struct Tables {
     pub init_array: (u64, u64),
     /// See `init_array`.
     pub fini_array: (u64, u64),
-    /// PT_GNU_RELRO, rounded down to whole pages.
-    pub relro: Option<Range<u64>>,
+    /// PT_GNU_RELRO, rounded down to whole pages. It may reach beyond writable segments, whose part of it is
+    /// [`Tables::relro_of`].
+    relro: Range<u64>,
     /// The start of `.eh_frame`: its address, in a read-only segment, and its offset.
     pub eh_frame: Option<(u64, usize)>,
     /// The offset up to which the bytes that follow `eh_frame` are mapped.
@@ -220,7 +221,7 @@ impl Tables {
             fini: None,
             init_array: (0, 0),
             fini_array: (0, 0),
-            relro: None,
+            relro: 0..0,
             eh_frame: None,
             eh_frame_limit: 0,
             symbols: 0..0,
@@ -247,12 +248,8 @@ impl Tables {
                 elf::PT_GNU_STACK if header.p_flags.get(Le).0 & elf::PF_X.0 != 0 => {
                     return Err(refused("an executable stack (PT_GNU_STACK)"));
                 }
-                elf::PT_GNU_RELRO => {
-                    let inside = self.segments.iter().any(|segment| segment.writable && segment.has(address, len));
-                    let outside = || Error::corrupt("PT_GNU_RELRO: expected it within a writable segment");
-                    let end = address.checked_add(len).filter(|_| inside).ok_or_else(outside)?;
-                    self.relro = Some(address / page * page..end / page * page).filter(|range| !range.is_empty());
-                }
+                // Dynamic linkers take the last one.
+                elf::PT_GNU_RELRO => self.relro = self.relro_pages(address, len, page)?,
                 elf::PT_GNU_EH_FRAME => self.find_eh_frame(bytes, address, page)?,
                 _ => {}
             }
@@ -315,6 +312,26 @@ impl Tables {
         self.eh_frame = Some((address, place.start));
         self.eh_frame_limit = self.image.min(usize::try_from(mapped).unwrap_or(usize::MAX));
         Ok(())
+    }
+
+    /// The whole pages of PT_GNU_RELRO. It may reach beyond the segment: LLD before version 18 rounds its end up.
+    fn relro_pages(&self, address: u64, len: u64, page: u64) -> Result<Range<u64>> {
+        let down = |value: u64| value / page * page;
+        match down(address)..down(address.wrapping_add(len)) {
+            pages if pages.start == pages.end => Ok(0..0),
+            // Dynamic linkers change the protection of all these pages, whatever they are, as long as there are any.
+            pages if pages.start < self.start + self.len && pages.end > self.start.max(pages.start) => Ok(pages),
+            _ => Err(Error::corrupt("PT_GNU_RELRO: expected pages of the image, found others")),
+        }
+    }
+
+    /// The pages of a writable segment that become read-only once relocations have been applied. Of a RELRO that reaches beyond
+    /// the segment, only these pages count: others are read-only already, or another segment's.
+    #[must_use]
+    pub fn relro_of(&self, segment: &Segment, page: u64) -> Option<Range<u64>> {
+        let start = self.relro.start.max(segment.address / page * page);
+        let end = self.relro.end.min(segment.end().next_multiple_of(page));
+        (segment.writable && start < end).then_some(start..end)
     }
 
     /// Whether an address lies in a segment.

@@ -250,7 +250,7 @@ impl<'a> Mapper<'a> {
             self.map_patched_copy(layout, module, copy)?;
         }
         for module in modules {
-            if let Some(relro) = &module.tables.relro {
+            for relro in module.tables.segments.iter().filter_map(|data| module.tables.relro_of(data, self.page)) {
                 layout.reserved.protect(module.address(relro.start), (relro.end - relro.start) as usize)?;
             }
         }

@@ -95,9 +95,10 @@ impl Mapper<'_> {
             for data in module.tables.segments.iter().filter(|segment| segment.writable) {
                 let data_end = data.end().next_multiple_of(self.page);
                 let data_start = data.address / self.page * self.page;
-                let relro = module.tables.relro.as_ref().filter(|relro| (data_start..data_end).contains(&relro.start));
+                let relro = module.tables.relro_of(data, self.page);
                 // Linkers put RELRO at the start of the segment.
-                let start = relro.filter(|relro| relro.start == data_start).map_or(data_start, |relro| relro.end);
+                let start =
+                    relro.as_ref().filter(|relro| relro.start == data_start).map_or(data_start, |relro| relro.end);
                 if start < data_end {
                     reserved.protect(from, module.address(start) - from)?;
                     from = module.address(data_end);
