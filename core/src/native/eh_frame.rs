@@ -1,14 +1,83 @@
-//! Unwind tables: the records of `.eh_frame` (LSB Core, Exception Frames; DWARF, Call Frame Information). Unwinders trust every length
-//! and abort on encodings that they don't know, so both are checked first. The call frame instructions in a record aren't checked,
-//! just as code isn't.
+//! Unwind tables: the records of `.eh_frame` (LSB Core, Exception Frames; DWARF, Call Frame Information).
+//!
+//! An unwinder looks at all registered tables whenever anything in the process throws. It trusts every length, aborts on encodings that
+//! it doesn't know, and follows indirect pointers. So before a table is registered, [`check`] proves that all unwinders read the same in
+//! it, and that this is about the module's own code alone. The call frame instructions aren't checked, just as code isn't: an
+//! unwinder executes them only for frames of functions that they belong to, which have been called by then.
+
+mod cie;
+#[cfg(test)]
+mod tests;
 
 use std::ops::Range;
 
+use object::elf;
+
 use crate::alloc;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Status};
+
+pub use cie::Cie;
 
 /// The size of a record's first two fields, its length and its identity: 0 for a CIE, the distance to its CIE for an FDE.
 const HEAD: usize = 8;
+
+/// How a machine's tables differ from other machines'.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// x86-64.
+    X86_64,
+    /// aarch64.
+    Aarch64,
+}
+
+impl Format {
+    /// The format of tables for the machine with this `e_machine`.
+    #[must_use]
+    pub fn of(machine: u16) -> Format {
+        if machine == elf::EM_AARCH64.0 { Format::Aarch64 } else { Format::X86_64 }
+    }
+
+    /// The largest DWARF register that all unwinders have.
+    fn max_register(self) -> u64 {
+        match self {
+            Format::X86_64 => 16,
+            Format::Aarch64 => 95,
+        }
+    }
+}
+
+/// What a table may refer to, in addresses of its image.
+#[derive(Clone, Debug)]
+pub struct Scope {
+    /// The addresses of functions.
+    pub code: Range<u64>,
+    /// The addresses of everything that is mapped.
+    pub image: Range<u64>,
+    /// The machine's format.
+    pub format: Format,
+}
+
+/// What is known about a table's end, besides that it ends at a terminator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TableEnd {
+    /// Its length in bytes, as the section header says.
+    At(usize),
+    /// The offset of one of its FDEs, the last one that `.eh_frame_hdr` lists.
+    After(usize),
+    /// Nothing.
+    Unknown,
+}
+
+/// A table where it is mapped.
+#[derive(Clone, Copy)]
+pub struct Table<'a> {
+    /// All bytes that are mapped from its start on.
+    pub bytes: &'a [u8],
+    /// Its address in the image.
+    pub address: u64,
+    /// What is known about its end.
+    pub end: TableEnd,
+}
 
 /// A table that has been checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,68 +86,250 @@ pub struct Checked {
     pub len: usize,
     /// Whether it ends with a terminator, a zero word, at which unwinders stop.
     pub terminated: bool,
-    /// The number of its FDEs, one for each function.
+    /// The number of its FDEs that cover code.
     pub functions: usize,
+    /// The number of its FDEs that cover none. They must not be registered: an unwinder that finds one of them looks no further.
+    pub empty: usize,
 }
 
-/// A CIE: how its FDEs are encoded.
-#[derive(Clone, Copy)]
-struct Cie {
-    /// Its offset in the table.
-    at: usize,
-    /// The size of a function's address, and of its length, in bytes.
-    pointer: usize,
-    /// The size of the address of language-specific data in bytes, if FDEs have one.
-    data: Option<usize>,
-    /// FDEs have augmentation data, after its length.
-    augmented: bool,
+/// What [`check`] has found.
+#[derive(Clone, Copy, Debug)]
+pub enum Found {
+    /// A pointer that is relative to its own address: its offset, and its size in bytes.
+    Pointer(usize, usize),
+    /// An FDE that covers no code: its offset, its length, and the offset of the record that is registered before it.
+    Empty(usize, usize, usize),
 }
 
-/// Checks the table at the start of `bytes`, up to its terminator or the end of `bytes`. `address` is the table's address, and all
-/// its functions must lie in `code`. Calls `pointer` with the offset and the size of each pointer that is relative to its own address.
+/// Checks a table. `found` is called with everything that has to change in a copy of it.
 ///
 /// # Errors
 ///
-/// CORRUPT, NO_MEMORY. Offsets count from the table's start.
-pub fn check(bytes: &[u8], address: u64, code: &Range<u64>, mut pointer: impl FnMut(usize, usize)) -> Result<Checked> {
-    let mut cies: Vec<Cie> = Vec::new();
-    let (mut at, mut functions) = (0, 0);
-    loop {
-        let wrong = |what: &str| Error::corrupt(format!(".eh_frame: {what}")).at(at as u64);
-        let len = match word(bytes, at) {
-            Some(0) => return Ok(Checked { len: at, terminated: true, functions }),
+/// CORRUPT, UNSUPPORTED, NO_MEMORY. Offsets count from the table's start.
+pub fn check(table: &Table<'_>, scope: &Scope, found: impl FnMut(Found)) -> Result<Checked> {
+    let Table { bytes, address, end } = *table;
+    let within = match end {
+        TableEnd::At(len) => bytes.get(..len).unwrap_or(bytes),
+        _ => bytes,
+    };
+    let mut walk =
+        Walk { bytes: within, address, scope, found, cies: Vec::new(), at: 0, last: 0, functions: 0, empty: 0 };
+    let terminated = loop {
+        match walk.step() {
+            Ok(None) => {}
+            Ok(Some(terminated)) => break terminated || is_terminator(bytes, walk.at),
+            Err(error) if error.status() == Status::NoMemory => return Err(error),
+            // Other data follows the table.
+            Err(_) if matches!(end, TableEnd::After(last) if walk.at > last) => break false,
+            Err(error) if end == TableEnd::Unknown && error.status() == Status::Corrupt => {
+                let message = format!(
+                    ".eh_frame: expected a terminator, or a section header that says where it ends ({})",
+                    error.message()
+                );
+                return Err(Error::new(Status::Unsupported, message).at(walk.at as u64));
+            }
+            Err(error) => return Err(error.within(".eh_frame").at(walk.at as u64)),
+        }
+    };
+    Ok(Checked { len: walk.at, terminated, functions: walk.functions, empty: walk.empty })
+}
+
+fn is_terminator(bytes: &[u8], at: usize) -> bool {
+    word(bytes, at) == Some(0)
+}
+
+/// Checks records one after another.
+struct Walk<'w, F> {
+    bytes: &'w [u8],
+    address: u64,
+    scope: &'w Scope,
+    found: F,
+    /// All CIEs before `at`.
+    cies: Vec<Cie>,
+    /// The offset of the next record.
+    at: usize,
+    /// The offset of the record before it, without those that are empty.
+    last: usize,
+    functions: usize,
+    empty: usize,
+}
+
+impl<F: FnMut(Found)> Walk<'_, F> {
+    /// Checks a record, and the usual FDEs that follow it. At the table's end, returns whether there is a terminator.
+    fn step(&mut self) -> Result<Option<bool>> {
+        let at = self.at;
+        let len = match word(self.bytes, at) {
+            Some(0) => return Ok(Some(true)),
             Some(len) => len as usize,
-            None if bytes.len() == at => return Ok(Checked { len: at, terminated: false, functions }),
-            None => return Err(wrong("expected a record, found the end")),
+            None if self.bytes.len() == at => return Ok(Some(false)),
+            None => return Err(Error::corrupt("expected a record, found the end")),
         };
-        let record = at.checked_add(4 + len).and_then(|end| bytes.get(at..end));
+        let record = at.checked_add(4 + len).and_then(|end| self.bytes.get(at..end));
         let record = record.and_then(|record| Some((record, word(record, 4)? as usize)));
-        let (record, identity) = record
-            .ok_or_else(|| wrong("expected a record of at least 8 bytes within the section, found another length"))?;
+        let (record, identity) = record.ok_or_else(|| {
+            Error::corrupt("expected a record of at least 8 bytes within the section, found another length")
+        })?;
         let cie = if identity == 0 {
-            let cie = cie(record, at, &mut pointer)
-                .ok_or_else(|| wrong("expected a CIE in an encoding that unwinders know"))?;
-            alloc::push(&mut cies, cie, "unwind tables")?;
-            cie
+            self.cie(record)?
         } else {
             let offset = (at + 4).wrapping_sub(identity);
-            let cie = cies.binary_search_by_key(&offset, |cie| cie.at).ok().and_then(|index| cies.get(index)).copied();
-            let cie = cie.ok_or_else(|| wrong("expected an FDE with a CIE before it"))?;
-            let found = fde(record, at, &cie, &mut pointer).ok_or_else(|| wrong("expected a whole FDE"))?;
-            let begin = address.wrapping_add((at + HEAD) as u64).wrapping_add(found.0);
-            if begin < code.start || begin > code.end || found.1 > code.end - begin {
-                return Err(wrong("expected a function of this module, found one outside"));
-            }
-            functions += 1;
+            let index = self.cies.binary_search_by_key(&offset, |cie| cie.at).ok();
+            let cie = index.and_then(|index| self.cies.get(index)).copied();
+            let cie = cie.ok_or_else(|| Error::corrupt("expected an FDE with a CIE before it"))?;
+            self.fde(record, &cie)?;
             cie
         };
-        at += record.len();
-        if cie.pointer == 4 && cie.data.is_none() {
-            // Most FDEs are checked here, and all others above.
-            let (end, count) = short_fdes(bytes, at, &cie, address, code, &mut pointer);
-            (at, functions) = (end, functions + count);
-        }
+        self.at += record.len();
+        // Most FDEs are checked here, and all others above.
+        self.usual_fdes(&cie);
+        Ok(None)
     }
+
+    fn cie(&mut self, record: &[u8]) -> Result<Cie> {
+        let (cie, personality) = cie::read(record, self.at, self.scope.format)?;
+        if let Some((at, pointer)) = personality {
+            let target =
+                self.target(record, at, pointer.size).ok_or_else(|| Error::corrupt("CIE: expected a pointer"))?;
+            let Scope { code, image, .. } = self.scope;
+            let is_sound = if pointer.indirect { has(image, target, 8) } else { has(code, target, 1) };
+            if !is_sound {
+                return Err(Error::corrupt("CIE: expected a personality routine of this module, or a pointer to one"));
+            }
+            (self.found)(Found::Pointer(self.at + at, pointer.size));
+        }
+        alloc::push(&mut self.cies, cie, "unwind tables")?;
+        self.last = self.at;
+        Ok(cie)
+    }
+
+    fn fde(&mut self, record: &[u8], cie: &Cie) -> Result<()> {
+        let cut = || Error::corrupt("expected a whole FDE");
+        let size = cie.pointer;
+        let relative = number(record, HEAD, size).ok_or_else(cut)?;
+        let len = number(record, HEAD + size, size).ok_or_else(cut)?;
+        let mut fields = Leb { bytes: record, at: HEAD + 2 * size };
+        let data = fields.unsigned().ok_or_else(cut)?;
+        let expected = cie.lsda.map_or(0, |lsda| lsda.size);
+        if data != expected as u64 || record.len() - fields.at < expected {
+            let message = format!("expected an FDE with {expected} bytes of augmentation data, found {data}");
+            return Err(Error::corrupt(message));
+        }
+        // Unwinders take a relative address of 0 for a function that a linker has left out.
+        if relative == 0 || len == 0 {
+            (self.found)(Found::Empty(self.at, record.len(), self.last));
+            self.empty += 1;
+            return Ok(());
+        }
+        let begin = self.target(record, HEAD, size).ok_or_else(cut)?;
+        if !has(&self.scope.code, begin, len) {
+            return Err(Error::corrupt("expected a function of this module, found one outside"));
+        }
+        (self.found)(Found::Pointer(self.at + HEAD, size));
+        if let Some(lsda) = cie.lsda.filter(|lsda| number(record, fields.at, lsda.size) != Some(0)) {
+            let target = self.target(record, fields.at, lsda.size).ok_or_else(cut)?;
+            if !has(&self.scope.image, target, if lsda.indirect { 8 } else { 1 }) {
+                return Err(Error::corrupt("expected language-specific data in this module, found it outside"));
+            }
+            (self.found)(Found::Pointer(self.at + fields.at, lsda.size));
+        }
+        self.functions += 1;
+        self.last = self.at;
+        Ok(())
+    }
+
+    /// The address that a field of the record at `self.at` refers to.
+    fn target(&self, record: &[u8], at: usize, size: usize) -> Option<u64> {
+        let relative = number(record, at, size)?;
+        Some(self.address.wrapping_add((self.at + at) as u64).wrapping_add(relative))
+    }
+
+    /// Checks FDEs as long as they are sound and like most that compilers write.
+    fn usual_fdes(&mut self, cie: &Cie) {
+        if cie.pointer != 4 || cie.lsda.is_some_and(|lsda| lsda.size != 4 || lsda.indirect) {
+            return;
+        }
+        let lsda = cie.lsda.is_some();
+        let usual =
+            Usual { address: self.address, code: &self.scope.code, image: &self.scope.image, cie: cie.at, lsda };
+        (self.at, self.last, self.functions) =
+            usual.walk(self.bytes, self.at, (self.last, self.functions), &mut self.found);
+    }
+}
+
+/// Whether `len` bytes at an address lie in a range.
+#[inline(always)]
+fn has(range: &Range<u64>, address: u64, len: u64) -> bool {
+    let skip = address.wrapping_sub(range.start);
+    let room = range.end.wrapping_sub(range.start);
+    skip <= room && len <= room - skip
+}
+
+/// FDEs like most that compilers write. Each function has one, so this is where checking a table spends its time.
+struct Usual<'u> {
+    address: u64,
+    code: &'u Range<u64>,
+    image: &'u Range<u64>,
+    /// The offset of their CIE.
+    cie: usize,
+    /// They have language-specific data.
+    lsda: bool,
+}
+
+impl Usual<'_> {
+    /// Walks from an offset on. Takes the offset of the record before and the number of functions, and returns the offset where the
+    /// usual FDEs end and the new values of both. A function of its own, so that the loop has all registers.
+    #[inline(never)]
+    fn walk(
+        &self,
+        bytes: &[u8],
+        mut at: usize,
+        (mut last, mut functions): (usize, usize),
+        found: &mut impl FnMut(Found),
+    ) -> (usize, usize, usize) {
+        while let Some((len, lsda)) = bytes.get(at..).and_then(|rest| self.fde(rest, at)) {
+            found(Found::Pointer(at + HEAD, 4));
+            if lsda != 0 {
+                found(Found::Pointer(at + LSDA, 4));
+            }
+            functions += 1;
+            last = at;
+            at += len;
+        }
+        (at, last, functions)
+    }
+
+    /// Returns the length of an FDE if it is sound: it belongs to the CIE, has two words, one byte for the length of its augmentation
+    /// data, and that data. Also returns the relative address of its language-specific data, or 0.
+    #[inline(always)]
+    fn fde(&self, rest: &[u8], at: usize) -> Option<(usize, u32)> {
+        let head: &[u8; LSDA] = rest.first_chunk()?;
+        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, data] = *head;
+        let len = 4 + u32::from_le_bytes([a, b, c, d]) as usize;
+        let identity = u32::from_le_bytes([e, f, g, h]) as usize;
+        let relative = u32::from_le_bytes([i, j, k, l]);
+        let size = extend(u32::from_le_bytes([m, n, o, p]));
+        let field = self.address.wrapping_add(at as u64);
+        let begin = field.wrapping_add(HEAD as u64).wrapping_add(extend(relative));
+        let sound = identity == (at + 4).wrapping_sub(self.cie)
+            && relative != 0
+            && size != 0
+            && has(self.code, begin, size)
+            && len <= rest.len();
+        if !self.lsda {
+            return (sound && data == 0 && len >= LSDA).then_some((len, 0));
+        }
+        let lsda = u32::from_le_bytes(*rest.get(LSDA..)?.first_chunk()?);
+        let target = field.wrapping_add(LSDA as u64).wrapping_add(extend(lsda));
+        let sound = sound && data == 4 && len >= LSDA + 4 && (lsda == 0 || has(self.image, target, 1));
+        sound.then_some((len, lsda))
+    }
+}
+
+/// Where the language-specific data of a usual FDE is: after its length, identity, address, size, and the length of that data.
+const LSDA: usize = HEAD + 9;
+
+fn extend(value: u32) -> u64 {
+    i64::from(value as i32) as u64
 }
 
 fn word(bytes: &[u8], at: usize) -> Option<u32> {
@@ -87,232 +338,89 @@ fn word(bytes: &[u8], at: usize) -> Option<u32> {
 
 /// The number of 4 or 8 bytes at an offset, sign-extended.
 fn number(bytes: &[u8], at: usize, size: usize) -> Option<u64> {
-    let rest = bytes.get(at..)?;
     if size == 4 {
-        return Some(i64::from(i32::from_le_bytes(*rest.first_chunk()?)) as u64);
+        return word(bytes, at).map(extend);
     }
-    Some(u64::from_le_bytes(*rest.first_chunk()?))
+    Some(u64::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
 }
 
-/// The size of a pointer with this encoding. Only pointers that are relative to their own address are known, since all others would
-/// need relocation. The highest bit of the encoding marks an indirect pointer.
-fn pointer_size(encoding: u8) -> Option<usize> {
-    match encoding & 0x7f {
-        0x1b => Some(4),               // sdata4
-        0x10 | 0x14 | 0x1c => Some(8), // absptr, udata8, sdata8
-        _ => None,
-    }
+/// Reads bytes and LEB128 numbers. Numbers have at most nine bytes: unwinders abort on some longer ones.
+struct Leb<'l> {
+    bytes: &'l [u8],
+    at: usize,
 }
 
-/// Skips a LEB128 number and returns its value, which is right for small unsigned numbers.
-fn leb(bytes: &[u8], at: &mut usize) -> Option<usize> {
-    let mut value = 0usize;
-    for shift in (0..).step_by(7).take(10) {
-        let byte = *bytes.get(*at)?;
-        *at += 1;
-        value |= usize::from(byte & 0x7f).checked_shl(shift).unwrap_or(0);
-        if byte & 0x80 == 0 {
-            return Some(value);
-        }
+impl Leb<'_> {
+    fn byte(&mut self) -> Option<u8> {
+        let byte = *self.bytes.get(self.at)?;
+        self.at += 1;
+        Some(byte)
     }
-    None
-}
 
-fn cie(record: &[u8], place: usize, pointer: &mut impl FnMut(usize, usize)) -> Option<Cie> {
-    const OMIT: u8 = 0xff;
-    let version = *record.get(HEAD)?;
-    let text = record.get(HEAD + 1..)?;
-    let text = text.get(..text.iter().take(16).position(|byte| *byte == 0)?)?;
-    let mut at = HEAD + 1 + text.len() + 1;
-    for _ in 0..2 {
-        leb(record, &mut at)?; // code and data alignment
-    }
-    match version {
-        1 => at += 1,
-        3 => drop(leb(record, &mut at)?),
-        _ => return None,
-    }
-    // Without an augmentation, addresses are absolute.
-    let (b'z', letters) = text.split_first()? else { return None };
-    let len = leb(record, &mut at)?;
-    let end = at.checked_add(len).filter(|end| *end <= record.len())?;
-    let mut found = Cie { at: place, pointer: 0, data: None, augmented: true };
-    for letter in letters {
-        match letter {
-            b'R' => found.pointer = pointer_size(*record.get(at)?).filter(|_| record.get(at) < Some(&0x80))?,
-            b'L' if record.get(at) == Some(&OMIT) => {}
-            b'L' => found.data = Some(pointer_size(*record.get(at)?)?),
-            b'P' => {
-                let encoding = *record.get(at)?;
-                if encoding != OMIT {
-                    let size = pointer_size(encoding)?;
-                    pointer(place + at + 1, size);
-                    at += size;
-                }
-            }
-            b'S' | b'B' | b'G' => continue,
-            _ => return None,
-        }
-        at += 1;
-    }
-    (at <= end && found.pointer != 0).then_some(found)
-}
-
-/// Checks FDEs from an offset on, as long as they are sound and like most that compilers write. Returns the offset where they end, and
-/// their number. A function of its own, so that the loop has all registers.
-#[inline(never)]
-fn short_fdes(
-    bytes: &[u8],
-    mut at: usize,
-    cie: &Cie,
-    address: u64,
-    code: &Range<u64>,
-    pointer: &mut impl FnMut(usize, usize),
-) -> (usize, usize) {
-    let mut count = 0;
-    while let Some(len) = bytes.get(at..).and_then(|rest| short_fde(rest, at, cie, address, code)) {
-        pointer(at + HEAD, 4);
-        count += 1;
-        at += len;
-    }
-    (at, count)
-}
-
-/// Returns the length of an FDE like most that compilers write, if it is sound: it belongs to the last CIE, has two words, and one
-/// byte for the length of its augmentation data. Each function has one, so this is where checking a table spends its time.
-#[inline(always)]
-fn short_fde(rest: &[u8], at: usize, cie: &Cie, address: u64, code: &Range<u64>) -> Option<usize> {
-    let head: &[u8; 17] = rest.first_chunk()?;
-    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, data] = *head;
-    let len = 4 + u32::from_le_bytes([a, b, c, d]) as usize;
-    let identity = u32::from_le_bytes([e, f, g, h]) as usize;
-    let begin = i64::from(i32::from_le_bytes([i, j, k, l])) as u64;
-    let size = i64::from(i32::from_le_bytes([m, n, o, p])) as u64;
-    let skip = address.wrapping_add((at + HEAD) as u64).wrapping_add(begin).wrapping_sub(code.start);
-    let room = code.end.wrapping_sub(code.start);
-    let sound = identity == (at + 4).wrapping_sub(cie.at)
-        && data < 0x80
-        && 17 + usize::from(data) <= len
-        && len <= rest.len()
-        && skip <= room
-        && size <= room - skip;
-    sound.then_some(len)
-}
-
-/// Returns a function's address, relative to its own field in the record, and its size.
-fn fde(record: &[u8], place: usize, cie: &Cie, pointer: &mut impl FnMut(usize, usize)) -> Option<(u64, u64)> {
-    let found = (number(record, HEAD, cie.pointer)?, number(record, HEAD + cie.pointer, cie.pointer)?);
-    pointer(place + HEAD, cie.pointer);
-    if cie.augmented {
-        let mut at = HEAD + 2 * cie.pointer;
-        let len = leb(record, &mut at)?;
-        at.checked_add(len).filter(|end| *end <= record.len())?;
-        if let Some(size) = cie.data.filter(|_| len > 0) {
-            if len < size {
-                return None;
-            }
-            if number(record, at, size)? != 0 {
-                pointer(place + at, size);
+    /// Returns a number and how many bits it has.
+    fn bits(&mut self) -> Option<(u64, u32)> {
+        let mut value = 0;
+        for shift in (0..63).step_by(7) {
+            let byte = self.byte()?;
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Some((value, shift + 7));
             }
         }
+        None
     }
-    Some(found)
+
+    fn unsigned(&mut self) -> Option<u64> {
+        self.bits().map(|(value, _)| value)
+    }
+
+    fn signed(&mut self) -> Option<i64> {
+        self.bits().map(|(value, bits)| (value << (64 - bits)) as i64 >> (64 - bits))
+    }
 }
 
-/// Relocates a copy of a checked table that is `moved` bytes further away from what it points at than the table at `address` was.
+/// Makes a copy of a table fit for registration: relocates its pointers, which are `moved` bytes further away from what they point at
+/// than those of the table were, and makes its empty FDEs a part of the records before them, where they are instructions that do
+/// nothing. `table.bytes` is the copy, before it is changed.
 ///
 /// # Errors
 ///
 /// CORRUPT if a pointer doesn't reach that far, which sound ones do: an artifact's range is small enough. Else as [`check`].
-pub fn move_by(copy: &mut [u8], address: u64, code: &Range<u64>, moved: u64) -> Result<()> {
-    let mut pointers = Vec::new();
+pub fn adapt(copy: &mut [u8], address: u64, scope: &Scope, moved: u64) -> Result<()> {
+    let mut changes = Vec::new();
     let mut full = Ok(());
-    check(copy, address, code, |at, size| {
+    let table = Table { bytes: copy, address, end: TableEnd::At(copy.len()) };
+    check(&table, scope, |found| {
         if full.is_ok() {
-            full = alloc::push(&mut pointers, (at, size), "unwind tables");
+            full = alloc::push(&mut changes, found, "unwind tables");
         }
     })?;
     full?;
-    for (at, size) in pointers {
-        let too_far = || Error::corrupt(".eh_frame: expected a pointer within 2 GiB, found one beyond").at(at as u64);
-        let value = number(copy, at, size).ok_or_else(too_far)?.wrapping_sub(moved);
-        let place = copy.get_mut(at..at + size).ok_or_else(too_far)?;
-        let short = i32::try_from(value as i64).map(i32::to_le_bytes);
-        match size {
-            4 => place.copy_from_slice(&short.map_err(|_| too_far())?),
-            _ => place.copy_from_slice(&value.to_le_bytes()),
+    for change in changes {
+        match change {
+            Found::Pointer(at, size) => relocate(copy, at, size, moved)?,
+            Found::Empty(at, len, last) => absorb(copy, at, len, last)
+                .ok_or_else(|| Error::new(Status::Internal, "unwind tables: expected a record before an empty FDE"))?,
         }
     }
     Ok(())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A table at address 0x1000: a CIE "zR" and an FDE for 16 bytes of code, 64 bytes before the table.
-    fn table() -> Vec<u8> {
-        let mut bytes = Vec::new();
-        bytes.extend(16u32.to_le_bytes());
-        bytes.extend([0, 0, 0, 0, 1, b'z', b'R', 0, 1, 0x78, 16, 1, 0x1b, 0, 0, 0]);
-        let fde = bytes.len() as u32;
-        bytes.extend(16u32.to_le_bytes());
-        bytes.extend((fde + 4).to_le_bytes());
-        bytes.extend((0xfc0 - 0x1000 - fde as i32 - 8).to_le_bytes());
-        bytes.extend(16u32.to_le_bytes());
-        bytes.extend([0; 4]);
-        bytes.extend([0; 4]);
-        bytes
+fn relocate(copy: &mut [u8], at: usize, size: usize, moved: u64) -> Result<()> {
+    let too_far = || Error::corrupt(".eh_frame: expected a pointer within 2 GiB, found one beyond").at(at as u64);
+    let value = number(copy, at, size).ok_or_else(too_far)?.wrapping_sub(moved);
+    let place = copy.get_mut(at..at + size).ok_or_else(too_far)?;
+    match size {
+        4 => place.copy_from_slice(&i32::try_from(value as i64).map_err(|_| too_far())?.to_le_bytes()),
+        _ => place.copy_from_slice(&value.to_le_bytes()),
     }
+    Ok(())
+}
 
-    const CODE: Range<u64> = 0xfc0..0xfd0;
-
-    fn run(bytes: &[u8]) -> Result<Checked> {
-        check(bytes, 0x1000, &CODE, |_, _| ())
-    }
-
-    #[test]
-    fn a_table_ends_at_its_terminator_or_where_the_bytes_do() {
-        let bytes = table();
-        assert_eq!(run(&bytes).unwrap(), Checked { len: 40, terminated: true, functions: 1 });
-        assert_eq!(run(&bytes[..40]).unwrap(), Checked { len: 40, terminated: false, functions: 1 });
-        assert_eq!(run(&[]).unwrap(), Checked { len: 0, terminated: false, functions: 0 });
-        for cut in 1..40 {
-            assert!(cut == 20 || run(&bytes[..cut]).is_err(), "{cut}");
-        }
-    }
-
-    #[test]
-    fn functions_lie_in_their_module() {
-        let bytes = table();
-        for code in [0xfc1..0xfd0, 0xfc0..0xfcf, 0..0xfc0, 0x1000..0x2000] {
-            assert!(check(&bytes, 0x1000, &code, |_, _| ()).is_err(), "{code:?}");
-        }
-    }
-
-    #[test]
-    fn every_changed_byte_is_refused_or_harmless() {
-        let bytes = table();
-        for at in 0..bytes.len() {
-            for value in [0, 1, 0x7f, 0x80, 0xff] {
-                let mut changed = bytes.clone();
-                changed[at] = value;
-                let _ = run(&changed);
-            }
-        }
-        for (at, value) in [(8, 2), (9, b'e'), (10, b'?'), (16, 0x00), (16, 0x9b), (24, 0x10), (36, 9)] {
-            let mut changed = bytes.clone();
-            changed[at] = value;
-            assert!(run(&changed).is_err(), "{at}");
-        }
-    }
-
-    #[test]
-    fn a_moved_table_points_at_the_same_code() {
-        let mut bytes = table();
-        move_by(&mut bytes, 0x1000, &CODE, 0x7000).unwrap();
-        assert!(check(&bytes, 0x8000, &CODE, |_, _| ()).is_ok());
-        assert!(run(&bytes).is_err());
-        assert!(move_by(&mut bytes, 0x8000, &CODE, 1 << 40).is_err());
-    }
+/// Appends the bytes of a record to the record at `last`, as zeros (DW_CFA_nop).
+fn absorb(copy: &mut [u8], at: usize, len: usize, last: usize) -> Option<()> {
+    let longer = word(copy, last)?.checked_add(u32::try_from(len).ok()?)?;
+    copy.get_mut(last..)?.first_chunk_mut::<4>().map(|place| *place = longer.to_le_bytes())?;
+    copy.get_mut(at..at.checked_add(len)?)?.fill(0);
+    Some(())
 }

@@ -7,6 +7,7 @@ mod bytes;
 mod dynamic;
 mod segments;
 mod symbols;
+mod unwind;
 
 use std::ops::Range;
 
@@ -17,11 +18,14 @@ pub use bytes::Bytes;
 pub use segments::Segment;
 pub use symbols::Symbols;
 pub(super) use symbols::gnu_hash;
+pub use unwind::UnwindTable;
 
 use crate::error::{Error, Result, Status};
 use crate::limits::MAX_CODE;
+use crate::native::eh_frame::{self, Checked, Format, Scope, Table};
 use bytes::{slice_at, word};
 use segments::{load_segments, max_alignment};
+use symbols::wrong_tables;
 
 fn unsupported(message: impl Into<String>) -> Error {
     Error::new(Status::Unsupported, message)
@@ -65,10 +69,10 @@ pub struct Tables {
     /// PT_GNU_RELRO, rounded down to whole pages. It may reach beyond writable segments, whose part of it is
     /// [`Tables::relro_of`].
     relro: Range<u64>,
-    /// The start of `.eh_frame`: its address, in a read-only segment, and its offset.
-    pub eh_frame: Option<(u64, usize)>,
-    /// The offset up to which the bytes that follow `eh_frame` are mapped.
-    pub eh_frame_limit: usize,
+    /// `.eh_frame`, in a read-only segment.
+    pub eh_frame: Option<UnwindTable>,
+    /// `e_machine`.
+    machine: u16,
     symbols: Range<usize>,
     strings: Range<usize>,
     hash: Hash,
@@ -114,6 +118,30 @@ pub struct Image<'a> {
     pub tables: &'a Tables,
 }
 
+impl<'a> Image<'a> {
+    /// Returns the unwind table, which isn't checked yet.
+    ///
+    /// # Errors
+    ///
+    /// INTERNAL if `bytes` and `tables` don't belong together.
+    pub fn unwind_table(&self) -> Result<Option<Table<'a>>> {
+        let Some(UnwindTable { address, offset, limit, end }) = self.tables.eh_frame else { return Ok(None) };
+        let bytes = self.bytes.get(offset..limit).ok_or_else(wrong_tables)?;
+        Ok(Some(Table { bytes, address, end }))
+    }
+
+    /// Checks the unwind table, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// As [`eh_frame::check`]. Offsets count from the image's start.
+    pub fn check_unwind_table(&self) -> Result<Option<Checked>> {
+        let Some(table) = self.unwind_table()? else { return Ok(None) };
+        let start = self.tables.eh_frame.map_or(0, |table| table.offset as u64);
+        eh_frame::check(&table, &self.tables.unwind_scope(), |_| ()).map(Some).map_err(|error| error.shifted(start))
+    }
+}
+
 /// Finds and checks the tables of an image. `page` is the host's page size.
 ///
 /// # Errors
@@ -124,11 +152,11 @@ pub fn parse(bytes: &[u8], machine: u16, page: u64) -> Result<Tables> {
     let whole = Bytes::whole(bytes);
     match kind(&whole, machine)? {
         elf::ET_DYN => {
-            let mut tables = segments(&whole, bytes.len() as u64, page)?;
+            let mut tables = segments(&whole, bytes.len() as u64, machine, page)?;
             tables.read(&whole, page)?;
             Ok(tables)
         }
-        elf::ET_REL => super::wasmtime::parse(bytes, page),
+        elf::ET_REL => super::wasmtime::parse(bytes, machine, page),
         other => Err(unsupported(format!("expected a shared object (ET_DYN 3), found e_type {}", other.0)).at(16)),
     }
 }
@@ -141,7 +169,7 @@ pub fn segments_of(head: &[u8], len: u64, machine: u16, page: u64) -> Option<Tab
     if kind(&head, machine).ok()? != elf::ET_DYN {
         return None;
     }
-    segments(&head, len, page).ok()
+    segments(&head, len, machine, page).ok()
 }
 
 fn header<'a>(bytes: &Bytes<'a>) -> Result<&'a FileHeader64<Le>> {
@@ -171,13 +199,13 @@ fn program_headers<'a>(bytes: &Bytes<'a>) -> Result<&'a [ProgramHeader64<Le>]> {
     headers.ok_or_else(|| Error::corrupt("program headers: expected them within the image").at(32))
 }
 
-fn segments(bytes: &Bytes<'_>, len: u64, page: u64) -> Result<Tables> {
+fn segments(bytes: &Bytes<'_>, len: u64, machine: u16, page: u64) -> Result<Tables> {
     let headers = program_headers(bytes)?;
     let segments = load_segments(len, headers, page)?;
     if segments.is_empty() {
         return Err(Error::corrupt("expected a segment to load, found none"));
     }
-    let mut tables = Tables::new(segments, len, page)?;
+    let mut tables = Tables::new(segments, len, machine, page)?;
     tables.align = max_alignment(headers)?.max(page);
     Ok(tables)
 }
@@ -195,7 +223,7 @@ fn not_kept(what: &str) -> Error {
 
 impl Tables {
     /// The tables of an image of which only the segments are known.
-    pub(super) fn new(segments: Vec<Segment>, image: u64, page: u64) -> Result<Tables> {
+    pub(super) fn new(segments: Vec<Segment>, image: u64, machine: u16, page: u64) -> Result<Tables> {
         let (start, len) = match (segments.first(), segments.last()) {
             (Some(first), Some(last)) => {
                 let start = first.address / page * page;
@@ -223,7 +251,7 @@ impl Tables {
             fini_array: (0, 0),
             relro: 0..0,
             eh_frame: None,
-            eh_frame_limit: 0,
+            machine,
             symbols: 0..0,
             strings: 0..0,
             hash: Hash::None,
@@ -250,7 +278,7 @@ impl Tables {
                 }
                 // Dynamic linkers take the last one.
                 elf::PT_GNU_RELRO => self.relro = self.relro_pages(address, len, page)?,
-                elf::PT_GNU_EH_FRAME => self.find_eh_frame(bytes, address, page)?,
+                elf::PT_GNU_EH_FRAME if len > 0 => self.find_eh_frame(bytes, address, page)?,
                 _ => {}
             }
         }
@@ -280,40 +308,6 @@ impl Tables {
         self.place(address, len, "").ok().map(|(_, place)| place)
     }
 
-    fn find_eh_frame(&mut self, bytes: &Bytes<'_>, address: u64, page: u64) -> Result<()> {
-        const PCREL_SDATA4: u8 = 0x1b;
-        const OMIT: u8 = 0xff;
-        let wrong = |what: &str| Error::corrupt(format!(".eh_frame_hdr: {what}"));
-        let (_, header) = self.place(address, 8, ".eh_frame_hdr")?;
-        let found = bytes.get(header).unwrap_or(&[]);
-        let &[version, encoding, _, _, a, b, c, d] = found else { return Err(not_kept(".eh_frame_hdr")) };
-        match (version, encoding) {
-            (1, OMIT) => return Ok(()),
-            (1, PCREL_SDATA4) => {}
-            _ => {
-                return Err(wrong(&format!("expected version 1 and encoding 0x1b, found {version} and {encoding:#x}")));
-            }
-        }
-        let target = address.wrapping_add(4).wrapping_add_signed(i32::from_le_bytes([a, b, c, d]).into());
-        self.set_eh_frame(target, page)?;
-        match self.eh_frame {
-            Some((_, start)) if !bytes.keep(&(start..self.eh_frame_limit)) => Err(not_kept(".eh_frame")),
-            _ => Ok(()),
-        }
-    }
-
-    /// Sets the address of `.eh_frame`.
-    pub(super) fn set_eh_frame(&mut self, address: u64, page: u64) -> Result<()> {
-        let (segment, place) = self.place(address, 4, ".eh_frame")?;
-        if segment.writable {
-            return Err(refused("a writable .eh_frame"));
-        }
-        let mapped = (segment.offset + segment.file_len).next_multiple_of(page);
-        self.eh_frame = Some((address, place.start));
-        self.eh_frame_limit = self.image.min(usize::try_from(mapped).unwrap_or(usize::MAX));
-        Ok(())
-    }
-
     /// The whole pages of PT_GNU_RELRO. It may reach beyond the segment: LLD before version 18 rounds its end up.
     fn relro_pages(&self, address: u64, len: u64, page: u64) -> Result<Range<u64>> {
         let down = |value: u64| value / page * page;
@@ -334,6 +328,15 @@ impl Tables {
         (segment.writable && start < end).then_some(start..end)
     }
 
+    /// What the unwind table may refer to.
+    #[must_use]
+    pub fn unwind_scope(&self) -> Scope {
+        let mut code = self.segments.iter().filter(|segment| segment.executable);
+        let first = code.next();
+        let code = first.map_or(0..0, |first| first.address..code.next_back().unwrap_or(first).end());
+        Scope { code, image: self.start..self.start + self.len, format: Format::of(self.machine) }
+    }
+
     /// Whether an address lies in a segment.
     #[must_use]
     pub fn contains(&self, address: u64) -> bool {
@@ -344,6 +347,15 @@ impl Tables {
     #[must_use]
     pub fn is_code(&self, address: u64) -> bool {
         self.segments.iter().any(|segment| segment.executable && segment.has(address, 1))
+    }
+
+    /// Whether relocations may be written to the word at an address.
+    #[must_use]
+    pub fn is_relocated(&self, address: u64) -> bool {
+        if self.in_text {
+            return self.segments.iter().find(|segment| segment.executable).is_some_and(|text| text.has(address, 8));
+        }
+        self.segments.iter().any(|segment| segment.writable && segment.has(address, 8))
     }
 
     /// The address that values of symbols count from.

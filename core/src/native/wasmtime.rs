@@ -17,7 +17,7 @@ use crate::format::module::{Module, Section};
 /// # Errors
 ///
 /// UNSUPPORTED if it is any other relocatable object, CORRUPT.
-pub fn parse(bytes: &[u8], page: u64) -> Result<Tables> {
+pub fn parse(bytes: &[u8], machine: u16, page: u64) -> Result<Tables> {
     let module = Module::parse(bytes)?;
     let text = module.section_named(b".text").map_err(|_| not_linked())?;
     let text = place(&text, bytes)?;
@@ -41,9 +41,9 @@ pub fn parse(bytes: &[u8], page: u64) -> Result<Tables> {
         }
         segments.push(segment(text_end..eh_frame.end, false));
     }
-    let mut tables = Tables::new(segments, bytes.len() as u64, page)?;
+    let mut tables = Tables::new(segments, bytes.len() as u64, machine, page)?;
     if let Some(eh_frame) = eh_frame {
-        tables.set_eh_frame(eh_frame.start, page)?;
+        tables.set_eh_frame(eh_frame.start, Some((eh_frame.end - eh_frame.start) as usize), page)?;
     }
     let within = |place: Range<u64>| place.start as usize..place.end as usize;
     let [symbols, strings] =

@@ -71,7 +71,7 @@ impl<'a> Symbols<'a> {
 
 /// Only happens if the tables are those of another image.
 #[cold]
-fn wrong_tables() -> Error {
+pub(super) fn wrong_tables() -> Error {
     Error::new(Status::Internal, "image: tables outside the bytes that they were found in")
 }
 

@@ -23,6 +23,7 @@ use std::fmt::Display;
 
 use crate::alloc;
 use crate::error::{Error, Result, Status, quote};
+use crate::native::image::{Bytes, Image};
 use crate::native::machine::Machine;
 
 /// A relocatable object, as `cc -c` writes it.
@@ -87,11 +88,7 @@ pub fn link(objects: &[Object<'_>], options: &Options) -> Result<Vec<u8>> {
 /// gets the error from the linker, not its user from the loader.
 fn check_loadable(image: &[u8], machine: &Machine) -> Result<()> {
     let tables = super::image::parse(image, machine.number.0, machine.max_page_size)?;
-    if let Some((address, offset)) = tables.eh_frame {
-        let frames =
-            image.get(offset..tables.eh_frame_limit).ok_or_else(|| defect("unwind tables outside the image"))?;
-        super::eh_frame::check(frames, address, &(tables.start..tables.start + tables.len), |_, _| ())?;
-    }
+    Image { bytes: Bytes::whole(image), tables: &tables }.check_unwind_table()?;
     Ok(())
 }
 

@@ -1,8 +1,10 @@
 //! Registers unwind tables with the unwinders of the process, so that C++ exceptions pass through loaded code. Each artifact
 //! registers exactly one table: in place if it has one module, otherwise a relocated copy of all modules' tables.
 
+#[cfg(test)]
+mod tests;
+
 use std::ffi::{CStr, c_void};
-use std::ops::Range;
 use std::sync::OnceLock;
 
 use super::map::ReservedLayout;
@@ -10,25 +12,20 @@ use super::{LoadedModule, defect};
 use crate::alloc;
 use crate::artifact::Artifact;
 use crate::error::Result;
-use crate::native::eh_frame;
+use crate::native::eh_frame::{self, Table};
 
 /// The unwind tables of an artifact's modules, checked.
 pub struct Frames {
     /// For each module with a table: its index, and the length of its table in bytes, without the terminator.
     parts: Vec<(usize, usize)>,
-    /// There is one table, with its terminator: no copy is needed.
+    /// There is one table, with its terminator and without empty FDEs: no copy is needed.
     in_place: bool,
 }
 
-/// A module's table: its address in the image, and the bytes that are mapped from there on.
-fn table_of<'a>(artifact: &'a Artifact, index: usize, module: &'a LoadedModule) -> Result<Option<(u64, &'a [u8])>> {
-    let Some((address, offset)) = module.tables.eh_frame else { return Ok(None) };
-    let bytes = module.image(artifact, index)?.bytes.get(offset..module.tables.eh_frame_limit);
-    Ok(Some((address, bytes.ok_or_else(|| defect("an unwind table outside its image"))?)))
-}
-
-fn code_of(module: &LoadedModule) -> Range<u64> {
-    module.tables.start..module.tables.start + module.tables.len
+/// A module's table.
+fn table_of<'a>(artifact: &'a Artifact, index: usize, module: &'a LoadedModule) -> Result<Option<Table<'a>>> {
+    let image = module.image(artifact, index)?;
+    image.unwind_table().map_err(|error| artifact.in_module(index, error))
 }
 
 impl Frames {
@@ -36,11 +33,10 @@ impl Frames {
     pub fn check(artifact: &Artifact, modules: &[LoadedModule]) -> Result<Option<Frames>> {
         let mut frames = Frames { parts: alloc::with_capacity(modules.len(), "unwind tables")?, in_place: true };
         for (index, module) in modules.iter().enumerate() {
-            let Some((address, bytes)) = table_of(artifact, index, module)? else { continue };
-            let found = eh_frame::check(bytes, address, &code_of(module), |_, _| ());
-            let found = found.map_err(|error| artifact.in_module(index, error))?;
+            let found = module.image(artifact, index)?.check_unwind_table();
+            let Some(found) = found.map_err(|error| artifact.in_module(index, error))? else { continue };
             if found.functions > 0 {
-                frames.in_place &= found.terminated;
+                frames.in_place &= found.terminated && found.empty == 0;
                 frames.parts.push((index, found.len));
             }
         }
@@ -60,20 +56,20 @@ impl Frames {
         let module = |index: usize| modules.get(index).ok_or_else(|| defect("an unwind table of no module"));
         if let (true, [(index, _)]) = (self.in_place, self.parts.as_slice()) {
             let module = module(*index)?;
-            let (address, _) = module.tables.eh_frame.ok_or_else(|| defect("a module without an unwind table"))?;
-            return Ok(module.address(address));
+            let table = module.tables.eh_frame.ok_or_else(|| defect("a module without an unwind table"))?;
+            return Ok(module.address(table.address));
         }
         let mut copy = alloc::with_capacity(self.copy_len(), "unwind tables")?;
         for (index, len) in &self.parts {
             let module = module(*index)?;
-            let table =
-                table_of(artifact, *index, module)?.and_then(|(address, bytes)| Some((address, bytes.get(..*len)?)));
+            let table = table_of(artifact, *index, module)?;
+            let table = table.and_then(|table| Some((table.address, table.bytes.get(..*len)?)));
             let (address, bytes) = table.ok_or_else(|| defect("a module without its unwind table"))?;
             let start = copy.len();
             copy.extend_from_slice(bytes);
             let part = copy.get_mut(start..).ok_or_else(|| defect("a copy of an unwind table that is too short"))?;
             let moved = ((layout.end + start) as u64).wrapping_sub(module.bias.wrapping_add(address));
-            let done = eh_frame::move_by(part, address, &code_of(module), moved);
+            let done = eh_frame::adapt(part, address, &module.tables.unwind_scope(), moved);
             done.map_err(|error| artifact.in_module(*index, error))?;
         }
         copy.resize(copy.len() + TERMINATOR, 0);
