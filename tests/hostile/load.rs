@@ -1,6 +1,7 @@
 //! Images with arbitrary contents are mapped, bound, registered with debuggers and searched for symbols, as far as they can be. None of
-//! their code is called. Input: an ELF image or a part of one, whose machine is set to this host's.
+//! their code is called, and the host's exceptions don't notice them. Input: an ELF image or a part of one, whose machine is set to this host's.
 
+use std::ffi::c_void;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
@@ -11,7 +12,21 @@ use artifact::error::{Result, Status};
 use artifact::native::load::{Code, Import, LoadOptions, load};
 use artifact::storage::sealed;
 
-/// One input.
+unsafe extern "C" {
+    /// libgcc's: it reads the unwind tables of all code in the process, as throwing an exception does. `bases` has three words, and
+    /// the function's address is the last one.
+    fn _Unwind_Find_FDE(pc: *const c_void, bases: *mut [usize; 3]) -> *const c_void;
+}
+
+/// The function that libgcc finds at an address.
+fn found_by_unwinder(pc: usize) -> usize {
+    let mut bases = [0; 3];
+    // SAFETY: `bases` is valid for writing. That the tables can be read is what is tested.
+    let found = unsafe { _Unwind_Find_FDE(pc as *const c_void, &raw mut bases) };
+    if found.is_null() { 0 } else { bases[2] }
+}
+
+/// Loads an input, and checks that whatever is loaded doesn't matter to an exception of the host.
 pub fn run(data: &[u8]) {
     let mut image = data.to_vec();
     if let Some(machine) = image.get_mut(18..20) {
@@ -19,13 +34,20 @@ pub fn run(data: &[u8]) {
     }
     // Two of them have their unwind tables copied.
     let Some(artifact) = stored(&image, 1 + data.len() % 2) else { return };
+    let verified = artifact.verify();
+    let outside =
+        [run as fn(&[u8]) as usize + 1, (&raw const SOMEWHERE) as usize, data.as_ptr() as usize, 4096, usize::MAX];
+    let expected = outside.map(found_by_unwinder);
     let code = match loaded(artifact, data.len().is_multiple_of(3)) {
         Ok(code) => code,
         Err(error) => {
             assert!(![Status::Internal, Status::Io, Status::Unresolved].contains(&error.status()), "{error}");
+            let is_damage = [Status::Corrupt, Status::Truncated].contains(&error.status());
+            assert!(!is_damage || verified.is_err(), "only loading calls it damaged: {error}");
             return;
         }
     };
+    assert_eq!(outside.map(found_by_unwinder), expected, "functions of the process are found elsewhere");
     for module in 0..=code.module_count() {
         for name in [&b"answer"[..], b"total", b"_wasm_function_0", b"", b"none", b"\xff"] {
             let Some(place) = code.symbol(module, name) else { continue };
@@ -57,7 +79,7 @@ pub fn loaded(artifact: Arc<Artifact>, gdb: bool) -> Result<Code> {
     let mut resolver = |missing: &mut [Import<'_>]| missing.iter_mut().for_each(|import| import.address = somewhere);
     let options = LoadOptions { resolver: Some(&mut resolver), gdb, ..LoadOptions::default() };
     // SAFETY: the image isn't trusted, but none of its code runs: no constructors, no calls, and the handle of a module that
-    // registered no destructors. No exception is thrown. The sealed file doesn't change.
+    // registered no destructors. The sealed file doesn't change.
     unsafe { load(artifact, &Engine::new(), options) }
 }
 

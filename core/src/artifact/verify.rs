@@ -17,6 +17,7 @@ use crate::format::trailer::{Digest, TRAILER_MAGIC};
 use crate::format::types::EntityType;
 use crate::format::{Map, first_nonzero};
 use crate::limits::NameBudget;
+use crate::native;
 use crate::report::{Finding, Kind, Report};
 use crate::trust::keys::PublicKey;
 use crate::trust::{digest, hashing};
@@ -44,6 +45,7 @@ pub fn verify(artifact: &Artifact) -> Result<Report> {
         }
         check_sections(&mut report, artifact, index, &module, &mut names)
             .map_err(|error| artifact.in_module(index, error))?;
+        check_code(artifact, index).map_err(|error| artifact.in_module(index, error))?;
         previous = Some(range);
     }
     check_maps(&mut report, metadata)?;
@@ -188,6 +190,12 @@ fn check_machine(
         order(found.1)
     );
     report.add(oddity(Kind::Machine, format!("module {index}"), sentence))
+}
+
+/// Checks what loading the module would, so that no module is called corrupt only then.
+fn check_code(artifact: &Artifact, index: usize) -> Result<()> {
+    let Extent { machine, big_endian, .. } = artifact.extent(index)?;
+    if big_endian { Ok(()) } else { native::verify::verify(artifact.module_bytes(index)?, machine) }
 }
 
 fn check_sections(

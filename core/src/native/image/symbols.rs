@@ -63,6 +63,11 @@ impl<'a> Symbols<'a> {
         })
     }
 
+    /// Returns the offset in the string table after which no name ends.
+    pub(in crate::native) fn names_end(&self) -> usize {
+        self.strings.iter().rposition(|byte| *byte == 0).map_or(0, |last| last + 1)
+    }
+
     fn is_named(&self, symbol: &Symbol, name: &[u8]) -> bool {
         let rest = self.strings.get(symbol.name as usize..).unwrap_or(&[]);
         rest.starts_with(name) && rest.get(name.len()) == Some(&0)

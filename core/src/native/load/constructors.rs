@@ -5,7 +5,7 @@ use std::ffi::{c_char, c_int, c_void};
 use super::LoadedModule;
 use super::builtin::__cxa_finalize;
 use crate::artifact::Artifact;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Status};
 
 type Function = extern "C" fn(c_int, *const *const c_char, *const *const c_char);
 
@@ -29,7 +29,7 @@ pub fn check(artifact: &Artifact, modules: &[LoadedModule]) -> Result<()> {
         for array in [tables.init_array, tables.fini_array] {
             if !functions(module, array).all(|function| tables.is_code(function.wrapping_sub(module.bias))) {
                 let message = "DT_INIT_ARRAY or DT_FINI_ARRAY: expected functions of the module, found another address";
-                return Err(artifact.in_module(index, Error::corrupt(message)));
+                return Err(artifact.in_module(index, Error::new(Status::Unsupported, message)));
             }
         }
     }

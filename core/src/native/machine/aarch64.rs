@@ -13,6 +13,7 @@ pub static MACHINE: Machine = Machine {
     relative: elf::R_AARCH64_RELATIVE,
     glob_dat: elf::R_AARCH64_GLOB_DAT,
     word: elf::R_AARCH64_ABS64,
+    dynamic_relocation,
     howto,
     // Branches have relocation types of their own, and loads from the GOT are not relaxed.
     is_jump: |_, _| false,

@@ -21,6 +21,8 @@ pub struct Machine {
     pub glob_dat: RelocationType,
     /// Dynamic relocation: a word of data that holds a symbol's address plus an addend.
     pub word: RelocationType,
+    /// Returns what a dynamic relocation asks for. [`Machine::relative`] is not among the cases.
+    pub dynamic_relocation: fn(RelocationType) -> DynamicRelocation,
     /// Returns what a relocation of an object computes and where it stores the result; `None` for unknown types.
     pub howto: fn(RelocationType) -> Option<Howto>,
     /// Returns whether the field at an offset belongs to an instruction that jumps to an address, rather than one that reads

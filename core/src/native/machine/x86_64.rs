@@ -18,6 +18,7 @@ pub static MACHINE: Machine = Machine {
     relative: elf::R_X86_64_RELATIVE,
     glob_dat: elf::R_X86_64_GLOB_DAT,
     word: elf::R_X86_64_64,
+    dynamic_relocation,
     howto,
     is_jump,
     relax,
