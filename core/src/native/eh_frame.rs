@@ -134,6 +134,16 @@ pub fn check(table: &Table<'_>, scope: &Scope, found: impl FnMut(Found)) -> Resu
     Ok(Checked { len: walk.at, terminated, functions: walk.functions, empty: walk.empty })
 }
 
+/// Reads a CIE, a whole record of a table, at an offset in the table.
+///
+/// # Errors
+///
+/// CORRUPT if its fields reach beyond the record or contradict each other, UNSUPPORTED if unwinders read it in different ways or it
+/// needs relocation.
+pub fn read_cie(record: &[u8], at: usize, machine: u16) -> Result<Cie> {
+    cie::read(record, at, Format::of(machine)).map(|(cie, _)| cie)
+}
+
 fn is_terminator(bytes: &[u8], at: usize) -> bool {
     word(bytes, at) == Some(0)
 }

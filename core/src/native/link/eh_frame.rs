@@ -7,6 +7,7 @@ use super::select::{Disposition, Dispositions};
 use super::{defect, item, item_mut};
 use crate::alloc;
 use crate::error::{Error, Result, Status, quote};
+use crate::native::eh_frame::{self, Cie};
 use crate::native::machine::RelExpr;
 
 /// A record of an object's `.eh_frame`: a CIE or an FDE.
@@ -23,7 +24,9 @@ pub(super) struct Record {
     pub relocations: std::ops::Range<usize>,
     /// The record index of its CIE, if this is an FDE.
     pub cie: Option<usize>,
-    /// Whether it is linked: an FDE if its function is, a CIE if one of its FDEs is.
+    /// How FDEs are encoded, if this is a CIE that the loader accepts.
+    encoding: Option<Cie>,
+    /// Whether it is linked: an FDE if its function is and has any code, a CIE if one of its FDEs is.
     used: bool,
 }
 
@@ -134,9 +137,21 @@ impl<'a> Frames<'a> {
             let (from, to) = (self.first_from(next, start), self.first_from(next, end));
             self.check_ignored(next..from, input, section)?;
             next = to;
-            let mut record =
-                Record { object, section: index, start, len, at: 0, relocations: from..to, cie: None, used: false };
-            if id != 0 {
+            let mut record = Record {
+                object,
+                section: index,
+                start,
+                len,
+                at: 0,
+                relocations: from..to,
+                cie: None,
+                encoding: None,
+                used: false,
+            };
+            let bytes = section.data.get(start..end).ok_or_else(|| defect("a record of .eh_frame went away"))?;
+            if id == 0 {
+                record.encoding = eh_frame::read_cie(bytes, start, input.machine.number.0).ok();
+            } else {
                 let cie = (start + 4).checked_sub(id as usize);
                 let known = self.records.get(first..).ok_or_else(|| defect("records of .eh_frame went away"))?;
                 let found = cie.and_then(|cie| known.binary_search_by_key(&cie, |record| record.start).ok());
@@ -166,12 +181,43 @@ impl<'a> Frames<'a> {
                         *item(dispositions, code, "section")? == Disposition::Loaded
                     }
                     _ => true,
-                };
+                } && !self.is_empty(&record, bytes)?;
             }
             alloc::push(&mut self.records, record, "records")?;
             start = end;
         }
         self.check_ignored(next..self.relocations.len(), input, section)
+    }
+
+    /// Returns whether an FDE covers no code, as that of a function that ends before its first instruction. An unwinder that finds it
+    /// looks no further, even if another function starts at the same address. System linkers drop such FDEs, too.
+    fn is_empty(&self, record: &Record, bytes: &[u8]) -> Result<bool> {
+        let cie = record.cie.map(|cie| item(&self.records, cie, "record of .eh_frame")).transpose()?;
+        let Some(encoding) = cie.and_then(|cie| cie.encoding) else { return Ok(false) };
+        let at = FUNCTION + encoding.pointer;
+        let mut relocations = self.relocations_of(record)?.iter().map(|rela| rela.r_offset.get(ORDER));
+        let is_constant = !relocations.any(|offset| offset == (record.start + at) as u64);
+        let len = bytes.get(at..at + encoding.pointer);
+        Ok(is_constant && len.is_some_and(|len| len.iter().all(|byte| *byte == 0)))
+    }
+
+    /// Checks that the loader accepts the CIEs that are linked.
+    ///
+    /// # Errors
+    ///
+    /// CORRUPT or UNSUPPORTED, with the object's name.
+    pub fn check_encodings(&self, inputs: &[Input<'a>]) -> Result<()> {
+        for record in self.kept().filter(|record| record.cie.is_none() && record.encoding.is_none()) {
+            let input = item(inputs, record.object, "object")?;
+            let section = item(&input.sections, record.section, "section")?;
+            let bytes = section.data.get(record.start..record.start + record.len);
+            let bytes = bytes.ok_or_else(|| defect("a record of .eh_frame went away"))?;
+            let Err(error) = eh_frame::read_cie(bytes, record.start, input.machine.number.0) else { continue };
+            let start = record.start;
+            let place = format!("{}:(.eh_frame+{start:#x})", quote(input.name.as_bytes()));
+            return Err(error.within(place).at(section.offset.saturating_add(start as u64)));
+        }
+        Ok(())
     }
 
     /// Returns the index of the first relocation, from `index` on, whose offset is not below `offset`.

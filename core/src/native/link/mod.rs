@@ -76,6 +76,7 @@ pub fn link(objects: &[Object<'_>], options: &Options) -> Result<Vec<u8>> {
     let mut symbols = symbols::Symbols::resolve(&inputs, &dispositions)?;
     let frames = eh_frame::Frames::collect(&inputs, &dispositions)?;
     let needs = scan::Needs::scan(&inputs, &dispositions, &mut symbols, &frames)?;
+    frames.check_encodings(&inputs)?;
     let tables = dynamic::Tables::new(&symbols, &needs)?;
     let layout = layout::Layout::new(&inputs, &dispositions, &symbols, &frames, &needs, &tables.sizes(), machine)?;
     let context = apply::LinkContext { inputs, dispositions, symbols, frames, needs, layout, machine };
