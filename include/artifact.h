@@ -420,6 +420,14 @@ artifact_engine_t *artifact_engine_new(void);
  * ISA flag under LLVM's name for it. Check artifacts against this engine. On machines other than x86-64 and aarch64 it
  * has no ISA flags.
  *
+ * An instruction set counts if the CPU has it, the operating system has enabled the registers that it uses, and this
+ * process may use it, all at the time of this call. On Linux, a process may use AMX only after
+ * arch_prctl(ARCH_REQ_XCOMP_PERM, 18): make that call before you create the engine, which otherwise has no amx-tile.
+ *
+ * The length of SVE vectors differs from CPU to CPU. It is the enum flag "sve-vector-bits", the length of the calling
+ * thread's vectors in bits, such as "512"; "sme-vector-bits" is the length in streaming mode. An artifact that has such
+ * a flag fits only the same length; one that does not fits any.
+ *
  * Shared flags, tunables, features, producer and version rule are those of artifact_engine_new(): set them to what you
  * set when you save.
  *
@@ -1274,7 +1282,8 @@ void artifact_free(artifact_t *artifact);
 
 /**
  * Checks whether an artifact fits an engine. Compares, in this order: producer, version, architecture, operating
- * system, shared flags by name, ISA flags by name, tunables, features. The error's message describes the first
+ * system, shared flags by name, ISA flags by name, tunables, features, and the machine, class and byte order in each
+ * module's ELF header, which are read at the first check. The error's message describes the first
  * mismatch in the words of Wasmtime 0.33; artifact_compat_report() returns all mismatches, with both values. The
  * artifact remains open and readable in any case.
  *
@@ -1284,8 +1293,8 @@ void artifact_free(artifact_t *artifact);
  *   - ARTIFACT_WRONG_PRODUCER: the producer differs.
  *   - ARTIFACT_WRONG_VERSION: the version differs.
  *   - ARTIFACT_INCOMPATIBLE: anything else differs.
- *   - ARTIFACT_CORRUPT, ARTIFACT_TRUNCATED, ARTIFACT_LIMIT: the engine accepts the version, but the settings cannot be
- *     decoded.
+ *   - ARTIFACT_CORRUPT, ARTIFACT_TRUNCATED, ARTIFACT_DIGEST_MISMATCH, ARTIFACT_LIMIT: the engine accepts the version,
+ *     but the settings or the modules' headers are damaged.
  */
 artifact_status_t artifact_check_compat(const artifact_t *artifact,
                                         const artifact_engine_t *engine,
@@ -2154,7 +2163,8 @@ typedef struct artifact_load_options_t {
  *
  * Trust and compatibility are checked here, whatever was checked when the artifact was opened. If the engine trusts
  * keys, one of them must have signed the artifact, and what runs is exactly what was signed. The artifact must fit the
- * engine, as artifact_check_compat() defines it. Use artifact_engine_new_host() to check against this CPU.
+ * engine, as artifact_check_compat() defines it. Whatever the engine says, this CPU must have the instruction sets and
+ * vector lengths that the artifact's ISA flags name, and this process must be permitted to use them.
  *
  * Undefined symbols are looked up in the table of the options, then with its callback, then, only with
  * ARTIFACT_LOAD_PROCESS_SYMBOLS, in the process. Modules do not see each other's symbols. After a failure nothing
@@ -2258,6 +2268,8 @@ typedef enum artifact_report_kind_t {
     ARTIFACT_REPORT_TUNABLE = 64,
     /** A Wasm feature differs. */
     ARTIFACT_REPORT_FEATURE = 128,
+    /** A module's ELF header is for another machine, class or byte order than the engine's target. */
+    ARTIFACT_REPORT_MODULE_MACHINE = 256,
     /** A link skips bytes, or points to an offset that does not have the module's alignment. */
     ARTIFACT_REPORT_LINK = 65536,
     /** Padding is not zero. */

@@ -230,6 +230,7 @@ enum class report_kind : std::uint32_t {
     isa_flag = ARTIFACT_REPORT_ISA_FLAG,
     tunable = ARTIFACT_REPORT_TUNABLE,
     feature = ARTIFACT_REPORT_FEATURE,
+    module_machine = ARTIFACT_REPORT_MODULE_MACHINE,
     link = ARTIFACT_REPORT_LINK,
     padding = ARTIFACT_REPORT_PADDING,
     machine = ARTIFACT_REPORT_MACHINE,

@@ -224,7 +224,8 @@ pub unsafe extern "C" fn artifact_free(artifact: *mut artifact_t) {
 }
 
 /// Checks whether an artifact fits an engine. Compares, in this order: producer, version, architecture, operating
-/// system, shared flags by name, ISA flags by name, tunables, features. The error's message describes the first
+/// system, shared flags by name, ISA flags by name, tunables, features, and the machine, class and byte order in each
+/// module's ELF header, which are read at the first check. The error's message describes the first
 /// mismatch in the words of Wasmtime 0.33; artifact_compat_report() returns all mismatches, with both values. The
 /// artifact remains open and readable in any case.
 ///
@@ -234,8 +235,8 @@ pub unsafe extern "C" fn artifact_free(artifact: *mut artifact_t) {
 ///   - ARTIFACT_WRONG_PRODUCER: the producer differs.
 ///   - ARTIFACT_WRONG_VERSION: the version differs.
 ///   - ARTIFACT_INCOMPATIBLE: anything else differs.
-///   - ARTIFACT_CORRUPT, ARTIFACT_TRUNCATED, ARTIFACT_LIMIT: the engine accepts the version, but the settings cannot be
-///     decoded.
+///   - ARTIFACT_CORRUPT, ARTIFACT_TRUNCATED, ARTIFACT_DIGEST_MISMATCH, ARTIFACT_LIMIT: the engine accepts the version,
+///     but the settings or the modules' headers are damaged.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_check_compat(
     artifact: *const artifact_t,

@@ -82,7 +82,8 @@ const KNOWN: u64 = ARTIFACT_LOAD_ALLOW_MEMFD
 ///
 /// Trust and compatibility are checked here, whatever was checked when the artifact was opened. If the engine trusts
 /// keys, one of them must have signed the artifact, and what runs is exactly what was signed. The artifact must fit the
-/// engine, as artifact_check_compat() defines it. Use artifact_engine_new_host() to check against this CPU.
+/// engine, as artifact_check_compat() defines it. Whatever the engine says, this CPU must have the instruction sets and
+/// vector lengths that the artifact's ISA flags name, and this process must be permitted to use them.
 ///
 /// Undefined symbols are looked up in the table of the options, then with its callback, then, only with
 /// ARTIFACT_LOAD_PROCESS_SYMBOLS, in the process. Modules do not see each other's symbols. After a failure nothing

@@ -61,6 +61,14 @@ pub extern "C" fn artifact_engine_new() -> *mut artifact_engine_t {
 /// ISA flag under LLVM's name for it. Check artifacts against this engine. On machines other than x86-64 and aarch64 it
 /// has no ISA flags.
 ///
+/// An instruction set counts if the CPU has it, the operating system has enabled the registers that it uses, and this
+/// process may use it, all at the time of this call. On Linux, a process may use AMX only after
+/// arch_prctl(ARCH_REQ_XCOMP_PERM, 18): make that call before you create the engine, which otherwise has no amx-tile.
+///
+/// The length of SVE vectors differs from CPU to CPU. It is the enum flag "sve-vector-bits", the length of the calling
+/// thread's vectors in bits, such as "512"; "sme-vector-bits" is the length in streaming mode. An artifact that has such
+/// a flag fits only the same length; one that does not fits any.
+///
 /// Shared flags, tunables, features, producer and version rule are those of artifact_engine_new(): set them to what you
 /// set when you save.
 ///

@@ -41,6 +41,8 @@ pub enum artifact_report_kind_t {
     ARTIFACT_REPORT_TUNABLE = 0x40,
     /// A Wasm feature differs.
     ARTIFACT_REPORT_FEATURE = 0x80,
+    /// A module's ELF header is for another machine, class or byte order than the engine's target.
+    ARTIFACT_REPORT_MODULE_MACHINE = 0x100,
     /// A link skips bytes, or points to an offset that does not have the module's alignment.
     ARTIFACT_REPORT_LINK = 0x10000,
     /// Padding is not zero.

@@ -22,7 +22,9 @@ use crate::write::WriteArgs;
 #[derive(clap::Args)]
 #[command(after_help = "\
 CPU is a comma-separated list of names: native for all instruction sets of this CPU; x86-64-v2, x86-64-v3 or x86-64-v4 for \
-a microarchitecture level of the x86-64 psABI; or LLVM's name of an instruction set, such as avx2 or lse.
+a microarchitecture level of the x86-64 psABI; LLVM's name of an instruction set, such as avx2 or lse; or \
+sve-vector-bits=512 for code that was compiled for one length of SVE vectors. Modules for another machine than the \
+target's are refused.
 
 Examples:
   artifact pack -o kernels.artifact --object helpers.o kernels.o
@@ -79,7 +81,9 @@ pub fn run(args: &Args, console: &mut Console) -> CommandResult {
     let modules = read(files)?;
     let (mut builder, upvars) = settings.builder()?;
     for (file, module) in files.iter().zip(&modules) {
-        builder.add_module((**module).as_ref()).map_err(|error| Failure::in_file(file, error))?;
+        let bytes = (**module).as_ref();
+        let added = builder.check_machine(bytes).and_then(|()| builder.add_module(bytes));
+        added.map_err(|error| Failure::in_file(file, error))?;
     }
     link(&mut builder, objects, write.output())?;
     if let Some(file) = &settings.metadata {

@@ -5,8 +5,11 @@
 
 use std::ops::ControlFlow;
 
+use crate::engine::cpu::table::Support;
+use crate::engine::cpu::{LENGTHS, Lack, first_lack, lengths};
 use crate::engine::{Engine, FlagMap, FlagTable, VersionRule, WASMTIME, target};
 use crate::error::{Error, Result, quote};
+use crate::format::elf::Identity;
 use crate::format::flags::{Features, Flag, Flags, Setting, SettingValue, Tunables};
 use crate::format::metadata::Metadata;
 use crate::report::{Finding, Kind, Report};
@@ -79,8 +82,7 @@ pub fn report(engine: &Engine, metadata: &Metadata<'_>) -> Result<Report> {
 fn compare(engine: &Engine, metadata: &Metadata<'_>, sink: Sink<'_>) -> ControlFlow<()> {
     triple(engine.target(), metadata.target, sink)?;
     shared_flags(engine.flags(FlagMap::Shared), &metadata.shared_flags, sink)?;
-    let strict = engine.producer() == WASMTIME;
-    isa_flags(engine.flags(FlagMap::Isa), &metadata.isa_flags, strict, sink)?;
+    isa_flags(engine, &metadata.isa_flags, sink)?;
     settings(Kind::Tunable, &Tunables::SETTINGS, metadata.tunables.values(), engine.tunables.values(), sink)?;
     settings(Kind::Feature, &Features::SETTINGS, metadata.features.values(), engine.features.values(), sink)
 }
@@ -110,6 +112,8 @@ enum FlagMismatch {
     NotInArtifact,
     NotInEngine,
     NotSupported,
+    Unknown,
+    NotPermitted,
 }
 
 #[cold]
@@ -140,6 +144,18 @@ fn flag_finding(
         FlagMismatch::NotSupported => {
             format!("Module was compiled with setting '{name}' enabled but the host does not support it")
         }
+        FlagMismatch::Unknown => {
+            format!(
+                "Module was compiled with setting '{name}' enabled, which is unknown: it is neither a feature of a CPU \
+                 nor a setting of the host"
+            )
+        }
+        FlagMismatch::NotPermitted => {
+            format!(
+                "Module was compiled with setting '{name}' enabled but this process has not asked for it \
+                 (arch_prctl(ARCH_REQ_XCOMP_PERM, 18))"
+            )
+        }
     };
     Finding { kind, setting: name, artifact, engine, sentence }
 }
@@ -159,7 +175,7 @@ fn flags(
     kind: Kind,
     engine: &FlagTable,
     artifact: &Flags<'_>,
-    judge: impl Fn(Option<&Flag<&str>>, Option<&Flag<String>>) -> Option<FlagMismatch>,
+    judge: impl Fn(&str, Option<&Flag<&str>>, Option<&Flag<String>>) -> Option<FlagMismatch>,
     sink: Sink<'_>,
 ) -> ControlFlow<()> {
     let mut rest = artifact.sorted();
@@ -178,14 +194,14 @@ fn flags(
             }
             only_in_artifact = true;
         }
-        if let Some(mismatch) = judge(artifact_flag, Some(engine_flag)) {
+        if let Some(mismatch) = judge(name, artifact_flag, Some(engine_flag)) {
             sink(flag_finding(kind, &mismatch, name, artifact_flag, Some(engine_flag)))?;
         }
     }
     if only_in_artifact || !rest.is_empty() {
         for (name, artifact_flag) in artifact.sorted() {
             if !engine.contains_key(*name)
-                && let Some(mismatch) = judge(Some(artifact_flag), None)
+                && let Some(mismatch) = judge(name, Some(artifact_flag), None)
             {
                 sink(flag_finding(kind, &mismatch, name, Some(artifact_flag), None))?;
             }
@@ -195,7 +211,7 @@ fn flags(
 }
 
 fn shared_flags(engine: &FlagTable, artifact: &Flags<'_>, sink: Sink<'_>) -> ControlFlow<()> {
-    let judge = |artifact: Option<&Flag<&str>>, engine: Option<&Flag<String>>| match (artifact, engine) {
+    let judge = |_: &str, artifact: Option<&Flag<&str>>, engine: Option<&Flag<String>>| match (artifact, engine) {
         (Some(artifact), Some(engine)) => (!flags_equal(artifact, engine)).then_some(FlagMismatch::Different),
         (None, _) => Some(FlagMismatch::NotInArtifact),
         (_, None) => Some(FlagMismatch::NotInEngine),
@@ -203,20 +219,83 @@ fn shared_flags(engine: &FlagTable, artifact: &Flags<'_>, sink: Sink<'_>) -> Con
     flags(Kind::SharedFlag, engine, artifact, judge, sink)
 }
 
-/// Compares ISA flags. The engine may have an instruction set that the artifact does not use. Unless `strict`, as for producer
-/// `wasmtime`, a missing flag counts as off.
-fn isa_flags(engine: &FlagTable, artifact: &Flags<'_>, strict: bool, sink: Sink<'_>) -> ControlFlow<()> {
-    let judge = |artifact: Option<&Flag<&str>>, engine: Option<&Flag<String>>| match (artifact, engine) {
-        (Some(Flag::Bool(used)), Some(Flag::Bool(supported))) => {
-            (*used && !*supported).then_some(FlagMismatch::NotSupported)
-        }
-        (Some(artifact), Some(engine)) => (!flags_equal(artifact, engine)).then_some(FlagMismatch::Different),
-        (None, Some(Flag::Bool(_))) if !strict => None,
-        (Some(Flag::Bool(used)), None) if !strict => used.then_some(FlagMismatch::NotSupported),
-        (None, _) => Some(FlagMismatch::NotInArtifact),
-        (_, None) => Some(FlagMismatch::NotInEngine),
-    };
-    flags(Kind::IsaFlag, engine, artifact, judge, sink)
+/// Compares ISA flags. The engine may have an instruction set that the artifact does not use. Unless the producer is `wasmtime`, a
+/// missing flag counts as off, a feature may have another name in the engine, and what needs nothing of the CPU is no mismatch.
+fn isa_flags(engine: &Engine, artifact: &Flags<'_>, sink: Sink<'_>) -> ControlFlow<()> {
+    let table = engine.flags(FlagMap::Isa);
+    if engine.producer() == WASMTIME {
+        let judge = |_: &str, artifact: Option<&Flag<&str>>, engine: Option<&Flag<String>>| match (artifact, engine) {
+            (Some(Flag::Bool(used)), Some(Flag::Bool(supported))) => {
+                (*used && !*supported).then_some(FlagMismatch::NotSupported)
+            }
+            (Some(artifact), Some(engine)) => (!flags_equal(artifact, engine)).then_some(FlagMismatch::Different),
+            (None, _) => Some(FlagMismatch::NotInArtifact),
+            (_, None) => Some(FlagMismatch::NotInEngine),
+        };
+        return flags(Kind::IsaFlag, table, artifact, judge, sink);
+    }
+    let judge =
+        |name: &str, artifact: Option<&Flag<&str>>, in_engine: Option<&Flag<String>>| match (artifact, in_engine) {
+            (Some(Flag::Bool(false)), None | Some(Flag::Bool(_)))
+            | (Some(Flag::Bool(true)), Some(Flag::Bool(true))) => None,
+            (Some(Flag::Bool(true)), None | Some(Flag::Bool(false))) => match engine.support(name) {
+                Support::Yes => None,
+                Support::No => Some(FlagMismatch::NotSupported),
+                Support::Unknown => Some(FlagMismatch::Unknown),
+            },
+            (Some(artifact), Some(engine)) => (!flags_equal(artifact, engine)).then_some(FlagMismatch::Different),
+            // Code that does not name a length of vectors runs with any.
+            (None, Some(flag)) => {
+                let needed = !matches!(flag, Flag::Bool(_)) && !LENGTHS.contains(&name);
+                needed.then_some(FlagMismatch::NotInArtifact)
+            }
+            (_, None) => Some(FlagMismatch::NotInEngine),
+        };
+    flags(Kind::IsaFlag, table, artifact, judge, sink)
+}
+
+/// Compares the header of a module with the engine's target, and returns the mismatch if there is one.
+#[must_use]
+pub fn machine(engine: &Engine, index: usize, found: Identity) -> Option<Finding> {
+    let expected = target::elf_identity(engine.target()).filter(|expected| *expected != found)?;
+    Some(Finding {
+        kind: Kind::ModuleMachine,
+        setting: format!("module {index}"),
+        artifact: found.to_string(),
+        engine: expected.to_string(),
+        sentence: format!("Module {index} has code for {found}, but {expected} is expected for the host"),
+    })
+}
+
+/// Checks that this very CPU can run code compiled with these settings, whatever an engine says.
+///
+/// # Errors
+///
+/// INCOMPATIBLE if it lacks an instruction set, or its vectors have another length.
+pub fn check_this_cpu(metadata: &Metadata<'_>) -> Result<()> {
+    let flags = metadata.isa_flags.sorted();
+    if flags.is_empty() {
+        return Ok(());
+    }
+    let on = flags.iter().filter(|(_, flag)| *flag == Flag::Bool(true)).map(|(name, _)| *name);
+    if let Some((name, lack)) = first_lack(on) {
+        let mismatch = match lack {
+            Lack::Absent => FlagMismatch::NotSupported,
+            Lack::NotPermitted => FlagMismatch::NotPermitted,
+        };
+        return Err(flag_finding(Kind::IsaFlag, &mismatch, name, Some(&Flag::Bool(true)), None).into());
+    }
+    for name in LENGTHS {
+        let Some(artifact) = metadata.isa_flags.get(name) else { continue };
+        let bits = lengths().find(|(known, _)| *known == name).map(|(_, bits)| Flag::Enum(bits.to_string()));
+        let mismatch = match &bits {
+            Some(bits) if flags_equal(&artifact, bits) => continue,
+            Some(_) => FlagMismatch::Different,
+            None => FlagMismatch::NotInEngine,
+        };
+        return Err(flag_finding(Kind::IsaFlag, &mismatch, name, Some(&artifact), bits.as_ref()).into());
+    }
+    Ok(())
 }
 
 /// Compares settings in the order of their declaration, which is also Wasmtime's order.

@@ -24,6 +24,8 @@ pub enum Kind {
     Tunable = 0x40,
     /// A Wasm feature differs.
     Feature = 0x80,
+    /// A module's ELF header is for another machine, class or byte order than the engine's target.
+    ModuleMachine = 0x100,
     /// Verification: a link skips bytes or points to an unaligned offset.
     Link = 0x1_0000,
     /// Verification: padding isn't zero.
@@ -54,6 +56,7 @@ impl Kind {
             Kind::IsaFlag => "isa_flag",
             Kind::Tunable => "tunable",
             Kind::Feature => "feature",
+            Kind::ModuleMachine => "module_machine",
             Kind::Link => "link",
             Kind::Padding => "padding",
             Kind::Machine => "machine",
@@ -129,7 +132,8 @@ fn status_of(kind: Kind) -> Status {
         | Kind::SharedFlag
         | Kind::IsaFlag
         | Kind::Tunable
-        | Kind::Feature => Status::Incompatible,
+        | Kind::Feature
+        | Kind::ModuleMachine => Status::Incompatible,
         Kind::Link
         | Kind::Padding
         | Kind::Machine

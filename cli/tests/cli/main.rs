@@ -2,6 +2,7 @@
 //! own.
 
 mod check;
+mod cpu;
 #[path = "../../../tests/common/elf.rs"]
 mod elf;
 mod inspect;

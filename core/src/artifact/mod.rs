@@ -20,13 +20,13 @@ use crate::format::body::{Header, LINK_SIZE};
 use crate::format::metadata::Metadata;
 use crate::format::trailer;
 use crate::limits::{MAX_CHUNKS, MAX_METADATA};
-use crate::report::Report;
+use crate::report::{Kind, Report};
 use crate::storage::Region;
 use crate::trust::digest;
 use crate::trust::keys::PublicKey;
 
 pub use crate::format::body::ModuleRange;
-pub use crate::format::elf::Extent;
+pub use crate::format::elf::{Extent, Identity};
 pub use crate::format::trailer::{Attribute, Root, Signature};
 pub use crate::storage::Part;
 use modules::Table;
@@ -117,6 +117,8 @@ pub struct Artifact {
     signer: Option<PublicKey>,
     /// Whether the bytes could not change since before the first one was read. Only determined if keys are trusted.
     immutable: bool,
+    /// What the headers of all modules say, if they say the same; read at the first check.
+    identity: OnceLock<Identity>,
     /// The trailer's chunks, read when attributes are first requested.
     chunks: OnceLock<Chunks>,
 }
@@ -350,30 +352,58 @@ impl Artifact {
         Chunks::try_new(bytes, |bytes| trailer::decode_attributes(bytes, critical)).map_err(|error| error.at(at))
     }
 
-    /// Checks that the artifact is compatible with an engine.
+    /// Checks that the artifact is compatible with an engine: its settings, and that the ELF header of each module is for the machine of
+    /// the engine's target. The first call reads these headers, 20 bytes of each module.
     ///
     /// # Errors
     ///
     /// WRONG_PRODUCER, WRONG_VERSION or INCOMPATIBLE, with the first mismatch as the message; the error of decoding, such as CORRUPT, if
-    /// the engine accepts the version but Metadata does not decode.
+    /// the engine accepts the version but Metadata does not decode; CORRUPT, DIGEST_MISMATCH, TRUNCATED or IO if a module's header can't
+    /// be read.
     pub fn check(&self, engine: &Engine) -> Result<()> {
+        self.check_settings(engine)?;
+        let mut first = None;
+        self.compare_machines(engine, &mut |finding| {
+            first.get_or_insert(finding);
+            Ok(())
+        })?;
+        first.map_or(Ok(()), |finding| Err(finding.into()))
+    }
+
+    /// Checks the settings of the artifact, not its modules.
+    fn check_settings(&self, engine: &Engine) -> Result<()> {
         match compat::origin(engine, self.producer(), self.version()) {
             Some(finding) => Err(finding.into()),
             None => compat::check(engine, self.known_metadata()?),
         }
     }
 
+    /// Checks that the artifact is compatible with an engine and that this very CPU can run it. The loader compares the machine when it
+    /// parses the modules.
+    ///
+    /// # Errors
+    ///
+    /// As [`Artifact::check`]; INCOMPATIBLE if this CPU lacks something that the engine says it has.
+    pub(crate) fn check_for_loading(&self, engine: &Engine) -> Result<()> {
+        self.check_settings(engine)?;
+        compat::check_this_cpu(self.known_metadata()?)
+    }
+
     /// Returns every mismatch between the artifact and an engine.
     ///
     /// # Errors
     ///
-    /// The error of decoding, such as CORRUPT, if the engine accepts the version but Metadata does not decode; LIMIT for more
-    /// mismatches than a report holds.
+    /// The error of decoding, such as CORRUPT, if the engine accepts the version but Metadata does not decode; as [`Artifact::check`] if
+    /// a module's header can't be read; LIMIT for more mismatches than a report holds.
     pub fn report(&self, engine: &Engine) -> Result<Report> {
-        match compat::origin(engine, self.producer(), self.version()) {
-            Some(finding) => Ok(Report { findings: vec![finding] }),
-            None => compat::report(engine, self.known_metadata()?),
+        if let Some(finding) = compat::origin(engine, self.producer(), self.version()) {
+            return Ok(Report { findings: vec![finding] });
         }
+        let mut report = compat::report(engine, self.known_metadata()?)?;
+        if !report.findings.iter().any(|finding| finding.kind == Kind::Architecture) {
+            self.compare_machines(engine, &mut |finding| report.add(finding))?;
+        }
+        Ok(report)
     }
 
     fn known_metadata(&self) -> Result<&Metadata<'_>> {

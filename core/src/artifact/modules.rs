@@ -9,12 +9,15 @@ use zerocopy::FromBytes;
 use super::verify::check_all_digests;
 use super::{Artifact, Trailer, digest_mismatch};
 use crate::alloc;
+use crate::compat;
+use crate::engine::Engine;
 use crate::error::{Error, Result, Status};
 use crate::format::body::{Header, LINK_SIZE, ModuleRange};
-use crate::format::elf::{Extent, extent_of};
+use crate::format::elf::{Extent, Identity, extent_of};
 use crate::format::module::{Module, Section, Symbol, SymbolTables, Symbols};
 use crate::format::trailer::{Digest, MODULE_ENTRY_SIZE, ModuleEntry, Root};
 use crate::limits::MAX_ALIGN;
+use crate::report::Finding;
 use crate::storage::{PrivateCopy, Region};
 use crate::trust::seal::{self, BodyInfo};
 use crate::trust::{digest, hashing};
@@ -293,6 +296,34 @@ impl Artifact {
         }
         let message = format!("expected {} bytes, as the trailer says, found an ELF of {}", bytes.len(), extent.len);
         Err(in_file(Error::corrupt(message)))
+    }
+
+    /// Compares the modules' headers with an engine's target. They are read from the file, not from the checked copies that a signed
+    /// artifact's modules have: a check only says what to expect of loading, which compares them again.
+    pub(super) fn compare_machines(&self, engine: &Engine, sink: &mut dyn FnMut(Finding) -> Result<()>) -> Result<()> {
+        if let Some(all) = self.identity.get()
+            && compat::machine(engine, 0, *all).is_none()
+        {
+            return Ok(());
+        }
+        let mut same = true;
+        let mut first = None;
+        for (index, range) in self.module_ranges()?.iter().enumerate() {
+            let mut prefix = [0; Identity::PREFIX];
+            let read = self.region.read_at(range.offset, &mut prefix);
+            read.map_err(|error| self.in_module(index, error))?;
+            let found = Identity::of(&prefix).ok_or_else(|| {
+                self.in_module(index, Error::corrupt("expected an ELF image, found other bytes").at(0))
+            })?;
+            same &= *first.get_or_insert(found) == found;
+            if let Some(finding) = compat::machine(engine, index, found) {
+                sink(finding)?;
+            }
+        }
+        if let Some(first) = first.filter(|_| same) {
+            self.identity.get_or_init(|| first);
+        }
+        Ok(())
     }
 
     /// Checks that the link to a module agrees with the trailer's module table, since other readers follow the links.

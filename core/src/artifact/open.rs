@@ -134,9 +134,20 @@ pub fn open(region: Region, engine: Option<&Engine>, options: &OpenOptions<'_>) 
         }
     }
     let table = table.map_or_else(OnceLock::new, OnceLock::from);
-    let chunks = OnceLock::new();
-    let artifact =
-        Artifact { tail, header_offset, modules, table, trailer, detached, signer, immutable, chunks, region };
+    let (chunks, identity) = (OnceLock::new(), OnceLock::new());
+    let artifact = Artifact {
+        tail,
+        header_offset,
+        modules,
+        table,
+        trailer,
+        detached,
+        signer,
+        immutable,
+        identity,
+        chunks,
+        region,
+    };
     if artifact.trailer.is_none() {
         reject_cut_trailer(&artifact)?;
     }

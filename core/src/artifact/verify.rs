@@ -7,10 +7,10 @@ use object::elf;
 
 use super::{Artifact, Trailer, digest_mismatch};
 use crate::alloc;
-use crate::engine::target::elf_machine;
+use crate::engine::target::elf_identity;
 use crate::error::{Error, Result, quote};
 use crate::format::body::{self, LINK_SIZE, ModuleRange};
-use crate::format::elf::Extent;
+use crate::format::elf::{Extent, Identity};
 use crate::format::metadata::Metadata;
 use crate::format::module::{Module, Section};
 use crate::format::trailer::{Digest, TRAILER_MAGIC};
@@ -31,7 +31,7 @@ pub fn verify(artifact: &Artifact) -> Result<Report> {
     let mut report = Report::default();
     check_all_digests(artifact)?;
     let metadata = artifact.metadata()?;
-    let expected = elf_machine(metadata.target);
+    let expected = elf_identity(metadata.target);
     let mut names = NameBudget::for_file(artifact.len());
     let mut previous: Option<&ModuleRange> = None;
     for (index, range) in artifact.module_ranges()?.iter().enumerate() {
@@ -172,23 +172,16 @@ fn check_link(
 fn check_machine(
     report: &mut Report,
     metadata: &Metadata<'_>,
-    expected: (u16, bool),
+    expected: Identity,
     index: usize,
     extent: &Extent,
 ) -> Result<()> {
-    let found = (extent.machine, extent.big_endian);
+    let found = Identity::new(extent.machine, 64, extent.big_endian);
     if found == expected {
         return Ok(());
     }
-    let (machine, big_endian) = expected;
-    let order = |big| if big { "big-endian" } else { "little-endian" };
-    let sentence = format!(
-        "module {index}: expected machine {machine}, {}, as target '{}' has; found machine {}, {}",
-        order(big_endian),
-        quote(metadata.target.as_bytes()),
-        found.0,
-        order(found.1)
-    );
+    let target = quote(metadata.target.as_bytes());
+    let sentence = format!("module {index}: expected {expected}, as target '{target}' has; found {found}");
     report.add(oddity(Kind::Machine, format!("module {index}"), sentence))
 }
 

@@ -1,6 +1,6 @@
 //! Fingerprints of engines. Two engines have equal fingerprints if and only if every artifact is compatible with both or neither.
 
-use super::{Engine, FlagMap, FlagTable, VersionRule, WASMTIME, target};
+use super::{Engine, FlagMap, VersionRule, WASMTIME, target};
 use crate::format::flags::{Features, Flag, Setting, SettingValue, Tunables};
 
 /// The context of BLAKE3's derive-key mode, which separates fingerprints from all other digests.
@@ -18,10 +18,9 @@ impl Hasher {
         self.0.update(text.as_bytes());
     }
 
-    fn flags<'f>(&mut self, table: &'f FlagTable, compared: impl Fn(&Flag<String>) -> bool + 'f) {
-        let entries = || table.iter().filter(|(_, flag)| compared(flag));
-        self.number(entries().count() as u64);
-        for (name, flag) in entries() {
+    fn flags<'f>(&mut self, flags: impl ExactSizeIterator<Item = (&'f str, Flag<&'f str>)>) {
+        self.number(flags.len() as u64);
+        for (name, flag) in flags {
             self.text(name);
             match flag {
                 Flag::Enum(word) => {
@@ -30,11 +29,11 @@ impl Hasher {
                 }
                 Flag::Num(number) => {
                     self.number(1);
-                    self.number(u64::from(*number));
+                    self.number(u64::from(number));
                 }
                 Flag::Bool(on) => {
                     self.number(2);
-                    self.number(u64::from(*on));
+                    self.number(u64::from(on));
                 }
             }
         }
@@ -77,10 +76,13 @@ impl Engine {
         let (architecture, system) = target::compared_parts(target);
         hasher.text(&architecture);
         hasher.text(&system);
-        hasher.flags(self.flags(FlagMap::Shared), |_| true);
-        // Where a missing flag counts as off, a flag that is off must hash like a missing one.
-        let strict = producer == WASMTIME;
-        hasher.flags(self.flags(FlagMap::Isa), |flag| strict || *flag != Flag::Bool(false));
+        let entries = |map| self.flags(map).iter().map(|(name, flag)| (name.as_str(), flag.borrowed()));
+        hasher.flags(entries(FlagMap::Shared));
+        match producer.as_str() {
+            WASMTIME => hasher.flags(entries(FlagMap::Isa)),
+            // Here a missing flag counts as off, and a feature may have several names.
+            _ => hasher.flags(self.distinct_isa_flags().into_iter()),
+        }
         hasher.settings(&Tunables::SETTINGS, tunables.values());
         hasher.settings(&Features::SETTINGS, features.values());
         *hasher.0.finalize().as_bytes()

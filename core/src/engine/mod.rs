@@ -1,12 +1,13 @@
 //! Engines: the settings that a host compiles with (target, flags, tunables, features, producer, version rule), and the keys that it
 //! trusts.
 //!
-//! This module holds the data and the rules for changing it. `compat` compares an engine with an artifact, and `cpu` detects the
-//! features of the CPU.
+//! This module holds the data and the rules for changing it. `compat` compares an engine with an artifact, `needs` says which features
+//! an engine supports, and `cpu` detects the features of the CPU.
 
-mod cpu;
+pub(crate) mod cpu;
 mod fingerprint;
 mod json;
+mod needs;
 pub(crate) mod target;
 mod wasmtime;
 
@@ -95,6 +96,22 @@ fn flag_table(flags: &mut dyn Iterator<Item = (&str, Flag<String>)>) -> FlagTabl
     table
 }
 
+/// Returns the ISA flags for this CPU: its features and the lengths of its vectors.
+fn host_flags() -> FlagTable {
+    let mut table = flag_table(&mut cpu::usable().map(|name| (name, Flag::Bool(true))));
+    for (name, bits) in cpu::lengths() {
+        table.insert(name.to_owned(), Flag::Enum(bits.to_string()));
+    }
+    table
+}
+
+/// Parses the length of vectors in a name such as `sve-vector-bits=512`.
+fn vector_length(name: &str) -> Option<(&str, Flag<String>)> {
+    let (length, bits) = name.split_once('=').filter(|(length, _)| cpu::LENGTHS.contains(length))?;
+    let number: u32 = bits.parse().ok().filter(|number| cpu::is_length(length, *number))?;
+    Some((length, Flag::Enum(number.to_string())))
+}
+
 /// The settings that a host compiles with, and the keys that it trusts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Engine {
@@ -129,14 +146,18 @@ impl Engine {
 
     /// Creates the baseline engine plus every feature of this CPU as an ISA flag, under LLVM's names. Check artifacts against this
     /// engine before running them.
+    ///
+    /// A feature counts if the operating system has enabled its state and this process may use it, at the time of this call: on
+    /// Linux the `amx-*` features only appear after `arch_prctl(ARCH_REQ_XCOMP_PERM, 18)`. Where the length of vectors differs from
+    /// CPU to CPU, as with SVE, the calling thread's length is a flag (`sve-vector-bits`).
     #[must_use]
     pub fn host() -> Engine {
-        let isa_flags = flag_table(&mut cpu::features().iter().map(|name| (*name, Flag::Bool(true))));
-        Engine { isa_flags, ..Engine::new() }
+        Engine { isa_flags: host_flags(), ..Engine::new() }
     }
 
     /// Creates the baseline engine plus the features of a CPU as ISA flags. `names` is a comma-separated list of `native` for this CPU,
-    /// microarchitecture levels of the x86-64 psABI (`x86-64` to `x86-64-v4`), and LLVM's names of features.
+    /// microarchitecture levels of the x86-64 psABI (`x86-64` to `x86-64-v4`), LLVM's names of features, and on aarch64
+    /// `sve-vector-bits=512` for code that was compiled for one length of SVE vectors.
     ///
     /// # Errors
     ///
@@ -144,6 +165,14 @@ impl Engine {
     pub fn for_cpu(names: &str) -> Result<Engine> {
         let mut engine = Engine::new();
         for name in names.split(',') {
+            if name == "native" {
+                engine.isa_flags.append(&mut host_flags());
+                continue;
+            }
+            if let Some((length, bits)) = vector_length(name) {
+                engine.isa_flags.insert(length.to_owned(), bits);
+                continue;
+            }
             let features = cpu::features_named(name).ok_or_else(|| {
                 let shown = quote(name.as_bytes());
                 let message = format!(
@@ -324,5 +353,18 @@ mod tests {
             assert_eq!(engine.flags(FlagMap::Isa).get("sse2"), Some(&Flag::Bool(true)));
         }
         assert!(engine.flags(FlagMap::Shared).is_empty());
+    }
+
+    #[test]
+    fn an_engine_for_a_cpu() {
+        let isa = |names: &str| Engine::for_cpu(names).map(|engine| engine.flags(FlagMap::Isa).clone());
+        assert_eq!(isa("native").unwrap(), *Engine::host().flags(FlagMap::Isa));
+        let length = isa("sve-vector-bits=512").unwrap();
+        assert_eq!(length.get("sve-vector-bits"), Some(&Flag::Enum("512".to_owned())));
+        for wrong in ["sve-vector-bits", "sve-vector-bits=0", "sve-vector-bits=100", "sve-vector-bits=4096", "avx-2"] {
+            // Without a table of features, any name may be one.
+            let detected = cfg!(any(target_arch = "x86_64", target_arch = "aarch64"));
+            assert_eq!(isa(wrong).is_err(), detected, "{wrong}");
+        }
     }
 }

@@ -1,11 +1,12 @@
-//! Target triples: the host's triple, the parts of a triple that are compared, and the ELF machine of a triple.
+//! Target triples: the host's triple, the parts of a triple that are compared, and what ELF images for a triple have in their header.
 
 use std::str::FromStr;
 
 use object::elf;
-use target_lexicon::{Architecture, HOST, OperatingSystem, Triple};
+use target_lexicon::{Architecture, Environment, HOST, OperatingSystem, PointerWidth, Triple};
 
 use crate::error::{Error, Result, Status, quote};
+use crate::format::elf::Identity;
 
 /// Returns the triple that this library was compiled for, and therefore runs on.
 #[must_use]
@@ -61,9 +62,10 @@ fn system_name(system: OperatingSystem) -> String {
     }
 }
 
-/// Returns `e_machine` and byte order (true for big-endian) of images for a triple; none if they are unknown.
+/// Returns the machine, class and byte order of images for a triple; none if they are unknown. On targets whose pointers have 32 bits,
+/// x32 and ILP32 among them, images have class 32.
 #[must_use]
-pub fn elf_machine(triple: &str) -> Option<(u16, bool)> {
+pub fn elf_identity(triple: &str) -> Option<Identity> {
     let parsed = Triple::from_str(triple).ok()?;
     let machine = match parsed.architecture {
         Architecture::X86_64 | Architecture::X86_64h => elf::EM_X86_64,
@@ -72,14 +74,27 @@ pub fn elf_machine(triple: &str) -> Option<(u16, bool)> {
         Architecture::Arm(_) => elf::EM_ARM,
         Architecture::S390x => elf::EM_S390,
         Architecture::Riscv64(_) | Architecture::Riscv32(_) => elf::EM_RISCV,
+        Architecture::Powerpc => elf::EM_PPC,
         Architecture::Powerpc64 | Architecture::Powerpc64le => elf::EM_PPC64,
         Architecture::LoongArch64 => elf::EM_LOONGARCH,
-        Architecture::Sparc64 => elf::EM_SPARCV9,
-        Architecture::Mips64(_) => elf::EM_MIPS,
+        Architecture::Sparc => elf::EM_SPARC,
+        Architecture::Sparc64 | Architecture::Sparcv9 => elf::EM_SPARCV9,
+        Architecture::Mips32(_) | Architecture::Mips64(_) => elf::EM_MIPS,
+        Architecture::M68k => elf::EM_68K,
+        Architecture::Hexagon => elf::EM_HEXAGON,
+        Architecture::Avr => elf::EM_AVR,
+        Architecture::Msp430 => elf::EM_MSP430,
+        Architecture::XTensa => elf::EM_XTENSA,
+        Architecture::Bpfeb | Architecture::Bpfel => elf::EM_BPF,
+        Architecture::AmdGcn => elf::EM_AMDGPU,
         _ => return None,
     };
-    let big = parsed.endianness().ok()? == target_lexicon::Endianness::Big;
-    Some((machine.0, big))
+    let big_endian = parsed.endianness().ok()? == target_lexicon::Endianness::Big;
+    let is_short = match parsed.environment {
+        Environment::Gnux32 | Environment::GnuIlp32 => true,
+        _ => matches!(parsed.architecture.pointer_width(), Ok(PointerWidth::U16 | PointerWidth::U32)),
+    };
+    Some(Identity::new(machine.0, if is_short { 32 } else { 64 }, big_endian))
 }
 
 #[cfg(test)]
@@ -97,10 +112,24 @@ mod tests {
 
     #[test]
     fn machines() {
-        assert_eq!(elf_machine("x86_64-unknown-linux-gnu"), Some((62, false)));
-        assert_eq!(elf_machine("s390x-unknown-linux-gnu"), Some((22, true)));
-        assert_eq!(elf_machine("aarch64-unknown-linux-gnu"), Some((183, false)));
-        assert_eq!(elf_machine("wasm32-unknown-unknown"), None);
+        let is = |machine, bits, big_endian| Some(Identity::new(machine, bits, big_endian));
+        let pairs = [
+            ("x86_64-unknown-linux-gnu", is(62, 64, false)),
+            ("x86_64-unknown-linux-gnux32", is(62, 32, false)),
+            ("i686-unknown-linux-gnu", is(3, 32, false)),
+            ("s390x-unknown-linux-gnu", is(22, 64, true)),
+            ("aarch64-unknown-linux-gnu", is(183, 64, false)),
+            ("aarch64_be-unknown-linux-gnu", is(183, 64, true)),
+            ("riscv64gc-unknown-linux-gnu", is(243, 64, false)),
+            ("riscv32imac-unknown-none-elf", is(243, 32, false)),
+            ("powerpc64-unknown-linux-gnu", is(21, 64, true)),
+            ("powerpc64le-unknown-linux-gnu", is(21, 64, false)),
+            ("mips64el-unknown-linux-gnuabi64", is(8, 64, false)),
+            ("wasm32-unknown-unknown", None),
+        ];
+        for (triple, identity) in pairs {
+            assert_eq!(elf_identity(triple), identity, "{triple}");
+        }
     }
 
     #[test]

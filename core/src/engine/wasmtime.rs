@@ -31,27 +31,26 @@ const NUMBERS: [(&str, u8); 2] = [("baldrdash_prologue_words", 0), ("probestack_
 const WORDS: [(&str, &str); 4] =
     [("libcall_call_conv", "isa_default"), ("opt_level", "speed"), ("regalloc", "backtracking"), ("tls_model", "none")];
 
-/// Cranelift 0.80's ISA flags by architecture, each with LLVM's names for the CPU features that it needs.
-const X86_64: [(&str, &[&str]); 15] = [
-    ("has_avx", &["avx"]),
-    ("has_avx2", &["avx2"]),
-    ("has_avx512bitalg", &["avx512bitalg"]),
-    ("has_avx512dq", &["avx512dq"]),
-    ("has_avx512f", &["avx512f"]),
-    ("has_avx512vbmi", &["avx512vbmi"]),
-    ("has_avx512vl", &["avx512vl"]),
-    ("has_bmi1", &["bmi"]),
-    ("has_bmi2", &["bmi2"]),
-    ("has_lzcnt", &["lzcnt"]),
-    ("has_popcnt", &["popcnt"]),
-    ("has_sse3", &["sse3"]),
-    ("has_sse41", &["sse4.1"]),
-    ("has_sse42", &["sse4.2"]),
-    ("has_ssse3", &["ssse3"]),
+/// Cranelift 0.80's ISA flags by architecture.
+const X86_64: &[&str] = &[
+    "has_avx",
+    "has_avx2",
+    "has_avx512bitalg",
+    "has_avx512dq",
+    "has_avx512f",
+    "has_avx512vbmi",
+    "has_avx512vl",
+    "has_bmi1",
+    "has_bmi2",
+    "has_lzcnt",
+    "has_popcnt",
+    "has_sse3",
+    "has_sse41",
+    "has_sse42",
+    "has_ssse3",
 ];
-const AARCH64: [(&str, &[&str]); 1] = [("has_lse", &["lse"])];
-const S390X: [(&str, &[&str]); 2] =
-    [("has_mie2", &["miscellaneous-extensions-2"]), ("has_vxrs_ext2", &["vector-enhancements-2"])];
+const AARCH64: &[&str] = &["has_lse"];
+const S390X: &[&str] = &["has_mie2", "has_vxrs_ext2"];
 
 pub fn engine(target: &str) -> Engine {
     let mut shared_flags = ON
@@ -60,15 +59,13 @@ pub fn engine(target: &str) -> Engine {
         .chain(OFF.map(|name| (name, Flag::Bool(false))))
         .chain(NUMBERS.map(|(name, number)| (name, Flag::Num(number))))
         .chain(WORDS.map(|(name, word)| (name, Flag::Enum(word.to_owned()))));
-    let cpu_features = cpu::features();
-    let isa: &[(&str, &[&str])] = match target.split('-').next() {
-        Some("x86_64") => &X86_64,
-        Some("aarch64") => &AARCH64,
-        Some("s390x") => &S390X,
+    let isa: &[&str] = match target.split('-').next() {
+        Some("x86_64") => X86_64,
+        Some("aarch64") => AARCH64,
+        Some("s390x") => S390X,
         _ => &[],
     };
-    let has = |needs: &[&str]| needs.iter().all(|feature| cpu_features.contains(feature));
-    let mut isa_flags = isa.iter().map(|(name, needs)| (*name, Flag::Bool(has(needs))));
+    let mut isa_flags = isa.iter().map(|name| (*name, Flag::Bool(cpu::has(name))));
     Engine {
         producer: WASMTIME.to_owned(),
         version: VersionRule::Library,

@@ -3,6 +3,8 @@
 //! ELF has no length field. In an artifact an image ends where its section header table ends, so that table has to come last.
 //! [`ImageFixup::new`] moves the table of images whose tools put it elsewhere. Field names follow the ELF gABI.
 
+use std::fmt;
+
 use object::Endianness;
 use object::elf::{self, FileHeader64, SectionHeader64};
 use object::pod;
@@ -29,6 +31,90 @@ pub struct Extent {
     pub kind: u16,
     /// Whether multi-byte fields are big-endian.
     pub big_endian: bool,
+}
+
+/// What an image is for: `e_machine`, class and byte order of its header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Identity {
+    /// `e_machine`.
+    pub machine: u16,
+    /// 32 or 64.
+    pub bits: u8,
+    /// Whether multi-byte fields are big-endian.
+    pub big_endian: bool,
+}
+
+impl Identity {
+    /// Size of the part of a file header that [`Identity::of`] reads.
+    pub const PREFIX: usize = 20;
+
+    /// Creates an identity.
+    #[must_use]
+    pub const fn new(machine: u16, bits: u8, big_endian: bool) -> Identity {
+        Identity { machine, bits, big_endian }
+    }
+
+    /// Reads the identity of an image, of either class, from its first bytes. Returns none for anything but an ELF image.
+    #[must_use]
+    pub fn of(image: &[u8]) -> Option<Identity> {
+        let prefix: &[u8; Identity::PREFIX] = image.first_chunk()?;
+        let [m0, m1, m2, m3, class, order, ..] = *prefix;
+        let [.., low, high] = *prefix;
+        let bits = match class {
+            1 => 32,
+            2 => 64,
+            _ => return None,
+        };
+        let machine = match order {
+            1 => u16::from_le_bytes([low, high]),
+            2 => u16::from_be_bytes([low, high]),
+            _ => return None,
+        };
+        ([m0, m1, m2, m3] == elf::ELFMAG).then(|| Identity::new(machine, bits, order == 2))
+    }
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Identity { machine, bits, big_endian } = *self;
+        match machine_name(machine) {
+            Some(name) => write!(f, "{name} (machine {machine})")?,
+            None => write!(f, "machine {machine}")?,
+        }
+        if bits == 32 {
+            f.write_str(", 32-bit")?;
+        }
+        f.write_str(if big_endian { ", big-endian" } else { ", little-endian" })
+    }
+}
+
+/// Returns the usual name of an `e_machine`.
+#[must_use]
+pub fn machine_name(machine: u16) -> Option<&'static str> {
+    let name = match elf::Machine(machine) {
+        elf::EM_SPARC => "SPARC",
+        elf::EM_386 => "x86",
+        elf::EM_68K => "m68k",
+        elf::EM_MIPS => "MIPS",
+        elf::EM_PPC => "PowerPC",
+        elf::EM_PPC64 => "PowerPC64",
+        elf::EM_S390 => "s390x",
+        elf::EM_ARM => "ARM",
+        elf::EM_SPARCV9 => "SPARC V9",
+        elf::EM_X86_64 => "x86-64",
+        elf::EM_AVR => "AVR",
+        elf::EM_XTENSA => "Xtensa",
+        elf::EM_MSP430 => "MSP430",
+        elf::EM_HEXAGON => "Hexagon",
+        elf::EM_AARCH64 => "aarch64",
+        elf::EM_AMDGPU => "AMDGPU",
+        elf::EM_RISCV => "RISC-V",
+        elf::EM_BPF => "BPF",
+        elf::EM_LOONGARCH => "LoongArch",
+        _ => return None,
+    };
+    Some(name)
 }
 
 /// Returns the error for bytes that are no ELF64 image at all, as opposed to a damaged one.
@@ -225,5 +311,28 @@ impl ImageFixup {
         suffix.resize(padding, 0);
         suffix.extend_from_slice(table);
         Ok(ImageFixup { header: pod::bytes_of(&raw).to_vec(), suffix, align })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identity_is_read_in_either_byte_order() {
+        let mut header = [0; Identity::PREFIX];
+        header[..6].copy_from_slice(b"\x7fELF\x02\x02");
+        header[19] = 22;
+        assert_eq!(Identity::of(&header), Some(Identity::new(22, 64, true)));
+        assert_eq!(Identity::of(&header).unwrap().to_string(), "s390x (machine 22), big-endian");
+        header[4] = 1;
+        header[5] = 1;
+        assert_eq!(Identity::of(&header).unwrap().to_string(), "machine 5632, 32-bit, little-endian");
+        assert_eq!(Identity::of(&header[..19]), None);
+        for (at, byte) in [(0, 0), (4, 3), (5, 0)] {
+            let mut wrong = header;
+            wrong[at] = byte;
+            assert_eq!(Identity::of(&wrong), None);
+        }
     }
 }

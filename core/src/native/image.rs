@@ -21,6 +21,7 @@ pub(super) use symbols::gnu_hash;
 pub use unwind::UnwindTable;
 
 use crate::error::{Error, Result, Status};
+use crate::format::elf::Identity;
 use crate::limits::MAX_CODE;
 use crate::native::eh_frame::{self, Checked, Format, Scope, Table};
 use bytes::{slice_at, word};
@@ -180,10 +181,10 @@ fn header<'a>(bytes: &Bytes<'a>) -> Result<&'a FileHeader64<Le>> {
 fn kind(bytes: &Bytes<'_>, machine: u16) -> Result<elf::FileType> {
     let header = header(bytes)?;
     if header.e_ident.data != elf::ELFDATA2LSB || header.e_machine.get(Le).0 != machine {
-        let order = if header.e_ident.data == elf::ELFDATA2LSB { "little" } else { "big" };
-        let found = header.e_machine.get(Le).0;
-        let message =
-            format!("expected code for this host's machine {machine}, found {order}-endian code for machine {found}");
+        let found = bytes.get(0..Identity::PREFIX).and_then(Identity::of);
+        let found = found.map_or("none".to_owned(), |found| found.to_string());
+        let expected = Identity::new(machine, 64, false);
+        let message = format!("expected code for this host's machine, {expected}; found code for {found}");
         return Err(Error::new(Status::Incompatible, message).at(18));
     }
     Ok(header.e_type.get(Le))

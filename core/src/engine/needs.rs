@@ -1,0 +1,110 @@
+//! Which features an engine supports, whatever the scheme of the names that it and an artifact use.
+
+use std::collections::BTreeMap;
+
+use super::cpu::table::{Features, Kind, Support};
+use super::{Engine, FlagTable};
+use crate::format::flags::Flag;
+
+impl Engine {
+    /// Returns whether code that was compiled with the feature `name` fits the engine. The feature may be on in the engine under
+    /// another name, be a baseline of its architecture, follow from other features, or need nothing of the CPU.
+    pub(crate) fn support(&self, name: &str) -> Support {
+        let Some(features) = Features::of(&self.target) else {
+            let on = stated(&self.isa_flags, name) == Some(true);
+            return if on { Support::Yes } else { Support::No };
+        };
+        let stated = |llvm: &str| stated_under_any_name(features, &self.isa_flags, llvm);
+        features.support(features.llvm_name(name), &stated)
+    }
+
+    /// Returns the ISA flags that decide which artifacts fit, each under LLVM's name: without those that need nothing, those that are
+    /// off, and those that are supported anyway.
+    pub(super) fn distinct_isa_flags(&self) -> BTreeMap<&str, Flag<&str>> {
+        let mut distinct = BTreeMap::new();
+        let features = Features::of(&self.target);
+        for (name, flag) in &self.isa_flags {
+            let (Flag::Bool(on), Some(features)) = (flag, features) else {
+                if *flag != Flag::Bool(false) {
+                    distinct.insert(name.as_str(), flag.borrowed());
+                }
+                continue;
+            };
+            let llvm = features.llvm_name(name);
+            let kind = features.kind(llvm);
+            let stated = |llvm: &str| stated_under_any_name(features, &self.isa_flags, llvm);
+            let on = stated(llvm).unwrap_or(*on);
+            let anyway = features.support_unstated(kind, &stated) == Support::Yes;
+            if kind != Some(Kind::NoNeed) && on != anyway {
+                distinct.insert(llvm, Flag::Bool(on));
+            }
+        }
+        distinct
+    }
+}
+
+fn stated(flags: &FlagTable, name: &str) -> Option<bool> {
+    match flags.get(name) {
+        Some(Flag::Bool(on)) => Some(*on),
+        _ => None,
+    }
+}
+
+/// Returns what the flags say about the feature that LLVM names `llvm`; on if it is on under one of its names.
+fn stated_under_any_name(features: &Features, flags: &FlagTable, llvm: &str) -> Option<bool> {
+    features.names(llvm).filter_map(|name| stated(flags, name)).max()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::FlagMap;
+    use super::*;
+
+    fn engine(flags: &[(&str, bool)]) -> Engine {
+        let mut engine = Engine::new();
+        engine.set_target("x86_64-unknown-linux-gnu").unwrap();
+        for (name, on) in flags {
+            engine.set_flag(FlagMap::Isa, name, Flag::Bool(*on)).unwrap();
+        }
+        engine
+    }
+
+    #[test]
+    fn a_feature_is_supported_under_every_name() {
+        let bare = engine(&[]);
+        for free in ["x87", "sse2", "64bit", "prefer-256-bit", "fast-gather", "invpcid"] {
+            assert_eq!(bare.support(free), Support::Yes, "{free}");
+        }
+        assert_eq!((bare.support("avx"), bare.support("evex512")), (Support::No, Support::No));
+        assert_eq!((bare.support("has_avx"), bare.support("my-flag")), (Support::No, Support::Unknown));
+        let cranelift = engine(&[("has_avx512f", true), ("bmi1", true), ("my-flag", false)]);
+        for name in ["avx512f", "has_avx512f", "evex512", "bmi", "has_bmi1", "bmi1"] {
+            assert_eq!(cranelift.support(name), Support::Yes, "{name}");
+        }
+        assert_eq!(cranelift.support("my-flag"), Support::No);
+        assert_eq!(engine(&[("sse2", false)]).support("sse2"), Support::No);
+        assert_eq!(engine(&[("avx512f", true), ("evex512", false)]).support("evex512"), Support::No);
+    }
+
+    #[test]
+    fn engines_that_support_the_same_have_the_same_fingerprint() {
+        let same = [
+            engine(&[("avx512f", true)]),
+            engine(&[("has_avx512f", true), ("avx2", false)]),
+            engine(&[("avx512f", true), ("evex512", true), ("prefer-256-bit", true), ("invpcid", false)]),
+            engine(&[("avx512f", true), ("sse2", true), ("x87", true), ("has_avx512f", false)]),
+        ];
+        for other in &same {
+            assert_eq!(other.fingerprint(), same[0].fingerprint());
+        }
+        let different = [
+            engine(&[]),
+            engine(&[("avx512f", true), ("sse2", false)]),
+            engine(&[("avx512f", true), ("evex512", false)]),
+        ];
+        for other in different {
+            assert_ne!(other.fingerprint(), same[0].fingerprint());
+        }
+        assert_ne!(engine(&[("evex512", true)]).fingerprint(), engine(&[]).fingerprint());
+    }
+}
