@@ -198,9 +198,10 @@ static const difference_t differences[] = {
      .setting = "avx2",
      .artifact_value = "true",
      .sentence = NULL},
-    {.how = BOOL, .map = ARTIFACT_FLAGS_ISA, .name = "fma", .value = 1},     /* the host has more */
-    {.how = UNSET, .map = ARTIFACT_FLAGS_ISA, .name = "fma"},                /* absent counts as off */
-    {.how = BOOL, .map = ARTIFACT_FLAGS_ISA, .name = "avx10.2", .value = 1}, /* a feature of newer CPUs */
+    {.how = BOOL, .map = ARTIFACT_FLAGS_ISA, .name = "fma", .value = 1},                /* the host has more */
+    {.how = UNSET, .map = ARTIFACT_FLAGS_ISA, .name = "fma"},                           /* absent counts as off */
+    {.how = BOOL, .map = ARTIFACT_FLAGS_ISA, .name = "avx10.2", .value = 1},            /* a feature of newer CPUs */
+    {.how = ENUM, .map = ARTIFACT_FLAGS_ISA, .name = "sve-vector-bits", .text = "512"}, /* fits code for any length */
     {.how = ENUM,
      .map = ARTIFACT_FLAGS_ISA,
      .name = "tune",
