@@ -131,7 +131,8 @@ impl LoadedModule {
 /// # Errors
 ///
 /// UNTRUSTED if the engine trusts keys and none of them has signed the artifact; WRONG_PRODUCER, WRONG_VERSION or INCOMPATIBLE as
-/// [`Artifact::check`]; INCOMPATIBLE too if this very CPU lacks what the ISA flags name, whatever the engine says; UNRESOLVED with the names of all undefined symbols; UNSUPPORTED if a module needs something that this
+/// [`Artifact::check`]; INCOMPATIBLE too if this very CPU lacks what the ISA flags name, whatever the engine says; UNRESOLVED with
+/// the names of all undefined symbols; UNSUPPORTED if a module needs something that this
 /// loader doesn't do; CORRUPT, TRUNCATED, DIGEST_MISMATCH or LIMIT for a damaged module; IO if the system refuses to map it;
 /// NO_MEMORY. If several modules are at fault, the error is about the first one.
 pub unsafe fn load(artifact: Arc<Artifact>, engine: &Engine, options: LoadOptions<'_>) -> Result<Code> {
