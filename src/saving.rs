@@ -58,14 +58,17 @@ pub unsafe extern "C" fn artifact_serialize(
 /// no process saves in that folder.
 ///
 /// The new file has the permission bits of the file that it replaces, otherwise those that the umask allows; its owner
-/// and group are those of the process.
+/// and group are those of the process. If the old file belongs to another user, group and others cannot write to the
+/// new one.
 ///
 /// @param builder The builder.
-/// @param path The file to create or replace. A symbolic link is followed.
+/// @param path The file to create or replace. A symbolic link is followed if it belongs to this user or to root.
 /// @param options How to save; NULL: the defaults.
 /// @return ARTIFACT_OK, a general status, or one of these:
 ///   - ARTIFACT_INVALID_ARGUMENT: the builder has no module, or path is a directory, device, FIFO or socket.
-///   - ARTIFACT_IO: the file cannot be written, or path is a dangling symbolic link.
+///   - ARTIFACT_IO: the file cannot be written, or path is a dangling symbolic link. With errno ELOOP, path is a symbolic
+///     link of another user; with EFBIG, the file would exceed RLIMIT_FSIZE. SIGXFSZ is not delivered, whatever its
+///     disposition is.
 ///   - ARTIFACT_DIGEST_MISMATCH, ARTIFACT_CORRUPT: see artifact_builder_new_from_artifact().
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_serialize_to_file(

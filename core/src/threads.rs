@@ -1,6 +1,7 @@
 //! Helper threads that share the work of one call and end before it returns. If a helper thread cannot be started, the caller
-//! does its share of the work.
+//! does its share of the work. Also the signal masks of this process's threads.
 
+use std::io;
 use std::mem::MaybeUninit;
 use std::thread;
 
@@ -56,4 +57,47 @@ fn with_signals_blocked(start: impl FnOnce()) {
         // SAFETY: `pthread_sigmask` returned 0 above, so `previous` is initialized.
         unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, previous.as_ptr(), std::ptr::null_mut()) };
     }
+}
+
+/// Writes to a file while SIGXFSZ is held back. A write beyond RLIMIT_FSIZE fails with EFBIG, as one to a full disk fails with
+/// ENOSPC, and neither ends the process nor runs a handler of the program, whatever the signal's disposition is.
+///
+/// The kernel sends SIGXFSZ to the thread that writes. It is blocked for this thread alone, and the one that the write has raised
+/// is taken from the pending signals before the old mask is restored. One that was pending before stays pending.
+///
+/// # Errors
+///
+/// As `write`.
+pub fn without_size_signal<T>(write: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    let (mut set, mut previous) = (MaybeUninit::<libc::sigset_t>::uninit(), MaybeUninit::<libc::sigset_t>::uninit());
+    let mut pending = MaybeUninit::<libc::sigset_t>::zeroed();
+    // SAFETY: `sigemptyset` initializes `set` before the other calls read it, the number is a valid signal, and the pointers are
+    // valid for the type. `pthread_sigmask` changes the mask of this thread only, can't fail with these arguments, and initializes
+    // `previous`. `pending` is initialized: all zeros is a set, which `sigpending` replaces.
+    let (was_blocked, was_pending) = unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        libc::sigaddset(set.as_mut_ptr(), libc::SIGXFSZ);
+        if libc::pthread_sigmask(libc::SIG_BLOCK, set.as_ptr(), previous.as_mut_ptr()) != 0 {
+            return write();
+        }
+        // Only a signal that is blocked can stay pending.
+        let was_blocked = libc::sigismember(previous.as_ptr(), libc::SIGXFSZ) == 1;
+        if was_blocked {
+            libc::sigpending(pending.as_mut_ptr());
+        }
+        (was_blocked, libc::sigismember(pending.as_ptr(), libc::SIGXFSZ) == 1)
+    };
+    let result = write();
+    if !was_pending && result.as_ref().err().and_then(io::Error::raw_os_error) == Some(libc::EFBIG) {
+        let at_once = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: `set` is initialized, `at_once` outlives the call, and the signal's details are not asked for.
+        while unsafe { libc::sigtimedwait(set.as_ptr(), std::ptr::null_mut(), &raw const at_once) } == -1
+            && io::Error::last_os_error().kind() == io::ErrorKind::Interrupted
+        {}
+    }
+    if !was_blocked {
+        // SAFETY: `set` is initialized.
+        unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, set.as_ptr(), std::ptr::null_mut()) };
+    }
+    result
 }

@@ -94,35 +94,49 @@ impl Table {
 }
 
 /// Computes the root record and module table that a trailer without chunks would have, for a file without a trailer whose modules
-/// are at `ranges`. Metadata is assumed to end at the end of the file.
+/// are at `ranges`. Metadata is assumed to end at the end of the file. A file is read, module by module: another process can
+/// truncate it meanwhile, which would end this one if it were mapped.
 pub(super) fn implied_root(
     region: &Region,
     ranges: &[ModuleRange],
     header_offset: u64,
 ) -> Result<(Root, Vec<ModuleEntry>)> {
-    let bytes = region.bytes()?;
-    let from = |start: u64| bytes.get(start as usize..).unwrap_or(&[]);
-    let header = Header::decode(from(header_offset)).map_err(|error| error.shifted(header_offset))?;
-    let entries = compute_entries(bytes, ranges)?;
+    let start = header_offset.saturating_sub(LINK_SIZE);
+    let tail = region.stable(start, region.len(), "Metadata")?;
+    let header = Header::decode(tail.get(LINK_SIZE as usize..).unwrap_or(&[]));
+    let header = header.map_err(|error| error.shifted(header_offset))?;
+    let entries = compute_entries(region, ranges)?;
     let body = BodyInfo {
         body_end: region.len(),
         header_offset,
         metadata_offset: header_offset + header.len as u64,
-        tail: from(header_offset.saturating_sub(LINK_SIZE)),
+        tail: &tail,
         entries: &entries,
     };
     Ok((seal::root_record(&body, &[], 0), entries))
 }
 
 /// Computes the module table that a trailer would have.
-fn compute_entries(bytes: &[u8], ranges: &[ModuleRange]) -> Result<Vec<ModuleEntry>> {
-    let mut end = 0;
-    let spans = ranges.iter().map(|range| {
-        let start = std::mem::replace(&mut end, range.end());
-        bytes.get(start as usize..end as usize).unwrap_or(&[])
-    });
-    let spans = alloc::collect(spans, "the list of modules")?;
-    entries_with(bytes, ranges, &hashing::hash_each(&spans)?)
+fn compute_entries(region: &Region, ranges: &[ModuleRange]) -> Result<Vec<ModuleEntry>> {
+    let mut entries = alloc::with_capacity(ranges.len(), "the module table")?;
+    let mut start = 0;
+    for (index, range) in ranges.iter().enumerate() {
+        let span = region.stable(start, range.end(), "a module")?;
+        let module = span.get((range.offset - start) as usize..).unwrap_or(&[]);
+        let digests = hashing::hash_each(&[&span])?;
+        entries.push(entry_with(index, module, range, digests.first())?);
+        start = range.end();
+    }
+    Ok(entries)
+}
+
+/// Computes the entry of a module table for a module with this digest.
+fn entry_with(index: usize, module: &[u8], range: &ModuleRange, digest: Option<&Digest>) -> Result<ModuleEntry> {
+    let align = Module::parse(module).and_then(|module| module.align());
+    let align =
+        align.map_err(|error| excess_as_damage(error).within(format!("module {index}")).at(0).shifted(range.offset))?;
+    let digest = digest.ok_or_else(|| Error::new(Status::Internal, "a module without a digest"))?;
+    Ok(seal::module_entry(range, align, digest))
 }
 
 /// Computes the module table that a trailer would have from the modules' digests.
@@ -130,10 +144,7 @@ fn entries_with(bytes: &[u8], ranges: &[ModuleRange], digests: &[Digest]) -> Res
     let mut entries = alloc::with_capacity(ranges.len(), "the module table")?;
     for (index, (range, digest)) in ranges.iter().zip(digests).enumerate() {
         let module = bytes.get(range.offset as usize..range.end() as usize).unwrap_or(&[]);
-        let align = Module::parse(module).and_then(|module| module.align());
-        let align = align
-            .map_err(|error| excess_as_damage(error).within(format!("module {index}")).at(0).shifted(range.offset))?;
-        entries.push(seal::module_entry(range, align, digest));
+        entries.push(entry_with(index, module, range, Some(digest))?);
     }
     Ok(entries)
 }

@@ -26,9 +26,10 @@ use crate::trust::{digest, hashing};
 ///
 /// # Errors
 ///
-/// DIGEST_MISMATCH, CORRUPT or TRUNCATED for damage, with its offset; WRONG_VERSION if Metadata has an unknown layout.
+/// DIGEST_MISMATCH, CORRUPT or TRUNCATED for damage, with its offset, TRUNCATED also for a file that has become shorter; WRONG_VERSION if Metadata has an unknown layout.
 pub fn verify(artifact: &Artifact) -> Result<Report> {
     let mut report = Report::default();
+    artifact.region.check_length()?;
     check_all_digests(artifact)?;
     let metadata = artifact.metadata()?;
     let expected = elf_identity(metadata.target);

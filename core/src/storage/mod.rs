@@ -4,6 +4,7 @@ mod mapping;
 mod save;
 mod snapshot;
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -15,9 +16,10 @@ use std::sync::OnceLock;
 use rustix::buffer::spare_capacity;
 use rustix::io::{Errno, pread};
 
+pub use crate::threads::without_size_signal;
 pub use mapping::Mapping;
 pub(crate) use mapping::PrivateCopy;
-pub use save::{PRIVATE_MODE, PUBLIC_MODE, Sink, Sync, create, replace, replace_with};
+pub use save::{Folder, PRIVATE_MODE, PUBLIC_MODE, Sink, Sync, create, replace, replace_with};
 pub use snapshot::sealed;
 
 use crate::alloc;
@@ -287,6 +289,22 @@ impl Region {
         }
         copy.truncate(len); // the vector may have more capacity than requested, which pread fills too
         Ok(copy)
+    }
+
+    /// Returns the bytes between two offsets, of a file a copy: no change of the file can reach it.
+    ///
+    /// # Errors
+    ///
+    /// IO, TRUNCATED, NO_MEMORY.
+    pub fn stable(&self, start: u64, end: u64, what: &str) -> Result<Cow<'_, [u8]>> {
+        let len = end.saturating_sub(start);
+        if self.file().is_some() {
+            return self.read_to_vec(start, len, what).map(Cow::Owned);
+        }
+        match self.locate(start, usize::try_from(len).map_err(|_| Error::no_memory(what))?)? {
+            Source::Memory(found) => Ok(Cow::Borrowed(found)),
+            Source::File(..) => Err(Error::new(Status::Internal, "a file that has no descriptor")),
+        }
     }
 
     /// Copies `len` bytes at `offset` into new read-only memory, where the byte after the first `prefix` ones is aligned to `align`.

@@ -2,18 +2,24 @@
 
 use std::collections::hash_map::RandomState;
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, File, Permissions};
+use std::fs::{File, Permissions};
 use std::hash::{BuildHasher, Hasher};
 use std::io::{self, IoSlice, Write};
-use std::os::fd::AsRawFd;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use tempfile::{NamedTempFile, TempPath};
+use rustix::fs::{
+    AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, Stat, fstat, linkat, openat, readlinkat, renameat,
+    renameat_with, statat, unlinkat,
+};
+use rustix::io::{Errno, retry_on_intr};
+use rustix::process::geteuid;
 
-use super::{file_type_name, quote_path};
+use super::quote_path;
 use crate::error::{Error, Result, Status};
+use crate::threads::without_size_signal;
 
 /// Whether a new file has reached the disk when the call returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,42 +48,35 @@ pub fn replace(path: &Path, pieces: &[&[u8]], sync: Sync) -> Result<()> {
 }
 
 /// Replaces the file at `path` atomically: `fill` writes a temporary file in the same folder, which is then renamed to `path`. If
-/// `path` is a symbolic link, its target is replaced. The new file gets the permission bits of the old one, or the default ones
-/// under the umask if there was none.
+/// `path` is a symbolic link of this user or of root, its target is replaced. The new file gets the permission bits of the old
+/// one, or the default ones under the umask if there was none. If the old file belongs to another user, only its owner may write
+/// to the new one.
 ///
 /// # Errors
 ///
-/// IO; any error of `fill`; INVALID_ARGUMENT if the path is something other than a regular file. After an error `path` is
-/// unchanged and the temporary file is removed, except if the last step, syncing the folder, fails: then `path` is already the
-/// new file.
+/// IO, with errno ELOOP for a symbolic link of another user; any error of `fill`; INVALID_ARGUMENT if the path is something other
+/// than a regular file. After an error `path` is unchanged and the temporary file is removed, except if the last step, syncing the
+/// folder, fails: then `path` is already the new file.
 pub fn replace_with(path: &Path, sync: Sync, fill: &mut dyn FnMut(&mut Sink<'_>) -> Result<()>) -> Result<()> {
-    let Target { path, folder, mode } = resolve_target(path)?;
-    let failed = |what: &'static str| {
-        let path = &path;
-        move |error: io::Error| Error::io(format!("{what} {}", quote_path(path)), &error)
-    };
-    // Open the folder first: if that fails, syncing it would fail after the file was already replaced.
-    let folder_handle = match sync {
-        Sync::Yes => Some(File::open(&folder).map_err(failed("opening the folder of"))?),
-        Sync::No => None,
-    };
-    let mut temporary = create_temporary(&path, &folder, mode.unwrap_or(PUBLIC_MODE))
+    let failed = |what: &'static str| move |error: io::Error| Error::io(format!("{what} {}", quote_path(path)), &error);
+    let Target { folder, name, mode } = find_target(path, sync)?;
+    let mut temporary = Temporary::create(folder.as_fd(), &name, mode.unwrap_or(PUBLIC_MODE))
         .map_err(failed("making a temporary file beside"))?;
     if let Some(mode) = mode {
-        let actual = temporary.as_file().metadata().map_err(failed("looking up"))?.permissions().mode() & 0o777;
+        let actual = temporary.file.metadata().map_err(failed("looking up"))?.permissions().mode() & 0o777;
         if mode != actual {
             // The umask has cleared some of the bits.
             let permissions = Permissions::from_mode(mode);
-            temporary.as_file().set_permissions(permissions).map_err(failed("setting the permissions of"))?;
+            temporary.file.set_permissions(permissions).map_err(failed("setting the permissions of"))?;
         }
     }
-    fill(&mut |pieces| write_all(temporary.as_file_mut(), pieces, sync).map_err(failed("writing")))?;
+    fill(&mut |pieces| write_all(&mut temporary.file, pieces, sync).map_err(failed("writing")))?;
     if sync == Sync::Yes {
-        temporary.as_file().sync_all().map_err(failed("syncing"))?;
+        temporary.file.sync_all().map_err(failed("syncing"))?;
     }
-    temporary.persist(&path).map_err(|error| failed("replacing")(error.error))?;
-    if let Some(folder) = folder_handle {
-        sync_folder(&folder).map_err(failed("syncing the folder of"))?;
+    temporary.replace(&name).map_err(failed("replacing"))?;
+    if sync == Sync::Yes {
+        sync_folder(folder).map_err(failed("syncing the folder of"))?;
     }
     Ok(())
 }
@@ -90,74 +89,206 @@ pub fn replace_with(path: &Path, sync: Sync, fill: &mut dyn FnMut(&mut Sink<'_>)
 /// IO, with errno EEXIST if a file exists at `path`, which is left unchanged.
 pub fn create(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     let failed = |error: io::Error| Error::io(format!("creating {}", quote_path(path)), &error);
-    let path = std::path::absolute(path).map_err(failed)?;
-    let folder = path.parent().unwrap_or(Path::new("/"));
-    let folder_handle = File::open(folder).map_err(failed)?;
-    let mut temporary = create_temporary(&path, folder, mode).map_err(failed)?;
-    temporary.as_file_mut().write_all(bytes).map_err(failed)?;
-    temporary.as_file().sync_all().map_err(failed)?;
-    temporary.persist_noclobber(&path).map_err(|error| failed(error.error))?;
-    sync_folder(&folder_handle).map_err(failed)
+    let name = path.file_name().ok_or_else(|| failed(Errno::EXIST.into()))?;
+    let folder = open_folder(CWD, path, Sync::Yes).map_err(failed)?;
+    let mut temporary = Temporary::create(folder.as_fd(), name, mode).map_err(failed)?;
+    without_size_signal(|| temporary.file.write_all(bytes)).map_err(failed)?;
+    temporary.file.sync_all().map_err(failed)?;
+    temporary.persist_new(name).map_err(failed)?;
+    sync_folder(folder).map_err(failed)
 }
 
+/// A folder that new files are written to. It stays the same folder if another user puts a link in its place.
+#[doc(hidden)] // for the command line
+#[derive(Debug)]
+pub struct Folder(OwnedFd);
+
+impl Folder {
+    /// Opens a folder.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    pub fn open(path: &Path) -> io::Result<Folder> {
+        Ok(Folder(open_at(CWD, path, OFlags::DIRECTORY, 0)?))
+    }
+
+    /// Returns whether the folder has no entries.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    pub fn is_empty(&self) -> io::Result<bool> {
+        for entry in Dir::read_from(&self.0)? {
+            if ![&b"."[..], b".."].contains(&entry?.file_name().to_bytes()) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Writes a file that must not exist yet, not even as a symbolic link. After an error the file is removed.
+    ///
+    /// # Errors
+    ///
+    /// The system's, EEXIST among them.
+    pub fn add(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
+        let mut file = File::from(open_at(self.0.as_fd(), name, flags, PUBLIC_MODE)?);
+        let written = without_size_signal(|| file.write_all(bytes));
+        if written.is_err() {
+            // The first error says more than one of removing.
+            let _ = unlinkat(&self.0, name, AtFlags::empty());
+        }
+        written
+    }
+}
+
+/// Where a file is to be written.
 struct Target {
-    path: PathBuf,
-    folder: PathBuf,
-    /// Permission bits of the existing file, if there is one.
+    folder: OwnedFd,
+    name: OsString,
+    /// Permission bits for the new file if it replaces one.
     mode: Option<u32>,
 }
 
-fn resolve_target(path: &Path) -> Result<Target> {
-    let failed = |error: io::Error| Error::io(format!("looking up {}", quote_path(path)), &error);
-    // A missing file is not an error.
-    let look_up = |found: io::Result<fs::Metadata>| match found {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        found => found.map(Some).map_err(failed),
+/// The number of symbolic links that are followed, as by the kernel.
+const MAX_LINKS: usize = 40;
+
+/// Opens the folder of a path, after following symbolic links. From then on all is relative to that folder: neither a chdir in
+/// another thread nor links that another user puts on the way can separate the temporary file from its target. A path that the
+/// kernel takes can't become too long either.
+fn find_target(path: &Path, sync: Sync) -> Result<Target> {
+    let failed = |what: &'static str| {
+        move |error: Errno| Error::io(format!("{what} {}", quote_path(path)), &io::Error::from(error))
     };
-    let existing = look_up(fs::symlink_metadata(path))?;
-    // An absolute path, so that a chdir in another thread can't separate the temporary file from its target.
-    let (path, existing) = if existing.as_ref().is_some_and(fs::Metadata::is_symlink) {
-        let path = fs::canonicalize(path).map_err(failed)?;
-        let existing = look_up(fs::metadata(&path))?;
-        (path, existing)
-    } else {
-        (std::path::absolute(path).map_err(failed)?, existing)
-    };
-    let mode = match existing {
-        Some(metadata) if !metadata.is_file() => {
-            let found = file_type_name(metadata.file_type());
-            let message = format!("{}: expected a regular file or no file, found {found}", quote_path(&path));
-            return Err(Error::new(Status::InvalidArgument, message));
+    let (mut base, mut rest) = (None::<OwnedFd>, path.to_owned());
+    for _ in 0..=MAX_LINKS {
+        let at = base.as_ref().map_or(CWD, AsFd::as_fd);
+        let Some(name) = file_name(&rest) else {
+            let found = retry_on_intr(|| statat(at, &rest, AtFlags::empty()));
+            let found = found.map_err(failed("looking up"))?;
+            check_regular(path, &found)?;
+            return Err(failed("looking up")(Errno::NOTDIR));
+        };
+        // Opened first: if that fails, syncing it would fail after the file was already replaced.
+        let folder = open_folder(at, &rest, sync)
+            .map_err(|error| Error::io(format!("opening the folder of {}", quote_path(path)), &error))?;
+        // One descriptor for the owner and the target of a link: between two look-ups another user could exchange it.
+        let entry = match open_at(folder.as_fd(), name, OFlags::PATH | OFlags::NOFOLLOW, 0) {
+            Err(Errno::NOENT) if base.is_none() => return Ok(Target { folder, name: name.to_owned(), mode: None }),
+            entry => entry.map_err(failed("looking up"))?,
+        };
+        let found = fstat(&entry).map_err(failed("looking up"))?;
+        if !FileType::from_raw_mode(found.st_mode).is_symlink() {
+            check_regular(path, &found)?;
+            let shared = if found.st_uid == geteuid().as_raw() { 0o777 } else { 0o755 };
+            return Ok(Target { folder, name: name.to_owned(), mode: Some(found.st_mode & shared) });
         }
-        existing => existing.map(|metadata| metadata.permissions().mode() & 0o777),
-    };
-    if path.file_name().is_none() {
-        let message = format!("path: expected a file's name, found {}", quote_path(&path));
-        return Err(Error::new(Status::InvalidArgument, message));
+        if ![geteuid().as_raw(), 0].contains(&found.st_uid) {
+            let message = format!("following {}, a symbolic link of user {}", quote_path(path), found.st_uid);
+            return Err(Error::io(message, &Errno::LOOP.into()));
+        }
+        let link = readlinkat(&entry, "", Vec::new()).map_err(failed("looking up"))?;
+        rest = PathBuf::from(OsString::from_vec(link.into_bytes()));
+        base = Some(folder);
     }
-    let folder = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
-        _ => PathBuf::from("."),
-    };
-    Ok(Target { path, folder, mode })
+    Err(failed("looking up")(Errno::LOOP))
 }
 
-/// Creates a temporary file `.NAME.RANDOM.tmp` in the folder. It is removed on drop unless it is persisted.
-fn create_temporary(path: &Path, folder: &Path, mode: u32) -> io::Result<NamedTempFile> {
-    // File names are limited to 255 bytes.
-    let name = path.file_name().unwrap_or_default().as_bytes();
-    let name = OsStr::from_bytes(name.get(..200).unwrap_or(name));
-    loop {
-        // tempfile's own name generator is not used: valgrind reports its per-thread memory as possibly lost, and its
-        // errors carry no errno.
-        let random = RandomState::new().build_hasher().finish();
-        let mut candidate = OsString::from(".");
-        candidate.push(name);
-        candidate.push(format!(".{random:016x}.tmp"));
-        let candidate = folder.join(candidate);
-        match File::options().write(true).create_new(true).mode(mode).open(&candidate) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            made => return Ok(NamedTempFile::from_parts(made?, TempPath::try_from_path(candidate)?)),
+/// The last component of a path, unless that can only be a folder.
+fn file_name(path: &Path) -> Option<&OsStr> {
+    let bytes = path.as_os_str().as_bytes();
+    path.file_name().filter(|_| !bytes.ends_with(b"/") && !bytes.ends_with(b"/."))
+}
+
+fn check_regular(path: &Path, found: &Stat) -> Result<()> {
+    let kind = match FileType::from_raw_mode(found.st_mode) {
+        FileType::RegularFile => return Ok(()),
+        FileType::Directory => "a directory",
+        FileType::Fifo => "a FIFO",
+        FileType::Socket => "a socket",
+        FileType::BlockDevice | FileType::CharacterDevice => "a device",
+        _ => "something else",
+    };
+    let message = format!("{}: expected a regular file or no file, found {kind}", quote_path(path));
+    Err(Error::new(Status::InvalidArgument, message))
+}
+
+fn open_at(at: BorrowedFd<'_>, path: impl AsRef<OsStr>, flags: OFlags, mode: u32) -> rustix::io::Result<OwnedFd> {
+    let path = path.as_ref();
+    retry_on_intr(|| openat(at, path, flags | OFlags::CLOEXEC, Mode::from_raw_mode(mode)))
+}
+
+/// Opens the folder that a path's file is in. Only one that is going to be synced has to be readable.
+fn open_folder(at: BorrowedFd<'_>, path: &Path, sync: Sync) -> io::Result<OwnedFd> {
+    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let access = if sync == Sync::Yes { OFlags::RDONLY } else { OFlags::PATH };
+    Ok(open_at(at, folder, access | OFlags::DIRECTORY, 0)?)
+}
+
+/// A temporary file `.NAME.RANDOM.tmp`. It is removed on drop unless it got its name.
+struct Temporary<'f> {
+    folder: BorrowedFd<'f>,
+    name: OsString,
+    file: File,
+    is_named: bool,
+}
+
+/// Up to this length, a temporary file's name has all of its target's. No file system in use has a lower limit.
+const MAX_TEMPORARY_NAME: usize = 128;
+
+/// What [`Temporary::create`] adds to a name in bytes.
+const AFFIXES: usize = 22;
+
+impl<'f> Temporary<'f> {
+    fn create(folder: BorrowedFd<'f>, name: &OsStr, mode: u32) -> io::Result<Temporary<'f>> {
+        // Not longer than the target's name, which the file system takes.
+        let name = name.as_bytes();
+        let mut len = name.len().min(MAX_TEMPORARY_NAME.max(name.len()) - AFFIXES);
+        while name.get(len).is_some_and(|byte| byte & 0xc0 == 0x80) {
+            len -= 1; // file systems may insist on UTF-8
+        }
+        let prefix = OsStr::from_bytes(name.get(..len).unwrap_or(name));
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
+        loop {
+            let random = RandomState::new().build_hasher().finish();
+            let mut name = OsString::from(".");
+            name.push(prefix);
+            name.push(format!(".{random:016x}.tmp"));
+            match open_at(folder, &name, flags, mode) {
+                Err(Errno::EXIST) => {}
+                made => return Ok(Temporary { folder, name, file: made?.into(), is_named: false }),
+            }
+        }
+    }
+
+    /// Gives the file its name, in place of the file that has it.
+    fn replace(mut self, name: &OsStr) -> io::Result<()> {
+        renameat(self.folder, &self.name, self.folder, name)?;
+        self.is_named = true;
+        Ok(())
+    }
+
+    /// Gives the file its name unless one has it already.
+    fn persist_new(mut self, name: &OsStr) -> io::Result<()> {
+        match renameat_with(self.folder, &self.name, self.folder, name, RenameFlags::NOREPLACE) {
+            // Not every kernel and file system can. A second name it is then; the first one is removed.
+            Err(Errno::INVAL | Errno::NOSYS) => linkat(self.folder, &self.name, self.folder, name, AtFlags::empty())?,
+            done => {
+                done?;
+                self.is_named = true;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Temporary<'_> {
+    fn drop(&mut self) {
+        if !self.is_named {
+            // After an error, which is reported; one of removing says nothing more.
+            let _ = unlinkat(self.folder, &self.name, AtFlags::empty());
         }
     }
 }
@@ -187,7 +318,7 @@ fn write_all(file: &mut File, pieces: &[&[u8]], sync: Sync) -> io::Result<()> {
 /// Calls `writev` until everything is written, after interruptions and short writes too.
 fn write_slices(file: &mut File, mut rest: &mut [IoSlice<'_>]) -> io::Result<()> {
     while !rest.is_empty() {
-        match file.write_vectored(rest) {
+        match without_size_signal(|| file.write_vectored(rest)) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(written) => IoSlice::advance_slices(&mut rest, written),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -203,8 +334,8 @@ fn start_writeback(file: &File) {
     unsafe { libc::sync_file_range(file.as_raw_fd(), 0, 0, libc::SYNC_FILE_RANGE_WRITE) };
 }
 
-fn sync_folder(folder: &File) -> io::Result<()> {
-    match folder.sync_all() {
+fn sync_folder(folder: OwnedFd) -> io::Result<()> {
+    match File::from(folder).sync_all() {
         // Some file systems do not support syncing folders and return one of these; nothing more can be done there.
         Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOTSUP)) => Ok(()),
         done => done,

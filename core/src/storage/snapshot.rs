@@ -16,6 +16,7 @@ use super::{Backing, Region};
 use crate::alloc;
 use crate::error::{Error, Result, Status};
 use crate::format::first_nonzero;
+use crate::threads::without_size_signal;
 
 /// Number of bytes copied at a time.
 const COPY_CHUNK: u64 = 1 << 20;
@@ -40,8 +41,8 @@ impl Region {
             return Err(Error::new(Status::Limit, message));
         }
         let failed = |error: std::io::Error| Error::io("writing a private copy", &error);
-        let copy = new_memfd()?;
-        copy.set_len(self.len).map_err(failed)?;
+        let copy = new_memfd(false)?;
+        without_size_signal(|| copy.set_len(self.len)).map_err(failed)?;
         let mut buffer = alloc::zeroed(self.len.min(COPY_CHUNK) as usize, "a private copy")?;
         let holes = self.holes();
         let mut offset = 0;
@@ -49,12 +50,17 @@ impl Region {
             offset = data;
             let chunk = buffer.get_mut(..(self.len - offset).min(COPY_CHUNK) as usize).unwrap_or_default();
             self.read_at(offset, chunk)?;
-            for page in chunk.chunks(PAGE) {
-                if first_nonzero(page).is_some() {
-                    copy.write_all_at(page, offset).map_err(failed)?;
+            let start = offset;
+            offset += chunk.len() as u64;
+            without_size_signal(|| {
+                for (at, page) in (start..).step_by(PAGE).zip(chunk.chunks(PAGE)) {
+                    if first_nonzero(page).is_some() {
+                        copy.write_all_at(page, at)?;
+                    }
                 }
-                offset += page.len() as u64;
-            }
+                Ok(())
+            })
+            .map_err(failed)?;
         }
         seal(&copy)?;
         let noexec = self.noexec();
@@ -97,16 +103,29 @@ impl Region {
 ///
 /// IO, NO_MEMORY.
 pub fn sealed(pieces: &[&[u8]]) -> Result<File> {
-    let mut copy = new_memfd()?;
-    for locate in pieces {
-        copy.write_all(locate).map_err(|error| Error::io("writing a private copy", &error))?;
+    let mut copy = new_memfd(true)?;
+    for piece in pieces {
+        write(&mut copy, piece)?;
     }
     seal(&copy)?;
     Ok(copy)
 }
 
-fn new_memfd() -> Result<File> {
-    let made = memfd_create("artifact", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING);
+/// Writes to a memfd, which RLIMIT_FSIZE limits as it does files.
+fn write(copy: &mut File, bytes: &[u8]) -> Result<()> {
+    without_size_signal(|| copy.write_all(bytes)).map_err(|error| Error::io("writing a private copy", &error))
+}
+
+/// Creates a memfd. It may be executed if the system permits that: with the sysctl vm.memfd_noexec at 1, it has to be asked for;
+/// with 2, it is an error if code needs it. A copy that is only read does without.
+fn new_memfd(for_code: bool) -> Result<File> {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let made = match memfd_create("artifact", flags | MemfdFlags::EXEC) {
+        // Linux before 6.3 doesn't know the flag, and all its memfds can be executed.
+        Err(Errno::INVAL) => memfd_create("artifact", flags),
+        Err(Errno::ACCESS | Errno::PERM) if !for_code => memfd_create("artifact", flags | MemfdFlags::NOEXEC_SEAL),
+        made => made,
+    };
     made.map(File::from).map_err(|error| Error::io("making a private copy", &error.into()))
 }
 

@@ -18,6 +18,7 @@ use crate::artifact::Artifact;
 use crate::error::{Error, Result, quote};
 use crate::limits::NameBudget;
 use crate::native::image::Tables;
+use crate::storage::without_size_signal;
 
 /// A function: its address in memory, its bytes, its name.
 struct Function<'a> {
@@ -89,7 +90,8 @@ pub fn map(artifact: &Artifact, modules: &[LoadedModule]) -> Result<()> {
         let line = format!("{:x} {:x} {}\n", function.address, function.code.len(), quote(function.name));
         alloc::extend(&mut text, line.as_bytes(), "a perf map")?;
     }
-    let written = own_file(&format!("perf-{}.map", std::process::id()))?.write_all(&text);
+    let mut file = own_file(&format!("perf-{}.map", std::process::id()))?;
+    let written = without_size_signal(|| file.write_all(&text));
     written.map_err(|error| Error::io("writing the perf map", &error))
 }
 
@@ -125,13 +127,13 @@ impl Dump {
         }
         header.extend(nanoseconds().to_ne_bytes());
         header.extend(0u64.to_ne_bytes());
-        file.write_all(&header).map_err(|error| failed(&error))?;
+        without_size_signal(|| file.write_all(&header)).map_err(|error| failed(&error))?;
         let page = rustix::param::page_size();
         // perf records the mapping of executable pages, and with it the file's name. It is made once, and stays.
         // SAFETY: a new mapping, at an address that the kernel chooses: it replaces no other one, and nothing uses it.
         let marker =
             unsafe { mmap(std::ptr::null_mut(), page, ProtFlags::READ | ProtFlags::EXEC, MapFlags::PRIVATE, &file, 0) };
-        marker.map_err(|errno| failed(&errno.into()))?;
+        marker.map_err(|errno| Error::io("mapping the jitdump file executable, for perf to find it", &errno.into()))?;
         Ok(Dump { process, file, count: 0 })
     }
 }
@@ -166,5 +168,5 @@ pub fn dump(artifact: &Artifact, modules: &[LoadedModule], machine: u16) -> Resu
         dump.count += 1;
         alloc::extend(&mut records, &record, "jitdump records")?;
     }
-    dump.file.write_all(&records).map_err(|error| Error::io("writing the jitdump file", &error))
+    without_size_signal(|| dump.file.write_all(&records)).map_err(|error| Error::io("writing the jitdump file", &error))
 }
