@@ -8,11 +8,12 @@ use std::os::fd::AsFd;
 
 use super::bind::PatchedCopy;
 use super::reserve::{Reserved, Source};
-use super::{LoadedModule, NOEXEC, defect};
+use super::{LoadedModule, NOEXEC, NOEXEC_COPY, defect};
 use crate::alloc;
 use crate::artifact::Artifact;
 use crate::error::{Error, Result, Status};
 use crate::limits::MAX_CODE;
+use crate::native::image::Segment;
 use crate::storage::sealed;
 
 /// How a module gets into memory.
@@ -53,6 +54,17 @@ pub struct Mapper<'a> {
     pub allow_memfd: bool,
     /// The host's page size.
     pub page: u64,
+}
+
+/// Whether the system forbids executing a file: noexec, SELinux, AppArmor, IMA, seccomp and their like.
+fn is_forbidden(error: &Error) -> bool {
+    matches!(error.errno(), libc::EACCES | libc::EPERM)
+}
+
+/// Adds to the error why a private copy can't be executed.
+#[cold]
+fn copy_failed(error: Error) -> Error {
+    if is_forbidden(&error) { error.within(NOEXEC_COPY) } else { error }
 }
 
 #[cold]
@@ -125,7 +137,39 @@ impl<'a> Mapper<'a> {
 
     /// Fails if mapping text from the file would: for callers that map it last, but want to know before.
     pub fn check_executable(&self) -> Result<()> {
-        if !self.allow_memfd && self.artifact.region().noexec() { Err(noexec_error()) } else { Ok(()) }
+        match self.file {
+            Some(file) if !self.allow_memfd => Reserved::check_executable(&file, self.page)
+                .map_err(|error| if is_forbidden(&error) { error.within(NOEXEC) } else { error }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Maps text of a module from the artifact's file. If the system forbids that, and copies are allowed, maps a sealed copy of
+    /// the text: data that is mapped from the file stays so.
+    pub fn map_text(
+        &self,
+        reserved: &Reserved,
+        index: usize,
+        module: &LoadedModule,
+        text: &Segment,
+        source: &Source<'_>,
+    ) -> Result<()> {
+        let error = match reserved.map_text(text, module.bias, source, self.page) {
+            Err(error) if is_forbidden(&error) => error,
+            done => return done,
+        };
+        if !self.allow_memfd {
+            return Err(error.within(NOEXEC));
+        }
+        let place = self.artifact.module_range(index)?;
+        let skip = text.offset % self.page;
+        let start = text.offset - skip;
+        // Whole pages, as in the file, but no further than the module.
+        let len = (skip + text.len).next_multiple_of(self.page).min(place.len.saturating_sub(start));
+        let bytes = self.artifact.region().read_to_vec(place.offset + start, len, "a private copy")?;
+        let copy = sealed(&[&bytes]).map_err(copy_failed)?;
+        let source = Source { file: copy.as_fd(), offset: 0 };
+        reserved.map_text(&Segment { offset: skip, ..*text }, module.bias, &source, self.page).map_err(copy_failed)
     }
 
     /// Reserves zeroed memory for modules that are mapped segment by segment, and sets their biases.
@@ -168,7 +212,8 @@ impl<'a> Mapper<'a> {
     ) -> Result<()> {
         let file = self.file.ok_or_else(|| defect("no file to map from"))?;
         let source = Source { offset: file.offset + self.artifact.module_range(index)?.offset, ..file };
-        self.map_segments(layout, index, module, contents, &source)
+        let map_text = |reserved: &Reserved, text: &Segment| self.map_text(reserved, index, module, text, &source);
+        self.map_segments(layout, index, module, contents, &source, &map_text)
     }
 
     /// A sealed file with the images of all modules that are mapped as [`MapStrategy::SealedCopy`], each padded to pages.
@@ -186,7 +231,7 @@ impl<'a> Mapper<'a> {
             pieces.push(image);
             pieces.push(zeros.get(..padding).ok_or_else(|| defect("padding of more than a page"))?);
         }
-        sealed(&pieces).map(Some)
+        sealed(&pieces).map(Some).map_err(copy_failed)
     }
 
     /// [`MapStrategy::SealedCopy`]. `copied` is the module's offset in the copy, and then the next one's.
@@ -200,7 +245,7 @@ impl<'a> Mapper<'a> {
         copied: &mut u64,
     ) -> Result<()> {
         let copy = copy.ok_or_else(|| defect("no copy to map from"))?;
-        self.map_segments(layout, index, module, contents, &Source { file: copy.as_fd(), offset: *copied })?;
+        self.map_copy(layout, index, module, contents, &Source { file: copy.as_fd(), offset: *copied })?;
         *copied += (self.artifact.module_bytes(index)?.len() as u64).next_multiple_of(self.page);
         Ok(())
     }
@@ -212,14 +257,29 @@ impl<'a> Mapper<'a> {
         module: &LoadedModule,
         patched: &PatchedCopy,
     ) -> Result<()> {
-        let copy = sealed(&[&patched.bytes])?;
+        let copy = sealed(&[&patched.bytes]).map_err(copy_failed)?;
         let source = Source { file: copy.as_fd(), offset: 0 };
         let contents = |_: usize, offset: usize, buffer: &mut [u8]| {
             let bytes = patched.bytes.get(offset..offset + buffer.len());
             buffer.copy_from_slice(bytes.ok_or_else(|| defect("a segment outside its image"))?);
             Ok(())
         };
-        self.map_segments(layout, patched.module, module, &contents, &source)
+        self.map_copy(layout, patched.module, module, &contents, &source)
+    }
+
+    /// Maps a module from a sealed copy.
+    fn map_copy(
+        &self,
+        layout: &mut ReservedLayout,
+        index: usize,
+        module: &LoadedModule,
+        contents: &Contents<'_>,
+        source: &Source<'_>,
+    ) -> Result<()> {
+        let map_text = |reserved: &Reserved, text: &Segment| {
+            reserved.map_text(text, module.bias, source, self.page).map_err(copy_failed)
+        };
+        self.map_segments(layout, index, module, contents, source, &map_text)
     }
 
     fn map_segments(
@@ -229,9 +289,10 @@ impl<'a> Mapper<'a> {
         module: &LoadedModule,
         contents: &Contents<'_>,
         source: &Source<'_>,
+        map_text: &dyn Fn(&Reserved, &Segment) -> Result<()>,
     ) -> Result<()> {
         let fill = |offset: usize, buffer: &mut [u8]| contents(index, offset, buffer);
-        let mapped = layout.reserved.map_image(&module.tables, module.bias, source, self.page, fill);
+        let mapped = layout.reserved.map_image(&module.tables, module.bias, source, self.page, fill, map_text);
         mapped.map_err(|error| self.artifact.in_module(index, error))
     }
 

@@ -36,9 +36,13 @@ use gdb::Debugged;
 use map::{Mapper, ReservedLayout};
 use unwind::{Frames, Registration};
 
-/// What a caller can do if a file system forbids executing its files.
-const NOEXEC: &str = "the file can't be executed where it is, such as on a mount with noexec; \
+/// What a caller can do if the system forbids executing the file.
+const NOEXEC: &str = "the file can't be executed where it is, such as on a mount with noexec or under SELinux; \
     ARTIFACT_LOAD_ALLOW_MEMFD would load a private copy";
+
+/// Said if the system forbids executing a private copy.
+const NOEXEC_COPY: &str = "a private copy of the code can't be executed here, which a policy such as SELinux, seccomp or the \
+    sysctl vm.memfd_noexec forbids";
 
 /// How to load.
 #[derive(Default)]

@@ -38,14 +38,6 @@ fn failed(what: &'static str) -> impl Fn(Errno) -> Error {
     move |errno| Error::io(what, &errno.into())
 }
 
-fn text_failed(errno: Errno) -> Error {
-    let error = failed("mapping code")(errno);
-    match errno {
-        Errno::PERM | Errno::ACCESS => error.within(super::NOEXEC),
-        _ => error,
-    }
-}
-
 impl Reserved {
     /// Reserves a range of zeroed, writable memory, which stays where modules have no bytes of a file.
     pub fn new(len: usize) -> Result<Reserved> {
@@ -132,10 +124,19 @@ impl Reserved {
     ) -> Result<()> {
         let (len, offset) = (len as usize, source.offset + offset);
         let flags = MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::NORESERVE;
-        let wrong =
-            if protection.contains(ProtFlags::EXEC) { text_failed } else { |errno| failed("mapping a module")(errno) };
+        let what = if protection.contains(ProtFlags::EXEC) { "mapping code" } else { "mapping a module" };
         // SAFETY: `at` checks that only pages of the range are replaced; the rest is the caller's promise.
-        unsafe { mmap(self.at(address, len), len, protection, flags, source.file, offset) }.map_err(wrong)?;
+        unsafe { mmap(self.at(address, len), len, protection, flags, source.file, offset) }.map_err(failed(what))?;
+        Ok(())
+    }
+
+    /// Fails as [`Reserved::map_text`] would if the system forbids executing the file: maps a page of it elsewhere and unmaps it.
+    pub fn check_executable(source: &Source<'_>, page: u64) -> Result<()> {
+        let (len, protection) = (page as usize, ProtFlags::READ | ProtFlags::EXEC);
+        // SAFETY: a new mapping, at an address that the kernel chooses: it replaces no other one.
+        let start =
+            unsafe { mmap(std::ptr::null_mut(), len, protection, MapFlags::PRIVATE, source.file, source.offset) };
+        drop(Reserved { start: start.map_err(failed("mapping code"))? as usize, len });
         Ok(())
     }
 
@@ -209,6 +210,7 @@ impl Reserved {
     }
 
     /// Maps an image segment by segment, so that its address 0 is at `bias`. `fill` reads initialized data at an offset of the image.
+    /// `map_text` maps an executable segment, with [`Reserved::map_text`].
     pub fn map_image(
         &mut self,
         tables: &Tables,
@@ -216,6 +218,7 @@ impl Reserved {
         source: &Source<'_>,
         page: u64,
         fill: impl Fn(usize, &mut [u8]) -> Result<()>,
+        map_text: impl Fn(&Reserved, &Segment) -> Result<()>,
     ) -> Result<()> {
         let down = |value: u64| value / page * page;
         let address = |address: u64| bias.wrapping_add(address) as usize;
@@ -244,7 +247,7 @@ impl Reserved {
                 self.map(address(start), end - start, ProtFlags::READ, source, down(first.offset))?;
             }
             for text in run.iter().filter(|segment| segment.executable) {
-                self.map_text(text, bias, source, page)?;
+                map_text(self, text)?;
             }
         }
         Ok(())

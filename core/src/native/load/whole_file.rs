@@ -116,7 +116,7 @@ impl Mapper<'_> {
         for (index, module) in modules.iter().enumerate() {
             let source = Source { offset: file.offset + self.artifact.module_range(index)?.offset, ..file };
             for text in module.tables.segments.iter().filter(|segment| segment.executable) {
-                let mapped = reserved.map_text(text, module.bias, &source, self.page);
+                let mapped = self.map_text(reserved, index, module, text, &source);
                 mapped.map_err(|error| self.artifact.in_module(index, error))?;
             }
         }
