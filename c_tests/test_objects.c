@@ -236,3 +236,37 @@ TEST(objects_damaged) {
     artifact_engine_free(engine);
     bytes_free(&small);
 }
+
+/* ---- files of other formats ---- */
+
+TEST(files_of_other_formats_are_named) {
+    static const struct {
+        const char *bytes;
+        size_t len;
+        artifact_status_t status;
+        const char *words;
+    } files[] = {
+        {"", 0, ARTIFACT_INVALID_ARGUMENT, "an empty file"},
+        {"BC\xc0\xde\x35\x14\0\0", 8, ARTIFACT_INVALID_ARGUMENT, "LLVM bitcode; compile it"},
+        {"\xde\xc0\x17\x0b\0\0\0\0", 8, ARTIFACT_INVALID_ARGUMENT, "wrapped LLVM bitcode; compile it"},
+        {"!<arch>\nf.o/    ", 16, ARTIFACT_INVALID_ARGUMENT, "an archive; extract its members"},
+        {"!<thin>\nf.o/    ", 16, ARTIFACT_INVALID_ARGUMENT, "a thin archive"},
+        {"\xcf\xfa\xed\xfe\x07\0\0\x01", 8, ARTIFACT_INVALID_ARGUMENT, "a Mach-O file"},
+        {"\xca\xfe\xba\xbe\0\0\0\x02", 8, ARTIFACT_INVALID_ARGUMENT, "a universal Mach-O file"},
+        {"\0asm\1\0\0\0", 8, ARTIFACT_INVALID_ARGUMENT, "WebAssembly"},
+        {"int f(void);\n", 13, ARTIFACT_INVALID_ARGUMENT, "text; compile it"},
+        {"\177ELF\1\1\1", 7, ARTIFACT_UNSUPPORTED, "a 32-bit ELF file"},
+    };
+    artifact_engine_t *engine = artifact_engine_new();
+    artifact_builder_t *builder = new_builder(engine);
+    for (size_t i = 0; i < COUNT(files); i++) {
+        const uint8_t *data = (const uint8_t *)files[i].bytes;
+        const artifact_object_t object = {"a.o", data, files[i].len};
+        CHECK_FAILS(artifact_builder_add_objects(builder, &object, 1, NULL, NULL, &error), files[i].status,
+                    files[i].words);
+        CHECK_FAILS(artifact_builder_add_module(builder, data, files[i].len, NULL, &error), files[i].status,
+                    files[i].words);
+    }
+    artifact_builder_free(builder);
+    artifact_engine_free(engine);
+}

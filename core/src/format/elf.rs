@@ -11,7 +11,7 @@ use object::pod;
 use object::read::elf::{FileHeader as _, SectionHeader as _};
 
 use super::module::Module;
-use super::{Fetch, align_up};
+use super::{Fetch, align_up, foreign};
 use crate::alloc;
 use crate::error::{Error, Result, Status};
 use crate::limits::{MAX_SECTIONS, NameBudget};
@@ -283,6 +283,7 @@ impl ImageFixup {
     /// As [`extent`], but CORRUPT if the image has no section headers; LIMIT for an alignment over 2 MiB; NO_MEMORY.
     pub fn new(bytes: &[u8]) -> Result<ImageFixup> {
         let available = bytes.len() as u64;
+        foreign::check(bytes, "an ELF object or shared object")?;
         // The same errors, in the same words, as for an image in an artifact.
         let extent = extent_of(bytes).map_err(|error| match error.status() {
             // A module by itself is not an artifact anyway: without section headers it is damaged.

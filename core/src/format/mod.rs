@@ -8,6 +8,7 @@ pub(crate) mod body;
 #[doc(hidden)]
 pub mod elf;
 pub mod flags;
+pub(crate) mod foreign;
 pub mod metadata;
 pub mod module;
 // For tests of this repository.

@@ -9,6 +9,7 @@ use super::{Object, defect, item};
 use crate::alloc;
 use crate::error::{Error, Result, Status, quote};
 use crate::format::elf::extent_of;
+use crate::format::foreign;
 use crate::format::module::name_at;
 use crate::limits::{MAX_ALIGN, MAX_STRINGS};
 use crate::native::machine::{self, Machine};
@@ -84,6 +85,9 @@ pub(super) struct Site<'a> {
     /// Whether the symbol's visibility demands a definition in the same image.
     pub hidden: bool,
 }
+
+/// The symbol that marks an object which has GCC's intermediate code, and no machine code.
+const LTO_SLIM: &[u8] = b"__gnu_lto_slim";
 
 impl Section<'_> {
     pub fn is(&self, flag: elf::SectionFlags) -> bool {
@@ -222,6 +226,11 @@ impl<'a> Input<'a> {
                 offset => name_at(strings, offset, "symbol", index.0)?,
             };
             check_names(&mut named, name)?;
+            if name == LTO_SLIM {
+                let message = "expected machine code, found GCC's intermediate code alone (-flto); compile the object \
+                    with -fno-lto or -ffat-lto-objects";
+                return Err(Error::new(Status::InvalidArgument, message));
+            }
             self.symbols.push(Symbol {
                 name,
                 location: self.location(table, raw, index, name)?,
@@ -372,6 +381,7 @@ fn data<'a>(table: &SectionTable<'a, Header>, index: SectionIndex, bytes: &'a [u
 
 /// Checks that the bytes are a little-endian ELF64 relocatable object, and returns its machine.
 pub(super) fn check_kind(bytes: &[u8]) -> Result<&'static Machine> {
+    foreign::check(bytes, "a relocatable object (ET_REL, as cc -c makes)")?;
     let extent = extent_of(bytes).map_err(|error| match error.status() {
         Status::NotAnArtifact => Error::corrupt(error.message().to_owned()),
         _ => error,
@@ -380,6 +390,7 @@ pub(super) fn check_kind(bytes: &[u8]) -> Result<&'static Machine> {
         let found = match elf::FileType(extent.kind) {
             elf::ET_EXEC => "a program",
             elf::ET_DYN => "a shared object; add it as a module",
+            elf::ET_CORE => "a core dump",
             _ => "another kind of ELF",
         };
         let message = format!("expected a relocatable object (ET_REL, as cc -c makes), found {found}");
