@@ -141,6 +141,49 @@ TEST(save_follows_a_link_to_a_file) {
     artifact_builder_free(builder);
 }
 
+/* In a folder that others can write to, they could have planted the link. */
+TEST(save_does_not_follow_links_of_other_users) {
+    artifact_builder_t *builder = set_up(1);
+    char real[4600];
+    snprintf(real, sizeof real, "%s", scratch("real.cwasm"));
+    write_file(real, "old", 3);
+    CHECK(symlink(real, target) == 0);
+    if (lchown(target, 65534, 65534) != 0) SKIP("only root can give a link to another user");
+    CHECK(cannot_save(builder, target, ARTIFACT_IO, "symbolic link of user 65534") == ELOOP);
+    bytes_t old = read_file(real);
+    CHECK(same_bytes(old.data, old.len, (const uint8_t *)"old", 3));
+    bytes_free(&old);
+    /* A file of another user is replaced, but nobody else may write to the new one. */
+    CHECK(unlink(target) == 0);
+    write_file(target, "old", 3);
+    CHECK(chown(target, 65534, 65534) == 0 && chmod(target, 0666) == 0);
+    CHECK_OK(artifact_serialize_to_file(builder, target, NULL, &error));
+    CHECK(mode_of(target) == 0644);
+    artifact_builder_free(builder);
+}
+
+/* Neither the name nor the path of the temporary file is longer than the file system takes. */
+TEST(save_to_a_path_of_maximum_length) {
+    artifact_builder_t *builder = set_up(1);
+    char path[4600];
+    size_t len = (size_t)snprintf(path, sizeof path, "%s", folder);
+    while (len + 2 < 4095) {
+        size_t room = 4095 - len - 2;
+        if (room < 200) break;
+        len += (size_t)snprintf(path + len, sizeof path - len, "/%0199d", 0);
+        CHECK(mkdir(path, 0755) == 0 || errno == EEXIST);
+    }
+    size_t name = 4095 - len - 1;
+    path[len++] = '/';
+    memset(path + len, 'n', name);
+    path[len + name] = 0;
+    CHECK(strlen(path) == 4095);
+    if (name > 255) SKIP("the folder's path has an unfortunate length");
+    CHECK_OK(artifact_serialize_to_file(builder, path, NULL, &error));
+    check_holds(path, builder);
+    artifact_builder_free(builder);
+}
+
 TEST(save_refuses_links_in_a_circle) {
     artifact_builder_t *builder = set_up(1);
     CHECK(symlink("out.cwasm", target) == 0);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use artifact::artifact::Artifact;
 use artifact::error::{Error, Result as LibraryResult, Status};
-use artifact::storage::{Sync, replace};
+use artifact::storage::Folder;
 
 use crate::failure::Failure;
 use crate::input::OpenArgs;
@@ -60,17 +60,17 @@ fn extract(args: &Args) -> Result<LibraryResult<()>, Failure> {
     let in_file = |error| Failure::in_file(file, error);
     let artifact = open.artifact(file)?;
     check_digests(&artifact).map_err(in_file)?;
-    create_empty(directory)?;
+    let folder = create_empty(directory)?;
 
     let main = artifact.main_module();
     let digits = main.to_string().len();
     for index in 0..=main {
         let bytes = artifact.module_bytes(index).map_err(in_file)?;
-        write(&directory.join(format!("module-{index:0digits$}.elf")), bytes)?;
+        write(&folder, directory, &format!("module-{index:0digits$}.elf"), bytes)?;
     }
     // Written last: a directory without it is incomplete.
     let json = Document::from_artifact(&artifact).and_then(|document| document.to_json()).map_err(in_file)?;
-    write(&directory.join("metadata.json"), &json)?;
+    write(&folder, directory, "metadata.json", &json)?;
     Ok(compare_with_packed(&artifact, &json))
 }
 
@@ -86,17 +86,19 @@ fn check_digests(artifact: &Artifact) -> LibraryResult<()> {
     }
 }
 
-fn create_empty(directory: &Path) -> Result<(), Failure> {
+fn create_empty(directory: &Path) -> Result<Folder, Failure> {
     let cannot = |action| move |error: io::Error| Failure::io(action, directory, &error);
     fs::create_dir_all(directory).map_err(cannot("create"))?;
-    if fs::read_dir(directory).map_err(cannot("read"))?.next().is_none() {
-        return Ok(());
+    let folder = Folder::open(directory).map_err(cannot("read"))?;
+    if folder.is_empty().map_err(cannot("read"))? {
+        return Ok(folder);
     }
     Err(Failure::in_file(directory, Error::new(Status::InvalidArgument, "the directory is not empty")))
 }
 
-fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    replace(path, &[bytes], Sync::No).map_err(|error| Failure::storage("write", path, error))
+/// Writes a new file. If another user has put a file or link of that name there meanwhile, that is an error.
+fn write(folder: &Folder, directory: &Path, name: &str, bytes: &[u8]) -> Result<(), Failure> {
+    folder.add(name, bytes).map_err(|error| Failure::io("create", &directory.join(name), &error))
 }
 
 /// Builds the body as `pack` would, and compares it with the artifact's.

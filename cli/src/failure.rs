@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use artifact::error::{Error, Status};
+use artifact::error::{Error, Status, escape};
 
 use crate::input::is_standard;
 
@@ -56,26 +56,26 @@ impl Failure {
     pub fn message(&self) -> Cow<'_, str> {
         let reason = without_errno(self.error.message(), self.error.errno());
         match self.action {
-            Some(_) => format!("{}: {reason}", String::from_utf8_lossy(&self.subject())).into(),
+            Some(_) => format!("{}: {reason}", self.subject()).into(),
             None => reason,
         }
     }
 
-    /// The message in full. A file's name is shown as it was given, whatever its bytes are.
-    pub fn to_bytes(&self) -> Vec<u8> {
+    /// The message in full.
+    pub fn full(&self) -> String {
         let reason = self.error.to_string();
-        [&self.subject(), &b": "[..], without_errno(&reason, self.error.errno()).as_bytes()].concat()
+        format!("{}: {}", self.subject(), without_errno(&reason, self.error.errno()))
     }
 
-    /// What comes before the reason.
-    fn subject(&self) -> Vec<u8> {
+    /// What comes before the reason. The file's name is escaped: it must not reach a terminal as it is.
+    fn subject(&self) -> String {
         let action = self.action.map(|action| format!("cannot {action} ")).unwrap_or_default();
         let name = match (is_standard(&self.file), self.action) {
-            (true, Some("write")) => b"standard output".to_vec(),
-            (true, _) => b"standard input".to_vec(),
-            (false, _) => [b"'", self.file.as_os_str().as_encoded_bytes(), b"'"].concat(),
+            (true, Some("write")) => "standard output".into(),
+            (true, _) => "standard input".into(),
+            (false, _) => format!("'{}'", escape(self.file.as_os_str().as_encoded_bytes())),
         };
-        [action.into_bytes(), name].concat()
+        action + &name
     }
 }
 
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     fn text(failure: &Failure) -> String {
-        String::from_utf8(failure.to_bytes()).unwrap()
+        failure.full()
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
+use artifact::storage::{Sync, replace};
 use clap::Command;
 use clap_complete::Shell;
 
@@ -39,9 +40,8 @@ pub fn man(args: &Man) -> CommandResult {
     for command in std::iter::once(&root).chain(root.get_subcommands().filter(|command| !command.is_hide_set())) {
         let file = directory.join(format!("{}.1", name(command)));
         let mut text = Vec::new();
-        page(command, &mut text)
-            .and_then(|()| fs::write(&file, &text))
-            .map_err(|error| Failure::io("write", &file, &error))?;
+        page(command, &mut text).map_err(|error| Failure::io("write", &file, &error))?;
+        replace(&file, &[&text], Sync::No).map_err(|error| Failure::storage("write", &file, error))?;
     }
     Ok(())
 }

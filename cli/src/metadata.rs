@@ -17,6 +17,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::input::MAX_TEXT_LEN;
+use crate::output::EscapeJson;
 
 /// The contents of metadata.json. Every key but the last is required, and no other key is accepted.
 #[derive(Serialize, Deserialize)]
@@ -95,7 +96,7 @@ impl<'a> Document<&'a str> {
     /// LIMIT or NO_MEMORY if it is too large: the JSON of a hostile artifact can be ninety times as long as its Metadata.
     pub fn to_json(&self) -> Result<Vec<u8>> {
         let mut json = Bounded(Vec::new());
-        let written = serde_json::to_writer_pretty(&mut json, self).map_err(io::Error::from);
+        let written = serde_json::to_writer_pretty(EscapeJson(&mut json), self).map_err(io::Error::from);
         written.and_then(|()| json.write_all(b"\n")).map_err(|error| match error.kind() {
             io::ErrorKind::OutOfMemory => Error::no_memory("metadata.json"),
             _ => Error::new(Status::Limit, format!("metadata.json: expected at most {MAX_TEXT_LEN} bytes, found more")),

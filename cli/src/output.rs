@@ -6,7 +6,8 @@ use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use artifact::error::{Error, Status};
+use artifact::error::{Error, Status, escape, needs_escape};
+use artifact::storage::without_size_signal;
 
 use crate::failure::Failure;
 use crate::progress::Progress;
@@ -146,15 +147,15 @@ impl Console {
     /// Prints an error and records its outcome.
     pub fn error(&mut self, failure: &Failure) -> io::Result<()> {
         self.record(Outcome::of(failure.status()));
-        self.diagnose("error:", Style::Error, &failure.to_bytes())
+        self.diagnose("error:", Style::Error, &failure.full())
     }
 
     /// Prints a warning about a file, which does not change the exit status.
     pub fn warn(&mut self, file: &Path, error: Error) -> io::Result<()> {
-        self.diagnose("warning:", Style::Warning, &Failure::in_file(file, error).to_bytes())
+        self.diagnose("warning:", Style::Warning, &Failure::in_file(file, error).full())
     }
 
-    fn diagnose(&mut self, label: &str, style: Style, message: &[u8]) -> io::Result<()> {
+    fn diagnose(&mut self, label: &str, style: Style, message: &str) -> io::Result<()> {
         // Both streams may go to the same terminal: keep their order.
         self.out.flush()?;
         print_to_stderr(label, style, message);
@@ -163,20 +164,20 @@ impl Console {
 
     /// Prints a value as JSON, indented.
     pub fn json(&mut self, value: &impl serde::Serialize) -> CommandResult {
-        serde_json::to_writer_pretty(&mut self.out, value)?;
+        serde_json::to_writer_pretty(EscapeJson(&mut self.out), value)?;
         Ok(writeln!(self.out)?)
     }
 
     /// Prints a value as JSON on one line.
     pub fn json_line(&mut self, value: &impl serde::Serialize) -> CommandResult {
-        serde_json::to_writer(&mut self.out, value)?;
+        serde_json::to_writer(EscapeJson(&mut self.out), value)?;
         Ok(writeln!(self.out)?)
     }
 
-    /// Prints `FILE: TEXT`. The file's name is printed as it was given, whatever its bytes are.
+    /// Prints `FILE: TEXT`. The file's name is escaped.
     pub fn line(&mut self, file: &Path, text: &str, style: Style) -> io::Result<()> {
-        self.out.write_all(file.as_os_str().as_encoded_bytes())?;
-        writeln!(self.out, ": {}", style.paint(text, self.colours))
+        let file = escape(file.as_os_str().as_encoded_bytes());
+        writeln!(self.out, "{file}: {}", style.paint(text, self.colours))
     }
 
     /// Shows progress until the result is dropped, if standard error is a terminal.
@@ -218,7 +219,7 @@ impl Console {
         if let Some(failure) = failure {
             self.record(Outcome::of(failure.status()));
             // Not `error()`: standard output may be what failed.
-            print_to_stderr("error:", Style::Error, &failure.to_bytes());
+            print_to_stderr("error:", Style::Error, &failure.full());
         }
         ExitCode::from(self.worst.exit_status())
     }
@@ -234,11 +235,36 @@ impl Write for Console {
     }
 }
 
-fn print_to_stderr(label: &str, style: Style, message: &[u8]) {
+fn print_to_stderr(label: &str, style: Style, message: &str) {
     let mut err = io::stderr().lock();
     let label = style.paint(label, colours(&err));
     // A failed write to stderr cannot be reported anywhere.
-    let _ = write!(err, "{label} ").and_then(|()| err.write_all(message)).and_then(|()| writeln!(err));
+    let _ = without_size_signal(|| writeln!(err, "{label} {message}"));
+}
+
+/// Escapes what a terminal would interpret in JSON: control characters, which serde_json escapes below U+0020 only, and those that
+/// reorder or hide text. Outside strings JSON has none of them but line feeds.
+pub struct EscapeJson<W>(pub W);
+
+impl<W: Write> Write for EscapeJson<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // serde_json writes whole characters at a time.
+        let text = std::str::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        let mut clean = 0;
+        for (at, found) in text.char_indices().filter(|(_, c)| *c != '\n' && needs_escape(*c)) {
+            self.0.write_all(text.get(clean..at).unwrap_or_default().as_bytes())?;
+            for unit in found.encode_utf16(&mut [0; 2]) {
+                write!(self.0, "\\u{unit:04x}")?;
+            }
+            clean = at + found.len_utf8();
+        }
+        self.0.write_all(text.get(clean..).unwrap_or_default().as_bytes())?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
 }
 
 /// A stream that discards everything after its reader has closed the pipe, so that the command still runs to its end and
@@ -252,7 +278,7 @@ impl<W: Write> IgnoreBrokenPipe<W> {
     /// Calls `write`, or returns `discarded` if the pipe is closed.
     fn with<T>(&mut self, discarded: T, write: impl FnOnce(&mut W) -> io::Result<T>) -> io::Result<T> {
         let IgnoreBrokenPipe::Open(stream) = self else { return Ok(discarded) };
-        match write(stream) {
+        match without_size_signal(|| write(stream)) {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
                 *self = IgnoreBrokenPipe::Closed;
                 Ok(discarded)
@@ -282,6 +308,16 @@ mod tests {
             [Outcome::Success, Outcome::Incompatible, Outcome::OtherError, Outcome::Damaged, Outcome::Untrusted];
         assert!(outcomes.is_sorted());
         assert_eq!(outcomes.map(Outcome::exit_status), [0, 1, 5, 3, 4]);
+    }
+
+    #[test]
+    fn json_has_no_raw_control_or_format_characters() {
+        let text = "a\u{1b}\u{9b}\u{202e}\n\u{e0041}é\"";
+        let mut json = Vec::new();
+        serde_json::to_writer_pretty(EscapeJson(&mut json), &[text]).unwrap();
+        let json = String::from_utf8(json).unwrap();
+        assert_eq!(json, "[\n  \"a\\u001b\\u009b\\u202e\\n\\udb40\\udc41é\\\"\"\n]");
+        assert_eq!(serde_json::from_str::<[String; 1]>(&json).unwrap(), [text]);
     }
 
     #[test]

@@ -229,14 +229,21 @@ impl std::error::Error for Error {}
 #[must_use]
 pub fn quote(text: &[u8]) -> Cow<'_, str> {
     let shown = text.get(..MAX_QUOTE).unwrap_or(text);
+    let quoted = escape(shown);
+    if shown.len() < text.len() { Cow::Owned(quoted.into_owned() + "…") } else { quoted }
+}
+
+/// Escapes text as [`quote`] does, without cutting it.
+#[doc(hidden)] // for the command line
+#[must_use]
+pub fn escape(text: &[u8]) -> Cow<'_, str> {
     if let Ok(clean) = std::str::from_utf8(text)
-        && shown.len() == text.len()
         && !clean.chars().any(needs_escape)
     {
         return Cow::Borrowed(clean);
     }
     let mut quoted = String::new();
-    for chunk in shown.utf8_chunks() {
+    for chunk in text.utf8_chunks() {
         for c in chunk.valid().chars() {
             if needs_escape(c) {
                 // Writing to a String can't fail.
@@ -249,16 +256,17 @@ pub fn quote(text: &[u8]) -> Cow<'_, str> {
             let _ = write!(quoted, "\\x{byte:02x}");
         }
     }
-    if shown.len() < text.len() {
-        quoted.push('…');
-    }
     Cow::Owned(quoted)
 }
 
-/// Returns whether a character must be escaped: control characters, and those that reorder or hide text on a terminal.
-fn needs_escape(c: char) -> bool {
+/// Returns whether a character must be escaped: control characters, and those that reorder or hide text on a terminal. The latter
+/// are Unicode's format characters (general categories Cf, Zl and Zp) and those of the property Default_Ignorable_Code_Point.
+#[doc(hidden)] // for the command line
+#[must_use]
+pub fn needs_escape(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+        || (c >= '\u{ad}'
+            && matches!(c, '\u{ad}' | '\u{34f}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{890}'..='\u{891}' | '\u{8e2}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{110bd}' | '\u{110cd}' | '\u{13430}'..='\u{13438}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}'))
 }
 
 #[cfg(test)]
@@ -276,7 +284,12 @@ mod tests {
         assert_eq!(quote("größer".as_bytes()), "größer");
         assert_eq!(quote(b"a\0b\x1b[31m"), "a\\u{0}b\\u{1b}[31m");
         assert_eq!(quote(b"\xff\xfea"), "\\xff\\xfea");
-        assert_eq!(quote("a\u{202e}b".as_bytes()), "a\\u{202e}b");
+        for hidden in
+            "\u{7f}\u{9b}\u{ad}\u{61c}\u{180e}\u{200b}\u{2028}\u{202e}\u{2060}\u{2066}\u{206a}\u{feff}\u{fff9}\u{e0041}"
+                .chars()
+        {
+            assert_eq!(quote(format!("a{hidden}b").as_bytes()), format!("a{}b", hidden.escape_unicode()));
+        }
         assert_eq!(quote(&[b'x'; 10_000]).chars().count(), MAX_QUOTE + 1);
         assert!(quote(&[0xff; 10_000]).len() < 5 * MAX_QUOTE);
     }

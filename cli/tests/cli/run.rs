@@ -51,6 +51,18 @@ fn results_are_printed_in_decimal() {
 }
 
 #[test]
+fn data_is_not_called() {
+    let folder = Folder::new();
+    let source = "int data = 7; const int constants[3] = {1, 2, 3}; int zeros[100];\nint f(void) { return 1; }\n";
+    let file = packed(&folder, source);
+    for symbol in ["data", "constants", "zeros"] {
+        let ran = run(&["run", file.to_str().unwrap(), symbol]).expect(5);
+        assert!(ran.err.contains(&format!("expected '{symbol}' to be a function, found data")), "{}", ran.err);
+        assert_eq!(ran.out(), "");
+    }
+}
+
+#[test]
 fn what_cannot_be_loaded_is_an_error() {
     let folder = Folder::new();
     let file = packed(&folder, "int missing(int);\nint use(int a) { return missing(a); }\n");

@@ -174,9 +174,10 @@ fn files_that_cannot_be_read_are_named_and_nothing_is_written() {
             let mut program = command(&args);
             program.arg(file).args(args.contains(&"run".to_owned()).then_some("symbol"));
             let output = program.output().unwrap();
-            let name = file.as_os_str().as_bytes();
-            let expected = [b"error: ", action.as_bytes(), b"'", name, b"': ", reason.as_bytes(), b"\n"].concat();
-            assert_eq!(output.stderr, expected, "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+            // Escaped: a terminal must not interpret it.
+            let name = String::from_utf8_lossy(file.as_os_str().as_bytes()).replace('\u{fffd}', "\\xff");
+            let expected = format!("error: {action}'{name}': {reason}\n");
+            assert_eq!(String::from_utf8(output.stderr).unwrap(), expected, "{args:?}");
             assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(5), &b""[..]), "{args:?}");
         }
     }
@@ -193,7 +194,8 @@ fn names_of_files_may_have_any_bytes() {
         let output = command(args).arg(&file).output().unwrap();
         assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]), "{args:?}");
         if ["inspect", "check", "verify"].contains(&args[0].as_str()) {
-            assert!(output.stdout.starts_with(&[file.as_os_str().as_bytes(), b": "].concat()), "{args:?}");
+            // Escaped: a terminal must not interpret them.
+            assert!(String::from_utf8(output.stdout).unwrap().contains("na\\xffme\\n.cwasm: "), "{args:?}");
         }
     }
     // JSON holds only text.
@@ -294,4 +296,17 @@ fn the_exit_status_does_not_need_stderr() {
         let ran: Ran = command(args).stderr(full).output().unwrap().into();
         ran.expect(status);
     }
+}
+
+/// The system would end the command with SIGXFSZ.
+#[test]
+fn output_beyond_the_limit_on_file_sizes_is_an_error() {
+    let folder = Folder::new();
+    let (file, out) = (folder.artifact("plain", &Engine::host()), folder.path("out"));
+    let script = "ulimit -f 0; exec \"$0\" inspect \"$1\" > \"$2\"";
+    let mut shell = std::process::Command::new("sh");
+    let output = shell.args(["-c", script, env!("CARGO_BIN_EXE_artifact")]).arg(file).arg(out).output().unwrap();
+    assert_eq!(output.status.code(), Some(5));
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(error, "error: cannot write standard output: File too large\n");
 }

@@ -341,3 +341,31 @@ fn sync_folder(folder: OwnedFd) -> io::Result<()> {
         done => done,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_planted_link_is_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (victim, parts) = (folder.path().join("victim"), folder.path().join("parts"));
+        fs::write(&victim, "old").unwrap();
+        fs::create_dir(&parts).unwrap();
+        let opened = Folder::open(&parts).unwrap();
+        assert!(opened.is_empty().unwrap());
+        std::os::unix::fs::symlink(&victim, parts.join("module-0.elf")).unwrap();
+        assert!(!opened.is_empty().unwrap());
+        assert_eq!(opened.add("module-0.elf", b"new").unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(&victim).unwrap(), b"old");
+        // A link in place of the folder leads nowhere else either.
+        fs::rename(&parts, folder.path().join("moved")).unwrap();
+        std::os::unix::fs::symlink(folder.path(), &parts).unwrap();
+        opened.add("module-1.elf", b"new").unwrap();
+        assert_eq!(fs::read(folder.path().join("moved/module-1.elf")).unwrap(), b"new");
+        assert_eq!(create(&parts.join("victim"), b"new", PUBLIC_MODE).unwrap_err().errno(), libc::EEXIST);
+        assert_eq!(fs::read(&victim).unwrap(), b"old");
+    }
+}

@@ -31,6 +31,18 @@ fn wrong(what: &str, why: impl fmt::Display) -> Error {
 
 const NO_POINT: &str = "expected the 32 bytes of an Ed25519 key, found bytes that encode no point";
 
+/// Checks that PEM text has one block. openssl's readers take the first of several, so which key such a file means is unclear. Text
+/// around the block, as openssl writes it, is fine.
+fn check_single(what: &str, expected: &str, pem: &str) -> Result<()> {
+    if pem.len() > MAX_PEM {
+        return Err(wrong(what, format_args!("{expected}, found {} bytes", pem.len())));
+    }
+    match pem.matches("-----BEGIN ").count() {
+        0 | 1 => Ok(()),
+        count => Err(wrong(what, format_args!("{expected} and no other, found {count} PEM blocks"))),
+    }
+}
+
 fn unencodable(what: &str, why: impl fmt::Display) -> Error {
     Error::new(Status::Internal, format!("{what}: {why}"))
 }
@@ -78,9 +90,7 @@ impl PrivateKey {
     /// INVALID_ARGUMENT if the text is not such a key, is encrypted, or is a key of another algorithm.
     pub fn from_pem(pem: &str) -> Result<PrivateKey> {
         const EXPECTED: &str = "expected an unencrypted Ed25519 key as PKCS#8 PEM (BEGIN PRIVATE KEY)";
-        if pem.len() > MAX_PEM {
-            return Err(wrong(PrivateKey::WHAT, format_args!("{EXPECTED}, found {} bytes", pem.len())));
-        }
+        check_single(PrivateKey::WHAT, EXPECTED, pem)?;
         let key = SigningKey::from_pkcs8_pem(pem);
         key.map(PrivateKey).map_err(|error| wrong(PrivateKey::WHAT, format_args!("{EXPECTED}: {error}")))
     }
@@ -132,9 +142,7 @@ impl PublicKey {
     /// INVALID_ARGUMENT if the text is not such a key or is a key of another algorithm; as [`PublicKey::from_bytes`].
     pub fn from_pem(pem: &str) -> Result<PublicKey> {
         const EXPECTED: &str = "expected an Ed25519 key as PEM (BEGIN PUBLIC KEY)";
-        if pem.len() > MAX_PEM {
-            return Err(wrong(PublicKey::WHAT, format_args!("{EXPECTED}, found {} bytes", pem.len())));
-        }
+        check_single(PublicKey::WHAT, EXPECTED, pem)?;
         let key = VerifyingKey::from_public_key_pem(pem);
         key.map_err(|error| wrong(PublicKey::WHAT, format_args!("{EXPECTED}: {error}"))).and_then(PublicKey::strong)
     }
@@ -329,6 +337,17 @@ mod tests {
         assert_eq!(again.public(), key.public());
         assert_eq!(PublicKey::from_pem(&key.public().to_pem().unwrap()).unwrap(), key.public());
         assert_eq!(PublicKey::from_bytes(&key.public().bytes()).unwrap(), key.public());
+        let (private, public) = (key.to_pem().unwrap(), key.public().to_pem().unwrap());
+        let other = PrivateKey::generate().unwrap();
+        let (next_private, next_public) = (other.to_pem().unwrap(), other.public().to_pem().unwrap());
+        for second in [&*next_private, &next_public] {
+            for pair in [private.to_string() + second, second.to_owned() + &private] {
+                assert!(PrivateKey::from_pem(&pair).unwrap_err().message().contains("2 PEM blocks"));
+            }
+            for pair in [public.clone() + second, second.to_owned() + &public] {
+                assert!(PublicKey::from_pem(&pair).unwrap_err().message().contains("2 PEM blocks"));
+            }
+        }
         let long = "-".repeat(MAX_PEM + 1);
         for pem in
             ["", "-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----\n", &key.public().to_pem().unwrap(), &long]

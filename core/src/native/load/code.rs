@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use object::elf;
+
 use super::gdb::Debugged;
 use super::reserve::Reserved;
 use super::unwind::Registration;
@@ -89,6 +91,14 @@ impl Code {
         best.map(|((_, start), symbol)| SymbolizedAddress { module, name: symbol.name, offset: address - start })
     }
 
+    /// Returns whether a symbol is in a segment with code, and doesn't say that it is data. Labels of assembly often have no type.
+    fn is_function(&self, module: usize, name: &[u8]) -> bool {
+        let Some(loaded) = self.modules.get(module) else { return false };
+        let Ok(image) = loaded.image(&self.artifact, module) else { return false };
+        let Ok(Some(symbol)) = image.export(name) else { return false };
+        !symbol.absolute && loaded.tables.is_code(symbol.value) && symbol.kind != elf::STT_OBJECT
+    }
+
     /// Calls a function of the C type `int64_t f(int64_t, …)` with up to six arguments. Missing arguments are 0.
     ///
     /// # Safety
@@ -99,12 +109,16 @@ impl Code {
     ///
     /// # Errors
     ///
-    /// NOT_FOUND if the module exports no such function; LIMIT for more than six arguments, which are those that go in registers.
+    /// NOT_FOUND if the module exports no such symbol; INVALID_ARGUMENT if it is no function; LIMIT for more than six arguments, which are those that go in registers.
     pub unsafe fn call(&self, module: usize, name: &[u8], arguments: &[i64]) -> Result<i64> {
         const MAX_ARGUMENTS: usize = 6;
         let symbol = self
             .symbol(module, name)
             .ok_or_else(|| Error::new(Status::NotFound, format!("module {module} exports no '{}'", quote(name))))?;
+        if !self.is_function(module, name) {
+            let message = format!("module {module}: expected '{}' to be a function, found data", quote(name));
+            return Err(Error::new(Status::InvalidArgument, message));
+        }
         let mut registers = [0; MAX_ARGUMENTS];
         let Some(given) = registers.get_mut(..arguments.len()) else {
             let message = format!("arguments: expected at most {MAX_ARGUMENTS}, found {}", arguments.len());
