@@ -86,9 +86,6 @@ pub(super) struct Site<'a> {
     pub hidden: bool,
 }
 
-/// The symbol that marks an object which has GCC's intermediate code, and no machine code.
-const LTO_SLIM: &[u8] = b"__gnu_lto_slim";
-
 impl Section<'_> {
     pub fn is(&self, flag: elf::SectionFlags) -> bool {
         self.flags & flag.0 != 0
@@ -226,11 +223,6 @@ impl<'a> Input<'a> {
                 offset => name_at(strings, offset, "symbol", index.0)?,
             };
             check_names(&mut named, name)?;
-            if name == LTO_SLIM {
-                let message = "expected machine code, found GCC's intermediate code alone (-flto); compile the object \
-                    with -fno-lto or -ffat-lto-objects";
-                return Err(Error::new(Status::InvalidArgument, message));
-            }
             self.symbols.push(Symbol {
                 name,
                 location: self.location(table, raw, index, name)?,
