@@ -159,7 +159,8 @@ TEST(load_refuses_damaged_headers) {
     DAMAGED(DATA_SEGMENT->p_memsz = UINT64_MAX, ARTIFACT_CORRUPT, "");
     DAMAGED(segment_of(&image, PT_DYNAMIC, 0)->p_vaddr += 1 << 30, ARTIFACT_CORRUPT, "PT_DYNAMIC");
     DAMAGED(segment_of(&image, PT_GNU_RELRO, 0)->p_memsz = 1 << 30, ARTIFACT_CORRUPT, "PT_GNU_RELRO");
-    DAMAGED(segment_of(&image, PT_GNU_RELRO, 0)->p_vaddr = 0, ARTIFACT_CORRUPT, "PT_GNU_RELRO");
+#define RELRO segment_of(&image, PT_GNU_RELRO, 0)
+    DAMAGED(RELRO->p_vaddr = RELRO->p_memsz = 1 << 30, ARTIFACT_CORRUPT, "PT_GNU_RELRO");
     DAMAGED(segment_of(&image, PT_GNU_EH_FRAME, 0)->p_vaddr = UINT64_MAX - 2, ARTIFACT_CORRUPT, "eh_frame");
     DAMAGED(segment_of(&image, PT_GNU_STACK, 0)->p_flags |= PF_X, ARTIFACT_UNSUPPORTED, "executable stack");
     bytes_free(&original);
@@ -231,7 +232,8 @@ TEST(load_refuses_damaged_hash_and_unwind_tables) {
     static const uint8_t bad[] = {0xff, 0x7f, 1};
     for (size_t i = 0; i < COUNT(bad); i++) {
         DAMAGED(memset(image.data + table, bad[i], 4), ARTIFACT_CORRUPT, "eh_frame");
-        DAMAGED(memset(image.data + table + 8, bad[i] | 0x40, 4), ARTIFACT_CORRUPT, "eh_frame");
+        /* Version and augmentation of the first CIE: not what any unwinder reads, which a newer one might. */
+        DAMAGED(memset(image.data + table + 8, bad[i] | 0x40, 4), ARTIFACT_UNSUPPORTED, "eh_frame");
     }
     bytes_free(&original);
 }

@@ -10,8 +10,7 @@ enum { IS_X86 = 0 };
 
 static loaded_t open_genuine(const char *name) {
     if (!IS_X86) SKIP("the genuine files are for x86-64");
-    /* The files were compiled for a CPU with more instruction sets than this one may have. The tests call only
-     * functions that run on any x86-64. */
+    /* An engine that accepts the file, whatever this CPU has. Loading looks at the CPU all the same. */
     loaded_t loaded = {artifact_engine_new_wasmtime(), open_path(fixture(name), NULL), NULL};
     size_t count = 0;
     for (uint32_t map = 0; map < 2; map++) {
@@ -41,12 +40,28 @@ static loaded_t open_genuine(const char *name) {
     return loaded;
 }
 
+/* Loads a genuine file. false: it was compiled for instruction sets that this CPU, or valgrind's, does not have. */
+static bool load_genuine(loaded_t *loaded) {
+    artifact_error_t *error = NULL;
+    artifact_status_t status = artifact_load(loaded->artifact, loaded->engine, NULL, &loaded->code, &error);
+    if (status == ARTIFACT_INCOMPATIBLE) {
+        CHECK(strstr(artifact_error_message(error), "the host does not support it") != NULL);
+        artifact_error_free(error);
+        return false;
+    }
+    CHECK_STATUS(status, ARTIFACT_OK);
+    return true;
+}
+
 /* The first two parameters of a function of Wasmtime are contexts, which these functions ignore. */
 typedef int32_t (*binary_fn)(void *, void *, int32_t, int32_t);
 
 TEST(load_wasmtime_in_place) {
     loaded_t loaded = open_genuine("addfib.cwasm");
-    CHECK_OK(artifact_load(loaded.artifact, loaded.engine, NULL, &loaded.code, &error));
+    if (!load_genuine(&loaded)) {
+        unload(&loaded);
+        SKIP("this CPU lacks instruction sets that the genuine file was compiled for");
+    }
     binary_fn add;
     size_t size = 0, module = 9, offset = 9;
     set_function(&add, artifact_code_symbol(loaded.code, 0, "_wasm_function_0", &size));
@@ -97,7 +112,7 @@ TEST(load_every_genuine_file_of_this_machine) {
     static const char *const files[] = {"ml_deep.cwasm", "ml_two.cwasm", "libcalls.cwasm", "mem_table_global.cwasm"};
     for (size_t i = 0; i < COUNT(files); i++) {
         loaded_t loaded = open_genuine(files[i]);
-        CHECK_OK(artifact_load(loaded.artifact, loaded.engine, NULL, &loaded.code, &error));
+        load_genuine(&loaded);
         unload(&loaded);
     }
 }

@@ -22,7 +22,7 @@ pub use unwind::UnwindTable;
 
 use crate::error::{Error, Result, Status};
 use crate::format::elf::Identity;
-use crate::limits::MAX_CODE;
+use crate::limits::{MAX_CODE, MAX_SEGMENT_ALIGN};
 use crate::native::eh_frame::{self, Checked, Format, Scope, Table};
 use bytes::{slice_at, word};
 use segments::{load_segments, max_alignment};
@@ -309,13 +309,15 @@ impl Tables {
         self.place(address, len, "").ok().map(|(_, place)| place)
     }
 
-    /// The whole pages of PT_GNU_RELRO. It may reach beyond the segment: LLD before version 18 rounds its end up.
+    /// The whole pages of PT_GNU_RELRO. It may reach beyond the segment: LLD before version 18 rounds its end up to the largest page
+    /// size of the machine.
     fn relro_pages(&self, address: u64, len: u64, page: u64) -> Result<Range<u64>> {
         let down = |value: u64| value / page * page;
+        let end = (self.start + self.len).checked_next_multiple_of(MAX_SEGMENT_ALIGN).unwrap_or(u64::MAX);
         match down(address)..down(address.wrapping_add(len)) {
             pages if pages.start == pages.end => Ok(0..0),
             // Dynamic linkers change the protection of all these pages, whatever they are, as long as there are any.
-            pages if pages.start < self.start + self.len && pages.end > self.start.max(pages.start) => Ok(pages),
+            pages if (self.start..self.start + self.len).contains(&pages.start) && pages.end <= end => Ok(pages),
             _ => Err(Error::corrupt("PT_GNU_RELRO: expected pages of the image, found others")),
         }
     }
