@@ -226,10 +226,12 @@ TEST(detached_signatures_cover_files_as_they_are) {
         artifact_free(artifact);
         CHECK_OK(open_detached(&bytes, engine, two.data, two.len, &artifact, &error));
         artifact_free(artifact);
-        CHECK_FAILS(open_detached(&bytes, engine, two.data, 96, &artifact, &error), ARTIFACT_UNTRUSTED, "one of another key");
+        CHECK_FAILS(open_detached(&bytes, engine, two.data, 96, &artifact, &error), ARTIFACT_UNTRUSTED,
+                    "one of another key");
         CHECK(artifact == NULL);
         CHECK_FAILS(open_detached(&bytes, engine, two.data, 95, &artifact, &error), ARTIFACT_UNTRUSTED, "96");
-        CHECK_FAILS(open_detached(&bytes, NULL, two.data, 96, &artifact, &error), ARTIFACT_INVALID_ARGUMENT, "a trusted key");
+        CHECK_FAILS(open_detached(&bytes, NULL, two.data, 96, &artifact, &error), ARTIFACT_INVALID_ARGUMENT,
+                    "a trusted key");
 
         /* Flips any bit of a file without a trailer, or any that opening reads of one with a trailer. */
         size_t step = plain ? 997 : 64;
