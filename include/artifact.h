@@ -1683,7 +1683,7 @@ artifact_status_t artifact_key_generate(artifact_key_t **key, artifact_error_t *
 /**
  * Reads a private key from PEM.
  *
- * @param pem PEM text of unencrypted PKCS#8, as `openssl genpkey -algorithm ed25519` writes it.
+ * @param pem PEM text of one unencrypted PKCS#8 key, as `openssl genpkey -algorithm ed25519` writes it.
  * @param key Receives the key, which you own.
  * @return ARTIFACT_OK, a general status, or ARTIFACT_INVALID_ARGUMENT if the text is anything else.
  */
@@ -1729,7 +1729,7 @@ artifact_status_t artifact_key_public(const artifact_key_t *key,
 /**
  * Reads a public key from PEM.
  *
- * @param pem PEM text of a SubjectPublicKeyInfo, as `openssl pkey -pubout` writes it.
+ * @param pem PEM text of one SubjectPublicKeyInfo, as `openssl pkey -pubout` writes it.
  * @param public_key Receives the key.
  * @return ARTIFACT_OK, a general status, or ARTIFACT_INVALID_ARGUMENT if the text is anything else, or if the key has
  *     a small order and its signatures prove nothing.
@@ -2083,8 +2083,9 @@ artifact_status_t artifact_symbol(const artifact_t *artifact,
 /* ==== Code: loading and running modules ==== */
 
 /**
- * For artifact_load_options_t.flags: load a private copy if the file cannot be mapped executable, such as on a file system
- * mounted with noexec. Without this flag that is ARTIFACT_IO: an administrator's policy is never bypassed silently.
+ * For artifact_load_options_t.flags: load a private copy if the file cannot be mapped executable, whoever forbids it: a file
+ * system mounted with noexec, SELinux, IMA, or a seccomp filter (EACCES or EPERM). Without this flag that is ARTIFACT_IO:
+ * an administrator's policy is never bypassed silently.
  */
 #define ARTIFACT_LOAD_ALLOW_MEMFD UINT64_C(1)
 

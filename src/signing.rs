@@ -66,7 +66,7 @@ pub unsafe extern "C" fn artifact_key_generate(
 
 /// Reads a private key from PEM.
 ///
-/// @param pem PEM text of unencrypted PKCS#8, as `openssl genpkey -algorithm ed25519` writes it.
+/// @param pem PEM text of one unencrypted PKCS#8 key, as `openssl genpkey -algorithm ed25519` writes it.
 /// @param key Receives the key, which you own.
 /// @return ARTIFACT_OK, a general status, or ARTIFACT_INVALID_ARGUMENT if the text is anything else.
 #[unsafe(no_mangle)]
@@ -135,7 +135,7 @@ pub unsafe extern "C" fn artifact_key_public(
 
 /// Reads a public key from PEM.
 ///
-/// @param pem PEM text of a SubjectPublicKeyInfo, as `openssl pkey -pubout` writes it.
+/// @param pem PEM text of one SubjectPublicKeyInfo, as `openssl pkey -pubout` writes it.
 /// @param public_key Receives the key.
 /// @return ARTIFACT_OK, a general status, or ARTIFACT_INVALID_ARGUMENT if the text is anything else, or if the key has
 ///     a small order and its signatures prove nothing.
