@@ -384,7 +384,7 @@ unsafe fn step(world: &mut World, input: &mut Input<'_>) {
             _ => {
                 super::read_text(artifact_status_name(u32::from(input.byte())));
                 super::read_text(artifact_version_string());
-                assert!(artifact_version() > 0);
+                std::hint::black_box(artifact_version());
             }
         }
     }
