@@ -203,7 +203,9 @@ pub unsafe extern "C" fn artifact_builder_add_objects(
             Ok(Object { name, bytes: slice(object.data, object.len, "objects[].data")? })
         });
         let objects = objects.collect::<Result<Vec<_>>>()?;
-        builder.add_objects(&objects, &Options { leave_out_debug: flags & ARTIFACT_LINK_NO_DEBUG != 0 })
+        let mut options = Options::default();
+        options.leave_out_debug = flags & ARTIFACT_LINK_NO_DEBUG != 0;
+        builder.add_objects(&objects, &options)
     }))
 }
 

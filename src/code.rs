@@ -127,22 +127,18 @@ pub unsafe extern "C" fn artifact_load(
         let symbols = imports(&given)?;
         let mut resolver = |missing: &mut [Import<'_>]| ask(&given, missing);
         let flag = |flag| given.flags & flag != 0;
+        let mut options = LoadOptions::default();
+        options.symbols = &symbols;
+        options.resolver = given.resolve.is_some().then_some(&mut resolver);
+        options.process_symbols = flag(ARTIFACT_LOAD_PROCESS_SYMBOLS);
+        options.allow_memfd = flag(ARTIFACT_LOAD_ALLOW_MEMFD);
+        options.constructors = flag(ARTIFACT_LOAD_RUN_CONSTRUCTORS);
+        options.no_unwind = flag(ARTIFACT_LOAD_NO_UNWIND);
+        options.gdb = flag(ARTIFACT_LOAD_GDB);
+        options.perf_map = flag(ARTIFACT_LOAD_PERF_MAP);
+        options.jitdump = flag(ARTIFACT_LOAD_JITDUMP);
         // `load` runs the modules' code, and so does freeing it. Their descriptions in the header pass its promises on.
-        let loaded = load(
-            artifact,
-            engine,
-            LoadOptions {
-                symbols: &symbols,
-                resolver: given.resolve.is_some().then_some(&mut resolver),
-                process_symbols: flag(ARTIFACT_LOAD_PROCESS_SYMBOLS),
-                allow_memfd: flag(ARTIFACT_LOAD_ALLOW_MEMFD),
-                constructors: flag(ARTIFACT_LOAD_RUN_CONSTRUCTORS),
-                no_unwind: flag(ARTIFACT_LOAD_NO_UNWIND),
-                gdb: flag(ARTIFACT_LOAD_GDB),
-                perf_map: flag(ARTIFACT_LOAD_PERF_MAP),
-                jitdump: flag(ARTIFACT_LOAD_JITDUMP),
-            },
-        )?;
+        let loaded = load(artifact, engine, options)?;
         Ok(artifact_code_t { code: loaded, texts: Texts::default() })
     }))
 }

@@ -251,7 +251,8 @@ fn every_function_takes_memory_in_proportion_to_the_file() {
         for gdb in [false, true] {
             let artifact = Arc::new(Artifact::open_fd(file.as_fd(), Some(&engine), &OpenOptions::default()).unwrap());
             let taken = peak(|| {
-                let options = LoadOptions { gdb, ..LoadOptions::default() };
+                let mut options = LoadOptions::default();
+                options.gdb = gdb;
                 // SAFETY: none of the code runs: its symbols are undefined, so it isn't even loaded.
                 let Err(error) = (unsafe { load(artifact, &engine, options) }) else { panic!("loaded") };
                 match error.status() {

@@ -93,7 +93,8 @@ fn outcome(image: &[u8], engine: &Engine) -> Result<(), (bool, Error)> {
     let verified = artifact.verify().map(drop);
     let somewhere = std::ptr::from_ref(engine).cast();
     let mut resolver = |missing: &mut [Import<'_>]| missing.iter_mut().for_each(|import| import.address = somewhere);
-    let options = LoadOptions { resolver: Some(&mut resolver), ..LoadOptions::default() };
+    let mut options = LoadOptions::default();
+    options.resolver = Some(&mut resolver);
     // SAFETY: nothing of the object is called: its constructors aren't, and a handle of its own has no destructors registered. Its
     // unwind table is that of a compiler or linker, and has been checked.
     let loaded = unsafe { load(Arc::new(artifact), engine, options) }.map(drop);

@@ -43,10 +43,10 @@ fn catches(name: &str, images: &[&[u8]], folder: &Path) -> Result<()> {
         [Artifact::open(&path, None, &options)?, Artifact::open_bytes(&fs::read(&path).unwrap(), None, &options)?];
     for artifact in opened {
         artifact.verify()?;
+        let mut options = LoadOptions::default();
+        options.process_symbols = true;
         // SAFETY: the code is the text above, and the file isn't changed.
-        let code = unsafe {
-            load(Arc::new(artifact), &engine, LoadOptions { process_symbols: true, ..LoadOptions::default() })
-        }?;
+        let code = unsafe { load(Arc::new(artifact), &engine, options) }?;
         for module in 0..images.len() {
             // SAFETY: `catches` takes a long and returns one.
             assert_eq!(unsafe { code.call(module, b"catches", &[2]) }?, 42, "{name}");

@@ -83,7 +83,8 @@ pub fn run(args: &Args, console: &mut Console) -> CommandResult {
 
 #[expect(unsafe_code, reason = "loading makes the artifact's code a part of this process")]
 fn load_artifact(artifact: Artifact, engine: &Engine) -> LibraryResult<Code> {
-    let options = LoadOptions { process_symbols: true, constructors: true, ..LoadOptions::default() };
+    let mut options = LoadOptions::default();
+    (options.process_symbols, options.constructors) = (true, true);
     // SAFETY: the user trusts the code, as the command's help asks for, and its symbols are this process's own. Only this thread runs
     // it, and nothing of it is used after the `Code` is dropped, at the end of the command.
     unsafe { load(Arc::new(artifact), engine, options) }

@@ -29,5 +29,7 @@ pub fn run(data: &[u8]) {
     let parts = bounds.windows(2).map(|pair| Object { name: "part", bytes: &data[pair[0]..pair[1]] });
     let objects: Vec<Object<'_>> = parts.take(8).collect();
     check(&[Object { name: "whole", bytes: data }], &Options::default());
-    check(&objects, &Options { leave_out_debug: objects.len() > 2 });
+    let mut options = Options::default();
+    options.leave_out_debug = objects.len() > 2;
+    check(&objects, &options);
 }

@@ -77,7 +77,9 @@ pub fn stored(image: &[u8], count: usize) -> Option<Arc<Artifact>> {
 pub fn loaded(artifact: Arc<Artifact>, gdb: bool) -> Result<Code> {
     let somewhere = (&raw const SOMEWHERE).cast();
     let mut resolver = |missing: &mut [Import<'_>]| missing.iter_mut().for_each(|import| import.address = somewhere);
-    let options = LoadOptions { resolver: Some(&mut resolver), gdb, ..LoadOptions::default() };
+    let mut options = LoadOptions::default();
+    options.resolver = Some(&mut resolver);
+    options.gdb = gdb;
     // SAFETY: the image isn't trusted, but none of its code runs: no constructors, no calls, and the handle of a module that
     // registered no destructors. The sealed file doesn't change.
     unsafe { load(artifact, &Engine::new(), options) }

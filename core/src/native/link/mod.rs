@@ -37,6 +37,7 @@ pub struct Object<'a> {
 
 /// How to link.
 #[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
 pub struct Options {
     /// Leave out sections that only debuggers read, such as `.debug_info`.
     pub leave_out_debug: bool,

@@ -46,6 +46,7 @@ const NOEXEC_COPY: &str = "a private copy of the code can't be executed here, wh
 
 /// How to load.
 #[derive(Default)]
+#[non_exhaustive]
 pub struct LoadOptions<'o> {
     /// Symbols that the host defines. If a name occurs twice, the first one counts.
     pub symbols: &'o [Import<'o>],
