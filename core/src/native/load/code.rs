@@ -5,6 +5,7 @@ use std::sync::Arc;
 use object::elf;
 
 use super::gdb::Debugged;
+use super::registry::Entry;
 use super::reserve::Reserved;
 use super::unwind::Registration;
 use super::{LoadedModule, constructors};
@@ -15,16 +16,28 @@ use crate::format::module::Symbol as FileSymbol;
 /// The modules of an artifact, mapped and bound by [`load`](super::load). Dropping it runs destructors, if constructors ran,
 /// and unmaps the modules: the promises that `load` asks for have to hold then.
 pub struct Code {
-    pub(super) artifact: Arc<Artifact>,
-    pub(super) modules: Vec<LoadedModule>,
+    pub(super) loaded: Arc<Loaded>,
     /// Modules use a `__dso_handle` of their own, and may have registered destructors with it.
     pub(super) has_handles: bool,
     /// Run the modules' destructors when this is dropped.
     pub(super) destructors: bool,
+}
+
+/// Modules in memory. They are unmapped when the last reference is dropped.
+pub struct Loaded {
+    /// Dropped first: nobody finds the code after this.
+    pub(super) _entry: Entry,
     pub(super) _debugged: Option<Debugged>,
     pub(super) _registration: Option<Registration>,
+    pub(super) view: Arc<View>,
     /// Dropped last: everything above refers to what is mapped here.
     pub(super) _reserved: Reserved,
+}
+
+/// What can be looked up in modules.
+pub struct View {
+    pub(super) artifact: Arc<Artifact>,
+    pub(super) modules: Vec<LoadedModule>,
 }
 
 /// The address of a symbol in running code.
@@ -51,15 +64,16 @@ impl Code {
     /// The number of modules.
     #[must_use]
     pub fn module_count(&self) -> usize {
-        self.modules.len()
+        self.loaded.view.modules.len()
     }
 
     /// Returns the address of a function or object that a module exports. Modules of Wasmtime export nothing: there any symbol
     /// is found.
     #[must_use]
     pub fn symbol(&self, module: usize, name: &[u8]) -> Option<SymbolAddress> {
-        let loaded = self.modules.get(module)?;
-        let image = loaded.image(&self.artifact, module).ok()?;
+        let view = &self.loaded.view;
+        let loaded = view.modules.get(module)?;
+        let image = loaded.image(&view.artifact, module).ok()?;
         let symbol = image.export(name).ok()??;
         let address = if symbol.absolute { symbol.value as usize } else { loaded.address(symbol.value) };
         let is_valid = symbol.absolute || loaded.tables.contains(symbol.value);
@@ -70,13 +84,14 @@ impl Code {
     /// without a size before the address.
     #[must_use]
     pub fn symbolize(&self, address: usize) -> Option<SymbolizedAddress<'_>> {
-        let module = self.modules.partition_point(|module| module.base() <= address as u64).checked_sub(1)?;
-        let loaded = self.modules.get(module)?;
+        let View { artifact, modules } = &*self.loaded.view;
+        let module = modules.partition_point(|module| module.base() <= address as u64).checked_sub(1)?;
+        let loaded = modules.get(module)?;
         let address = (address as u64).wrapping_sub(loaded.bias);
         if !loaded.tables.contains(address) {
             return None;
         }
-        let symbols = self.artifact.symbols(module).ok()?;
+        let symbols = artifact.symbols(module).ok()?;
         let mut best: Option<((bool, u64), FileSymbol<'_>)> = None;
         for index in 1..symbols.count() {
             let Ok(symbol) = symbols.get(index) else { continue }; // a damaged symbol names nothing
@@ -93,8 +108,9 @@ impl Code {
 
     /// Returns whether a symbol is in a segment with code, and doesn't say that it is data. Labels of assembly often have no type.
     fn is_function(&self, module: usize, name: &[u8]) -> bool {
-        let Some(loaded) = self.modules.get(module) else { return false };
-        let Ok(image) = loaded.image(&self.artifact, module) else { return false };
+        let view = &self.loaded.view;
+        let Some(loaded) = view.modules.get(module) else { return false };
+        let Ok(image) = loaded.image(&view.artifact, module) else { return false };
         let Ok(Some(symbol)) = image.export(name) else { return false };
         !symbol.absolute && loaded.tables.is_code(symbol.value) && symbol.kind != elf::STT_OBJECT
     }
@@ -137,7 +153,7 @@ impl Code {
 
 impl Drop for Code {
     fn drop(&mut self) {
-        for module in self.modules.iter().rev() {
+        for module in self.loaded.view.modules.iter().rev() {
             // SAFETY: the module is still mapped, and whoever called `load` promised that its destructors may run now.
             unsafe {
                 if self.destructors {

@@ -3,7 +3,8 @@
 //!
 //! [`load`] lists the steps. `map` decides how each module gets into memory and maps it, `whole_file` maps all modules at once,
 //! `fast_path` an artifact's only module; `reserve` makes the system calls. `bind` applies relocations, `resolve` finds undefined
-//! symbols, and `builtin` defines some of them. `unwind`, `gdb` and `perf` register the code. By then `native::image` has checked
+//! symbols, and `builtin` defines some of them. `unwind`, `gdb` and `perf` register the code, and `registry`
+//! finds it by its addresses. By then `native::image` has checked
 //! everything that an image says about itself.
 
 mod bind;
@@ -14,12 +15,13 @@ mod fast_path;
 mod gdb;
 mod map;
 mod perf;
+mod registry;
 mod reserve;
 mod resolve;
 mod unwind;
 mod whole_file;
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use crate::alloc;
 use crate::artifact::{Artifact, reopen_trusted};
@@ -32,8 +34,10 @@ pub use code::{Code, SymbolAddress, SymbolizedAddress};
 pub use resolve::{Import, Resolver};
 
 use bind::Bound;
+use code::{Loaded, View};
 use gdb::Debugged;
 use map::{Mapper, ReservedLayout};
+use registry::Reservation;
 use unwind::{Frames, Registration};
 
 /// What a caller can do if the system forbids executing the file.
@@ -171,18 +175,19 @@ pub unsafe fn load(artifact: Arc<Artifact>, engine: &Engine, options: LoadOption
     // SAFETY: `Frames` has checked the table, which has functions and a terminator. Its pages are read-only by now, and `Code`
     // drops the registration before it unmaps them.
     let registration = unwind_table.map(|table| unsafe { Registration::new(table) });
-    let code = Code {
-        artifact,
-        modules,
-        has_handles,
-        destructors: options.constructors,
+    let place = Reservation::new()?;
+    let view = Arc::new(View { artifact, modules });
+    let loaded = Arc::new_cyclic(|weak| Loaded {
+        _entry: place.publish(layout.reserved.addresses(), Arc::clone(&view), Weak::clone(weak)),
         _debugged: debugged,
         _registration: registration,
+        view,
         _reserved: layout.reserved,
-    };
+    });
+    let code = Code { loaded, has_handles, destructors: options.constructors };
     if options.constructors {
         // SAFETY: everything is mapped, bound and registered, and the caller trusts the code.
-        code.modules.iter().for_each(|module| unsafe { constructors::construct(module) });
+        code.loaded.view.modules.iter().for_each(|module| unsafe { constructors::construct(module) });
     }
     Ok(code)
 }

@@ -96,6 +96,10 @@ impl Reserved {
         self.start
     }
 
+    pub fn addresses(&self) -> Range<usize> {
+        self.start..self.start + self.len
+    }
+
     /// A pointer to `len` bytes of the range.
     fn at(&self, address: usize, len: usize) -> *mut c_void {
         let end = address.checked_sub(self.start).and_then(|skip| skip.checked_add(len));
