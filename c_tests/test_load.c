@@ -159,6 +159,23 @@ TEST(code_symbol_finds_exported_symbols) {
     unload(&loaded);
 }
 
+static void find_ends(const char *module) {
+    static const char *const labels[] = {"constants", "constants_end", "table", "table_end", "zeros_end", "code_end"};
+    loaded_t loaded = load_flags(module, 0);
+    void *handle = dlopen(is_object(module) ? scratch("code.artifact") : native(module), RTLD_NOW);
+    CHECK(handle);
+    for (size_t i = 0; i < COUNT(labels); i++) {
+        char *ours = symbol_of(loaded.code, 0, labels[i]), *theirs = dlsym(handle, labels[i]);
+        CHECK(theirs &&
+              ours - (char *)symbol_of(loaded.code, 0, "constants") == theirs - (char *)dlsym(handle, "constants"));
+    }
+    dlclose(handle);
+    unload(&loaded);
+}
+
+TEST(code_symbol_finds_labels_at_ends) { find_ends("ends"); }
+TEST(code_symbol_finds_labels_at_ends_of_segments_linked_by_us) { find_ends("ends.o"); }
+
 TEST(code_symbolize_finds_functions_and_objects) {
     loaded_t loaded = load_basic("basic");
     char *count = symbol_of(loaded.code, 0, "count");

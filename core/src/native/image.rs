@@ -346,6 +346,12 @@ impl Tables {
         self.segments.iter().any(|segment| segment.has(address, 1))
     }
 
+    /// Whether a symbol may have this address: labels also mark ends, of sections, segments or the image.
+    #[must_use]
+    pub fn may_mark(&self, address: u64) -> bool {
+        (self.start..=self.start + self.len).contains(&address)
+    }
+
     /// Whether an address lies in an executable segment.
     #[must_use]
     pub fn is_code(&self, address: u64) -> bool {

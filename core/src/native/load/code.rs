@@ -76,7 +76,7 @@ impl Code {
         let image = loaded.image(&view.artifact, module).ok()?;
         let symbol = image.export(name).ok()??;
         let address = if symbol.absolute { symbol.value as usize } else { loaded.address(symbol.value) };
-        let is_valid = symbol.absolute || loaded.tables.contains(symbol.value);
+        let is_valid = symbol.absolute || loaded.tables.may_mark(symbol.value);
         (is_valid && symbol.is_plain()).then_some(SymbolAddress { address, size: symbol.size })
     }
 
