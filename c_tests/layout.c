@@ -76,13 +76,17 @@ SIZE(artifact_import_t, 16);
 FIELD(artifact_import_t, name, 0, 8);
 FIELD(artifact_import_t, address, 8, 8);
 
-SIZE(artifact_load_options_t, 48);
+SIZE(artifact_load_options_t, 80);
 FIELD(artifact_load_options_t, size, 0, 8);
 FIELD(artifact_load_options_t, flags, 8, 8);
 FIELD(artifact_load_options_t, symbols, 16, 8);
 FIELD(artifact_load_options_t, symbol_count, 24, 8);
 FIELD(artifact_load_options_t, resolve, 32, 8);
 FIELD(artifact_load_options_t, context, 40, 8);
+FIELD(artifact_load_options_t, register_frame_info, 48, 8);
+FIELD(artifact_load_options_t, deregister_frame_info, 56, 8);
+FIELD(artifact_load_options_t, add_dynamic_fde, 64, 8);
+FIELD(artifact_load_options_t, remove_dynamic_fde, 72, 8);
 
 SIZE(artifact_module_t, 48);
 FIELD(artifact_module_t, bytes, 0, 16);

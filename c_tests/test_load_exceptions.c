@@ -164,3 +164,58 @@ static void unwinder_finds_functions(const char *library) {
 
 TEST(libgcc_unwinds_until_code_is_freed) { unwinder_finds_functions("libgcc_s.so.1"); }
 TEST(libunwind_of_llvm_unwinds_until_code_is_freed) { unwinder_finds_functions("libunwind.so.1"); }
+
+/* ---- unwinders that only the host knows ---- */
+
+static struct {
+    const void *table;
+    int tables, added, removed;
+} told;
+
+static void register_table(const void *table, void *object) {
+    CHECK(object && !told.table);
+    told.table = table;
+    told.tables++;
+}
+
+static void *deregister_table(const void *table) {
+    CHECK(table == told.table);
+    told.table = NULL;
+    return NULL;
+}
+
+static void add_function(size_t fde) { told.added += fde % sizeof(uint32_t) == 0; }
+static void remove_function(size_t fde) { told.removed += fde % sizeof(uint32_t) == 0; }
+
+TEST(the_hosts_own_unwinders_are_told) {
+    pack("code.artifact", "small.o", 3);
+    loaded_t loaded = open_packed("code.artifact");
+    artifact_load_options_t options = {.size = sizeof options,
+                                       .register_frame_info = register_table,
+                                       .deregister_frame_info = deregister_table,
+                                       .add_dynamic_fde = add_function,
+                                       .remove_dynamic_fde = remove_function};
+    CHECK_OK(artifact_load(loaded.artifact, loaded.engine, &options, &loaded.code, &error));
+    CHECK(told.table && told.tables == 1 && told.added == 6 && told.removed == 0);
+    artifact_code_free(loaded.code);
+    CHECK(!told.table && told.removed == 6);
+
+    /* Half a pair is none. */
+    options.deregister_frame_info = NULL;
+    options.add_dynamic_fde = NULL;
+    CHECK_OK(artifact_load(loaded.artifact, loaded.engine, &options, &loaded.code, &error));
+    artifact_code_free(loaded.code);
+    loaded.code = NULL;
+    CHECK(told.tables == 1 && told.added == 6 && told.removed == 6);
+    unload(&loaded);
+}
+
+/* A table that libgcc has twice makes it abort when it is deregistered, or its searches longer. */
+TEST(an_unwinder_that_is_also_the_processs_is_told_once) {
+    artifact_load_options_t options = ARTIFACT_LOAD_OPTIONS_INIT;
+    void *libgcc = dlsym(RTLD_DEFAULT, "__register_frame_info"), *own = NULL;
+    if (options.register_frame_info) own = address_of(&options.register_frame_info);
+    CHECK(own == libgcc);
+    loaded_t loaded = load_with("small.o", &options);
+    unload(&loaded);
+}

@@ -2119,8 +2119,24 @@ artifact_status_t artifact_symbol(const artifact_t *artifact,
  */
 #define ARTIFACT_LOAD_JITDUMP UINT64_C(64)
 
-/** Initializes options with the defaults: `artifact_load_options_t options = ARTIFACT_LOAD_OPTIONS_INIT;` */
-#define ARTIFACT_LOAD_OPTIONS_INIT {sizeof(artifact_load_options_t), 0, NULL, 0, NULL, NULL}
+/*
+ * Functions of the unwinders that this program or library is linked with, under names that no other declaration of them
+ * contradicts. A weak reference links nothing: what is missing is NULL.
+ */
+extern void libartifact_register_frame_info(const void *table, void *object) __asm__("__register_frame_info")
+    __attribute__((__weak__));
+extern void *libartifact_deregister_frame_info(const void *table) __asm__("__deregister_frame_info")
+    __attribute__((__weak__));
+extern void libartifact_add_dynamic_fde(size_t fde) __asm__("__unw_add_dynamic_fde") __attribute__((__weak__));
+extern void libartifact_remove_dynamic_fde(size_t fde) __asm__("__unw_remove_dynamic_fde") __attribute__((__weak__));
+
+/**
+ * Initializes options with the defaults, and with the unwinders of the program or library that uses the macro:
+ * `artifact_load_options_t options = ARTIFACT_LOAD_OPTIONS_INIT;`
+ */
+#define ARTIFACT_LOAD_OPTIONS_INIT                                                                                     \
+    {sizeof(artifact_load_options_t), 0, NULL, 0, NULL, NULL, libartifact_register_frame_info,                         \
+     libartifact_deregister_frame_info, libartifact_add_dynamic_fde, libartifact_remove_dynamic_fde}
 
 /** The definition of a symbol that modules import from the host. */
 typedef struct artifact_import_t {
@@ -2158,6 +2174,20 @@ typedef struct artifact_load_options_t {
     artifact_resolve_fn resolve;
     /** Passed to resolve; may be NULL. */
     void *context;
+    /**
+     * __register_frame_info of the host's own libgcc. ARTIFACT_LOAD_OPTIONS_INIT fills this and the following fields
+     * in for the program or library whose source uses it, so that exceptions can pass through the code even if that is
+     * linked with -static-libgcc, and nothing else can find its unwinder. Each must do what the function of its name
+     * does until the code is freed. NULL, as in a language that has no such macro: only the unwinders that the process
+     * exports are told of the code. The same holds if deregister_frame_info is NULL.
+     */
+    void (*register_frame_info)(const void *table, void *object);
+    /** __deregister_frame_info of the same; may be NULL. */
+    void *(*deregister_frame_info)(const void *table);
+    /** __unw_add_dynamic_fde of the host's own libunwind of LLVM; NULL, as for remove_dynamic_fde: it has none. */
+    void (*add_dynamic_fde)(size_t fde);
+    /** __unw_remove_dynamic_fde of the same; may be NULL. */
+    void (*remove_dynamic_fde)(size_t fde);
 } artifact_load_options_t;
 
 /**
@@ -2185,7 +2215,8 @@ typedef struct artifact_load_options_t {
  * @param artifact The artifact. Its modules must be shared objects for this machine, such as
  *     artifact_builder_add_objects() links, or modules of Wasmtime 0.33.
  * @param engine The engine that the artifact must fit.
- * @param options How to load; NULL: the defaults.
+ * @param options How to load; NULL: the defaults. A program that is linked with -static-libgcc or a static libunwind
+ *     passes options that begin with ARTIFACT_LOAD_OPTIONS_INIT: with NULL its exceptions cannot pass through the code.
  * @param code Receives the code, which you own.
  * @return ARTIFACT_OK, a general status, or one of these:
  *   - ARTIFACT_UNTRUSTED: the engine trusts keys, and none of them has signed the artifact.

@@ -1284,7 +1284,8 @@ struct load_options {
     bool run_constructors = false;
     /// Load a private copy if the file cannot be mapped executable: ARTIFACT_LOAD_ALLOW_MEMFD.
     bool allow_memfd = false;
-    /// Register unwind tables, so that exceptions can pass through the code; false is ARTIFACT_LOAD_NO_UNWIND.
+    /// Register unwind tables, so that exceptions can pass through the code, also with -static-libgcc; false is
+    /// ARTIFACT_LOAD_NO_UNWIND.
     bool unwind = true;
     /// Register the code with GDB: ARTIFACT_LOAD_GDB.
     bool gdb = false;

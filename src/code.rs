@@ -13,7 +13,7 @@ use super::library::artifact_status_t;
 use super::text::Texts;
 use artifact::alloc;
 use artifact::error::{Error, Result, Status};
-use artifact::native::load::{Code, Import, LoadOptions, load};
+use artifact::native::load::{Code, HostUnwinders, Import, Libgcc, Llvm, LoadOptions, load};
 
 /// An artifact's modules, mapped and ready to run. You own it; free it with artifact_code_free(). Many threads may look
 /// symbols up in it at once.
@@ -59,6 +59,18 @@ pub struct artifact_load_options_t {
     pub resolve: artifact_resolve_fn,
     /// Passed to resolve; may be NULL.
     pub context: *mut c_void,
+    /// __register_frame_info of the host's own libgcc. ARTIFACT_LOAD_OPTIONS_INIT fills this and the following fields
+    /// in for the program or library whose source uses it, so that exceptions can pass through the code even if that is
+    /// linked with -static-libgcc, and nothing else can find its unwinder. Each must do what the function of its name
+    /// does until the code is freed. NULL, as in a language that has no such macro: only the unwinders that the process
+    /// exports are told of the code. The same holds if deregister_frame_info is NULL.
+    pub register_frame_info: Option<unsafe extern "C" fn(table: *const c_void, object: *mut c_void)>,
+    /// __deregister_frame_info of the same; may be NULL.
+    pub deregister_frame_info: Option<unsafe extern "C" fn(table: *const c_void) -> *mut c_void>,
+    /// __unw_add_dynamic_fde of the host's own libunwind of LLVM; NULL, as for remove_dynamic_fde: it has none.
+    pub add_dynamic_fde: Option<unsafe extern "C" fn(fde: usize)>,
+    /// __unw_remove_dynamic_fde of the same; may be NULL.
+    pub remove_dynamic_fde: Option<unsafe extern "C" fn(fde: usize)>,
 }
 
 const ARTIFACT_LOAD_ALLOW_MEMFD: u64 = 1;
@@ -100,7 +112,8 @@ const KNOWN: u64 = ARTIFACT_LOAD_ALLOW_MEMFD
 /// @param artifact The artifact. Its modules must be shared objects for this machine, such as
 ///     artifact_builder_add_objects() links, or modules of Wasmtime 0.33.
 /// @param engine The engine that the artifact must fit.
-/// @param options How to load; NULL: the defaults.
+/// @param options How to load; NULL: the defaults. A program that is linked with -static-libgcc or a static libunwind
+///     passes options that begin with ARTIFACT_LOAD_OPTIONS_INIT: with NULL its exceptions cannot pass through the code.
 /// @param code Receives the code, which you own.
 /// @return ARTIFACT_OK, a general status, or one of these:
 ///   - ARTIFACT_UNTRUSTED: the engine trusts keys, and none of them has signed the artifact.
@@ -137,6 +150,7 @@ pub unsafe extern "C" fn artifact_load(
         options.gdb = flag(ARTIFACT_LOAD_GDB);
         options.perf_map = flag(ARTIFACT_LOAD_PERF_MAP);
         options.jitdump = flag(ARTIFACT_LOAD_JITDUMP);
+        options.unwinders = unwinders(&given);
         // `load` runs the modules' code, and so does freeing it. Their descriptions in the header pass its promises on.
         let loaded = load(artifact, engine, options)?;
         Ok(artifact_code_t { code: loaded, texts: Texts::default() })
@@ -151,6 +165,10 @@ unsafe fn read_options(given: *const artifact_load_options_t) -> Result<artifact
         symbol_count: 0,
         resolve: None,
         context: std::ptr::null_mut(),
+        register_frame_info: None,
+        deregister_frame_info: None,
+        add_dynamic_fde: None,
+        remove_dynamic_fde: None,
     };
     let given = ffi!(options(given, defaults, "options"))?;
     known_flags(given.flags, KNOWN)?;
@@ -165,6 +183,15 @@ unsafe fn imports<'a>(given: &artifact_load_options_t) -> Result<Vec<Import<'a>>
         imports.push(Import { name, address: symbol.address });
     }
     Ok(imports)
+}
+
+fn unwinders(given: &artifact_load_options_t) -> HostUnwinders {
+    let libgcc = given.register_frame_info.zip(given.deregister_frame_info);
+    let llvm = given.add_dynamic_fde.zip(given.remove_dynamic_fde);
+    HostUnwinders {
+        libgcc: libgcc.map(|(register, deregister)| Libgcc { register, deregister }),
+        llvm: llvm.map(|(add, remove)| Llvm { add, remove }),
+    }
 }
 
 /// Asks the callback for the addresses of missing symbols. If there is no memory for its array, they stay undefined.

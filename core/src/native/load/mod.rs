@@ -32,6 +32,7 @@ use crate::native::machine;
 
 pub use code::{Code, SymbolAddress, SymbolizedAddress};
 pub use resolve::{Import, Resolver};
+pub use unwind::{HostUnwinders, Libgcc, Llvm};
 
 use bind::Bound;
 use code::{Loaded, View};
@@ -70,6 +71,9 @@ pub struct LoadOptions<'o> {
     pub perf_map: bool,
     /// Write a jitdump file.
     pub jitdump: bool,
+    /// Unwinders of the host that the process doesn't export. A program that is linked with this crate needs none: what it uses is
+    /// what this crate uses.
+    pub unwinders: HostUnwinders,
 }
 
 /// Where the bytes of a module's image are read from.
@@ -133,6 +137,7 @@ impl LoadedModule {
 /// - Every address in [`LoadOptions::symbols`], every address that the resolver sets, and with
 ///   [`LoadOptions::process_symbols`] every symbol of the process that the code uses, is what the code takes it for: a function
 ///   with the signature that the code calls, or an object of the type that it uses. It stays valid as long as the code can run.
+/// - The functions in [`LoadOptions::unwinders`] do what their names stand for until the `Code` is dropped.
 /// - Until the `Code` is dropped, the artifact's file isn't truncated or overwritten in place: text is mapped from it.
 /// - When the `Code` is dropped, no thread is running its functions. Afterwards nothing uses its functions, its data, or pointers
 ///   to either: callbacks that it registered, exceptions that it threw, destructors of its thread-local objects.
@@ -173,8 +178,8 @@ pub unsafe fn load(artifact: Arc<Artifact>, engine: &Engine, options: LoadOption
         perf::dump(&artifact, &modules, machine)?;
     }
     // SAFETY: `Frames` has checked the table, which has functions and a terminator. Its pages are read-only by now, and `Code`
-    // drops the registration before it unmaps them.
-    let registration = unwind_table.map(|table| unsafe { Registration::new(table) });
+    // drops the registration before it unmaps them. The caller promises what the host's functions do.
+    let registration = unwind_table.map(|table| unsafe { Registration::new(table, options.unwinders) });
     let place = Reservation::new()?;
     let view = Arc::new(View { artifact, modules });
     let loaded = Arc::new_cyclic(|weak| Loaded {

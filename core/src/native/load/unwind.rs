@@ -5,6 +5,7 @@
 mod tests;
 
 use std::ffi::{CStr, c_void};
+use std::ptr::{NonNull, fn_addr_eq};
 use std::sync::OnceLock;
 
 use super::map::ReservedLayout;
@@ -86,34 +87,80 @@ const TERMINATOR: usize = 4;
 type Object = [usize; 16];
 
 unsafe extern "C" {
-    fn __register_frame_info(table: *const c_void, object: *mut Object);
-    fn __deregister_frame_info(table: *const c_void) -> *mut Object;
+    fn __register_frame_info(table: *const c_void, object: *mut c_void);
+    fn __deregister_frame_info(table: *const c_void) -> *mut c_void;
 }
 
-type Change = unsafe extern "C" fn(usize);
+type Register = unsafe extern "C" fn(table: *const c_void, object: *mut c_void);
+type Deregister = unsafe extern "C" fn(table: *const c_void) -> *mut c_void;
+type Change = unsafe extern "C" fn(fde: usize);
 
-/// LLVM's libunwind, if the process has it. Its `__register_frame` differs from libgcc's, so it is told through functions that only
-/// LLVM has. They take one FDE. `__unw_add_dynamic_eh_frame_section`, which takes a table, reads on after its terminator in LLVM
-/// 14: it takes the terminator for a CIE as long as the last one.
-#[derive(Clone, Copy)]
-struct Llvm {
-    add: Change,
-    remove: Change,
+/// A copy of libgcc's unwinder: the functions that register and deregister a table.
+#[derive(Clone, Copy, Debug)]
+pub struct Libgcc {
+    /// `__register_frame_info`.
+    pub register: Register,
+    /// `__deregister_frame_info`.
+    pub deregister: Deregister,
 }
 
-fn llvm() -> Option<Llvm> {
-    static FOUND: OnceLock<Option<Llvm>> = OnceLock::new();
-    let find = |name: &CStr| -> Option<Change> {
-        // SAFETY: `dlsym` reads the NUL-terminated name during the call and keeps nothing of it.
-        let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
-        // SAFETY: libunwind_ext.h declares each of these functions as `void (unw_word_t)`. NULL is `None`.
-        unsafe { std::mem::transmute::<*mut c_void, Option<Change>>(found) }
-    };
-    *FOUND
-        .get_or_init(|| Some(Llvm { add: find(c"__unw_add_dynamic_fde")?, remove: find(c"__unw_remove_dynamic_fde")? }))
+impl Libgcc {
+    /// The copy that this library is linked with.
+    const OURS: Libgcc = Libgcc { register: __register_frame_info, deregister: __deregister_frame_info };
+
+    /// The copy that the process exports, if any. Ours is another one if it is linked statically.
+    fn of_process() -> Option<Libgcc> {
+        static FOUND: OnceLock<Option<Libgcc>> = OnceLock::new();
+        *FOUND.get_or_init(|| {
+            let (register, deregister) = (exported(c"__register_frame_info")?, exported(c"__deregister_frame_info")?);
+            // SAFETY: libgcc's functions of these names have these types, and so do LLVM's, which do nothing.
+            unsafe {
+                Some(Libgcc {
+                    register: std::mem::transmute::<NonNull<c_void>, Register>(register),
+                    deregister: std::mem::transmute::<NonNull<c_void>, Deregister>(deregister),
+                })
+            }
+        })
+    }
+
+    fn is(&self, other: &Libgcc) -> bool {
+        fn_addr_eq(self.register, other.register)
+    }
+}
+
+/// Finds a function that the process exports.
+fn exported(name: &CStr) -> Option<NonNull<c_void>> {
+    // SAFETY: `dlsym` reads the NUL-terminated name during the call and keeps nothing of it.
+    NonNull::new(unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) })
+}
+
+/// A copy of LLVM's libunwind. Its `__register_frame` differs from libgcc's, and its `__register_frame_info` does nothing, so it is
+/// told through functions that only LLVM has. They take one FDE. `__unw_add_dynamic_eh_frame_section`, which takes a table, reads on
+/// after its terminator in LLVM 14: it takes the terminator for a CIE as long as the last one.
+#[derive(Clone, Copy, Debug)]
+pub struct Llvm {
+    /// `__unw_add_dynamic_fde`.
+    pub add: Change,
+    /// `__unw_remove_dynamic_fde`.
+    pub remove: Change,
 }
 
 impl Llvm {
+    /// The copy that the process exports, if any.
+    fn of_process() -> Option<Llvm> {
+        static FOUND: OnceLock<Option<Llvm>> = OnceLock::new();
+        // SAFETY: libunwind_ext.h declares each of these functions as `void (unw_word_t)`.
+        let change = |found: NonNull<c_void>| unsafe { std::mem::transmute::<NonNull<c_void>, Change>(found) };
+        let find = |name: &CStr| exported(name).map(change);
+        *FOUND.get_or_init(|| {
+            Some(Llvm { add: find(c"__unw_add_dynamic_fde")?, remove: find(c"__unw_remove_dynamic_fde")? })
+        })
+    }
+
+    fn is(&self, other: &Llvm) -> bool {
+        fn_addr_eq(self.add, other.add)
+    }
+
     /// Calls `change` for each FDE of the table.
     ///
     /// # Safety
@@ -139,46 +186,77 @@ impl Llvm {
     }
 }
 
+/// The unwinders that the host's own frames use. They are told of loaded code in addition to those that the process exports: a
+/// host that is linked with `-static-libgcc` has a copy that nobody else can find.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct HostUnwinders {
+    /// The host's libgcc, if it is known.
+    pub libgcc: Option<Libgcc>,
+    /// The host's libunwind of LLVM, if it has one.
+    pub llvm: Option<Llvm>,
+}
+
+/// Leaves each copy of an unwinder in its first place only.
+fn distinct<T: Copy, const N: usize>(copies: [Option<T>; N], is: fn(&T, &T) -> bool) -> [Option<T>; N] {
+    let mut left = copies;
+    for (at, place) in left.iter_mut().enumerate() {
+        let mut before = copies.iter().take(at).flatten();
+        if place.is_some_and(|copy| before.any(|other| is(&copy, other))) {
+            *place = None;
+        }
+    }
+    left
+}
+
 /// A table that is registered with unwinders until this is dropped.
 pub struct Registration {
     table: usize,
-    /// Written by libgcc as long as the table is registered.
-    object: *mut Object,
+    /// Copies of libgcc, each with its record, which it writes as long as the table is registered.
+    libgcc: [Option<(Libgcc, *mut Object)>; 3],
+    llvm: [Option<Llvm>; 2],
 }
 
-// SAFETY: dropping it in another thread is fine, since both unwinders lock their lists. Nobody else has `object`.
+// SAFETY: dropping it in another thread is fine, since both unwinders lock their lists. Nobody else has the records.
 unsafe impl Send for Registration {}
 // SAFETY: a shared reference gives access to nothing.
 unsafe impl Sync for Registration {}
 
 impl Registration {
+    /// Registers a table once with each unwinder: libgcc aborts if a table that it has twice is deregistered.
+    ///
     /// # Safety
     ///
     /// There is a table at this address that `eh_frame::check` accepts, with at least one function and a terminator. It doesn't change
-    /// until this is dropped.
-    pub unsafe fn new(table: usize) -> Registration {
-        let object = Box::into_raw(Box::new([0; 16]));
-        // SAFETY: a sound table that stays, as the caller promises, and an object that stays until `drop`, with room for the one of
-        // any version.
-        unsafe { __register_frame_info(table as *const c_void, object) };
-        if let Some(llvm) = llvm() {
-            // SAFETY: the caller's promise, and the function that registers.
-            unsafe { Llvm::each(table, llvm.add) };
+    /// until this is dropped. Until then the host's functions do what those of their names do.
+    pub unsafe fn new(table: usize, host: HostUnwinders) -> Registration {
+        let libgcc = [Some(Libgcc::OURS), Libgcc::of_process(), host.libgcc];
+        let libgcc = distinct(libgcc, Libgcc::is).map(|copy| Some((copy?, Box::into_raw(Box::new([0; 16])))));
+        let llvm = distinct([Llvm::of_process(), host.llvm], Llvm::is);
+        for (copy, object) in libgcc.iter().flatten() {
+            // SAFETY: a sound table that stays, as the caller promises, and an object that stays until `drop`, with room for the one
+            // of any version.
+            unsafe { (copy.register)(table as *const c_void, object.cast()) };
         }
-        Registration { table, object }
+        for copy in llvm.iter().flatten() {
+            // SAFETY: the caller's promise, and the function that registers.
+            unsafe { Llvm::each(table, copy.add) };
+        }
+        Registration { table, libgcc, llvm }
     }
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        // SAFETY: `new` has registered the table, which is deregistered here once, and is still there. After that libgcc doesn't use
-        // the object any more, which came from `Box::into_raw`.
-        unsafe {
-            if let Some(llvm) = llvm() {
-                Llvm::each(self.table, llvm.remove);
+        for copy in self.llvm.iter().flatten() {
+            // SAFETY: `new` has registered the table with this copy, and the table is still there.
+            unsafe { Llvm::each(self.table, copy.remove) };
+        }
+        for (copy, object) in self.libgcc.iter().flatten() {
+            // SAFETY: the same, once. After that libgcc doesn't use the object any more, which came from `Box::into_raw`.
+            unsafe {
+                (copy.deregister)(self.table as *const c_void);
+                drop(Box::from_raw(*object));
             }
-            __deregister_frame_info(self.table as *const c_void);
-            drop(Box::from_raw(self.object));
         }
     }
 }

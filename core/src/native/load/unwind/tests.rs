@@ -126,7 +126,7 @@ fn libgcc_agrees(start: usize) -> bool {
     let mut object: Object = [0; 16];
     // SAFETY: the table ends with a terminator, and stays until it is deregistered. Meanwhile nothing throws in this process.
     unsafe {
-        __register_frame_info((start + TABLE) as *const c_void, &raw mut object);
+        __register_frame_info((start + TABLE) as *const c_void, (&raw mut object).cast());
         let agrees = finds_exactly(&find_with_libgcc, start);
         __deregister_frame_info((start + TABLE) as *const c_void);
         agrees
