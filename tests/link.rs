@@ -343,8 +343,6 @@ fn sections_that_cannot_be_linked_are_refused_by_name() {
     );
     let constructor = "__attribute__((constructor))";
     for (section, words) in [
-        (".init,\"ax\"", ["section '.init'", constructor]),
-        (".fini,\"ax\"", ["section '.fini'", constructor]),
         (".preinit_array,\"aw\"", ["section '.preinit_array'", constructor]),
         (".ctors,\"aw\"", ["section '.ctors'", "-fuse-init-array"]),
         (".dtors,\"aw\"", ["section '.dtors'", "-fuse-init-array"]),

@@ -1,5 +1,6 @@
 //! Writes section contents with their relocations applied, and collects the dynamic relocations.
 
+use super::debug::DebugAddress;
 use super::dynamic::DynamicReloc;
 use super::eh_frame::{self, Frames};
 use super::input::{Input, ORDER, Rela, Section, Site, kind};
@@ -7,6 +8,7 @@ use super::layout::Layout;
 use super::scan::{Need, Needs};
 use super::sections::{Class, Content, Synthetic};
 use super::select::{Disposition, Dispositions};
+use super::startup::STARTUP;
 use super::symbols::{Definition, Entry, LinkerSymbol, Symbols, Target};
 use super::{defect, item, item_mut};
 use crate::alloc;
@@ -26,13 +28,13 @@ pub(super) struct LinkContext<'a> {
 
 /// Where bytes go: their offset in the file and their address in memory.
 #[derive(Clone, Copy)]
-struct OutputLocation {
-    offset: usize,
-    address: u64,
+pub(super) struct OutputLocation {
+    pub offset: usize,
+    pub address: u64,
 }
 
 impl OutputLocation {
-    fn plus(self, more: u64) -> OutputLocation {
+    pub fn plus(self, more: u64) -> OutputLocation {
         OutputLocation { offset: self.offset + more as usize, address: self.address + more }
     }
 }
@@ -46,22 +48,10 @@ pub(super) struct Deferred {
     pub debug: Vec<DebugAddress>,
 }
 
-/// A word of a debug section that holds an address of the image. The word is already correct in the file. A debugger that is
-/// shown the loaded image (`native/load/gdb.rs`) must know it to add the load address.
-pub(super) struct DebugAddress {
-    /// The index of the debug section.
-    pub section: usize,
-    /// The offset of the word in it.
-    pub offset: u64,
-    /// The index of the section that the address points into.
-    pub target: usize,
-    pub address: u64,
-}
-
 /// The image that is being written, and the relocations deferred so far.
-struct ImageWriter<'i> {
+pub(super) struct ImageWriter<'i> {
     image: &'i mut [u8],
-    deferred: Deferred,
+    pub deferred: Deferred,
 }
 
 impl ImageWriter<'_> {
@@ -70,7 +60,7 @@ impl ImageWriter<'_> {
     }
 
     /// Stores a value in a field; returns the caller's error if it does not fit.
-    fn store(&mut self, offset: usize, field: Field, value: i128, overflow: impl FnOnce() -> Error) -> Result<()> {
+    pub fn store(&mut self, offset: usize, field: Field, value: i128, overflow: impl FnOnce() -> Error) -> Result<()> {
         field.store(part(self.image, offset, field.width())?, value).map_err(|_| overflow())
     }
 
@@ -112,7 +102,10 @@ impl<'a> LinkContext<'a> {
                             (entry.output, entry.address) = (Some(output), start + at + offset);
                         }
                         // The section is not in the image as it is. No relocation that is applied refers to it.
-                        Disposition::EhFrame | Disposition::Ignored | Disposition::Discarded(_) => {}
+                        Disposition::EhFrame
+                        | Disposition::Ignored
+                        | Disposition::Refused
+                        | Disposition::Discarded(_) => {}
                     }
                 }
                 Definition::Undefined | Definition::Common { .. } => {}
@@ -129,7 +122,7 @@ impl<'a> LinkContext<'a> {
         Ok(())
     }
 
-    fn site<'b>(&'b self, object: usize, section: &'b Section<'b>, rela: &'b Rela) -> Result<Site<'b>> {
+    pub fn site<'b>(&'b self, object: usize, section: &'b Section<'b>, rela: &'b Rela) -> Result<Site<'b>> {
         Ok(item(&self.inputs, object, "object")?.site(section, rela))
     }
 
@@ -140,7 +133,13 @@ impl<'a> LinkContext<'a> {
     /// UNSUPPORTED for a relocation that is out of range, CORRUPT for one outside its debug section.
     pub fn write_sections(&self, image: &mut [u8]) -> Result<Deferred> {
         let mut writer = ImageWriter { image, deferred: Deferred::default() };
+        let nop = self.machine.startup.nop;
         for (index, output) in self.layout.outputs.iter().enumerate().filter(|(_, output)| output.has_bytes()) {
+            if output.class == Class::Text && STARTUP.iter().any(|startup| startup.name == output.name) {
+                // Execution runs through the padding between the pieces.
+                let padding = part(writer.image, output.offset as usize, output.size as usize)?;
+                padding.chunks_exact_mut(nop.len()).for_each(|bytes| bytes.copy_from_slice(nop));
+            }
             for chunk in &output.chunks {
                 // Synthetic sections are written below or by `image`; common symbols are zeros.
                 let Content::Section { object, section } = chunk.content else { continue };
@@ -160,6 +159,10 @@ impl<'a> LinkContext<'a> {
         self.write_frames(&mut writer)?;
         self.write_got(&mut writer)?;
         self.write_plt(&mut writer)?;
+        for startup in STARTUP.iter().filter(|startup| self.layout.synthetic(startup.start).is_some()) {
+            writer.put(self.layout.synthetic_offset(startup.start)?, self.machine.startup.start)?;
+            writer.put(self.layout.synthetic_offset(startup.end)?, self.machine.startup.end)?;
+        }
         Ok(writer.deferred)
     }
 
@@ -220,77 +223,6 @@ impl<'a> LinkContext<'a> {
         })
     }
 
-    /// Applies a relocation of a debug section; `index` is that of its output section. Addresses in debug sections are relative
-    /// to the image's start; the address of what is not in the image is 0.
-    fn apply_debug(
-        &self,
-        writer: &mut ImageWriter<'_>,
-        location: OutputLocation,
-        index: usize,
-        (object, section): (usize, &Section<'_>),
-        rela: &Rela,
-    ) -> Result<()> {
-        let site = &self.site(object, section, rela)?;
-        let unknown = || site.refuse("is not supported in debug sections");
-        let howto = (self.machine.howto)(kind(rela)).ok_or_else(unknown)?;
-        let entry = item(&self.symbols.entries, self.symbols.find(object, rela, site)?, "symbol")?;
-        let (at, addend) = (rela.r_offset.get(ORDER), i128::from(rela.r_addend.get(ORDER)));
-        let end = at.checked_add(howto.field.width() as u64);
-        if end.is_none_or(|end| end > section.data.len() as u64) {
-            return Err(site.corrupt(format_args!("lies outside the section, which has {} bytes", section.data.len())));
-        }
-        let address = self.debug_address(entry)?;
-        let value = match howto.expr {
-            RelExpr::None => return Ok(()),
-            RelExpr::Absolute => match address {
-                Some(address) => i128::from(address) + addend,
-                // Two zeros would end a list of ranges.
-                None => i128::from([&b".debug_ranges"[..], b".debug_loc"].contains(&section.name)),
-            },
-            RelExpr::Size => i128::from(entry.size) + addend,
-            RelExpr::Tls => addend,
-            _ => return Err(unknown()),
-        };
-        let location = location.plus(at);
-        writer.store(location.offset, howto.field, value, || {
-            site.refuse("is out of range: expected less than 4 GiB of debug information")
-        })?;
-        if let Some(target) = entry.output
-            && item(&self.layout.outputs, target, "output section")?.class != Class::Debug
-            && howto.expr == RelExpr::Absolute
-            && howto.field.is_word()
-            && address.is_some()
-        {
-            // The address of a debug section is 0, so that an address in it is an offset.
-            let deferred = DebugAddress { section: index, offset: location.address, target, address: value as u64 };
-            alloc::push(&mut writer.deferred.debug, deferred, "relocations of debug sections")?;
-        }
-        Ok(())
-    }
-
-    /// Returns the address of a symbol for a debug section; for a symbol in a debug section, the offset in that section.
-    fn debug_address(&self, entry: &Entry<'_>) -> Result<Option<u64>> {
-        let disposition = |object, section| item(item(&self.dispositions, object, "object")?, section, "section");
-        Ok(match entry.definition {
-            Definition::Section { section, offset } => {
-                let (object, section) = match *disposition(entry.object, section)? {
-                    Disposition::Loaded | Disposition::Debug => (entry.object, section),
-                    // The debug section that is linked in its place has the same contents. For code that is not certain, so
-                    // its address is not used.
-                    Disposition::Discarded(Some((object, section)))
-                        if *disposition(object, section)? == Disposition::Debug =>
-                    {
-                        (object, section)
-                    }
-                    Disposition::Discarded(_) | Disposition::EhFrame | Disposition::Ignored => return Ok(None),
-                };
-                Some(self.layout.address_of(object, section)? + offset)
-            }
-            Definition::Undefined => None,
-            _ => Some(entry.address),
-        })
-    }
-
     /// Computes the value of a relocation. All terms are below 2^64 in size, so nothing overflows.
     fn compute(&self, expr: RelExpr, entry: &Entry<'_>, place: u64, addend: i64) -> Result<i128> {
         let (place, addend) = (i128::from(place), i128::from(addend));
@@ -331,7 +263,7 @@ impl<'a> LinkContext<'a> {
     }
 
     /// Returns the address of a symbol's GOT entry.
-    fn got_entry(&self, entry: &Entry<'_>) -> Result<u64> {
+    pub fn got_entry(&self, entry: &Entry<'_>) -> Result<u64> {
         let got_entry = entry.got_entry.ok_or_else(|| defect("a symbol has no GOT entry"))?;
         Ok(self.layout.synthetic_address(Synthetic::Got)? + 8 * got_entry as u64)
     }

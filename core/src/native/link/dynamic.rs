@@ -9,6 +9,7 @@ use super::input::{ORDER, Rela};
 use super::layout::{Layout, Sizes};
 use super::scan::Needs;
 use super::sections::Synthetic;
+use super::startup::STARTUP;
 use super::symbols::{Entry, Symbols, Target};
 use super::{defect, item, item_mut};
 use crate::alloc;
@@ -170,6 +171,9 @@ impl Tables {
         let address = |synthetic| layout.synthetic_address(synthetic);
         let sizes = self.sizes();
         let mut list: Vec<(DynamicTag, u64)> = Vec::new();
+        for startup in STARTUP.iter().filter(|startup| layout.synthetic(startup.start).is_some()) {
+            list.push((startup.tag, address(startup.start)?));
+        }
         for (name, tag, size) in [
             (&b".init_array"[..], elf::DT_INIT_ARRAY, elf::DT_INIT_ARRAYSZ),
             (b".fini_array", elf::DT_FINI_ARRAY, elf::DT_FINI_ARRAYSZ),

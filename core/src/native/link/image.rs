@@ -5,7 +5,8 @@ use object::elf::{self, FileHeader64, Ident, ProgramFlags, ProgramHeader64, Prog
 use object::endian::{I64, U16, U32, U64};
 use object::pod;
 
-use super::apply::{DebugAddress, Deferred, LinkContext, put};
+use super::apply::{Deferred, LinkContext, put};
+use super::debug::DebugAddress;
 use super::dynamic::{Tables, add_name, symbol};
 use super::input::{ORDER, Rela};
 use super::sections::{Class, Load, OutputSection, Synthetic, too_many_sections};

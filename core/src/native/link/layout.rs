@@ -12,6 +12,7 @@ use super::input::Input;
 use super::scan::Needs;
 use super::sections::{Chunk, Class, Content, Load, OutputSection, OutputSections, Synthetic, too_large};
 use super::select::{Disposition, Dispositions};
+use super::startup::{self, STARTUP};
 use super::symbols::{Definition, LinkerSymbol, Symbols};
 use super::{defect, item, item_mut};
 use crate::alloc;
@@ -82,6 +83,10 @@ impl<'a> Layout<'a> {
         if sizes.relocations > 0 {
             all.add_synthetic(Synthetic::RelaDyn, sizes.relocations, 8)?;
         }
+        let startup = STARTUP.iter().filter(|startup| startup.is_in(inputs, dispositions));
+        for function in startup.clone() {
+            all.add_synthetic(function.start, machine.startup.start.len() as u64, startup::ALIGN)?;
+        }
         for (object, (input, dispositions)) in inputs.iter().zip(dispositions).enumerate() {
             for (index, disposition) in dispositions.iter().enumerate() {
                 if matches!(disposition, Disposition::Loaded | Disposition::Debug) {
@@ -101,6 +106,9 @@ impl<'a> Layout<'a> {
                 output.push(Content::Common { entry: index }, entry.size, align, false, 0)?;
             }
         }
+        for function in startup.clone() {
+            all.add_synthetic(function.end, machine.startup.end.len() as u64, startup::ALIGN)?;
+        }
         if frames.size > 0 {
             all.add_synthetic(Synthetic::EhFrameHdr, frames.header_size(), 4)?;
             all.add_synthetic(Synthetic::EhFrame, frames.size, 8)?;
@@ -115,7 +123,7 @@ impl<'a> Layout<'a> {
         }
         let arrays = [&b".init_array"[..], b".fini_array"].into_iter();
         let arrays = arrays.filter(|name| all.names.contains_key(&(*name, false)));
-        let dynamic = sizes.dynamic + 2 * arrays.count() as u64;
+        let dynamic = sizes.dynamic + 2 * arrays.count() as u64 + startup.count() as u64;
         all.add_synthetic(Synthetic::Dynamic, dynamic * 16, 8)?;
         if needs.got {
             // At least one word: relocations may refer to the address of a GOT that has no entries.

@@ -1,7 +1,7 @@
 //! The linker: turns relocatable objects into one position-independent shared object. Whatever can be decided before the code
 //! is loaded is decided here, so that loading only maps pages and fills in pointers.
 //!
-//! Data flows one way: `input` (a checked view of each object) → `select` (which sections are linked) → `symbols` (symbol
+//! Data flows one way: `input` (a checked view of each object) → `select` (which sections are linked, by the table in `kinds`) → `symbols` (symbol
 //! resolution) and `eh_frame` → `scan` (what each relocation needs, or why it cannot be linked) → `dynamic` (tables for the
 //! loader) → `sections` and `layout` (addresses) → `apply` (relocated section contents) → `image` (the file). What differs by
 //! machine is in `native/machine`. The rules are those of the ELF gABI and the machines' psABIs.
@@ -9,14 +9,17 @@
 //! The output depends only on the objects and their order: the same objects give the same bytes.
 
 mod apply;
+mod debug;
 mod dynamic;
 mod eh_frame;
 mod image;
 mod input;
+mod kinds;
 mod layout;
 mod scan;
 mod sections;
 mod select;
+mod startup;
 mod symbols;
 
 use std::fmt::Display;

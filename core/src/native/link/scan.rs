@@ -131,7 +131,7 @@ impl Needs {
                         site.refuse("refers to a discarded section: an earlier object has the same COMDAT group")
                     );
                 }
-                Disposition::EhFrame | Disposition::Debug | Disposition::Ignored => {
+                Disposition::EhFrame | Disposition::Debug | Disposition::Ignored | Disposition::Refused => {
                     return Err(site.refuse("refers to a section that is not linked as it is"));
                 }
             }

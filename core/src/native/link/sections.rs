@@ -49,6 +49,10 @@ pub(super) enum Synthetic {
     EhFrameHdr,
     EhFrame,
     Plt,
+    InitStart,
+    InitEnd,
+    FiniStart,
+    FiniEnd,
     Finalizer,
     FinalizerPointer,
     Dynamic,
@@ -132,7 +136,7 @@ pub(super) fn too_many_sections() -> Error {
 
 /// Returns the name of the output section for an input section.
 fn output_name<'a>(section: &Section<'a>, relocated: bool) -> &'a [u8] {
-    const POOLS: [&[u8]; 11] = [
+    const POOLS: [&[u8]; 12] = [
         b".text",
         b".rodata",
         b".data.rel.ro",
@@ -141,6 +145,7 @@ fn output_name<'a>(section: &Section<'a>, relocated: bool) -> &'a [u8] {
         b".init_array",
         b".fini_array",
         b".gcc_except_table",
+        b".ltext",
         b".lrodata",
         b".ldata",
         b".lbss",
@@ -224,7 +229,7 @@ impl<'a> OutputSections<'a> {
                 output.kind = elf::SHT_PROGBITS;
             }
         }
-        let large = name.starts_with(b".l");
+        let large = name == b".lbss";
         let has_bytes = section.kind != elf::SHT_NOBITS;
         output.nobits &= !has_bytes;
         let class = match name {
@@ -264,6 +269,8 @@ impl<'a> OutputSections<'a> {
             Synthetic::EhFrameHdr => (b".eh_frame_hdr", Class::ReadOnly, elf::SHT_PROGBITS, A, 0),
             Synthetic::EhFrame => (b".eh_frame", Class::ReadOnly, elf::SHT_PROGBITS, A, 0),
             Synthetic::Plt => (b".plt.got", Class::Text, elf::SHT_PROGBITS, AX, align),
+            Synthetic::InitStart | Synthetic::InitEnd => (b".init", Class::Text, elf::SHT_PROGBITS, AX, 0),
+            Synthetic::FiniStart | Synthetic::FiniEnd => (b".fini", Class::Text, elf::SHT_PROGBITS, AX, 0),
             Synthetic::Finalizer => (b".text", Class::Text, elf::SHT_PROGBITS, AX, 0),
             Synthetic::FinalizerPointer => (b".fini_array", Class::Relro, elf::SHT_FINI_ARRAY, WA, 8),
             Synthetic::Dynamic => (b".dynamic", Class::Relro, elf::SHT_DYNAMIC, WA, 16),

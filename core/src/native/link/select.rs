@@ -5,9 +5,11 @@ use std::collections::HashMap;
 use object::elf;
 
 use super::input::{Input, Section, failure};
+use super::kinds::{self, Fate};
 use super::{Options, item, item_mut};
 use crate::alloc;
 use crate::error::{Error, Result, Status, quote};
+use crate::native::machine::Machine;
 
 /// What happens to an input section.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -18,8 +20,10 @@ pub(super) enum Disposition {
     EhFrame,
     /// It becomes part of the file, but of no segment: only debuggers read it.
     Debug,
-    /// It is left out: only linkers read it.
+    /// It is left out: only linkers read it, or an image is right without it.
     Ignored,
+    /// It cannot be linked.
+    Refused,
     /// It is left out because an earlier object has the same COMDAT group; object and section index of the corresponding
     /// section there, if there is one of the same name and size.
     Discarded(Option<(usize, usize)>),
@@ -31,7 +35,7 @@ pub(super) type Dispositions = Vec<Vec<Disposition>>;
 pub(super) fn select(inputs: &[Input<'_>], options: &Options) -> Result<Dispositions> {
     let mut dispositions = alloc::with_capacity(inputs.len(), "sections")?;
     for input in inputs {
-        let of = input.sections.iter().map(|section| disposition(section, options));
+        let of = input.sections.iter().map(|section| disposition(section, input.machine, options));
         dispositions.push(alloc::collect(of, "sections")?);
     }
     discard_groups(inputs, &mut dispositions)?;
@@ -58,20 +62,15 @@ pub(super) fn select(inputs: &[Input<'_>], options: &Options) -> Result<Disposit
     Ok(dispositions)
 }
 
-fn disposition(section: &Section<'_>, options: &Options) -> Disposition {
-    // The note makes claims about all code of an image. An image without it makes none, which is always correct.
-    let property = section.name == b".note.gnu.property";
-    if section.is(elf::SHF_EXCLUDE) || property {
-        return Disposition::Ignored;
+fn disposition(section: &Section<'_>, machine: &Machine, options: &Options) -> Disposition {
+    match kinds::fate(section, machine) {
+        Fate::Loaded => Disposition::Loaded,
+        Fate::EhFrame => Disposition::EhFrame,
+        Fate::Debug if !options.leave_out_debug => Disposition::Debug,
+        Fate::Debug | Fate::LeftOut => Disposition::Ignored,
+        // `check` says why, unless an earlier object has the section's group.
+        Fate::Refused(_) | Fate::Unknown => Disposition::Refused,
     }
-    if section.is_frame() {
-        return Disposition::EhFrame;
-    }
-    if section.is(elf::SHF_ALLOC) {
-        return Disposition::Loaded;
-    }
-    let debug = section.kind == elf::SHT_PROGBITS && !section.name.starts_with(b".note.GNU-");
-    if debug && !options.leave_out_debug { Disposition::Debug } else { Disposition::Ignored }
 }
 
 /// Discards the sections of all groups but the first with each signature.
@@ -102,57 +101,25 @@ fn discard_groups(inputs: &[Input<'_>], dispositions: &mut Dispositions) -> Resu
 
 /// Refuses sections that cannot be part of an image.
 fn check(input: &Input<'_>, section: &Section<'_>, disposition: Disposition) -> Result<()> {
-    let refuse = |why: &str| {
+    let refuse = |status, why: &str| {
         let what = format_args!("section '{}' {why}", quote(section.name)).to_string();
-        Err(failure(Status::Unsupported, input.name, what))
+        Err(failure(status, input.name, what))
     };
-    if section.name == b".note.GNU-stack" && section.is(elf::SHF_EXECINSTR) {
-        return refuse(
-            "asks for an executable stack, which a host cannot give; nested functions whose address is taken need one",
-        );
-    }
-    if !matches!(disposition, Disposition::Loaded | Disposition::EhFrame | Disposition::Debug) {
-        return Ok(());
+    match disposition {
+        Disposition::Ignored | Disposition::Discarded(_) => return Ok(()),
+        Disposition::Loaded | Disposition::EhFrame | Disposition::Debug => {}
+        Disposition::Refused => {
+            return match kinds::fate(section, input.machine) {
+                Fate::Refused(why) => refuse(Status::Unsupported, why),
+                _ => refuse(Status::Unsupported, &format!("has the unsupported type {:#x}", section.kind.0)),
+            };
+        }
     }
     if section.kind == elf::SHT_NOBITS && !section.relocations.is_empty() {
-        let what = format!("section '{}' has relocations, but no bytes", quote(section.name));
-        return Err(failure(Status::Corrupt, input.name, what));
+        return refuse(Status::Corrupt, "has relocations, but no bytes");
     }
     if section.is(elf::SHF_COMPRESSED) || section.name.starts_with(b".zdebug") {
-        return refuse("is compressed; compile with -gz=none");
-    }
-    if section.is(elf::SHF_TLS) {
-        return refuse("is thread-local storage, which is not supported; keep it in the host and pass a pointer");
-    }
-    if disposition == Disposition::Debug {
-        return Ok(());
-    }
-    if section.is(elf::SHF_WRITE) && section.is(elf::SHF_EXECINSTR) {
-        return refuse("is writable and executable; code must not be writable");
-    }
-    if section.is(elf::SHF_EXECINSTR) && section.kind == elf::SHT_NOBITS {
-        return refuse("is executable, but has no bytes");
-    }
-    match section.name {
-        // Names of synthetic sections.
-        b".gnu.hash" | b".dynsym" | b".dynstr" | b".rela.dyn" | b".eh_frame_hdr" | b".plt.got" | b".dynamic"
-        | b".got" => {
-            return refuse("has the name of a section that the linker creates; give it another name");
-        }
-        b".eh_frame" if disposition != Disposition::EhFrame => return refuse("has no bytes"),
-        b".init" | b".fini" => {
-            return refuse("is part of a function of the C startup code; use __attribute__((constructor))");
-        }
-        b".preinit_array" => return refuse("is valid in executables only; use __attribute__((constructor))"),
-        name if [&b".ctors"[..], b".dtors"].iter().any(|old| name.starts_with(old)) => {
-            return refuse("is the obsolete form of .init_array or .fini_array; compile with -fuse-init-array");
-        }
-        _ => {}
-    }
-    const KNOWN: [elf::SectionType; 5] =
-        [elf::SHT_PROGBITS, elf::SHT_NOBITS, elf::SHT_NOTE, elf::SHT_INIT_ARRAY, elf::SHT_FINI_ARRAY];
-    if !KNOWN.contains(&section.kind) && input.machine.unwind != Some(section.kind) {
-        return refuse(&format!("has the unsupported type {:#x}", section.kind.0));
+        return refuse(Status::Unsupported, "is compressed; compile with -gz=none");
     }
     Ok(())
 }

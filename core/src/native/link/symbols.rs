@@ -6,6 +6,7 @@ use object::elf::{self, SymbolBind, SymbolType};
 
 use super::input::{Input, Rela, Site, Symbol, SymbolLocation, failure};
 use super::select::{Disposition, Dispositions};
+use super::startup::STARTUP;
 use super::{item, item_mut};
 use crate::alloc;
 use crate::error::{Error, Result, Status, quote};
@@ -185,6 +186,14 @@ impl<'a> Symbols<'a> {
                 "is an indirect function (STT_GNU_IFUNC), which is not supported; call through a function pointer that a \
                  constructor sets",
             );
+        }
+        if let SymbolLocation::Section { index, .. } = symbol.location
+            && let section = item(&item(inputs, object, "object")?.sections, index, "section")?.name
+            && STARTUP.iter().any(|startup| startup.name == section && startup.function == symbol.name)
+        {
+            let why =
+                "begins a function that the linker begins by itself; leave out the C startup files (crti.o, crtn.o)";
+            return refuse(Status::Unsupported, why);
         }
         if symbol.binding == elf::STB_LOCAL {
             alloc::push(&mut self.entries, entry, "symbols")?;

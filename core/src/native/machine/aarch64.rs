@@ -3,7 +3,7 @@
 
 use object::elf::{self, RelocationType};
 
-use super::{DynamicRelocation, Field, Hole, HoleTarget, Howto, Machine, Overflow, Range, RelExpr, Template};
+use super::{DynamicRelocation, Field, Hole, HoleTarget, Howto, Machine, Overflow, Range, RelExpr, Startup, Template};
 
 pub static MACHINE: Machine = Machine {
     name: "aarch64",
@@ -43,6 +43,11 @@ pub static MACHINE: Machine = Machine {
             page(0, HoleTarget::GotEntry), in_page(4, Immediate::Offset(3), HoleTarget::GotEntry),
             page(12, HoleTarget::DsoHandle), in_page(16, Immediate::Offset(0), HoleTarget::DsoHandle),
         ],
+    },
+    startup: Startup {
+        start: &[0xfd, 0x7b, 0xbf, 0xa9, 0xfd, 0x03, 0x00, 0x91], // stp x29, x30, [sp, #-16]!; mov x29, sp
+        end: &[0xfd, 0x7b, 0xc1, 0xa8, 0xc0, 0x03, 0x5f, 0xd6],   // ldp x29, x30, [sp], #16; ret
+        nop: &[0x1f, 0x20, 0x03, 0xd5],
     },
     large_common: None,
     unwind: None,

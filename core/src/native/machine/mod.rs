@@ -35,6 +35,8 @@ pub struct Machine {
     pub plt_entry: Template,
     /// Calls `__cxa_finalize` with `__dso_handle`, if the host defines `__cxa_finalize`.
     pub finalizer: Template,
+    /// The code around the pieces of `.init` and `.fini`.
+    pub startup: Startup,
     /// `SHN_COMMON` of the large memory model: such a symbol may be more than 2 GiB away from the code.
     pub large_common: Option<elf::SymbolSection>,
     /// The section type that this machine's ABI allows for `.eh_frame`, besides SHT_PROGBITS.
@@ -99,6 +101,14 @@ pub struct Relaxed {
     pub field_shift: usize,
     /// Added to the relocation's addend.
     pub addend: i64,
+}
+
+/// How a function of the C startup code begins and ends.
+pub struct Startup {
+    pub start: &'static [u8],
+    pub end: &'static [u8],
+    /// Fills the space between its pieces.
+    pub nop: &'static [u8],
 }
 
 /// Code with holes for addresses.

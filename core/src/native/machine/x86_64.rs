@@ -2,13 +2,17 @@
 
 use object::elf::{self, RelocationType};
 
-use super::{DynamicRelocation, Field, Hole, HoleTarget, Howto, Machine, Range, RelExpr, Relaxed, Template};
+use super::{DynamicRelocation, Field, Hole, HoleTarget, Howto, Machine, Range, RelExpr, Relaxed, Startup, Template};
 
 /// psABI, Special Section Indexes.
 const SHN_X86_64_LCOMMON: elf::SymbolSection = elf::SymbolSection(0xff02);
 
 const WORD: Field = Field::Bytes(8, Range::Any);
 const SIGNED: Field = Field::Bytes(4, Range::Signed);
+
+/// The psABI had these for jumps with bounds (MPX), which are plain jumps for today's CPUs.
+const R_X86_64_PC32_BND: RelocationType = RelocationType(39);
+const R_X86_64_PLT32_BND: RelocationType = RelocationType(40);
 
 pub static MACHINE: Machine = Machine {
     name: "x86-64",
@@ -36,6 +40,11 @@ pub static MACHINE: Machine = Machine {
         ],
         holes: &[hole(3, HoleTarget::GotEntry), hole(15, HoleTarget::DsoHandle)],
     },
+    startup: Startup {
+        start: &[0x48, 0x83, 0xec, 0x08],     // sub $8, %rsp
+        end: &[0x48, 0x83, 0xc4, 0x08, 0xc3], // add $8, %rsp; ret
+        nop: &[0x90],
+    },
     large_common: Some(SHN_X86_64_LCOMMON),
     unwind: Some(elf::SHT_X86_64_UNWIND),
 };
@@ -55,12 +64,15 @@ fn howto(kind: RelocationType) -> Option<Howto> {
         elf::R_X86_64_16 => (RelExpr::Absolute, Field::Bytes(2, Either)),
         elf::R_X86_64_8 => (RelExpr::Absolute, Field::Bytes(1, Either)),
         elf::R_X86_64_PC64 => (RelExpr::Pc, WORD),
-        elf::R_X86_64_PC32 => (RelExpr::Pc, SIGNED),
+        elf::R_X86_64_PC32 | R_X86_64_PC32_BND => (RelExpr::Pc, SIGNED),
         elf::R_X86_64_PC16 => (RelExpr::Pc, Field::Bytes(2, Range::Signed)),
         elf::R_X86_64_PC8 => (RelExpr::Pc, Field::Bytes(1, Range::Signed)),
-        elf::R_X86_64_PLT32 => (RelExpr::PltPc, SIGNED),
+        elf::R_X86_64_PLT32 | R_X86_64_PLT32_BND => (RelExpr::PltPc, SIGNED),
         elf::R_X86_64_PLTOFF64 => (RelExpr::PltGotRel, WORD),
-        elf::R_X86_64_GOTPCREL | elf::R_X86_64_CODE_4_GOTPCRELX => (RelExpr::GotPc, SIGNED),
+        elf::R_X86_64_GOTPCREL
+        | elf::R_X86_64_CODE_4_GOTPCRELX
+        | elf::R_X86_64_CODE_5_GOTPCRELX
+        | elf::R_X86_64_CODE_6_GOTPCRELX => (RelExpr::GotPc, SIGNED),
         elf::R_X86_64_GOTPCRELX | elf::R_X86_64_REX_GOTPCRELX => (RelExpr::GotPcRelaxable, SIGNED),
         elf::R_X86_64_GOTPCREL64 => (RelExpr::GotPc, WORD),
         elf::R_X86_64_GOT32 => (RelExpr::GotFromGot, SIGNED),
@@ -82,6 +94,10 @@ fn howto(kind: RelocationType) -> Option<Howto> {
         | elf::R_X86_64_GOTPC32_TLSDESC
         | elf::R_X86_64_TLSDESC
         | elf::R_X86_64_CODE_4_GOTTPOFF
+        | elf::R_X86_64_CODE_5_GOTTPOFF
+        | elf::R_X86_64_CODE_5_GOTPC32_TLSDESC
+        | elf::R_X86_64_CODE_6_GOTTPOFF
+        | elf::R_X86_64_CODE_6_GOTPC32_TLSDESC
         | elf::R_X86_64_CODE_4_GOTPC32_TLSDESC => (RelExpr::Tls, SIGNED),
         elf::R_X86_64_TLSDESC_CALL => (RelExpr::Tls, Field::Bytes(0, Range::Any)),
         _ => return None,
