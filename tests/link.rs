@@ -326,8 +326,6 @@ fn what_cannot_be_linked_is_refused_by_name() {
     refused("code", &["-fPIC"], code, Unsupported, &["symbol 'puts'", "R_X86_64_64", "never writable"]);
     let version = "asm(\".symver old, old@V1\\n.globl old\\nold: ret\\n\");";
     refused("version", &["-fPIC"], version, Unsupported, &["old@V1", "version"]);
-    let get = "int get(void) { return 1; }";
-    refused("packed", &["-g3", "-gz=zlib", "-fPIC"], get, Unsupported, &["is compressed", "-gz=none"]);
 }
 
 #[test]

@@ -170,3 +170,133 @@ fn what_cannot_be_linked_says_so() {
         }
     }
 }
+
+#[test]
+fn compressed_debug_sections_are_expanded() {
+    let folder = folder("compressed");
+    let compile = |kind: &str| {
+        let flags = ["-O1", "-g3", "-fPIC", "-fcommon", &format!("-Wa,--compress-debug-sections={kind}")];
+        native::compile("cc", &flags, "many.c", &folder.join(format!("{kind}.o")))
+    };
+    let plain = compile("none");
+    let expected = link_to(&[&plain], &folder.join("none.so"));
+    let zstd = run(Command::new("as").arg("--help")).contains("zstd");
+    for kind in ["zlib"].into_iter().chain(zstd.then_some("zstd")) {
+        let object = compile(kind);
+        let headers = run(Command::new("readelf").arg("-tW").arg(&object));
+        assert!(headers.contains(&kind.to_uppercase()), "{headers}");
+        let image = link_to(&[&object], &folder.join("image.so"));
+        for section in [".debug_info", ".debug_line", ".debug_abbrev", ".debug_str", ".debug_macro"] {
+            assert_eq!(content(&image, section), content(&expected, section), "{kind}: {section}");
+        }
+        assert!(image == expected, "{kind}");
+    }
+}
+
+/// Offset of a section's header in an object.
+fn header_of(object: &[u8], name: &str) -> usize {
+    let offset = Module::parse(object).unwrap().section_named(name.as_bytes()).unwrap().offset;
+    let headers = u64::from_le_bytes(object[40..48].try_into().unwrap()) as usize;
+    let is_it = |at: &usize| object[at + 24..at + 32] == offset.to_le_bytes();
+    (headers + 64..object.len()).step_by(64).find(is_it).unwrap()
+}
+
+#[test]
+fn compressed_content_is_limited_and_exact() {
+    const SIZE: usize = 8;
+    let folder = folder("compressed-wrong");
+    let text = "#include <stdio.h>\n#include <stdlib.h>\nint main(void) { return puts(\"\"); }\n";
+    let object = compile_text("cc", &["-g3", "-fPIC", "-gz=zlib"], "c", text, &folder.join("sound.o"));
+    let sound = std::fs::read(object).unwrap();
+    let header = header_of(&sound, ".debug_str");
+    let start = u64::from_le_bytes(sound[header + 24..header + 32].try_into().unwrap()) as usize;
+    let size = u64::from_le_bytes(sound[start + SIZE..start + SIZE + 8].try_into().unwrap());
+    let refused = |at: usize, bytes: &[u8], status: Status, words: &str| {
+        let mut damaged = sound.clone();
+        damaged[at..at + bytes.len()].copy_from_slice(bytes);
+        std::fs::write(folder.join("damaged.o"), damaged).unwrap();
+        let error = try_link(&[&folder.join("damaged.o")]).unwrap_err();
+        assert_eq!(error.status(), status, "{error}");
+        assert!(error.message().contains("damaged.o") && error.message().contains(words), "{error}");
+    };
+    refused(start + SIZE, &(size + 1).to_le_bytes(), Status::Corrupt, "section '.debug_str': expected");
+    refused(start + SIZE, &(size - 1).to_le_bytes(), Status::Corrupt, "section '.debug_str'");
+    refused(start + SIZE, &(64 * sound.len() as u64 + 1).to_le_bytes(), Status::Limit, "section '.debug_str'");
+    refused(start + SIZE, &u64::MAX.to_le_bytes(), Status::Limit, "section '.debug_str'");
+    refused(start + 24, &[0; 16], Status::Corrupt, "section '.debug_str'");
+    refused(start, &7u32.to_le_bytes(), Status::Unsupported, "zlib (1) or zstd (2), found 7");
+    refused(header + 32, &4u64.to_le_bytes(), Status::Corrupt, "compression header");
+    // Code may not be compressed.
+    refused(header_of(&sound, ".text") + 8, &(0x806u64).to_le_bytes(), Status::Corrupt, "section '.text'");
+}
+
+/// Replaces a section's relocations by the same in LLVM's compact form, which takes less space.
+fn make_compact(object: &mut [u8], name: &str) {
+    fn signed(bytes: &mut Vec<u8>, mut value: i64) {
+        loop {
+            let (low, rest) = ((value & 0x7f) as u8, value >> 7);
+            let done = rest == -i64::from(low >> 6);
+            bytes.push(low | if done { 0 } else { 0x80 });
+            value = rest;
+            if done {
+                break;
+            }
+        }
+    }
+    fn unsigned(bytes: &mut Vec<u8>, mut value: u64) {
+        while value > 0x7f {
+            bytes.push(value as u8 | 0x80);
+            value >>= 7;
+        }
+        bytes.push(value as u8);
+    }
+    let header = header_of(object, name);
+    let field = |at: usize| u64::from_le_bytes(object[header + at..header + at + 8].try_into().unwrap()) as usize;
+    let (start, size) = (field(24), field(32));
+    let (mut bytes, mut last) = (Vec::new(), [0i64; 4]);
+    unsigned(&mut bytes, size as u64 / 24 * 8 | 4);
+    for rela in words(&object[start..start + size]).chunks_exact(3) {
+        let new = [rela[0] as i64, (rela[1] >> 32) as i64, rela[1] as i64 & 0xffff_ffff, rela[2] as i64];
+        let (delta, flags) =
+            ((new[0] - last[0]) as u64, (1..4).map(|at| u8::from(new[at] != last[at]) << (at - 1)).sum::<u8>());
+        bytes.push((delta as u8 & 0xf) << 3 | flags | if delta > 0xf { 0x80 } else { 0 });
+        if delta > 0xf {
+            unsigned(&mut bytes, delta >> 4);
+        }
+        (1..4).filter(|at| new[*at] != last[*at]).for_each(|at| signed(&mut bytes, new[at] - last[at]));
+        last = new;
+    }
+    assert!(bytes.len() <= size);
+    object[start..start + bytes.len()].copy_from_slice(&bytes);
+    object[header + 4..header + 8].copy_from_slice(&0x4000_0014u32.to_le_bytes());
+    object[header + 32..header + 40].copy_from_slice(&(bytes.len() as u64).to_le_bytes());
+}
+
+#[test]
+fn compact_relocations_are_relocations() {
+    let folder = folder("compact");
+    let flags = ["-O1", "-g", "-fPIC", "-fcommon"];
+    let object = native::compile("cc", &flags, "many.c", &folder.join("many.o"));
+    let expected = link_to(&[&object], &folder.join("expected.so"));
+    let mut bytes = std::fs::read(&object).unwrap();
+    for name in [".rela.text", ".rela.eh_frame", ".rela.debug_info"] {
+        make_compact(&mut bytes, name);
+    }
+    std::fs::write(folder.join("compact.o"), &bytes).unwrap();
+    assert!(link_to(&[&folder.join("compact.o")], &folder.join("image.so")) == expected);
+    let header = header_of(&bytes, ".rela.text");
+    let start = u64::from_le_bytes(bytes[header + 24..header + 32].try_into().unwrap()) as usize;
+    let refused = |first: [u8; 2], status: Status, words: &str| {
+        let mut bytes = bytes.clone();
+        bytes[start..start + 2].copy_from_slice(&first);
+        std::fs::write(folder.join("damaged.o"), bytes).unwrap();
+        let error = try_link(&[&folder.join("damaged.o")]).unwrap_err();
+        assert_eq!(error.status(), status, "{error}");
+        assert!(
+            error.message().contains("damaged.o: section '.rela.text': ") && error.message().contains(words),
+            "{error}"
+        );
+    };
+    refused([0xfc, 0x7f], Status::Corrupt, "relocation");
+    refused([0x08, 0x00], Status::Unsupported, "with addends");
+}

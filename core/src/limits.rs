@@ -59,6 +59,13 @@ pub const MAX_RESERVE: usize = 64 << 10;
 /// Maximum padding for the alignment of sections in a linked image, in bytes.
 pub const MAX_PADDING: u64 = 64 << 20;
 
+/// Maximum total size of the compressed debug sections of all objects of a link, expanded, in bytes.
+pub const MAX_EXPANDED: u64 = 1 << 30;
+
+/// Maximum total size of the compressed debug sections of an object, expanded, as a multiple of the object's size. Compilers' objects
+/// stay below ten: relocations are not compressed.
+pub const MAX_EXPANSION: u64 = 64;
+
 /// Maximum total length of the names of all symbols, or of all sections, of an object or a linked image, in bytes. Names may
 /// overlap in an object; they do not in a linked image.
 pub const MAX_STRINGS: usize = 256 << 20;

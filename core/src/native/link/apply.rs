@@ -20,7 +20,7 @@ pub(super) struct LinkContext<'a> {
     pub inputs: Vec<Input<'a>>,
     pub dispositions: Dispositions,
     pub symbols: Symbols<'a>,
-    pub frames: Frames<'a>,
+    pub frames: Frames,
     pub needs: Needs,
     pub layout: Layout<'a>,
     pub machine: &'static Machine,
@@ -146,8 +146,8 @@ impl<'a> LinkContext<'a> {
                 let section = item(&item(&self.inputs, object, "object")?.sections, section, "section")?;
                 let location =
                     OutputLocation { offset: output.offset as usize, address: output.address }.plus(chunk.at);
-                writer.put(location.offset, section.data)?;
-                for rela in section.relocations {
+                writer.put(location.offset, &section.data)?;
+                for rela in section.relocations.iter() {
                     if output.class == Class::Debug {
                         self.apply_debug(&mut writer, location, index, (object, section), rela)?;
                     } else {
@@ -190,7 +190,7 @@ impl<'a> LinkContext<'a> {
         match need {
             Need::Relaxed => {
                 let at = rela.r_offset.get(ORDER) as usize;
-                let relaxed = (self.machine.relax)(section.data, at, expr);
+                let relaxed = (self.machine.relax)(&section.data, at, expr);
                 let new = relaxed.ok_or_else(|| defect("an instruction that the scan relaxed cannot be relaxed"))?;
                 let code =
                     new.code.get(..new.len).ok_or_else(|| defect("a relaxed instruction is longer than its bytes"))?;

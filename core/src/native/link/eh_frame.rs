@@ -32,10 +32,10 @@ pub(super) struct Record {
 
 /// The output section `.eh_frame`.
 #[derive(Default)]
-pub(super) struct Frames<'a> {
+pub(super) struct Frames {
     pub records: Vec<Record>,
     /// The relocations of all `.eh_frame` sections, sorted by object, section and offset.
-    pub relocations: Vec<&'a Rela>,
+    pub relocations: Vec<Rela>,
     pub size: u64,
     /// Number of FDEs that are linked.
     pub functions: usize,
@@ -44,13 +44,13 @@ pub(super) struct Frames<'a> {
 /// Offset of the function's address in an FDE.
 const FUNCTION: usize = 8;
 
-impl<'a> Frames<'a> {
+impl Frames {
     /// Reads the records of all objects, and lays out those that are linked.
     ///
     /// # Errors
     ///
     /// CORRUPT for malformed records, UNSUPPORTED for records of 4 GiB and more.
-    pub fn collect(inputs: &[Input<'a>], dispositions: &Dispositions) -> Result<Frames<'a>> {
+    pub fn collect(inputs: &[Input<'_>], dispositions: &Dispositions) -> Result<Frames> {
         let mut frames = Frames::default();
         for (object, (input, dispositions)) in inputs.iter().zip(dispositions).enumerate() {
             for section in
@@ -84,7 +84,7 @@ impl<'a> Frames<'a> {
     }
 
     /// Returns the relocations of a record.
-    pub fn relocations_of(&self, record: &Record) -> Result<&[&'a Rela]> {
+    pub fn relocations_of(&self, record: &Record) -> Result<&[Rela]> {
         let found = self.relocations.get(record.relocations.clone());
         found.ok_or_else(|| defect("a record of .eh_frame has relocations that do not exist"))
     }
@@ -94,7 +94,7 @@ impl<'a> Frames<'a> {
         record.cie.map(|cie| Ok(item(&self.records, cie, "record of .eh_frame")?.at)).transpose()
     }
 
-    fn read(&mut self, input: &Input<'a>, object: usize, index: usize, dispositions: &[Disposition]) -> Result<()> {
+    fn read(&mut self, input: &Input<'_>, object: usize, index: usize, dispositions: &[Disposition]) -> Result<()> {
         let section = item(&input.sections, index, "section")?;
         let wrong = |status, at: usize, what: &str| {
             let error = Error::new(status, format!("{}:(.eh_frame+{at:#x}): {what}", quote(input.name.as_bytes())));
@@ -102,10 +102,10 @@ impl<'a> Frames<'a> {
         };
         let first = self.records.len();
         let mut next = self.relocations.len();
-        for rela in section.relocations {
-            alloc::push(&mut self.relocations, rela, "relocations")?;
+        for rela in section.relocations.iter() {
+            alloc::push(&mut self.relocations, *rela, "relocations")?;
         }
-        let offset = |rela: &&Rela| rela.r_offset.get(ORDER);
+        let offset = |rela: &Rela| rela.r_offset.get(ORDER);
         let new = self.relocations.get_mut(next..).ok_or_else(|| defect("relocations of .eh_frame went away"))?;
         alloc::sort(new, "relocations", offset)?;
         let word = |at: usize| {
@@ -206,7 +206,7 @@ impl<'a> Frames<'a> {
     /// # Errors
     ///
     /// CORRUPT or UNSUPPORTED, with the object's name.
-    pub fn check_encodings(&self, inputs: &[Input<'a>]) -> Result<()> {
+    pub fn check_encodings(&self, inputs: &[Input<'_>]) -> Result<()> {
         for record in self.kept().filter(|record| record.cie.is_none() && record.encoding.is_none()) {
             let input = item(inputs, record.object, "object")?;
             let section = item(&input.sections, record.section, "section")?;
@@ -222,12 +222,12 @@ impl<'a> Frames<'a> {
 
     /// Returns the index of the first relocation, from `index` on, whose offset is not below `offset`.
     fn first_from(&self, index: usize, offset: usize) -> usize {
-        let before = |rela: &&&Rela| rela.r_offset.get(ORDER) < offset as u64;
+        let before = |rela: &&Rela| rela.r_offset.get(ORDER) < offset as u64;
         index + self.relocations.iter().skip(index).take_while(before).count()
     }
 
     /// Refuses relocations that belong to no record, which would not be applied.
-    fn check_ignored(&self, range: std::ops::Range<usize>, input: &Input<'a>, section: &Section<'a>) -> Result<()> {
+    fn check_ignored(&self, range: std::ops::Range<usize>, input: &Input<'_>, section: &Section<'_>) -> Result<()> {
         for rela in self.relocations.get(range).ok_or_else(|| defect("relocations of .eh_frame went away"))? {
             if !(input.machine.howto)(kind(rela)).is_some_and(|howto| howto.expr == RelExpr::None) {
                 return Err(input.site(section, rela).corrupt("lies outside every record"));
@@ -237,10 +237,10 @@ impl<'a> Frames<'a> {
     }
 
     /// Returns the relocation that stores an FDE's function address; `None` if there are several.
-    pub fn function(&self, record: &Record) -> Result<Option<&'a Rela>> {
+    pub fn function(&self, record: &Record) -> Result<Option<&Rela>> {
         let at = (record.start + FUNCTION) as u64;
         let mut found = self.relocations_of(record)?.iter().filter(|rela| rela.r_offset.get(ORDER) == at);
-        Ok(found.next().filter(|_| found.next().is_none()).copied())
+        Ok(found.next().filter(|_| found.next().is_none()))
     }
 
     /// Returns the size of `.eh_frame_hdr`.

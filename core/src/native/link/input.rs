@@ -1,10 +1,14 @@
 //! A checked view of a relocatable object: sections, symbols, groups. Field names follow the ELF gABI.
 
+use std::borrow::Cow;
+
 use object::LittleEndian;
 use object::elf::{self, FileHeader64, RelocationType, SectionHeader64, SectionType, Sym64, SymbolBind, SymbolType};
-use object::read::elf::{FileHeader as _, SectionHeader as _, SectionTable, SymbolTable};
+use object::endian::{I64, U64};
+use object::read::elf::{Crel, CrelIterator, FileHeader as _, SectionHeader as _, SectionTable, SymbolTable};
 use object::{SectionIndex, SymbolIndex};
 
+use super::compressed::{self, Compression};
 use super::{Object, defect, item};
 use crate::alloc;
 use crate::error::{Error, Result, Status, quote};
@@ -17,11 +21,15 @@ use crate::native::machine::{self, Machine};
 type Header = FileHeader64<LittleEndian>;
 pub(super) type Rela = elf::Rela64<LittleEndian>;
 
+const WITH_ADDENDS: &str = "expected relocations with addends (SHT_RELA), as this machine's ABI has them";
+
 /// The byte order of every machine that the linker knows.
 pub(super) const ORDER: LittleEndian = LittleEndian;
 
 pub(super) struct Input<'a> {
     pub name: &'a str,
+    /// Its size in bytes.
+    pub len: u64,
     pub machine: &'static Machine,
     pub sections: Vec<Section<'a>>,
     pub symbols: Vec<Symbol<'a>>,
@@ -38,9 +46,10 @@ pub(super) struct Section<'a> {
     pub link: u32,
     /// Offset of `data` in the object.
     pub offset: u64,
-    /// Empty for SHT_NOBITS.
-    pub data: &'a [u8],
-    pub relocations: &'a [Rela],
+    /// Empty for SHT_NOBITS. Of a compressed section, the compressed content until [`super::compressed::expand`].
+    pub data: Cow<'a, [u8]>,
+    pub compression: Option<Compression>,
+    pub relocations: Cow<'a, [Rela]>,
 }
 
 pub(super) struct Symbol<'a> {
@@ -155,7 +164,8 @@ impl<'a> Input<'a> {
             true => &[],
             false => data(&table, symbols.string_section(), bytes).map_err(corrupt("symbol names"))?,
         };
-        let mut input = Input { name, machine, sections: Vec::new(), symbols: Vec::new(), groups: Vec::new() };
+        let len = bytes.len() as u64;
+        let mut input = Input { name, len, machine, sections: Vec::new(), symbols: Vec::new(), groups: Vec::new() };
         input.read_sections(&table, names, bytes).map_err(|error| input.within(error))?;
         input.read_symbols(&symbols, strings).map_err(|error| input.within(error))?;
         input.read_relocations_and_groups(&table, &symbols, bytes).map_err(|error| input.within(error))?;
@@ -177,8 +187,9 @@ impl<'a> Input<'a> {
             };
             check_names(&mut named, name)?;
             let wrong = |what: String| Error::corrupt(format!("section '{}': {what}", quote(name)));
-            let (kind, size) = (header.sh_type.get(ORDER), header.sh_size.get(ORDER));
-            let data = match index {
+            let (kind, flags, mut size) =
+                (header.sh_type.get(ORDER), header.sh_flags.get(ORDER).0, header.sh_size.get(ORDER));
+            let mut data = match index {
                 // Its sh_size is the number of sections if that exceeds e_shnum.
                 0 => &[],
                 _ => header.data(ORDER, bytes).map_err(|error| wrong(error.to_string()))?,
@@ -188,7 +199,14 @@ impl<'a> Input<'a> {
             if stored > bytes.len() as u64 {
                 return Err(wrong("expected sections that share no bytes, found overlapping ones".to_owned()));
             }
-            let align = header.sh_addralign.get(ORDER).max(1);
+            let mut align = header.sh_addralign.get(ORDER);
+            let mut compression = None;
+            if flags & elf::SHF_COMPRESSED.0 != 0 {
+                let (header, content) = compressed::split(data)
+                    .ok_or_else(|| wrong("expected a compression header, found fewer bytes".to_owned()))?;
+                (data, size, align, compression) = (content, header.size, header.align, Some(header));
+            }
+            let align = align.max(1);
             if !align.is_power_of_two() {
                 return Err(wrong(format!("alignment: expected a power of two, found {align}")));
             }
@@ -200,14 +218,15 @@ impl<'a> Input<'a> {
             let section = Section {
                 name,
                 kind,
-                flags: header.sh_flags.get(ORDER).0,
+                flags,
                 size: if index == 0 { 0 } else { size },
                 align,
                 entry: header.sh_entsize.get(ORDER),
                 link: header.sh_link.get(ORDER),
                 offset: header.sh_offset.get(ORDER),
-                data,
-                relocations: &[],
+                data: data.into(),
+                compression,
+                relocations: Cow::Borrowed(&[]),
             };
             self.sections.push(section);
         }
@@ -280,12 +299,18 @@ impl<'a> Input<'a> {
     ) -> Result<()> {
         for (index, header) in table.enumerate() {
             let name = item(&self.sections, index.0, "section")?.name;
-            let wrong = |what: String| Error::corrupt(format!("section '{}': {what}", quote(name)));
-            let refused = |what: &str| Error::new(Status::Unsupported, format!("section '{}': {what}", quote(name)));
+            let place = || format!("section '{}'", quote(name));
+            let wrong = |what: String| Error::corrupt(format!("{}: {what}", place()));
+            let refused = |what: &str| Error::new(Status::Unsupported, format!("{}: {what}", place()));
             let invalid = |error: object::read::Error| wrong(error.to_string());
             match header.sh_type.get(ORDER) {
-                elf::SHT_RELA => {
-                    let relocations = header.data_as_array(ORDER, bytes).map_err(invalid)?;
+                kind @ (elf::SHT_RELA | elf::SHT_CREL) => {
+                    let relocations: Cow<'a, [Rela]> = match kind {
+                        elf::SHT_RELA => header.data_as_array(ORDER, bytes).map_err(invalid)?.into(),
+                        _ => compact(header.data(ORDER, bytes).map_err(invalid)?)
+                            .map_err(|error| error.within(place()))?
+                            .into(),
+                    };
                     let target = header.sh_info.get(ORDER) as usize;
                     let count = self.sections.len();
                     let known = self.sections.get_mut(target).filter(|_| target != 0 && target != index.0);
@@ -303,10 +328,8 @@ impl<'a> Input<'a> {
                     }
                     target.relocations = relocations;
                 }
-                elf::SHT_REL | elf::SHT_RELR | elf::SHT_CREL => {
-                    return Err(refused(
-                        "expected relocations with addends (SHT_RELA), as this machine's ABI has them",
-                    ));
+                elf::SHT_REL | elf::SHT_RELR => {
+                    return Err(refused(WITH_ADDENDS));
                 }
                 elf::SHT_GROUP => {
                     let group = header.group(ORDER, bytes).map_err(invalid)?;
@@ -355,6 +378,25 @@ impl<'a> Input<'a> {
         let hidden = symbol.is_some_and(|symbol| symbol.other & 3 != elf::STV_DEFAULT.0);
         Site { object: self.name, section, rela, machine: self.machine, symbol: name, hidden }
     }
+}
+
+/// Reads compact relocations (SHT_CREL), as LLVM writes them with `--crel`.
+fn compact(bytes: &[u8]) -> Result<Vec<Rela>> {
+    let invalid = |error: object::read::Error| Error::corrupt(error.to_string());
+    let found = CrelIterator::new(bytes).map_err(invalid)?;
+    if found.len() > bytes.len() {
+        let (count, len) = (found.len(), bytes.len());
+        return Err(Error::corrupt(format!("expected at most {len} relocations in {len} bytes, found {count}")));
+    }
+    if !found.is_rela() && !found.is_empty() {
+        return Err(Error::new(Status::Unsupported, WITH_ADDENDS));
+    }
+    let rela = |crel: Crel| Rela {
+        r_offset: U64::new(ORDER, crel.r_offset),
+        r_info: Rela::r_info(ORDER, false, crel.r_sym, crel.r_type),
+        r_addend: I64::new(ORDER, crel.r_addend),
+    };
+    alloc::try_collect(found.map(|crel| Ok(rela(crel.map_err(invalid)?))), "relocations")
 }
 
 /// Limits the total length of names: they may overlap in the string table, and add up to far more than its size.

@@ -71,7 +71,7 @@ impl<'a> Layout<'a> {
         inputs: &[Input<'a>],
         dispositions: &Dispositions,
         symbols: &Symbols<'a>,
-        frames: &Frames<'a>,
+        frames: &Frames,
         needs: &Needs,
         sizes: &Sizes,
         machine: &Machine,

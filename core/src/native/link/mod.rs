@@ -9,6 +9,7 @@
 //! The output depends only on the objects and their order: the same objects give the same bytes.
 
 mod apply;
+mod compressed;
 mod debug;
 mod dynamic;
 mod eh_frame;
@@ -77,6 +78,7 @@ pub fn link(objects: &[Object<'_>], options: &Options) -> Result<Vec<u8>> {
         return Err(Error::new(Status::InvalidArgument, message));
     }
     let dispositions = select::select(&inputs, options)?;
+    compressed::expand(&mut inputs, &dispositions)?;
     let mut symbols = symbols::Symbols::resolve(&inputs, &dispositions)?;
     let frames = eh_frame::Frames::collect(&inputs, &dispositions)?;
     let needs = scan::Needs::scan(&inputs, &dispositions, &mut symbols, &frames)?;

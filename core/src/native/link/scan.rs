@@ -62,7 +62,7 @@ impl Needs {
         inputs: &[Input<'a>],
         dispositions: &Dispositions,
         symbols: &mut Symbols<'a>,
-        frames: &Frames<'a>,
+        frames: &Frames,
     ) -> Result<Needs> {
         let sizes = inputs.iter().flat_map(|input| &input.sections).map(|section| section.size);
         let commons = symbols.entries.iter().filter(|entry| matches!(entry.definition, Definition::Common { .. }));
@@ -195,9 +195,9 @@ impl Needs {
         let relaxes = || {
             let near = self.near && is_code && target == Target::Inside;
             let fits = if howto.expr == RelExpr::Absolute { howto.field.is_word() } else { addend == -4 };
-            near && fits && (site.machine.relax)(section.data, at, howto.expr).is_some()
+            near && fits && (site.machine.relax)(&section.data, at, howto.expr).is_some()
         };
-        let is_jump = || howto.expr == RelExpr::PltPc || is_code && (site.machine.is_jump)(section.data, at);
+        let is_jump = || howto.expr == RelExpr::PltPc || is_code && (site.machine.is_jump)(&section.data, at);
         let word = |need: Need| match () {
             () if !howto.field.is_word() => {
                 Err(site.refuse(format_args!("is too narrow for an address, which is known only at load time; {PIC}")))

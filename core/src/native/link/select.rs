@@ -118,8 +118,11 @@ fn check(input: &Input<'_>, section: &Section<'_>, disposition: Disposition) -> 
     if section.kind == elf::SHT_NOBITS && !section.relocations.is_empty() {
         return refuse(Status::Corrupt, "has relocations, but no bytes");
     }
-    if section.is(elf::SHF_COMPRESSED) || section.name.starts_with(b".zdebug") {
-        return refuse(Status::Unsupported, "is compressed; compile with -gz=none");
+    if section.name.starts_with(b".zdebug") {
+        return refuse(Status::Unsupported, "is compressed in an obsolete way; compile with -gz=zlib or -gz=none");
+    }
+    if section.compression.is_some() && disposition != Disposition::Debug {
+        return refuse(Status::Corrupt, "is part of the program's memory, but compressed");
     }
     Ok(())
 }
