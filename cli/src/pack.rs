@@ -17,19 +17,20 @@ use crate::write::WriteArgs;
 /// Pack ELF modules and relocatable objects into an artifact
 ///
 /// The last module is the main module. The objects are linked into a shared object, which becomes the last module. The
-/// artifact says that its modules were compiled without flags for the baseline CPU of this host's target, unless --engine,
-/// --wasmtime, --cpu or --metadata is given. OUT is replaced atomically.
+/// artifact says that its modules were compiled without flags for the baseline CPU of this host's target, unless --target, --cpu,
+/// --engine, --wasmtime or --metadata is given. OUT is replaced atomically.
 #[derive(clap::Args)]
 #[command(after_help = "\
 CPU is a comma-separated list of names: native for all instruction sets of this CPU; x86-64-v2, x86-64-v3 or x86-64-v4 for \
 a microarchitecture level of the x86-64 psABI; LLVM's name of an instruction set, such as avx2 or lse; or \
-sve-vector-bits=512 for code that was compiled for one length of SVE vectors. Modules for another machine than the \
+sve-vector-bits=512 for code that was compiled for one length of SVE vectors. The names are those of the target's architecture. Modules for another machine than the \
 target's are refused.
 
 Examples:
   artifact pack -o kernels.artifact --object helpers.o kernels.o
   artifact pack -o kernels.artifact --object kernels.o -- libhelpers.so
   artifact pack -o kernels.artifact --cpu x86-64-v3 --attribute built-by=ci libhelpers.so kernels.so
+  artifact pack -o kernels.artifact --target aarch64-unknown-linux-gnu --cpu lse --no-debug --object kernels.o
   artifact engine > here.json; artifact pack -o kernels.artifact --engine here.json --object kernels.o
   artifact extract old.cwasm -d old && artifact pack -o new.cwasm --metadata old/metadata.json old/module-*.elf")]
 pub struct Args {
@@ -39,6 +40,9 @@ pub struct Args {
     /// Relocatable objects to link into the main module. `--` ends the list
     #[arg(long = "object", value_name = "OBJECT", num_args = 1..)]
     objects: Vec<PathBuf>,
+    /// Leave out the objects' debug information
+    #[arg(long)]
+    no_debug: bool,
     #[command(flatten)]
     settings: SettingsArgs,
     #[command(flatten)]
@@ -47,27 +51,35 @@ pub struct Args {
 
 /// The options for the settings with which the modules were compiled.
 #[derive(clap::Args)]
-#[group(multiple = false)]
 struct SettingsArgs {
     /// Take the settings from this engine; a JSON file, as printed by `artifact engine`
-    #[arg(long, value_name = "ENGINE")]
+    #[arg(long, value_name = "ENGINE", group = "settings")]
     engine: Option<PathBuf>,
     /// Take the settings from the default engine of Wasmtime 0.33 on this host
-    #[arg(long)]
+    #[arg(long, group = "settings")]
     wasmtime: bool,
     /// Record that the modules need these instruction sets, and no flags
-    #[arg(long, value_name = "CPU", value_parser = cpu)]
-    cpu: Option<Box<Engine>>,
+    #[arg(long, value_name = "CPU", conflicts_with = "settings")]
+    cpu: Option<String>,
+    /// Record that the modules are for this target rather than for the host's, such as aarch64-unknown-linux-gnu
+    #[arg(long, value_name = "TRIPLE", value_parser = triple, conflicts_with = "settings")]
+    target: Option<String>,
     /// Take the settings, types, upvars and attributes from this file, as written by `artifact extract`
-    #[arg(long, value_name = "METADATA")]
+    #[arg(long, value_name = "METADATA", group = "settings")]
     metadata: Option<PathBuf>,
 }
 
-fn cpu(names: &str) -> Result<Box<Engine>, Error> {
-    Engine::for_cpu(names).map(Box::new)
+fn triple(triple: &str) -> Result<String, Error> {
+    Engine::new().set_target(triple)?;
+    Ok(triple.to_owned())
 }
 
 impl Args {
+    /// Returns what is wrong with the arguments although each by itself is right.
+    pub fn check(&self) -> Result<(), Error> {
+        self.settings.named().map(drop)
+    }
+
     pub fn inputs(&self) -> Vec<&Path> {
         let SettingsArgs { engine, metadata, .. } = &self.settings;
         let files = self.modules.iter().chain(&self.objects).chain(engine).chain(metadata).chain(self.write.inputs());
@@ -76,16 +88,18 @@ impl Args {
 }
 
 pub fn run(args: &Args, console: &mut Console) -> CommandResult {
-    let Args { modules: files, objects, settings, write } = args;
+    let Args { modules: files, objects, settings, write, .. } = args;
     let progress = console.progress("packing", write.output())?;
     let modules = read(files)?;
-    let (mut builder, upvars) = settings.builder()?;
+    let (mut builder, upvars) = settings.builder(write.output())?;
     for (file, module) in files.iter().zip(&modules) {
         let bytes = (**module).as_ref();
         let added = builder.check_machine(bytes).and_then(|()| builder.add_module(bytes));
         added.map_err(|error| Failure::in_file(file, error))?;
     }
-    link(&mut builder, objects, write.output())?;
+    let mut options = Options::default();
+    options.leave_out_debug = args.no_debug;
+    link(&mut builder, objects, &options, write.output())?;
     if let Some(file) = &settings.metadata {
         // Not before: upvars refer to modules.
         builder.set_upvars(upvars).map_err(|error| Failure::in_file(file, error))?;
@@ -101,7 +115,7 @@ fn read(files: &[PathBuf]) -> Result<Vec<Box<dyn AsRef<[u8]>>>, Failure> {
 }
 
 /// Links the objects into one more module.
-fn link(builder: &mut Builder<'_>, files: &[PathBuf], output: &Path) -> Result<(), Failure> {
+fn link(builder: &mut Builder<'_>, files: &[PathBuf], options: &Options, output: &Path) -> Result<(), Failure> {
     if files.is_empty() {
         return Ok(());
     }
@@ -111,21 +125,28 @@ fn link(builder: &mut Builder<'_>, files: &[PathBuf], output: &Path) -> Result<(
     let bytes = contents.iter().map(|bytes| (**bytes).as_ref());
     let objects: Vec<_> = names.iter().map(AsRef::as_ref).zip(bytes).map(object).collect();
     // The messages name the objects.
-    let linked = builder.add_objects(&objects, &Options::default());
+    let linked = builder.add_objects(&objects, options);
     linked.map(drop).map_err(|error| Failure::cannot("link", output, error))
 }
 
 impl SettingsArgs {
+    /// The engine that --target and --cpu name.
+    fn named(&self) -> Result<Engine, Error> {
+        let mut engine = Engine::new();
+        self.target.iter().try_for_each(|triple| engine.set_target(triple))?;
+        self.cpu.iter().try_for_each(|names| engine.add_cpu(names))?;
+        Ok(engine)
+    }
+
     /// A builder with these settings, and the upvars.
-    fn builder<'m>(&self) -> Result<(Builder<'m>, Upvars), Failure> {
+    fn builder<'m>(&self, output: &Path) -> Result<(Builder<'m>, Upvars), Failure> {
         let engine = match self {
             SettingsArgs { metadata: Some(file), .. } => {
                 return input::parse(file, "metadata in JSON", |json| Document::from_json(json)?.into_builder());
             }
             SettingsArgs { engine: Some(file), .. } => &input::engine(file)?,
-            SettingsArgs { cpu: Some(engine), .. } => engine,
             SettingsArgs { wasmtime: true, .. } => &Engine::wasmtime(),
-            _ => &Engine::new(),
+            _ => &self.named().map_err(|error| Failure::cannot("pack", output, error))?,
         };
         Ok((Builder::new(engine), Upvars::default()))
     }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use artifact::artifact::{Artifact, OpenOptions};
 use artifact::builder::{Builder, Settings};
@@ -294,6 +295,50 @@ fn pack_records_the_settings() {
     assert_eq!(told.get("shared_flags").keys(), ["opt_level"]);
     assert_eq!(told.get("trailer").get("attributes").get("a").text(), "Yj1j");
     assert_eq!(packed(&folder, &["--no-trailer"]).get("trailer"), &Json::Null);
+}
+
+/// An object for a machine, made by the assembler for it if that is installed.
+fn object(folder: &Folder, assembler: &str, text_of: &str) -> Option<String> {
+    let (source, object) = (folder.file("source.s", text_of), folder.path("object.o"));
+    let assembled = Command::new(assembler).arg("-g").arg(source).arg("-o").arg(&object).status().ok()?;
+    assert!(assembled.success());
+    Some(text(&object).to_owned())
+}
+
+#[test]
+fn pack_builds_for_another_target() {
+    let folder = Folder::new();
+    let (out, triple) = (folder.path("out"), "aarch64-unknown-linux-gnu");
+    let pack = |args: &[&str]| run(&[&["pack", "-o", text(&out), "--target", triple], args].concat());
+    if let Some(object) = object(&folder, "aarch64-linux-gnu-as", ".globl f\nf: ret\n") {
+        pack(&["--cpu", "lse,sve-vector-bits=256", "--object", &object]).expect(0);
+        let packed = run(&["inspect", "--json", text(&out)]).expect(0).json();
+        assert_eq!(packed.get("target").text(), triple);
+        assert_eq!(packed.get("isa_flags").keys(), ["lse", "sve-vector-bits"]);
+    }
+    // The host's names and the host's code are another machine's.
+    for cpu in if cfg!(target_arch = "x86_64") { ["avx2", "x86-64-v2", "native"] } else { ["avx2", "x86-64-v2", ""] } {
+        let ran = pack(&["--cpu", cpu, "m.elf"]).expect(2);
+        assert!(ran.err.contains(&format!("aarch64, found '{cpu}'")), "{}", ran.err);
+    }
+    let wrong =
+        run(&["pack", "-o", text(&out), "--target", "riscv64gc-unknown-linux-gnu", &folder.file("m.elf", module())]);
+    assert!(wrong.expect(5).err.contains("riscv64"));
+    run(&["pack", "-o", text(&out), "--target", "x86", "m.elf"]).expect(2);
+    run(&["pack", "-o", text(&out), "--target", triple, "--wasmtime", "m.elf"]).expect(2);
+}
+
+#[test]
+fn pack_leaves_out_debug_information() {
+    let folder = Folder::new();
+    let Some(object) = object(&folder, "as", ".globl f\nf: ret\n") else { return };
+    let out = folder.path("out");
+    let has_debug = |args: &[&str]| {
+        run(&[&["pack", "-o", text(&out), "--object", &object], args].concat()).expect(0);
+        run(&["inspect", text(&out)]).expect(0).out().contains(".debug_line")
+    };
+    assert!(has_debug(&[]));
+    assert!(!has_debug(&["--no-debug"]));
 }
 
 #[test]

@@ -155,35 +155,50 @@ impl Engine {
         Engine { isa_flags: host_flags(), ..Engine::new() }
     }
 
-    /// Creates the baseline engine plus the features of a CPU as ISA flags. `names` is a comma-separated list of `native` for this CPU,
-    /// microarchitecture levels of the x86-64 psABI (`x86-64` to `x86-64-v4`), LLVM's names of features, and on aarch64
-    /// `sve-vector-bits=512` for code that was compiled for one length of SVE vectors.
+    /// Creates the baseline engine plus the features of a CPU as ISA flags, as [`Engine::add_cpu`] does.
     ///
     /// # Errors
     ///
     /// INVALID_ARGUMENT for an unknown name.
     pub fn for_cpu(names: &str) -> Result<Engine> {
         let mut engine = Engine::new();
+        engine.add_cpu(names)?;
+        Ok(engine)
+    }
+
+    /// Adds the features of a CPU of the engine's target as ISA flags. `names` is a comma-separated list of `native` for this CPU,
+    /// microarchitecture levels of the x86-64 psABI (`x86-64` to `x86-64-v4`), LLVM's names of features, and on aarch64
+    /// `sve-vector-bits=512` for code that was compiled for one length of SVE vectors.
+    ///
+    /// # Errors
+    ///
+    /// INVALID_ARGUMENT for a name that the target's architecture does not have, and for `native` if that is not this host's. No feature
+    /// is added then.
+    pub fn add_cpu(&mut self, names: &str) -> Result<()> {
+        let mut added = FlagTable::new();
+        let is_host = || target::compared_parts(&self.target).0 == target::compared_parts(&target::host()).0;
         for name in names.split(',') {
-            if name == "native" {
-                engine.isa_flags.append(&mut host_flags());
+            if name == "native" && is_host() {
+                added.append(&mut host_flags());
                 continue;
             }
             if let Some((length, bits)) = vector_length(name) {
-                engine.isa_flags.insert(length.to_owned(), bits);
+                added.insert(length.to_owned(), bits);
                 continue;
             }
-            let features = cpu::features_named(name).ok_or_else(|| {
-                let shown = quote(name.as_bytes());
+            let features = cpu::features_named(&self.target, name).filter(|_| name != "native").ok_or_else(|| {
                 let message = format!(
-                    "CPU: expected native, a level such as x86-64-v3, or LLVM's name of a feature of this host's \
-                     architecture, found '{shown}'"
+                    "CPU: expected native on this host's architecture, a level such as x86-64-v3, or LLVM's name of a feature of \
+                     {}, found '{}'",
+                    quote(target::compared_parts(&self.target).0.as_bytes()),
+                    quote(name.as_bytes()),
                 );
                 Error::new(Status::InvalidArgument, message)
             })?;
-            engine.isa_flags.extend(features.into_iter().map(|feature| (feature.to_owned(), Flag::Bool(true))));
+            added.extend(features.into_iter().map(|feature| (feature.to_owned(), Flag::Bool(true))));
         }
-        Ok(engine)
+        self.isa_flags.append(&mut added);
+        Ok(())
     }
 
     /// Creates an engine with the default settings of Wasmtime 0.33 on this host.

@@ -6,6 +6,7 @@ use super::table::Features;
 /// The table of aarch64.
 #[rustfmt::skip]
 pub const FEATURES: Features = Features {
+    levels: &[],
     need: |name| {
         let std = STD.binary_search(&name).ok().and_then(|index| STD.get(index)).copied();
         std.or_else(|| HWCAP2.iter().map(|(known, _)| *known).find(|known| *known == name))
@@ -125,12 +126,6 @@ const HWCAP2: &[(&str, u8)] = &[
     ("sve2p1", 36),
     ("wfxt", 31),
 ];
-
-/// Returns none: only x86-64 has microarchitecture levels.
-#[cfg(target_arch = "aarch64")]
-pub fn level(_: &str) -> Option<Vec<&'static str>> {
-    None
-}
 
 /// Maps LLVM's name for a feature to the standard library's, and detects the feature.
 #[cfg(target_arch = "aarch64")]

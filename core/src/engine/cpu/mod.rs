@@ -9,12 +9,12 @@ mod x86_64;
 use std::sync::OnceLock;
 
 #[cfg(target_arch = "aarch64")]
-use aarch64::{detect, level};
+use aarch64::detect;
 #[cfg(target_arch = "x86_64")]
-use x86_64::{detect, level};
+use x86_64::detect;
 
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-use unknown::{detect, level};
+use unknown::detect;
 
 use super::target;
 use table::{Features, Support};
@@ -107,24 +107,17 @@ pub fn has(name: &str) -> bool {
     features().binary_search(&name).is_ok()
 }
 
-/// Returns the features that `name` stands for: a microarchitecture level, or a single feature under any name that the table has. On
-/// an architecture without a table every name is taken for a feature. Returns none for an unknown name.
-pub fn features_named(name: &str) -> Option<Vec<&str>> {
-    let known = || match Features::of(&target::host()) {
-        Some(table) => table.kind(table.llvm_name(name)).is_some(),
-        None => !name.is_empty(),
-    };
-    level(name).or_else(|| known().then(|| vec![name]))
+/// Returns the features that `name` stands for on a target: a microarchitecture level, or a single feature under any name that the table
+/// has. On an architecture without a table every name is taken for a feature. Returns none for an unknown name.
+pub fn features_named<'n>(target: &str, name: &'n str) -> Option<Vec<&'n str>> {
+    let Some(table) = Features::of(target) else { return (!name.is_empty()).then(|| vec![name]) };
+    table.level(name).or_else(|| table.kind(table.llvm_name(name)).is_some().then(|| vec![name]))
 }
 
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod unknown {
     pub fn detect() -> Vec<&'static str> {
         Vec::new()
-    }
-
-    pub fn level(_: &str) -> Option<Vec<&'static str>> {
-        None
     }
 }
 
@@ -135,16 +128,19 @@ mod tests {
     #[test]
     #[cfg(target_arch = "x86_64")]
     fn each_level_includes_the_previous_one_and_only_detectable_features() {
-        let levels = ["x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4"].map(|name| features_named(name).unwrap());
+        let levels = ["x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4"]
+            .map(|name| features_named("x86_64-unknown-linux-gnu", name).unwrap());
         assert_eq!(levels.each_ref().map(Vec::len), [0, 8, 17, 22]);
         for pair in levels.windows(2) {
             assert!(pair[0].iter().all(|feature| pair[1].contains(feature)));
         }
         assert!(levels[3].iter().all(|feature| (x86_64::FEATURES.need)(feature).is_some()));
-        assert_eq!(features_named("avx2"), Some(vec!["avx2"]));
+        assert_eq!(features_named("x86_64-unknown-linux-gnu", "avx2"), Some(vec!["avx2"]));
         for wrong in ["", "avx-2", "AVX2", "x86-64-v5"] {
-            assert_eq!(features_named(wrong), None, "{wrong}");
+            assert_eq!(features_named("x86_64-unknown-linux-gnu", wrong), None, "{wrong}");
         }
+        assert_eq!(features_named("aarch64-unknown-linux-gnu", "lse"), Some(vec!["lse"]));
+        assert_eq!(features_named("aarch64-unknown-linux-gnu", "x86-64-v2"), None);
     }
 
     #[test]

@@ -8,6 +8,8 @@ use super::{aarch64, x86_64};
 
 /// The features of one architecture. Every list is sorted.
 pub struct Features {
+    /// The features that each microarchitecture level adds to the previous one.
+    pub levels: &'static [(&'static str, &'static [&'static str])],
     /// Returns LLVM's name of a feature that code can need and that detection knows.
     pub need: fn(&str) -> Option<&'static str>,
     /// Features that code can need, and that detection never finds.
@@ -49,6 +51,13 @@ pub enum Support {
 }
 
 impl Features {
+    /// Returns the features of a microarchitecture level and of those below, without the baseline's.
+    #[must_use]
+    pub fn level(&self, name: &str) -> Option<Vec<&'static str>> {
+        let last = self.levels.iter().position(|(level, _)| *level == name)?;
+        Some(self.levels.iter().take(last + 1).flat_map(|(_, features)| *features).copied().collect())
+    }
+
     /// Returns the table of a target's architecture, if there is one.
     #[must_use]
     pub fn of(target: &str) -> Option<&'static Features> {

@@ -177,6 +177,7 @@ pub const NEEDS: &[(&str, Word, u8, State)] = &[
 /// The table of x86-64.
 #[rustfmt::skip]
 pub const FEATURES: Features = Features {
+    levels: LEVELS,
     need: |name| {
         let index = NEEDS.binary_search_by(|(known, ..)| (*known).cmp(name)).ok()?;
         NEEDS.get(index).map(|(known, ..)| *known)
@@ -232,20 +233,12 @@ pub const FEATURES: Features = Features {
 };
 
 /// The features that each level of the x86-64 psABI (section "Micro-Architecture Levels") adds to the previous one.
-#[cfg(target_arch = "x86_64")]
-const LEVELS: [(&str, &[&str]); 4] = [
+const LEVELS: &[(&str, &[&str])] = &[
     ("x86-64", &[]),
     ("x86-64-v2", &["crc32", "cx16", "popcnt", "sahf", "sse3", "sse4.1", "sse4.2", "ssse3"]),
     ("x86-64-v3", &["avx", "avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe", "xsave"]),
     ("x86-64-v4", &["avx512bw", "avx512cd", "avx512dq", "avx512f", "avx512vl"]),
 ];
-
-/// Returns the features of a microarchitecture level, without those of the x86-64 baseline.
-#[cfg(target_arch = "x86_64")]
-pub fn level(name: &str) -> Option<Vec<&'static str>> {
-    let last = LEVELS.iter().position(|(level, _)| *level == name)?;
-    Some(LEVELS.iter().take(last + 1).flat_map(|(_, features)| *features).copied().collect())
-}
 
 /// Returns the features that code can need and that this CPU has, with their state enabled by the operating system.
 #[cfg(target_arch = "x86_64")]
