@@ -233,7 +233,11 @@ static bool was_asked(const asked_t *asked, const char *name) {
 
 TEST(load_asks_table_then_callback) {
     asked_t asked = {.answer = true};
-    artifact_import_t table[] = {{"host_first", ADDRESS(first)}, {"host_first", ADDRESS(other)}, {"unused", NULL}};
+    artifact_import_t table[] = {{"host_first", NULL}, /* defines nothing */
+                                 {"host_first", ADDRESS(first)},
+                                 {"host_first", ADDRESS(other)},
+                                 {"host_second", NULL},
+                                 {"unused", NULL}};
     artifact_load_options_t options = ARTIFACT_LOAD_OPTIONS_INIT;
     options.symbols = table;
     options.symbol_count = COUNT(table);

@@ -2142,7 +2142,7 @@ extern void libartifact_remove_dynamic_fde(size_t fde) __asm__("__unw_remove_dyn
 typedef struct artifact_import_t {
     /** The symbol's name. */
     const char *name;
-    /** The symbol's address; NULL: undefined. */
+    /** The symbol's address. NULL does not define it: the next source is asked. */
     void *address;
 } artifact_import_t;
 
@@ -2164,7 +2164,7 @@ typedef struct artifact_load_options_t {
     /** A combination of ARTIFACT_LOAD_ flags. */
     uint64_t flags;
     /**
-     * Symbols that the host defines, in any order; of several with the same name the first counts. Needed only during
+     * Symbols that the host defines, in any order; of several definitions of a name the first counts. Needed only during
      * the call. NULL: none.
      */
     const artifact_import_t *symbols;

@@ -1275,8 +1275,8 @@ inline artifact_import_t define(c_string name, void *object) noexcept { return {
 
 /// Options of file::load().
 struct load_options {
-    /// The symbols that the host provides: see define(). If a name is there twice, the first entry counts. Borrowed for
-    /// the duration of the call.
+    /// The symbols that the host provides: see define(). If a name is defined twice, the first definition counts.
+    /// Borrowed for the duration of the call.
     span<const artifact_import_t> symbols = {};
     /// Look up symbols that are still undefined in the process, as dlsym() does: ARTIFACT_LOAD_PROCESS_SYMBOLS.
     bool process_symbols = false;

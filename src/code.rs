@@ -28,7 +28,7 @@ pub struct artifact_code_t {
 pub struct artifact_import_t {
     /// The symbol's name.
     pub name: *const c_char,
-    /// The symbol's address; NULL: undefined.
+    /// The symbol's address. NULL does not define it: the next source is asked.
     pub address: *mut c_void,
 }
 
@@ -50,7 +50,7 @@ pub struct artifact_load_options_t {
     pub size: usize,
     /// A combination of ARTIFACT_LOAD_ flags.
     pub flags: u64,
-    /// Symbols that the host defines, in any order; of several with the same name the first counts. Needed only during
+    /// Symbols that the host defines, in any order; of several definitions of a name the first counts. Needed only during
     /// the call. NULL: none.
     pub symbols: *const artifact_import_t,
     /// The number of those symbols.
@@ -194,15 +194,16 @@ fn unwinders(given: &artifact_load_options_t) -> HostUnwinders {
     }
 }
 
-/// Asks the callback for the addresses of missing symbols. If there is no memory for its array, they stay undefined.
-unsafe fn ask(given: &artifact_load_options_t, missing: &mut [Import<'_>]) {
-    let Some(resolve) = given.resolve else { return };
+/// Asks the callback for the addresses of missing symbols.
+unsafe fn ask(given: &artifact_load_options_t, missing: &mut [Import<'_>]) -> Result<()> {
+    let Some(resolve) = given.resolve else { return Ok(()) };
     let import = |import: &Import<'_>| artifact_import_t { name: import.name.as_ptr(), address: std::ptr::null_mut() };
-    let Ok(mut asked) = alloc::collect(missing.iter().map(import), "missing symbols") else { return };
+    let mut asked = alloc::collect(missing.iter().map(import), "missing symbols")?;
     ffi!(resolve(given.context, asked.as_mut_ptr(), asked.len()));
     for (import, answer) in missing.iter_mut().zip(&asked) {
         import.address = answer.address;
     }
+    Ok(())
 }
 
 /// Returns the index of the main module, which is the last one; 0 if code is NULL. It equals artifact_main_module() of

@@ -7,6 +7,7 @@ mod lists;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::ffi::c_void;
 use std::os::fd::AsFd;
 use std::ptr::{null, null_mut};
 use std::sync::Arc;
@@ -22,6 +23,8 @@ use artifact::native::load::{LoadOptions, load};
 use artifact::storage::sealed;
 
 use hostile::capi::artifact::{artifact_free, artifact_open_bytes, artifact_t};
+use hostile::capi::code::{artifact_code_free, artifact_import_t, artifact_load, artifact_load_options_t};
+use hostile::capi::engine::{artifact_engine_free, artifact_engine_new_host};
 use hostile::capi::library::artifact_slice_t;
 use hostile::capi::module::{artifact_section_at, artifact_symbol_at};
 use hostile::capi::trailer::artifact_attribute_at;
@@ -33,6 +36,18 @@ struct Counting;
 thread_local! {
     static CURRENT: Cell<usize> = const { Cell::new(0) };
     static PEAK: Cell<usize> = const { Cell::new(0) };
+    /// The large allocation that fails: 1 is the next one, 0 none.
+    static FAILS: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Allocations that depend on a file.
+const LARGE: usize = 32 << 10;
+
+/// Whether an allocation is the one that fails.
+fn fails(size: usize) -> bool {
+    let left = if size >= LARGE { FAILS.get() } else { 0 };
+    FAILS.set(FAILS.get() - usize::from(left > 0));
+    left == 1
 }
 
 fn grown(size: usize) {
@@ -54,9 +69,12 @@ fn peak<T>(work: impl FnOnce() -> T) -> usize {
     PEAK.get().wrapping_sub(before)
 }
 
-// SAFETY: every call is forwarded unchanged to `System`, which upholds the contract of `GlobalAlloc`.
+// SAFETY: every call fails as `GlobalAlloc` allows, or is forwarded unchanged to `System`, which upholds its contract.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if fails(layout.size()) {
+            return null_mut();
+        }
         grown(layout.size());
         // SAFETY: the caller upholds the contract of `alloc`, which is the same as that of `System.alloc`.
         unsafe { System.alloc(layout) }
@@ -67,6 +85,9 @@ unsafe impl GlobalAlloc for Counting {
         unsafe { System.dealloc(pointer, layout) }
     }
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        if size > layout.size() && fails(size) {
+            return null_mut();
+        }
         // The kernel moves large blocks by remapping their pages, so old and new block never take memory at the same time.
         shrunk(layout.size());
         grown(size);
@@ -165,13 +186,17 @@ fn walk(bytes: &[u8], mut call: impl FnMut(*const artifact_t, usize) -> u32) -> 
     taken
 }
 
-/// An image with `count` undefined symbols, whose names are all suffixes of one string.
+/// An image with `count` undefined symbols.
 fn undefined(count: usize) -> Vec<u8> {
     let mut elf = Elf::new();
     let data = elf.section(".data", PROGBITS, ALLOC | 1, vec![0; 8 * count]);
     let symbols: Vec<u32> = (0..count).map(|number| elf.symbol(&format!("u{number:06}"), 0x10, 0)).collect();
     elf.relocations(data, symbols.iter().enumerate().map(|(at, symbol)| (8 * at as u64, *symbol, ABS64, 0)));
-    let mut image = link(&[Object { name: "a.o", bytes: &elf.build() }], &Options::default()).unwrap();
+    link(&[Object { name: "a.o", bytes: &elf.build() }], &Options::default()).unwrap()
+}
+
+/// The same image, whose names are all suffixes of one string.
+fn overlapping(mut image: Vec<u8>) -> Vec<u8> {
     let strings = Module::parse(&image).unwrap().section_named(b".dynstr").unwrap();
     let (start, end) = (strings.offset as usize, (strings.offset + strings.size) as usize);
     let names = &mut image[start + 1..end - 1];
@@ -245,7 +270,7 @@ fn every_function_takes_memory_in_proportion_to_the_file() {
     add("artifact_attribute_at", 12.0, &attributes, taken);
 
     for count in [100, 8000] {
-        let bytes = artifact_of(&undefined(count), |_| ());
+        let bytes = artifact_of(&overlapping(undefined(count)), |_| ());
         let file = sealed(&[&bytes]).unwrap();
         let engine = Engine::new();
         for gdb in [false, true] {
@@ -285,4 +310,45 @@ fn every_function_takes_memory_in_proportion_to_the_file() {
     let report = report.join("\n");
     println!("{report}");
     assert!(found.iter().all(|(_, times, most)| times <= most), "{report}");
+}
+
+unsafe extern "C" fn define_all(_: *mut c_void, missing: *mut artifact_import_t, count: usize) {
+    // SAFETY: artifact_load() passes an array of this length.
+    let missing = unsafe { std::slice::from_raw_parts_mut(missing, count) };
+    missing.iter_mut().for_each(|import| import.address = (&raw mut *import).cast());
+}
+
+/// Every large allocation of a load fails in turn, also those between the loader and the host's callback.
+#[test]
+fn loading_without_memory_is_never_another_error() {
+    let engine = artifact_engine_new_host();
+    let bytes = artifact_of(&undefined(3000), |_| ());
+    // SAFETY: zeros are a value of this struct: NULL, 0 or no function.
+    let mut options: artifact_load_options_t = unsafe { std::mem::zeroed() };
+    options.size = size_of::<artifact_load_options_t>();
+    options.resolve = Some(define_all);
+    let mut failures = 0;
+    for number in 1.. {
+        let (mut artifact, mut code) = (null_mut(), null_mut());
+        // SAFETY: all pointers point at local variables of the right types, or are NULL where that is allowed. No code runs.
+        let status = unsafe {
+            let opened = artifact_open_bytes(bytes.as_ptr(), bytes.len(), null(), null(), &mut artifact, null_mut());
+            assert_eq!(opened as u32, 0);
+            FAILS.set(number);
+            let status = artifact_load(artifact, engine, &options, &mut code, null_mut()) as u32;
+            let left = FAILS.replace(0);
+            artifact_code_free(code);
+            artifact_free(artifact);
+            if left > 0 {
+                assert_eq!(status, Status::Ok as u32);
+                break;
+            }
+            status
+        };
+        assert_eq!(status, Status::NoMemory as u32, "large allocation {number}");
+        failures += 1;
+    }
+    // SAFETY: created above, freed once.
+    unsafe { artifact_engine_free(engine) };
+    assert!(failures >= 4, "{failures}");
 }

@@ -92,7 +92,10 @@ fn outcome(image: &[u8], engine: &Engine) -> Result<(), (bool, Error)> {
     let artifact = Artifact::open_bytes(&bytes, None, &OpenOptions::default()).map_err(|error| (true, error))?;
     let verified = artifact.verify().map(drop);
     let somewhere = std::ptr::from_ref(engine).cast();
-    let mut resolver = |missing: &mut [Import<'_>]| missing.iter_mut().for_each(|import| import.address = somewhere);
+    let mut resolver = |missing: &mut [Import<'_>]| {
+        missing.iter_mut().for_each(|import| import.address = somewhere);
+        Ok(())
+    };
     let mut options = LoadOptions::default();
     options.resolver = Some(&mut resolver);
     // SAFETY: nothing of the object is called: its constructors aren't, and a handle of its own has no destructors registered. Its

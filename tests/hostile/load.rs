@@ -76,7 +76,10 @@ pub fn stored(image: &[u8], count: usize) -> Option<Arc<Artifact>> {
 /// Loads an artifact, with every undefined symbol at [`SOMEWHERE`].
 pub fn loaded(artifact: Arc<Artifact>, gdb: bool) -> Result<Code> {
     let somewhere = (&raw const SOMEWHERE).cast();
-    let mut resolver = |missing: &mut [Import<'_>]| missing.iter_mut().for_each(|import| import.address = somewhere);
+    let mut resolver = |missing: &mut [Import<'_>]| {
+        missing.iter_mut().for_each(|import| import.address = somewhere);
+        Ok(())
+    };
     let mut options = LoadOptions::default();
     options.resolver = Some(&mut resolver);
     options.gdb = gdb;

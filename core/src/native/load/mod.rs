@@ -53,7 +53,7 @@ const NOEXEC_COPY: &str = "a private copy of the code can't be executed here, wh
 #[derive(Default)]
 #[non_exhaustive]
 pub struct LoadOptions<'o> {
-    /// Symbols that the host defines. If a name occurs twice, the first one counts.
+    /// Symbols that the host defines. If a name is defined twice, the first one counts.
     pub symbols: &'o [Import<'o>],
     /// Called once with all symbols that are undefined after `symbols`.
     pub resolver: Option<Resolver<'o>>,

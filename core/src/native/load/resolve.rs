@@ -14,13 +14,12 @@ use crate::limits::NameBudget;
 pub struct Import<'n> {
     /// Its name.
     pub name: &'n CStr,
-    /// Its address. A resolver leaves it NULL if it doesn't define the symbol. In [`LoadOptions::symbols`](super::LoadOptions::symbols),
-    /// NULL defines a symbol whose address is 0.
+    /// Its address. NULL doesn't define the symbol: the next source is asked.
     pub address: *const c_void,
 }
 
-/// Called once with all undefined symbols. Sets the addresses of those that it defines.
-pub type Resolver<'r> = &'r mut dyn FnMut(&mut [Import<'_>]);
+/// Called once with all undefined symbols. Sets the addresses of those that it defines. Loading fails with an error that it returns.
+pub type Resolver<'r> = &'r mut dyn FnMut(&mut [Import<'_>]) -> Result<()>;
 
 /// A relocation that refers to an undefined symbol.
 pub struct Pending {
@@ -78,7 +77,7 @@ impl Seed {
 }
 
 impl<'a> Names<'a> {
-    /// The host's table, and a limit for the names of undefined symbols. If a name occurs twice in the table, the first one counts.
+    /// The host's table, and a limit for the names of undefined symbols. If a name is defined twice in the table, the first one counts.
     pub fn new(table: &[Import<'a>], budget: NameBudget) -> Result<Names<'a>> {
         let mut names = Names {
             names: alloc::with_capacity(table.len(), "names")?,
@@ -90,7 +89,7 @@ impl<'a> Names<'a> {
         if !table.is_empty() {
             names.grow(table.len() * 2)?;
         }
-        for import in table {
+        for import in table.iter().filter(|import| !import.address.is_null()) {
             let index = names.find(import.name, true)?;
             if let Some(name) = names.names.get_mut(index).filter(|name| name.definition == Definition::Undefined) {
                 (name.address, name.definition) = (import.address as u64, Definition::Shared);
@@ -171,7 +170,7 @@ impl<'a> Names<'a> {
         if let Some(resolver) = resolver {
             let import = |name: &Name<'a>| Import { name: name.text, address: std::ptr::null() };
             let mut imports = alloc::collect(asked.iter().map(import), "undefined symbols")?;
-            resolver(&mut imports);
+            resolver(&mut imports)?;
             for (name, import) in asked.iter_mut().zip(&imports) {
                 if !import.address.is_null() {
                     (name.address, name.definition) = (import.address as u64, Definition::Shared);
@@ -295,7 +294,7 @@ mod tests {
         let texts: Vec<std::ffi::CString> =
             (0..1000).map(|n| std::ffi::CString::new(format!("name{n}")).unwrap()).collect();
         let table: Vec<Import<'_>> =
-            texts[..100].iter().map(|text| Import { name: text, address: std::ptr::null() }).collect();
+            texts[..100].iter().map(|text| Import { name: text, address: (&raw const *text).cast() }).collect();
         let mut names = Names::new(&table, NameBudget::for_file(0)).unwrap();
         for _ in 0..2 {
             for (index, text) in texts.iter().enumerate() {
