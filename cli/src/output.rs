@@ -201,8 +201,16 @@ impl Console {
         let text = error.render();
         if error.use_stderr() {
             let mut err = io::stderr().lock();
+            // clap repeats arguments as they are. Without colours it leaves escape sequences out.
+            let plain = text.to_string();
+            let lines: Vec<_> = plain.split('\n').map(|line| escape(line.as_bytes())).collect();
+            let is_clean = std::env::args_os().all(|arg| arg.to_str().is_some_and(|arg| !arg.contains(needs_escape)));
             // A failed write to stderr cannot be reported anywhere.
-            let _ = if colours(&err) { write!(err, "{}", text.ansi()) } else { write!(err, "{text}") };
+            let _ = if is_clean && colours(&err) {
+                write!(err, "{}", text.ansi())
+            } else {
+                write!(err, "{}", lines.join("\n"))
+            };
             return ExitCode::from(2);
         }
         let printed = if self.colours { write!(self, "{}", text.ansi()) } else { write!(self, "{text}") };

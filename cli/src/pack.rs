@@ -6,7 +6,7 @@ use artifact::builder::Builder;
 use artifact::engine::Engine;
 use artifact::error::Error;
 use artifact::format::upvars::Upvars;
-use artifact::native::link::{Object, Options};
+use artifact::native::link::{Object, Options, check_code};
 
 use crate::failure::Failure;
 use crate::input::{self, Input};
@@ -94,7 +94,8 @@ pub fn run(args: &Args, console: &mut Console) -> CommandResult {
     let (mut builder, upvars) = settings.builder(write.output())?;
     for (file, module) in files.iter().zip(&modules) {
         let bytes = (**module).as_ref();
-        let added = builder.check_machine(bytes).and_then(|()| builder.add_module(bytes));
+        let checked = builder.check_machine(bytes).and_then(|()| check_code(bytes));
+        let added = checked.and_then(|()| builder.add_module(bytes));
         added.map_err(|error| Failure::in_file(file, error))?;
     }
     let mut options = Options::default();

@@ -252,6 +252,32 @@ fn extract_needs_an_empty_directory_or_creates_one() {
     }
 }
 
+/// In a shared folder another user could plant a link to a folder of this user.
+#[test]
+fn extract_follows_no_link_of_another_user() {
+    let folder = Folder::new();
+    let (file, target) = (fixture("addfib.cwasm"), folder.path("target"));
+    for (link, owner) in [("own", None), ("other", Some(12345))] {
+        fs::create_dir(&target).unwrap();
+        let path = folder.path(link);
+        std::os::unix::fs::symlink(&target, &path).unwrap();
+        if owner.is_some() && std::os::unix::fs::lchown(&path, owner, owner).is_err() {
+            eprintln!("only root can test the links of others");
+            return;
+        }
+        for ending in ["", "/", "/."] {
+            let ran = extract(&file, Path::new(&format!("{}{ending}", text(&path))));
+            match owner {
+                None if ending.is_empty() => _ = ran.expect(0),
+                None => _ = ran.expect(5), // no longer empty
+                Some(_) => assert!(ran.expect(5).err.contains("symbolic links")),
+            }
+        }
+        assert_eq!(names(&target).len(), if owner.is_none() { 2 } else { 0 });
+        fs::remove_dir_all(&target).unwrap();
+    }
+}
+
 /// Packs a module with these arguments, and returns what `inspect` shows.
 #[track_caller]
 fn packed(folder: &Folder, args: &[&str]) -> Json {
@@ -474,6 +500,16 @@ fn objects_are_linked_into_the_main_module() {
     assert_eq!((ran.out(), ran.err.as_str()), ("", ""));
     let artifact = Artifact::open_bytes(&fs::read(&out).unwrap(), None, &OpenOptions::default()).unwrap();
     assert_eq!(artifact.module_count(), 1);
+
+    // GCC's intermediate code is neither an object nor a module.
+    let (source, slim) = (folder.file("slim.c", "int slim(void) { return 1; }"), folder.path("slim.o"));
+    let gcc = std::process::Command::new("gcc").args(["-flto", "-c", "-o", text(&slim), &source]).status();
+    if gcc.is_ok_and(|status| status.success()) {
+        for way in [&[text(&slim)][..], &["--object", text(&slim)]] {
+            let ran = run(&[&["pack", "-o", text(&folder.path("slim"))], way].concat()).expect(1);
+            assert!(ran.err.contains("no machine code; compile without -flto"), "{}", ran.err);
+        }
+    }
 
     // Also with the settings of another file.
     let parts = folder.path("parts");

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use artifact::trust::keys::PrivateKey;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
-use crate::support::{Folder, command, fixture, garbled, genuine, module};
+use crate::support::{Folder, command, fixture, garbled, genuine, module, run};
 
 /// The user's side of a pseudoterminal.
 struct Terminal(File);
@@ -167,4 +167,24 @@ fn no_progress_without_a_terminal() {
     child.stdin.take().unwrap().write_all(&genuine("addfib")).unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!((output.stdout.as_slice(), output.stderr.as_slice()), (&b"-: OK\n"[..], &b""[..]));
+}
+
+#[test]
+fn wrong_arguments_are_shown_without_their_control_characters() {
+    let hostile = ["\x1b[2J\x1b]0;title\x07", "\u{9b}31m", "\u{202e}abc", "a\rb", "\x08\x7f", "\u{200b}"];
+    for text in hostile {
+        for args in [vec![text], vec!["check", "--no-such", text], vec!["run", "file", "f", text], vec!["-x", text]] {
+            let mut args: Vec<String> = args.iter().map(ToString::to_string).collect();
+            for option in ["", "--"] {
+                let last = args.len() - 1;
+                args[last] = format!("{option}{text}");
+                for seen in [shown(command(&args)), run(&args).expect(2).err] {
+                    assert!(seen.contains("error:"), "{seen:?}");
+                    assert!(!seen.contains(|c: char| c != '\n' && artifact::error::needs_escape(c)), "{seen:?}");
+                }
+            }
+        }
+    }
+    // Others have colours.
+    assert!(shown(command(&["frobnicate"])).contains("\x1b["));
 }

@@ -104,12 +104,22 @@ pub fn create(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
 pub struct Folder(OwnedFd);
 
 impl Folder {
-    /// Opens a folder.
+    /// Opens a folder. If the path is a symbolic link, it must be one of this user or of root.
     ///
     /// # Errors
     ///
-    /// The system's.
+    /// The system's; ELOOP for another user's link.
     pub fn open(path: &Path) -> io::Result<Folder> {
+        // Without a slash at the end, which would follow a link.
+        let path = path.components().as_path();
+        let entry = open_at(CWD, path, OFlags::PATH | OFlags::NOFOLLOW, 0)?;
+        let found = fstat(&entry)?;
+        if !is_link(&found) {
+            return Ok(Folder(open_at(entry.as_fd(), ".", OFlags::DIRECTORY, 0)?));
+        }
+        if !may_follow(&found) {
+            return Err(Errno::LOOP.into());
+        }
         Ok(Folder(open_at(CWD, path, OFlags::DIRECTORY, 0)?))
     }
 
@@ -180,12 +190,12 @@ fn find_target(path: &Path, sync: Sync) -> Result<Target> {
             entry => entry.map_err(failed("looking up"))?,
         };
         let found = fstat(&entry).map_err(failed("looking up"))?;
-        if !FileType::from_raw_mode(found.st_mode).is_symlink() {
+        if !is_link(&found) {
             check_regular(path, &found)?;
             let shared = if found.st_uid == geteuid().as_raw() { 0o777 } else { 0o755 };
             return Ok(Target { folder, name: name.to_owned(), mode: Some(found.st_mode & shared) });
         }
-        if ![geteuid().as_raw(), 0].contains(&found.st_uid) {
+        if !may_follow(&found) {
             let message = format!("following {}, a symbolic link of user {}", quote_path(path), found.st_uid);
             return Err(Error::io(message, &Errno::LOOP.into()));
         }
@@ -194,6 +204,15 @@ fn find_target(path: &Path, sync: Sync) -> Result<Target> {
         base = Some(folder);
     }
     Err(failed("looking up")(Errno::LOOP))
+}
+
+fn is_link(found: &Stat) -> bool {
+    FileType::from_raw_mode(found.st_mode).is_symlink()
+}
+
+/// Whether a symbolic link is this user's or root's. Another user could have put it into a shared folder.
+fn may_follow(link: &Stat) -> bool {
+    [geteuid().as_raw(), 0].contains(&link.st_uid)
 }
 
 /// The last component of a path, unless that can only be a folder.

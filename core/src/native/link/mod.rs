@@ -25,6 +25,8 @@ mod symbols;
 
 use std::fmt::Display;
 
+pub use symbols::check_code;
+
 use crate::alloc;
 use crate::error::{Error, Result, Status, quote};
 use crate::native::image::{Bytes, Image};

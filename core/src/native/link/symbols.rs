@@ -10,6 +10,23 @@ use super::startup::STARTUP;
 use super::{item, item_mut};
 use crate::alloc;
 use crate::error::{Error, Result, Status, quote};
+use crate::format::module::Module;
+
+/// What `gcc -flto` defines in an object without machine code.
+const SLIM: &[u8] = b"__gnu_lto_slim";
+const NO_CODE: &str = "it contains the compiler's intermediate code and no machine code; compile without -flto";
+
+/// Checks that an ELF file, object or not, has machine code. Damage is not found here.
+///
+/// # Errors
+///
+/// UNSUPPORTED if it has the compiler's intermediate code alone.
+#[doc(hidden)] // for the command line
+pub fn check_code(elf: &[u8]) -> Result<()> {
+    let symbols = Module::parse(elf).and_then(|module| module.symbols());
+    let slim = symbols.is_ok_and(|symbols| symbols.named(SLIM).is_ok());
+    if slim { Err(Error::new(Status::Unsupported, NO_CODE)) } else { Ok(()) }
+}
 
 /// The entry of symbol 0, the null symbol, whose address is 0.
 const NONE: usize = 0;
@@ -176,9 +193,8 @@ impl<'a> Symbols<'a> {
                 _ => Definition::Section { section: index, offset },
             },
         };
-        if symbol.name == b"__gnu_lto_slim" {
-            let what = "it contains the compiler's intermediate code and no machine code; compile without -flto";
-            return Err(failure(Status::Unsupported, name, what));
+        if symbol.name == SLIM {
+            return Err(failure(Status::Unsupported, name, NO_CODE));
         }
         if entry.is_defined() && symbol.kind == elf::STT_GNU_IFUNC {
             return refuse(
