@@ -300,3 +300,41 @@ fn compact_relocations_are_relocations() {
     refused([0xfc, 0x7f], Status::Corrupt, "relocation");
     refused([0x08, 0x00], Status::Unsupported, "with addends");
 }
+
+#[test]
+fn one_error_names_all_that_cannot_be_linked() {
+    let folder = folder("all");
+    let one = "
+        extern int far, farther; int near[9];
+        int get(void) { return far + far; } int more(void) { return farther; }
+        asm(\".section .preinit_array,\\\"aw\\\"\\n.globl listed\\nlisted: .quad 0\\n.text\\n\");
+        extern int listed; int of_list(void) { return listed; }
+        asm(\".symver old, old@V1\\n.globl old\\nold: ret\\n\");
+        int same(void) { return 1; }";
+    let two = "extern int far; int again(void) { return far; } int same(void) { return 2; }";
+    let flags = ["-O1", "-fPIE", "-mcmodel=small"];
+    let one = compile_text("cc", &flags, "c", one, &folder.join("one.o"));
+    let two = compile_text("cc", &flags, "c", two, &folder.join("two.o"));
+    let error = try_link(&[&one, &two]).unwrap_err();
+    assert_eq!(error.status(), Status::Unsupported);
+    let lines: Vec<&str> = error.message().lines().collect();
+    let begins = [
+        "one.o: section '.preinit_array' is valid in executables only; use __attribute__((constructor))",
+        "one.o: symbol 'old@V1' has a version, ",
+        "duplicate symbol 'same' in one.o and two.o",
+        "one.o:(.text+0x",
+        "one.o:(.text+0x",
+        "two.o:(.text+0x",
+    ];
+    assert_eq!(lines.len(), begins.len(), "{error}");
+    for (line, begin) in lines.iter().zip(begins) {
+        assert!(line.starts_with(begin), "'{begin}' does not begin: {line}");
+    }
+    for (line, symbol, advice) in [(3, "'far'", true), (4, "'farther'", false), (5, "'far'", false)] {
+        assert!(lines[line].contains(symbol) && lines[line].ends_with("; compile with -fPIC") == advice, "{error}");
+    }
+    let many: String = (0..30).map(|number| format!("leaq far{number}(%rip), %rax\n")).collect();
+    let error = try_link(&[&assemble(&X86_64, &folder, "many.o", &many)]).unwrap_err();
+    let lines: Vec<&str> = error.message().lines().collect();
+    assert_eq!((lines.len(), lines[20]), (21, "and 10 more"));
+}

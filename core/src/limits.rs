@@ -66,6 +66,9 @@ pub const MAX_EXPANDED: u64 = 1 << 30;
 /// stay below ten: relocations are not compressed.
 pub const MAX_EXPANSION: u64 = 64;
 
+/// Maximum number of things that the linker's error lists if they cannot be linked.
+pub const MAX_REFUSALS: usize = 20;
+
 /// Maximum total length of the names of all symbols, or of all sections, of an object or a linked image, in bytes. Names may
 /// overlap in an object; they do not in a linked image.
 pub const MAX_STRINGS: usize = 256 << 20;

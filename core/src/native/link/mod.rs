@@ -17,6 +17,7 @@ mod image;
 mod input;
 mod kinds;
 mod layout;
+mod refusals;
 mod scan;
 mod sections;
 mod select;
@@ -58,7 +59,7 @@ pub struct Options {
 ///
 /// INVALID_ARGUMENT if there are no objects, if one is not a relocatable object, or if two define the same symbol;
 /// UNSUPPORTED for relocations that need position-dependent code and for features that cannot be linked: the message names
-/// object, section, offset, symbol and relocation, and what to do; TRUNCATED or CORRUPT for a damaged object; LIMIT;
+/// all of them, up to a limit, one a line: object, section, offset, symbol and relocation, and what to do; TRUNCATED or CORRUPT for a damaged object; LIMIT;
 /// NO_MEMORY.
 pub fn link(objects: &[Object<'_>], options: &Options) -> Result<Vec<u8>> {
     let mut inputs = alloc::with_capacity(objects.len(), "objects")?;
@@ -79,11 +80,13 @@ pub fn link(objects: &[Object<'_>], options: &Options) -> Result<Vec<u8>> {
         );
         return Err(Error::new(Status::InvalidArgument, message));
     }
-    let dispositions = select::select(&inputs, options)?;
+    let mut refusals = refusals::Refusals::default();
+    let dispositions = select::select(&inputs, options, &mut refusals)?;
     compressed::expand(&mut inputs, &dispositions)?;
-    let mut symbols = symbols::Symbols::resolve(&inputs, &dispositions)?;
+    let mut symbols = symbols::Symbols::resolve(&inputs, &dispositions, &mut refusals)?;
     let frames = eh_frame::Frames::collect(&inputs, &dispositions)?;
-    let needs = scan::Needs::scan(&inputs, &dispositions, &mut symbols, &frames)?;
+    let needs = scan::Needs::scan(&inputs, &dispositions, &mut symbols, &frames, &mut refusals)?;
+    refusals.finish()?;
     frames.check_encodings(&inputs)?;
     let tables = dynamic::Tables::new(&symbols, &needs)?;
     let layout = layout::Layout::new(&inputs, &dispositions, &symbols, &frames, &needs, &tables.sizes(), machine)?;

@@ -5,6 +5,7 @@ use object::elf;
 
 use super::eh_frame::Frames;
 use super::input::{Input, ORDER, Rela, Section, Site, kind};
+use super::refusals::Refusals;
 use super::select::{Disposition, Dispositions};
 use super::symbols::{Definition, LinkerSymbol, Symbols, Target};
 use super::{item, item_mut};
@@ -63,6 +64,7 @@ impl Needs {
         dispositions: &Dispositions,
         symbols: &mut Symbols<'a>,
         frames: &Frames,
+        refusals: &mut Refusals,
     ) -> Result<Needs> {
         let sizes = inputs.iter().flat_map(|input| &input.sections).map(|section| section.size);
         let commons = symbols.entries.iter().filter(|entry| matches!(entry.definition, Definition::Common { .. }));
@@ -73,7 +75,8 @@ impl Needs {
             for (section, disposition) in input.sections.iter().zip(of) {
                 let before = needs.words;
                 for rela in section.relocations.iter().filter(|_| *disposition == Disposition::Loaded) {
-                    needs.add(input, object, section, rela, symbols, dispositions)?;
+                    let result = needs.add(input, object, section, rela, symbols, dispositions);
+                    refusals.keep_one((object, rela.r_sym(ORDER, false) as usize), result)?;
                 }
                 relocated.push(needs.words > before);
             }
@@ -89,7 +92,8 @@ impl Needs {
                 if end > (record.start + record.len) as u64 {
                     return Err(input.site(section, rela).corrupt("crosses the end of its .eh_frame record"));
                 }
-                needs.add(input, record.object, section, rela, symbols, dispositions)?;
+                let result = needs.add(input, record.object, section, rela, symbols, dispositions);
+                refusals.keep_one((record.object, rela.r_sym(ORDER, false) as usize), result)?;
             }
         }
         if let Some(finalize) = symbols.finalize {
@@ -131,7 +135,9 @@ impl Needs {
                         site.refuse("refers to a discarded section: an earlier object has the same COMDAT group")
                     );
                 }
-                Disposition::EhFrame | Disposition::Debug | Disposition::Ignored | Disposition::Refused => {
+                // It has been said why.
+                Disposition::Refused => return Ok(()),
+                Disposition::EhFrame | Disposition::Debug | Disposition::Ignored => {
                     return Err(site.refuse("refers to a section that is not linked as it is"));
                 }
             }

@@ -6,6 +6,7 @@ use object::elf;
 
 use super::input::{Input, Section, failure};
 use super::kinds::{self, Fate};
+use super::refusals::Refusals;
 use super::{Options, item, item_mut};
 use crate::alloc;
 use crate::error::{Error, Result, Status, quote};
@@ -32,7 +33,7 @@ pub(super) enum Disposition {
 /// The disposition of every section, by object and section index.
 pub(super) type Dispositions = Vec<Vec<Disposition>>;
 
-pub(super) fn select(inputs: &[Input<'_>], options: &Options) -> Result<Dispositions> {
+pub(super) fn select(inputs: &[Input<'_>], options: &Options, refusals: &mut Refusals) -> Result<Dispositions> {
     let mut dispositions = alloc::with_capacity(inputs.len(), "sections")?;
     for input in inputs {
         let of = input.sections.iter().map(|section| disposition(section, input.machine, options));
@@ -56,7 +57,7 @@ pub(super) fn select(inputs: &[Input<'_>], options: &Options) -> Result<Disposit
             if goes && *disposition != Disposition::Ignored {
                 *disposition = Disposition::Discarded(None);
             }
-            check(input, section, *disposition)?;
+            refusals.keep(check(input, section, *disposition))?;
         }
     }
     Ok(dispositions)

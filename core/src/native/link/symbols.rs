@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use object::elf::{self, SymbolBind, SymbolType};
 
 use super::input::{Input, Rela, Site, Symbol, SymbolLocation, failure};
+use super::refusals::Refusals;
 use super::select::{Disposition, Dispositions};
 use super::startup::STARTUP;
 use super::{item, item_mut};
@@ -150,7 +151,7 @@ impl<'a> Symbols<'a> {
     /// # Errors
     ///
     /// INVALID_ARGUMENT for duplicate symbols, UNSUPPORTED for indirect functions and symbol versions, CORRUPT.
-    pub fn resolve(inputs: &[Input<'a>], dispositions: &Dispositions) -> Result<Symbols<'a>> {
+    pub fn resolve(inputs: &[Input<'a>], dispositions: &Dispositions, refusals: &mut Refusals) -> Result<Symbols<'a>> {
         let mut symbols =
             Symbols { entries: Vec::new(), by_object: Vec::new(), globals: HashMap::new(), finalize: None };
         let count = inputs.iter().map(|input| input.symbols.len()).sum::<usize>();
@@ -162,7 +163,11 @@ impl<'a> Symbols<'a> {
             symbols.globals.try_reserve(input.symbols.len()).map_err(|_| Error::no_memory("symbols"))?;
             let mut by_object = alloc::with_capacity(input.symbols.len(), "symbols")?;
             for (index, symbol) in input.symbols.iter().enumerate() {
-                by_object.push(if index == 0 { NONE } else { symbols.add(inputs, object, symbol, dispositions)? });
+                by_object.push(if index == 0 {
+                    NONE
+                } else {
+                    symbols.add(inputs, object, symbol, dispositions, refusals)?
+                });
             }
             symbols.by_object.push(by_object);
         }
@@ -176,10 +181,10 @@ impl<'a> Symbols<'a> {
         object: usize,
         symbol: &Symbol<'a>,
         dispositions: &[Disposition],
+        refusals: &mut Refusals,
     ) -> Result<usize> {
         let name = item(inputs, object, "object")?.name;
-        let refuse =
-            |status, what: &str| Err(failure(status, name, format_args!("symbol '{}' {what}", quote(symbol.name))));
+        let refuse = |status, what: &str| failure(status, name, format_args!("symbol '{}' {what}", quote(symbol.name)));
         let mut entry = Entry::new(object, symbol.name, symbol.binding);
         (entry.kind, entry.other, entry.size) = (symbol.kind, symbol.other, symbol.size);
         entry.definition = match symbol.location {
@@ -187,42 +192,32 @@ impl<'a> Symbols<'a> {
             SymbolLocation::Absolute(value) => Definition::Absolute(value),
             SymbolLocation::Common { align, large } => Definition::Common { align, large },
             SymbolLocation::Section { index, offset } => match item(dispositions, index, "section")? {
-                Disposition::Loaded => Definition::Section { section: index, offset },
+                Disposition::Loaded | Disposition::Refused => Definition::Section { section: index, offset },
                 // Another object defines it, or none does.
                 _ if symbol.binding != elf::STB_LOCAL => Definition::Undefined,
                 _ => Definition::Section { section: index, offset },
             },
         };
+        let section = match symbol.location {
+            SymbolLocation::Section { index, .. } => {
+                item(&item(inputs, object, "object")?.sections, index, "section")?.name
+            }
+            _ => &[],
+        };
         if symbol.name == SLIM {
-            return Err(failure(Status::Unsupported, name, NO_CODE));
-        }
-        if entry.is_defined() && symbol.kind == elf::STT_GNU_IFUNC {
-            return refuse(
-                Status::Unsupported,
-                "is an indirect function (STT_GNU_IFUNC), which is not supported; call through a function pointer that a \
-                 constructor sets",
-            );
-        }
-        if let SymbolLocation::Section { index, .. } = symbol.location
-            && let section = item(&item(inputs, object, "object")?.sections, index, "section")?.name
-            && STARTUP.iter().any(|startup| startup.name == section && startup.function == symbol.name)
-        {
-            let why =
-                "begins a function that the linker begins by itself; leave out the C startup files (crti.o, crtn.o)";
-            return refuse(Status::Unsupported, why);
+            refusals.keep(Err(failure(Status::Unsupported, name, NO_CODE)))?;
+        } else if let Some(why) = unsupported(symbol, section, entry.is_defined()) {
+            refusals.keep(Err(refuse(Status::Unsupported, why)))?;
         }
         if symbol.binding == elf::STB_LOCAL {
             alloc::push(&mut self.entries, entry, "symbols")?;
             return Ok(self.entries.len() - 1);
         }
         if ![elf::STB_GLOBAL, elf::STB_WEAK, elf::STB_GNU_UNIQUE].contains(&symbol.binding) {
-            return refuse(Status::Corrupt, &format!("has the unknown binding {}", symbol.binding.0));
+            return Err(refuse(Status::Corrupt, &format!("has the unknown binding {}", symbol.binding.0)));
         }
         if symbol.name.is_empty() {
-            return refuse(Status::Corrupt, "is global: expected a name, found none");
-        }
-        if symbol.name.contains(&b'@') {
-            return refuse(Status::Unsupported, "has a version, which is not supported; remove .symver");
+            return Err(refuse(Status::Corrupt, "is global: expected a name, found none"));
         }
         if let Some(&known) = self.globals.get(symbol.name) {
             let old = item_mut(&mut self.entries, known, "symbol")?;
@@ -233,7 +228,7 @@ impl<'a> Symbols<'a> {
                     quote(item(inputs, old.object, "object")?.name.as_bytes()),
                     quote(name.as_bytes()),
                 );
-                return Err(Error::new(Status::InvalidArgument, message));
+                refusals.keep(Err(Error::new(Status::InvalidArgument, message)))?;
             }
             old.merge(entry);
             return Ok(known);
@@ -345,6 +340,25 @@ impl<'a> Entry<'a> {
             self.binding = if weak { elf::STB_WEAK } else { elf::STB_GLOBAL };
         }
         self.other = self.other & !3 | strictest;
+    }
+}
+
+/// Returns why a symbol cannot be linked, which is in `section` if it is in any.
+fn unsupported(symbol: &Symbol<'_>, section: &[u8], is_defined: bool) -> Option<&'static str> {
+    let is_startup = STARTUP.iter().any(|startup| startup.name == section && startup.function == symbol.name);
+    match () {
+        () if is_defined && symbol.kind == elf::STT_GNU_IFUNC => Some(
+            "is an indirect function (STT_GNU_IFUNC), which is not supported; call through a function pointer that a \
+             constructor sets",
+        ),
+        () if is_startup => {
+            Some("begins a function that the linker begins by itself; leave out the C startup files (crti.o, crtn.o)")
+        }
+        () if symbol.binding != elf::STB_LOCAL && symbol.name.contains(&b'@') => Some(
+            "has a version, which is not supported: only a system's linker, which reads the libraries, knows whose version it is; \
+             remove .symver",
+        ),
+        () => None,
     }
 }
 
