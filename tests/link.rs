@@ -342,8 +342,6 @@ fn sections_that_cannot_be_linked_are_refused_by_name() {
     let constructor = "__attribute__((constructor))";
     for (section, words) in [
         (".preinit_array,\"aw\"", ["section '.preinit_array'", constructor]),
-        (".ctors,\"aw\"", ["section '.ctors'", "-fuse-init-array"]),
-        (".dtors,\"aw\"", ["section '.dtors'", "-fuse-init-array"]),
         (".dynamic,\"aw\"", ["section '.dynamic'", "another name"]),
         ("odd,\"a\",@0x60000000", ["section 'odd'", "unsupported type 0x60000000"]),
     ] {

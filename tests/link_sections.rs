@@ -338,3 +338,36 @@ fn one_error_names_all_that_cannot_be_linked() {
     let lines: Vec<&str> = error.message().lines().collect();
     assert_eq!((lines.len(), lines[20]), (21, "and 10 more"));
 }
+
+/// Compilers without `.init_array` have lists of constructors that are run from the end.
+#[test]
+fn constructors_of_the_obsolete_form_run_as_with_ld() {
+    let code = "
+        #include <stdio.h>
+        static int count;
+        #define SAY(name) void name(void) { printf(\"%s %d\\n\", #name, ++count); }
+        SAY(a) SAY(b) SAY(c) SAY(d) SAY(e)
+        asm(\".section .ctors,\\\"aw\\\"\\n.balign 8\\n.quad a, b\\n.section .ctors.65435,\\\"aw\\\"\\n.balign 8\\n.quad c\\n\"
+            \".section .dtors,\\\"aw\\\"\\n.balign 8\\n.quad a, d\\n.section .dtors.00010,\\\"aw\\\"\\n.balign 8\\n.quad e\\n.text\\n\");
+        static __attribute__((constructor(200))) void early(void) { puts(\"early\"); }
+        static __attribute__((constructor)) void usual(void) { puts(\"usual\"); }
+        static __attribute__((destructor)) void late(void) { puts(\"late\"); }
+        int run(void) { return count; }";
+    for machine in [X86_64, AARCH64].into_iter().filter(Machine::is_here) {
+        let folder = folder(&format!("ctors-{}", machine.name));
+        let driver = machine.driver(&folder);
+        let object = compile_text(machine.cc, &["-O1", "-fPIC"], "c", code, &folder.join("code.o"));
+        let (ours, theirs) = (folder.join("ours.so"), folder.join("theirs.so"));
+        link_to(&[&object], &ours);
+        machine.system_link(&[&object], &theirs);
+        let said = machine.open(&driver, &[&ours]);
+        assert!(said.starts_with("c 1\nearly\n") && said.contains("returned 3\n"), "{said}");
+        assert_eq!(said, machine.open(&driver, &[&theirs]), "{}", machine.name);
+    }
+    let folder = folder("ctors-wrong");
+    for text in [".section .ctors,\"aw\"\n.long 0\n", ".section .ctors,\"aw\"\n.long 0\n.quad .text\n.long 0\n"] {
+        let error = try_link(&[&assemble(&X86_64, &folder, "bad.o", text)]).unwrap_err();
+        assert_eq!(error.status(), Status::Corrupt, "{error}");
+        assert!(error.message().starts_with("bad.o: section '.ctors': expected words"), "{error}");
+    }
+}

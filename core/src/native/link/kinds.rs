@@ -138,8 +138,6 @@ const KINDS: &[(Kind, Fate)] = &[
     (named(b".got").loaded(), OF_LINKER),
     (family(b".preinit_array").loaded(), OF_PROGRAM),
     (typed(elf::SHT_PREINIT_ARRAY).loaded(), OF_PROGRAM),
-    (family(b".ctors").loaded(), Refused("is the obsolete form of .init_array; compile with -fuse-init-array")),
-    (family(b".dtors").loaded(), Refused("is the obsolete form of .fini_array; compile with -fuse-init-array")),
     (typed(elf::SHT_PROGBITS).loaded(), Loaded),
     (typed(elf::SHT_NOBITS).loaded(), Loaded),
     (typed(elf::SHT_NOTE).loaded(), Loaded),

@@ -9,6 +9,7 @@
 //! The output depends only on the objects and their order: the same objects give the same bytes.
 
 mod apply;
+mod arrays;
 mod compressed;
 mod debug;
 mod dynamic;
@@ -83,6 +84,7 @@ pub fn link(objects: &[Object<'_>], options: &Options) -> Result<Vec<u8>> {
     let mut refusals = refusals::Refusals::default();
     let dispositions = select::select(&inputs, options, &mut refusals)?;
     compressed::expand(&mut inputs, &dispositions)?;
+    arrays::turn(&mut inputs, &dispositions)?;
     let mut symbols = symbols::Symbols::resolve(&inputs, &dispositions, &mut refusals)?;
     let frames = eh_frame::Frames::collect(&inputs, &dispositions)?;
     let needs = scan::Needs::scan(&inputs, &dispositions, &mut symbols, &frames, &mut refusals)?;

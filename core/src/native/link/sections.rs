@@ -6,7 +6,7 @@ use object::elf::{self, SectionFlags, SectionType};
 
 use super::input::{Input, Section, failure};
 use super::select::Disposition;
-use super::{item, item_mut};
+use super::{arrays, item, item_mut};
 use crate::alloc;
 use crate::error::{Error, Result, Status, quote};
 use crate::format::align_up;
@@ -152,6 +152,9 @@ fn output_name<'a>(section: &Section<'a>, relocated: bool) -> &'a [u8] {
     ];
     let is =
         |pool: &&&[u8]| section.name.strip_prefix(**pool).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"."));
+    if let Some(array) = arrays::array_of(section.name) {
+        return array;
+    }
     match POOLS.iter().find(is) {
         Some(&b".rodata" | &b".lrodata") if relocated && !section.is(elf::SHF_WRITE) => b".data.rel.ro",
         Some(pool) => pool,
@@ -159,12 +162,6 @@ fn output_name<'a>(section: &Section<'a>, relocated: bool) -> &'a [u8] {
         None if section.name == b".data1" => b".data",
         None => section.name,
     }
-}
-
-/// Returns the priority at the end of a name: `.init_array.00100` comes before `.init_array`.
-fn priority(name: &[u8]) -> u32 {
-    let number = name.rsplit(|byte| *byte == b'.').next().and_then(|number| std::str::from_utf8(number).ok());
-    number.and_then(|number| number.parse::<u32>().ok()).unwrap_or(u32::MAX)
 }
 
 /// The output sections, found by name.
@@ -254,7 +251,7 @@ impl<'a> OutputSections<'a> {
         }
         output.class = class;
         let content = Content::Section { object, section: index };
-        output.push(content, section.size, section.align, has_bytes, priority(section.name))
+        output.push(content, section.size, section.align, has_bytes, arrays::priority(section.name))
     }
 
     pub fn add_synthetic(&mut self, synthetic: Synthetic, size: u64, align: u64) -> Result<()> {
