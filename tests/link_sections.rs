@@ -254,12 +254,12 @@ fn make_compact(object: &mut [u8], name: &str) {
     let field = |at: usize| u64::from_le_bytes(object[header + at..header + at + 8].try_into().unwrap()) as usize;
     let (start, size) = (field(24), field(32));
     let (mut bytes, mut last) = (Vec::new(), [0i64; 4]);
-    unsigned(&mut bytes, size as u64 / 24 * 8 | 4);
+    unsigned(&mut bytes, (size as u64 / 24 * 8) | 4);
     for rela in words(&object[start..start + size]).chunks_exact(3) {
         let new = [rela[0] as i64, (rela[1] >> 32) as i64, rela[1] as i64 & 0xffff_ffff, rela[2] as i64];
         let (delta, flags) =
             ((new[0] - last[0]) as u64, (1..4).map(|at| u8::from(new[at] != last[at]) << (at - 1)).sum::<u8>());
-        bytes.push((delta as u8 & 0xf) << 3 | flags | if delta > 0xf { 0x80 } else { 0 });
+        bytes.push(((delta as u8 & 0xf) << 3) | flags | if delta > 0xf { 0x80 } else { 0 });
         if delta > 0xf {
             unsigned(&mut bytes, delta >> 4);
         }
