@@ -13,7 +13,7 @@ use super::symbols::{Definition, Entry, LinkerSymbol, Symbols, Target};
 use super::{defect, item, item_mut};
 use crate::alloc;
 use crate::error::{Error, Result, Status};
-use crate::native::machine::{Field, HoleTarget, Machine, RelExpr, Template};
+use crate::native::machine::{EXIT_FUNCTION_SIZE, Field, HoleTarget, Machine, RelExpr, Template};
 
 /// The state of a link once the layout is known.
 pub(super) struct LinkContext<'a> {
@@ -349,6 +349,13 @@ impl<'a> LinkContext<'a> {
             let plt_entries = OutputLocation { offset, address: self.layout.synthetic_address(Synthetic::Plt)? };
             let entry = item(&self.symbols.entries, *entry, "symbol")?;
             self.write_code(writer, plt_entries.plus((index * template.code.len()) as u64), template, entry)?;
+        }
+        for (index, (function, called)) in self.symbols.exit_functions.iter().enumerate() {
+            let address = self.layout.synthetic_address(Synthetic::ExitFunctions)?;
+            let functions = OutputLocation { offset: self.layout.synthetic_offset(Synthetic::ExitFunctions)?, address };
+            let template = item(&self.machine.exit_functions, *function, "function")?;
+            let called = item(&self.symbols.entries, *called, "symbol")?;
+            self.write_code(writer, functions.plus(EXIT_FUNCTION_SIZE * index as u64), template, called)?;
         }
         // Without a reference to __dso_handle, no destructors are registered.
         let Some(finalize) = self.symbols.finalize else { return Ok(()) };

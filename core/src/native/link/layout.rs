@@ -19,7 +19,7 @@ use crate::alloc;
 use crate::error::{Error, Result, Status};
 use crate::format::align_up;
 use crate::limits::{MAX_CODE, MAX_PADDING};
-use crate::native::machine::Machine;
+use crate::native::machine::{EXIT_FUNCTION_SIZE, Machine};
 
 /// A PT_LOAD segment.
 pub(super) struct Segment {
@@ -120,6 +120,10 @@ impl<'a> Layout<'a> {
         if symbols.finalize.is_some() {
             all.add_synthetic(Synthetic::Finalizer, machine.finalizer.code.len() as u64, 16)?;
             all.add_synthetic(Synthetic::FinalizerPointer, 8, 8)?;
+        }
+        if !symbols.exit_functions.is_empty() {
+            let size = EXIT_FUNCTION_SIZE * symbols.exit_functions.len() as u64;
+            all.add_synthetic(Synthetic::ExitFunctions, size, EXIT_FUNCTION_SIZE)?;
         }
         let arrays = [&b".init_array"[..], b".fini_array"].into_iter();
         let arrays = arrays.filter(|name| all.names.contains_key(&(*name, false)));
@@ -324,6 +328,9 @@ impl<'a> Layout<'a> {
             LinkerSymbol::Got if self.synthetic(Synthetic::Got).is_none() => 0,
             LinkerSymbol::Got => self.synthetic_address(Synthetic::Got)?,
             LinkerSymbol::Dynamic | LinkerSymbol::DsoHandle => self.synthetic_address(Synthetic::Dynamic)?,
+            LinkerSymbol::ExitFunction(index) => {
+                self.synthetic_address(Synthetic::ExitFunctions)? + EXIT_FUNCTION_SIZE * index as u64
+            }
             LinkerSymbol::SectionStart(name) => named(name)?.address,
             LinkerSymbol::SectionEnd(name) => named(name)?.end(),
         })

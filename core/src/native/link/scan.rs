@@ -101,6 +101,10 @@ impl Needs {
             // The pointer to the finalizer in .fini_array.
             needs.words += 1;
         }
+        for index in 0..symbols.exit_functions.len() {
+            let (_, called) = *item(&symbols.exit_functions, index, "function")?;
+            needs.add_got_entry(symbols, called)?;
+        }
         Ok(needs)
     }
 

@@ -55,6 +55,7 @@ pub(super) enum Synthetic {
     FiniEnd,
     Finalizer,
     FinalizerPointer,
+    ExitFunctions,
     Dynamic,
     Got,
 }
@@ -268,7 +269,7 @@ impl<'a> OutputSections<'a> {
             Synthetic::Plt => (b".plt.got", Class::Text, elf::SHT_PROGBITS, AX, align),
             Synthetic::InitStart | Synthetic::InitEnd => (b".init", Class::Text, elf::SHT_PROGBITS, AX, 0),
             Synthetic::FiniStart | Synthetic::FiniEnd => (b".fini", Class::Text, elf::SHT_PROGBITS, AX, 0),
-            Synthetic::Finalizer => (b".text", Class::Text, elf::SHT_PROGBITS, AX, 0),
+            Synthetic::Finalizer | Synthetic::ExitFunctions => (b".text", Class::Text, elf::SHT_PROGBITS, AX, 0),
             Synthetic::FinalizerPointer => (b".fini_array", Class::Relro, elf::SHT_FINI_ARRAY, WA, 8),
             Synthetic::Dynamic => (b".dynamic", Class::Relro, elf::SHT_DYNAMIC, WA, 16),
             Synthetic::Got => (b".got", Class::Relro, elf::SHT_PROGBITS, WA, 8),

@@ -12,6 +12,7 @@ use super::{item, item_mut};
 use crate::alloc;
 use crate::error::{Error, Result, Status, quote};
 use crate::format::module::Module;
+use crate::native::machine::EXIT_FUNCTIONS;
 
 /// What `gcc -flto` defines in an object without machine code.
 const SLIM: &[u8] = b"__gnu_lto_slim";
@@ -39,6 +40,9 @@ pub(super) struct Symbols<'a> {
     globals: HashMap<&'a [u8], usize>,
     /// The entry of `__cxa_finalize`, if the image has to run destructors.
     pub finalize: Option<usize>,
+    /// The functions of [`EXIT_FUNCTIONS`] that objects refer to and don't define: the index in this array, and the entry of the
+    /// function that each calls.
+    pub exit_functions: Vec<(usize, usize)>,
 }
 
 pub(super) struct Entry<'a> {
@@ -84,6 +88,8 @@ pub(super) enum LinkerSymbol<'a> {
     Dynamic,
     /// Any address of the image, by which the C++ runtime tells which image registered a destructor.
     DsoHandle,
+    /// One of [`Symbols::exit_functions`], by its index.
+    ExitFunction(usize),
     SectionStart(&'a [u8]),
     SectionEnd(&'a [u8]),
 }
@@ -152,8 +158,13 @@ impl<'a> Symbols<'a> {
     ///
     /// INVALID_ARGUMENT for duplicate symbols, UNSUPPORTED for indirect functions and symbol versions, CORRUPT.
     pub fn resolve(inputs: &[Input<'a>], dispositions: &Dispositions, refusals: &mut Refusals) -> Result<Symbols<'a>> {
-        let mut symbols =
-            Symbols { entries: Vec::new(), by_object: Vec::new(), globals: HashMap::new(), finalize: None };
+        let mut symbols = Symbols {
+            entries: Vec::new(),
+            by_object: Vec::new(),
+            globals: HashMap::new(),
+            finalize: None,
+            exit_functions: Vec::new(),
+        };
         let count = inputs.iter().map(|input| input.symbols.len()).sum::<usize>();
         symbols.entries = alloc::with_capacity(count + 1, "symbols")?;
         let mut none = Entry::new(0, &[], elf::STB_LOCAL);
@@ -250,6 +261,7 @@ impl<'a> Symbols<'a> {
             }
         }
         let mut handle = false;
+        let mut exit_functions: Vec<usize> = Vec::new();
         for entry in self.entries.iter_mut().filter(|entry| !entry.is_defined()) {
             let known = |name: &'a [u8]| sections.contains_key(name).then_some(name);
             let linker_symbol = match entry.name {
@@ -262,6 +274,11 @@ impl<'a> Symbols<'a> {
                 b"__bss_start" => LinkerSymbol::BssStart,
                 b"_end" => LinkerSymbol::End,
                 name => {
+                    if let Some(function) = EXIT_FUNCTIONS.iter().position(|(own, _)| *own == name) {
+                        entry.definition = Definition::Linker(LinkerSymbol::ExitFunction(exit_functions.len()));
+                        alloc::push(&mut exit_functions, function, "symbols")?;
+                        continue;
+                    }
                     let start = name.strip_prefix(b"__start_").and_then(known).map(LinkerSymbol::SectionStart);
                     let end = || name.strip_prefix(b"__stop_").and_then(known).map(LinkerSymbol::SectionEnd);
                     match start.or_else(end) {
@@ -274,18 +291,26 @@ impl<'a> Symbols<'a> {
             handle |= linker_symbol == LinkerSymbol::DsoHandle;
             entry.definition = Definition::Linker(linker_symbol);
         }
+        for function in exit_functions {
+            let (_, called) = item(&EXIT_FUNCTIONS, function, "function")?;
+            let called = self.find_or_add(called, elf::STB_GLOBAL)?;
+            alloc::push(&mut self.exit_functions, (function, called), "symbols")?;
+            handle = true;
+        }
         if handle {
             // The image calls it when it is unloaded, like crtbeginS.o in shared objects that the compiler links.
-            let entry = match self.globals.get(&b"__cxa_finalize"[..]) {
-                Some(&known) => known,
-                None => {
-                    alloc::push(&mut self.entries, Entry::new(0, b"__cxa_finalize", elf::STB_WEAK), "symbols")?;
-                    self.entries.len() - 1
-                }
-            };
-            self.finalize = Some(entry);
+            self.finalize = Some(self.find_or_add(b"__cxa_finalize", elf::STB_WEAK)?);
         }
         Ok(())
+    }
+
+    /// Returns the entry of a global symbol that the linker itself refers to.
+    fn find_or_add(&mut self, name: &'static [u8], binding: SymbolBind) -> Result<usize> {
+        if let Some(&known) = self.globals.get(name) {
+            return Ok(known);
+        }
+        alloc::push(&mut self.entries, Entry::new(0, name, binding), "symbols")?;
+        Ok(self.entries.len() - 1)
     }
 
     /// Returns the entry of the symbol that a relocation of this object refers to.

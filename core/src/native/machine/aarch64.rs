@@ -49,6 +49,49 @@ pub static MACHINE: Machine = Machine {
         end: &[0xfd, 0x7b, 0xc1, 0xa8, 0xc0, 0x03, 0x5f, 0xd6],   // ldp x29, x30, [sp], #16; ret
         nop: &[0x1f, 0x20, 0x03, 0xd5],
     },
+    #[rustfmt::skip]
+    exit_functions: [
+        Template {
+            code: &[
+                0x01, 0x00, 0x80, 0xd2, // mov x1, 0
+                0x02, 0x00, 0x00, 0x90, // adrp x2, handle
+                0x42, 0x00, 0x00, 0x91, // add x2, x2, handle
+                0x10, 0x00, 0x00, 0x90, // adrp x16, entry
+                0x11, 0x02, 0x40, 0xf9, // ldr x17, [x16, entry]
+                0x20, 0x02, 0x1f, 0xd6, // br x17
+            ],
+            holes: &[
+                page(4, HoleTarget::DsoHandle), in_page(8, Immediate::Offset(0), HoleTarget::DsoHandle),
+                page(12, HoleTarget::GotEntry), in_page(16, Immediate::Offset(3), HoleTarget::GotEntry),
+            ],
+        },
+        Template {
+            code: &[
+                0x01, 0x00, 0x00, 0x90, // adrp x1, handle
+                0x21, 0x00, 0x00, 0x91, // add x1, x1, handle
+                0x10, 0x00, 0x00, 0x90, // adrp x16, entry
+                0x11, 0x02, 0x40, 0xf9, // ldr x17, [x16, entry]
+                0x20, 0x02, 0x1f, 0xd6, // br x17
+            ],
+            holes: &[
+                page(0, HoleTarget::DsoHandle), in_page(4, Immediate::Offset(0), HoleTarget::DsoHandle),
+                page(8, HoleTarget::GotEntry), in_page(12, Immediate::Offset(3), HoleTarget::GotEntry),
+            ],
+        },
+        Template {
+            code: &[
+                0x03, 0x00, 0x00, 0x90, // adrp x3, handle
+                0x63, 0x00, 0x00, 0x91, // add x3, x3, handle
+                0x10, 0x00, 0x00, 0x90, // adrp x16, entry
+                0x11, 0x02, 0x40, 0xf9, // ldr x17, [x16, entry]
+                0x20, 0x02, 0x1f, 0xd6, // br x17
+            ],
+            holes: &[
+                page(0, HoleTarget::DsoHandle), in_page(4, Immediate::Offset(0), HoleTarget::DsoHandle),
+                page(8, HoleTarget::GotEntry), in_page(12, Immediate::Offset(3), HoleTarget::GotEntry),
+            ],
+        },
+    ],
     large_common: None,
     unwind: None,
 };

@@ -37,11 +37,24 @@ pub struct Machine {
     pub finalizer: Template,
     /// The code around the pieces of `.init` and `.fini`.
     pub startup: Startup,
+    /// The functions of [`EXIT_FUNCTIONS`].
+    pub exit_functions: [Template; EXIT_FUNCTIONS.len()],
     /// `SHN_COMMON` of the large memory model: such a symbol may be more than 2 GiB away from the code.
     pub large_common: Option<elf::SymbolSection>,
     /// The section type that this machine's ABI allows for `.eh_frame`, besides SHT_PROGBITS.
     pub unwind: Option<SectionType>,
 }
+
+/// Functions that each object has its own of, since they pass its `__dso_handle` to a function of the C library. Each is here with
+/// that function's name.
+pub const EXIT_FUNCTIONS: [(&[u8], &[u8]); 3] = [
+    (b"atexit", b"__cxa_atexit"),
+    (b"at_quick_exit", b"__cxa_at_quick_exit"),
+    (b"pthread_atfork", b"__register_atfork"),
+];
+
+/// What each of their templates may take, in bytes.
+pub const EXIT_FUNCTION_SIZE: u64 = 32;
 
 /// Every machine that objects can be linked for.
 pub const ALL: [&Machine; 2] = [&x86_64::MACHINE, &aarch64::MACHINE];

@@ -45,6 +45,31 @@ pub static MACHINE: Machine = Machine {
         end: &[0x48, 0x83, 0xc4, 0x08, 0xc3], // add $8, %rsp; ret
         nop: &[0x90],
     },
+    #[rustfmt::skip]
+    exit_functions: [
+        Template {
+            code: &[
+                0x31, 0xf6, //                   xor %esi, %esi
+                0x48, 0x8d, 0x15, 0, 0, 0, 0, // lea handle(%rip), %rdx
+                0xff, 0x25, 0, 0, 0, 0, //       jmp *entry(%rip)
+            ],
+            holes: &[hole(5, HoleTarget::DsoHandle), hole(11, HoleTarget::GotEntry)],
+        },
+        Template {
+            code: &[
+                0x48, 0x8d, 0x35, 0, 0, 0, 0, // lea handle(%rip), %rsi
+                0xff, 0x25, 0, 0, 0, 0, //       jmp *entry(%rip)
+            ],
+            holes: &[hole(3, HoleTarget::DsoHandle), hole(9, HoleTarget::GotEntry)],
+        },
+        Template {
+            code: &[
+                0x48, 0x8d, 0x0d, 0, 0, 0, 0, // lea handle(%rip), %rcx
+                0xff, 0x25, 0, 0, 0, 0, //       jmp *entry(%rip)
+            ],
+            holes: &[hole(3, HoleTarget::DsoHandle), hole(9, HoleTarget::GotEntry)],
+        },
+    ],
     large_common: Some(SHN_X86_64_LCOMMON),
     unwind: Some(elf::SHT_X86_64_UNWIND),
 };
