@@ -2210,8 +2210,9 @@ typedef struct artifact_load_options_t {
  * mapped from a sealed memfd.
  *
  * The library checks everything that a file says about its code before it relies on it. It cannot check what the code
- * does when it runs: load only what you trust. Until the code is freed, each symbol that the host defines must remain
- * what the code uses it as, and the file must not be truncated or overwritten in place, since its text is mapped.
+ * does when it runs: load only what you trust. Until the code is unmapped, each symbol that the host defines must remain
+ * what the code uses it as, and the file must not be truncated or overwritten in place, since its text is mapped. That
+ * is when artifact_code_free() returns or, if threads still have destructors of the code to run, when they have ended.
  *
  * @param artifact The artifact. Its modules must be shared objects for this machine, such as
  *     artifact_builder_add_objects() links, or modules of Wasmtime 0.33.
@@ -2275,9 +2276,22 @@ artifact_status_t artifact_code_symbolize(const artifact_code_t *code,
                                           size_t *offset);
 
 /**
- * Frees code: runs destructors, if constructors were run, and unmaps the modules. No thread may run the code any more,
- * and from then on nothing may use its functions, its data, or pointers to them, such as callbacks that it registered;
- * no exception object that it threw may still exist. NULL is allowed.
+ * Frees code. No thread may run the code any more, and from then on nothing may use its functions, its data, or pointers
+ * to them, such as callbacks that it registered; no exception object that it threw may still exist. NULL is allowed.
+ *
+ * These run before artifact_code_free() returns, in this order:
+ *   - the destructors of this thread's thread_local objects;
+ *   - if constructors were run, the modules' destructors, those of the last module first;
+ *   - whether they were run or not, what the code has registered with atexit(), and the destructors of its function-local
+ *     static objects. What it has registered with at_quick_exit() or pthread_atfork() is forgotten.
+ *
+ * The destructors of other threads' thread_local objects run when these threads end. The code stays mapped, and known to
+ * unwinders and debuggers, until they have run, and the last of these threads unmaps it: until then the symbols that the
+ * host defines must stay valid. That is never if a thread does not end, and in the child of a fork(), which has only one
+ * of the threads. When the process exits, the thread that calls exit() runs its destructors; other threads do not.
+ *
+ * All this holds for what is registered through __cxa_atexit(), __cxa_thread_atexit(), and what calls them. If the host
+ * defines these functions itself for the code, in another way than the C library, that is the host's task.
  */
 void artifact_code_free(artifact_code_t *code);
 

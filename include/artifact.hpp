@@ -1388,9 +1388,10 @@ struct location_view {
 
 /// The modules of an artifact, loaded by file::load(). Keeps what it needs of the file, which may be destroyed first.
 ///
-/// Destroying it runs destructors, if constructors ran, and unmaps the modules: pointers to their functions and objects
-/// are then dangling. At that time no thread may be executing the code, and no exception object that it threw may be
-/// alive.
+/// Destroying it runs destructors and unmaps the modules, as artifact_code_free() describes: pointers to their
+/// functions and objects are then dangling. At that time no thread may be executing the code, and no exception object
+/// that it threw may be alive. Threads that have destructors of its thread_local objects to run still run them when
+/// they end.
 ///
 /// A lookup by name alone searches the main module first, which is the last one of the artifact, and then the modules
 /// before it, from last to first, as `artifact run` does. With an index it searches that module only. Names are those

@@ -4,11 +4,6 @@
 
 use std::ffi::c_void;
 
-unsafe extern "C" {
-    /// Itanium C++ ABI: calls and removes the destructors that are registered with a handle, or all of them if it is NULL.
-    pub fn __cxa_finalize(handle: *mut c_void);
-}
-
 extern "C" fn udivti3(a: u128, b: u128) -> u128 {
     a.checked_div(b).unwrap_or(0)
 }
@@ -96,9 +91,25 @@ pub fn find(name: &[u8]) -> Option<*const c_void> {
         b"__fixunsdfti" => fixunsdfti as *const c_void,
         b"__fixsfti" => fixsfti as *const c_void,
         b"__fixunssfti" => fixunssfti as *const c_void,
-        // Modules call it, so that destructors which they have registered run before their code is unmapped.
-        b"__cxa_finalize" => __cxa_finalize as *const c_void,
         _ => return atomics::find(name),
+    };
+    Some(found)
+}
+
+/// Returns the address of a function of the C library that glibc before 2.33 doesn't export: each object had its own.
+pub fn find_in_c_library(name: &[u8]) -> Option<*const c_void> {
+    let found = match name {
+        b"stat" => libc::stat as *const c_void,
+        b"fstat" => libc::fstat as *const c_void,
+        b"lstat" => libc::lstat as *const c_void,
+        b"fstatat" => libc::fstatat as *const c_void,
+        b"stat64" => libc::stat64 as *const c_void,
+        b"fstat64" => libc::fstat64 as *const c_void,
+        b"lstat64" => libc::lstat64 as *const c_void,
+        b"fstatat64" => libc::fstatat64 as *const c_void,
+        b"mknod" => libc::mknod as *const c_void,
+        b"mknodat" => libc::mknodat as *const c_void,
+        _ => return None,
     };
     Some(found)
 }
@@ -106,9 +117,6 @@ pub fn find(name: &[u8]) -> Option<*const c_void> {
 /// Returns what to do about an undefined symbol that compilers generate references to and that has no builtin definition.
 pub fn hint(name: &[u8]) -> Option<&'static str> {
     match name {
-        b"atexit" | b"at_quick_exit" => {
-            Some("atexit belongs to the object that calls it: link with cc -shared, or give a definition")
-        }
         b"__cpu_model" | b"__cpu_features2" | b"__cpu_indicator_init" => {
             Some("__builtin_cpu_supports needs data of libgcc.a: add its cpuinfo.o to the objects, or give __cpu_model")
         }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use object::elf;
 
+use super::exits::{self, Exits};
 use super::gdb::Debugged;
 use super::registry::Entry;
 use super::reserve::Reserved;
@@ -13,12 +14,12 @@ use crate::artifact::Artifact;
 use crate::error::{Error, Result, Status, quote};
 use crate::format::module::Symbol as FileSymbol;
 
-/// The modules of an artifact, mapped and bound by [`load`](super::load). Dropping it runs destructors, if constructors ran,
-/// and unmaps the modules: the promises that `load` asks for have to hold then.
+/// The modules of an artifact, mapped and bound by [`load`](super::load). Dropping it runs the destructors of this thread's
+/// thread-local objects, those of the modules, if constructors ran, and what the modules have registered with `atexit`: the promises
+/// that `load` asks for have to hold then. The modules are unmapped when the last thread that has destructors of theirs to run has
+/// ended, or at once if there is none.
 pub struct Code {
     pub(super) loaded: Arc<Loaded>,
-    /// Modules use a `__dso_handle` of their own, and may have registered destructors with it.
-    pub(super) has_handles: bool,
     /// Run the modules' destructors when this is dropped.
     pub(super) destructors: bool,
 }
@@ -30,6 +31,7 @@ pub struct Loaded {
     pub(super) _debugged: Option<Debugged>,
     pub(super) _registration: Option<Registration>,
     pub(super) view: Arc<View>,
+    pub(super) exits: Exits,
     /// Dropped last: everything above refers to what is mapped here.
     pub(super) _reserved: Reserved,
 }
@@ -153,16 +155,9 @@ impl Code {
 
 impl Drop for Code {
     fn drop(&mut self) {
-        for module in self.loaded.view.modules.iter().rev() {
-            // SAFETY: the module is still mapped, and whoever called `load` promised that its destructors may run now.
-            unsafe {
-                if self.destructors {
-                    constructors::destruct(module);
-                }
-                if self.has_handles {
-                    constructors::finalize(module);
-                }
-            }
-        }
+        let modules = self.loaded.view.modules.iter().rev().filter(|_| self.destructors);
+        // SAFETY: the modules are mapped, and whoever called `load` promised that nothing uses them and that their destructors may
+        // run now.
+        unsafe { exits::free(&self.loaded, || modules.for_each(|module| constructors::destruct(module))) };
     }
 }

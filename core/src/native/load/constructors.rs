@@ -1,9 +1,8 @@
 //! Constructors and destructors (gABI, Initialization and Termination Functions).
 
-use std::ffi::{c_char, c_int, c_void};
+use std::ffi::{c_char, c_int};
 
 use super::LoadedModule;
-use super::builtin::__cxa_finalize;
 use crate::artifact::Artifact;
 use crate::error::{Error, Result, Status};
 
@@ -71,14 +70,4 @@ pub unsafe fn destruct(module: &LoadedModule) {
     let array = functions(module, module.tables.fini_array).rev();
     // SAFETY: code of the module, which its tables say is a destructor.
     array.chain(fini).for_each(|function| unsafe { call(function) });
-}
-
-/// Calls the destructors that the module has registered with its own `__dso_handle`.
-///
-/// # Safety
-///
-/// As for [`destruct`].
-pub unsafe fn finalize(module: &LoadedModule) {
-    // SAFETY: the handle is the module's base, which isn't NULL. What is registered with it was registered by the module.
-    unsafe { __cxa_finalize(module.base() as *mut c_void) };
 }

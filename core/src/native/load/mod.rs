@@ -3,7 +3,7 @@
 //!
 //! [`load`] lists the steps. `map` decides how each module gets into memory and maps it, `whole_file` maps all modules at once,
 //! `fast_path` an artifact's only module; `reserve` makes the system calls. `bind` applies relocations, `resolve` finds undefined
-//! symbols, and `builtin` defines some of them. `unwind`, `gdb` and `perf` register the code, and `registry`
+//! symbols, and `builtin` and `exits` define some of them. `unwind`, `gdb` and `perf` register the code, and `registry`
 //! finds it by its addresses. By then `native::image` has checked
 //! everything that an image says about itself.
 
@@ -11,6 +11,7 @@ mod bind;
 mod builtin;
 mod code;
 mod constructors;
+mod exits;
 mod fast_path;
 mod gdb;
 mod map;
@@ -36,6 +37,7 @@ pub use unwind::{HostUnwinders, Libgcc, Llvm};
 
 use bind::Bound;
 use code::{Loaded, View};
+use exits::Exits;
 use gdb::Debugged;
 use map::{Mapper, ReservedLayout};
 use registry::Reservation;
@@ -137,10 +139,11 @@ impl LoadedModule {
 /// - Every address in [`LoadOptions::symbols`], every address that the resolver sets, and with
 ///   [`LoadOptions::process_symbols`] every symbol of the process that the code uses, is what the code takes it for: a function
 ///   with the signature that the code calls, or an object of the type that it uses. It stays valid as long as the code can run.
-/// - The functions in [`LoadOptions::unwinders`] do what their names stand for until the `Code` is dropped.
-/// - Until the `Code` is dropped, the artifact's file isn't truncated or overwritten in place: text is mapped from it.
+/// - As long as the code is mapped, the functions in [`LoadOptions::unwinders`] do what their names stand for.
+/// - As long as the code is mapped, the artifact's file isn't truncated or overwritten in place: text is mapped from it.
 /// - When the `Code` is dropped, no thread is running its functions. Afterwards nothing uses its functions, its data, or pointers
-///   to either: callbacks that it registered, exceptions that it threw, destructors of its thread-local objects.
+///   to either: callbacks that it registered, exceptions that it threw. Destructors of its thread-local objects still run when their
+///   threads end, and keep the code mapped until then; whatever they use of the host stays valid.
 ///
 /// # Errors
 ///
@@ -189,9 +192,10 @@ pub unsafe fn load(artifact: Arc<Artifact>, engine: &Engine, options: LoadOption
         view,
         _reserved: layout.reserved,
     });
-    let code = Code { loaded, has_handles, destructors: options.constructors };
+    let code = Code { loaded, destructors: options.constructors };
     if options.constructors {
         // SAFETY: everything is mapped, bound and registered, and the caller trusts the code.
+        exits: Exits::new(has_handles),
         code.loaded.view.modules.iter().for_each(|module| unsafe { constructors::construct(module) });
     }
     Ok(code)

@@ -177,7 +177,6 @@ pub fn find<R>(address: usize, read: impl FnOnce(&View) -> R) -> Option<R> {
     find_target(address, |target| read(&target.view))
 }
 
-#[expect(dead_code)]
 /// Keeps the code whose addresses contain this one mapped. `None` if there is no such code, or if it is just being unmapped.
 pub fn pin(address: usize) -> Option<Arc<Loaded>> {
     find_target(address, |target| target.loaded.upgrade()).flatten()

@@ -4,7 +4,7 @@
 use std::ffi::{CStr, CString, c_void};
 use std::hash::{BuildHasher, RandomState};
 
-use super::{builtin, defect};
+use super::{builtin, defect, exits};
 use crate::alloc;
 use crate::error::{Error, Result, Status, quote};
 use crate::limits::NameBudget;
@@ -92,7 +92,8 @@ impl<'a> Names<'a> {
         for import in table.iter().filter(|import| !import.address.is_null()) {
             let index = names.find(import.name, true)?;
             if let Some(name) = names.names.get_mut(index).filter(|name| name.definition == Definition::Undefined) {
-                (name.address, name.definition) = (import.address as u64, Definition::Shared);
+                let address = exits::instead_of(name.text, import.address);
+                (name.address, name.definition) = (address as u64, Definition::Shared);
             }
         }
         names.given = names.names.len();
@@ -173,17 +174,20 @@ impl<'a> Names<'a> {
             resolver(&mut imports)?;
             for (name, import) in asked.iter_mut().zip(&imports) {
                 if !import.address.is_null() {
-                    (name.address, name.definition) = (import.address as u64, Definition::Shared);
+                    let address = exits::instead_of(name.text, import.address);
+                    (name.address, name.definition) = (address as u64, Definition::Shared);
                 }
             }
         }
         for name in asked.iter_mut().filter(|name| name.definition == Definition::Undefined) {
-            if process_symbols && let Some(address) = in_process(name.text) {
+            let text = name.text.to_bytes();
+            let process = || in_process(name.text).or_else(|| builtin::find_in_c_library(text));
+            let process = || process_symbols.then(process).flatten();
+            let builtin = || exits::find_missing(text).or_else(|| builtin::find(text));
+            if let Some(address) = exits::find(text).or_else(process).or_else(builtin) {
                 (name.address, name.definition) = (address as u64, Definition::Shared);
-            } else if name.text == c"__dso_handle" {
+            } else if text == b"__dso_handle" {
                 name.definition = Definition::Handle;
-            } else if let Some(address) = builtin::find(name.text.to_bytes()) {
-                (name.address, name.definition) = (address as u64, Definition::Shared);
             }
         }
         let undefined = asked.iter().filter(|name| name.needed && name.definition == Definition::Undefined);
@@ -224,7 +228,7 @@ fn owned(name: &CStr) -> Result<CString> {
     CString::new(bytes).map_err(|_| defect("a NUL in a name"))
 }
 
-fn in_process(name: &CStr) -> Option<*const c_void> {
+pub(super) fn in_process(name: &CStr) -> Option<*const c_void> {
     // SAFETY: `dlsym` reads the NUL-terminated name during the call and keeps nothing of it.
     let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
     (!found.is_null()).then_some(found.cast_const())
