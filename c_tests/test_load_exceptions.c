@@ -112,7 +112,7 @@ static void construct_if_asked(const char *module) {
     *(int **)side_symbol(&theirs, "destroyed") = &by_dlclose;
     CHECK(dlclose(theirs.handle) == 0);
 
-    loaded_t loaded = load_flags(module, ARTIFACT_LOAD_PROCESS_SYMBOLS);
+    loaded_t loaded = load_flags(module, ARTIFACT_LOAD_PROCESS_SYMBOLS | ARTIFACT_LOAD_SKIP_CONSTRUCTORS);
     SYMBOL(loaded.code, 0, "constructed", constructed);
     CHECK(constructed() == 0);
     *(int **)symbol_of(loaded.code, 0, "destroyed") = &destroyed;

@@ -321,3 +321,21 @@ TEST(destructors_of_this_thread_run_when_code_is_freed) {
     unload(&second);
     CHECK_NOTES(22, 20);
 }
+
+/* ---- constructors ---- */
+
+static void refuse_constructors(const char *module) {
+    skip_without(module);
+    pack("code.artifact", module, 1);
+    loaded_t loaded = open_packed("code.artifact");
+    artifact_load_options_t options = ARTIFACT_LOAD_OPTIONS_INIT;
+    options.flags = ARTIFACT_LOAD_PROCESS_SYMBOLS;
+    CHECK_FAILS(artifact_load(loaded.artifact, loaded.engine, &options, &loaded.code, &error), ARTIFACT_UNSUPPORTED,
+                "module 0|constructors|found 1|RUN_CONSTRUCTORS|SKIP_CONSTRUCTORS");
+    options.flags |= ARTIFACT_LOAD_SKIP_CONSTRUCTORS;
+    CHECK_OK(artifact_load(loaded.artifact, loaded.engine, &options, &loaded.code, &error));
+    unload(&loaded);
+}
+
+TEST(constructors_are_never_skipped_silently) { refuse_constructors("exceptions"); }
+TEST(constructors_linked_by_us_are_never_skipped_silently) { refuse_constructors("exceptions.o"); }

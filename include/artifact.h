@@ -2098,7 +2098,8 @@ artifact_status_t artifact_symbol(const artifact_t *artifact,
 
 /**
  * For artifact_load_options_t.flags: run the modules' constructors, those of the first module first, before artifact_load()
- * returns, and run their destructors in reverse order in artifact_code_free(). Neither may throw an exception.
+ * returns, and run their destructors in reverse order in artifact_code_free(). Neither may throw an exception. Modules that have
+ * constructors are not loaded without this flag or ARTIFACT_LOAD_SKIP_CONSTRUCTORS.
  */
 #define ARTIFACT_LOAD_RUN_CONSTRUCTORS UINT64_C(4)
 
@@ -2119,6 +2120,12 @@ artifact_status_t artifact_symbol(const artifact_t *artifact,
  * `perf record -k mono`. On its own, perf resolves file-backed code only in the artifact's first module.
  */
 #define ARTIFACT_LOAD_JITDUMP UINT64_C(64)
+
+/**
+ * For artifact_load_options_t.flags: load modules although they have constructors, which do not run. Static objects that these
+ * would set up then have zeros in them. No effect together with ARTIFACT_LOAD_RUN_CONSTRUCTORS.
+ */
+#define ARTIFACT_LOAD_SKIP_CONSTRUCTORS UINT64_C(128)
 
 /*
  * Functions of the unwinders that this program or library is linked with, under names that no other declaration of them
@@ -2226,7 +2233,9 @@ typedef struct artifact_load_options_t {
  *     this host.
  *   - ARTIFACT_UNRESOLVED: symbols are undefined and not weak; artifact_error_missing() returns all their names.
  *   - ARTIFACT_UNSUPPORTED: a module is a relocatable object, or needs thread-local storage, indirect functions
- *     (IRELATIVE), COPY relocations, relocations in text, or an executable stack; or the options need a newer library.
+ *     (IRELATIVE), COPY relocations, relocations in text, or an executable stack; or it has constructors, and the flags
+ *     say neither ARTIFACT_LOAD_RUN_CONSTRUCTORS nor ARTIFACT_LOAD_SKIP_CONSTRUCTORS; or the options need a newer
+ *     library.
  *   - ARTIFACT_CORRUPT, ARTIFACT_TRUNCATED, ARTIFACT_DIGEST_MISMATCH, ARTIFACT_LIMIT: the file is damaged, or is not
  *     what was signed.
  *   - ARTIFACT_IO: the file cannot be mapped.

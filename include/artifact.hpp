@@ -1282,6 +1282,8 @@ struct load_options {
     bool process_symbols = false;
     /// Run constructors in load(), and destructors when the code is destroyed: ARTIFACT_LOAD_RUN_CONSTRUCTORS.
     bool run_constructors = false;
+    /// Load modules although they have constructors that do not run: ARTIFACT_LOAD_SKIP_CONSTRUCTORS.
+    bool skip_constructors = false;
     /// Load a private copy if the file cannot be mapped executable: ARTIFACT_LOAD_ALLOW_MEMFD.
     bool allow_memfd = false;
     /// Register unwind tables, so that exceptions can pass through the code, also with -static-libgcc; false is
@@ -1301,6 +1303,7 @@ inline artifact_load_options_t raw_options(const load_options &options) noexcept
     artifact_load_options_t raw = ARTIFACT_LOAD_OPTIONS_INIT;
     if (options.process_symbols) raw.flags |= ARTIFACT_LOAD_PROCESS_SYMBOLS;
     if (options.run_constructors) raw.flags |= ARTIFACT_LOAD_RUN_CONSTRUCTORS;
+    if (options.skip_constructors) raw.flags |= ARTIFACT_LOAD_SKIP_CONSTRUCTORS;
     if (options.allow_memfd) raw.flags |= ARTIFACT_LOAD_ALLOW_MEMFD;
     if (!options.unwind) raw.flags |= ARTIFACT_LOAD_NO_UNWIND;
     if (options.gdb) raw.flags |= ARTIFACT_LOAD_GDB;

@@ -80,13 +80,15 @@ const ARTIFACT_LOAD_NO_UNWIND: u64 = 8;
 const ARTIFACT_LOAD_GDB: u64 = 16;
 const ARTIFACT_LOAD_PERF_MAP: u64 = 32;
 const ARTIFACT_LOAD_JITDUMP: u64 = 64;
+const ARTIFACT_LOAD_SKIP_CONSTRUCTORS: u64 = 128;
 const KNOWN: u64 = ARTIFACT_LOAD_ALLOW_MEMFD
     | ARTIFACT_LOAD_PROCESS_SYMBOLS
     | ARTIFACT_LOAD_RUN_CONSTRUCTORS
     | ARTIFACT_LOAD_NO_UNWIND
     | ARTIFACT_LOAD_GDB
     | ARTIFACT_LOAD_PERF_MAP
-    | ARTIFACT_LOAD_JITDUMP;
+    | ARTIFACT_LOAD_JITDUMP
+    | ARTIFACT_LOAD_SKIP_CONSTRUCTORS;
 
 /// Loads an artifact's modules so that their code can run: maps them into one range of addresses, text directly from
 /// the file, binds the symbols that they use, and registers their unwind tables, so that C++ exceptions can pass
@@ -122,7 +124,9 @@ const KNOWN: u64 = ARTIFACT_LOAD_ALLOW_MEMFD
 ///     this host.
 ///   - ARTIFACT_UNRESOLVED: symbols are undefined and not weak; artifact_error_missing() returns all their names.
 ///   - ARTIFACT_UNSUPPORTED: a module is a relocatable object, or needs thread-local storage, indirect functions
-///     (IRELATIVE), COPY relocations, relocations in text, or an executable stack; or the options need a newer library.
+///     (IRELATIVE), COPY relocations, relocations in text, or an executable stack; or it has constructors, and the flags
+///     say neither ARTIFACT_LOAD_RUN_CONSTRUCTORS nor ARTIFACT_LOAD_SKIP_CONSTRUCTORS; or the options need a newer
+///     library.
 ///   - ARTIFACT_CORRUPT, ARTIFACT_TRUNCATED, ARTIFACT_DIGEST_MISMATCH, ARTIFACT_LIMIT: the file is damaged, or is not
 ///     what was signed.
 ///   - ARTIFACT_IO: the file cannot be mapped.
@@ -147,6 +151,7 @@ pub unsafe extern "C" fn artifact_load(
         options.process_symbols = flag(ARTIFACT_LOAD_PROCESS_SYMBOLS);
         options.allow_memfd = flag(ARTIFACT_LOAD_ALLOW_MEMFD);
         options.constructors = flag(ARTIFACT_LOAD_RUN_CONSTRUCTORS);
+        options.skip_constructors = flag(ARTIFACT_LOAD_SKIP_CONSTRUCTORS);
         options.no_unwind = flag(ARTIFACT_LOAD_NO_UNWIND);
         options.gdb = flag(ARTIFACT_LOAD_GDB);
         options.perf_map = flag(ARTIFACT_LOAD_PERF_MAP);

@@ -311,6 +311,7 @@ TEST(cpp_load_options_are_those_of_c) {
     CHECK(flags([](artifact::load_options &) {}) == 0);
     CHECK(flags([](auto &options) { options.process_symbols = true; }) == ARTIFACT_LOAD_PROCESS_SYMBOLS);
     CHECK(flags([](auto &options) { options.run_constructors = true; }) == ARTIFACT_LOAD_RUN_CONSTRUCTORS);
+    CHECK(flags([](auto &options) { options.skip_constructors = true; }) == ARTIFACT_LOAD_SKIP_CONSTRUCTORS);
     CHECK(flags([](auto &options) { options.allow_memfd = true; }) == ARTIFACT_LOAD_ALLOW_MEMFD);
     CHECK(flags([](auto &options) { options.unwind = false; }) == ARTIFACT_LOAD_NO_UNWIND);
     CHECK(flags([](auto &options) { options.gdb = true; }) == ARTIFACT_LOAD_GDB);

@@ -83,6 +83,7 @@ pub fn loaded(artifact: Arc<Artifact>, gdb: bool) -> Result<Code> {
     let mut options = LoadOptions::default();
     options.resolver = Some(&mut resolver);
     options.gdb = gdb;
+    options.skip_constructors = true;
     // SAFETY: the image isn't trusted, but none of its code runs: no constructors, no calls, and the handle of a module that
     // registered no destructors. The sealed file doesn't change.
     unsafe { load(artifact, &Engine::new(), options) }

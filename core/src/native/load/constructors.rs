@@ -5,6 +5,7 @@ use std::ffi::{c_char, c_int};
 use super::LoadedModule;
 use crate::artifact::Artifact;
 use crate::error::{Error, Result, Status};
+use crate::native::image::Tables;
 
 type Function = extern "C" fn(c_int, *const *const c_char, *const *const c_char);
 
@@ -30,6 +31,26 @@ pub fn check(artifact: &Artifact, modules: &[LoadedModule]) -> Result<()> {
                 let message = "DT_INIT_ARRAY or DT_FINI_ARRAY: expected functions of the module, found another address";
                 return Err(artifact.in_module(index, Error::new(Status::Unsupported, message)));
             }
+        }
+    }
+    Ok(())
+}
+
+/// Checks that no module has constructors, which the code may rely on. In an image with both DT_INIT and DT_FINI, which the startup
+/// files of C compilers define, these and one function of the array are the compiler's: they do nothing for code that `load` loads.
+pub fn check_none(artifact: &Artifact, modules: &[LoadedModule]) -> Result<()> {
+    for (index, module) in modules.iter().enumerate() {
+        let Tables { init, fini, init_array, .. } = &module.tables;
+        let of_compiler = init.is_some() && fini.is_some();
+        let count = functions(module, *init_array).count() + usize::from(init.is_some());
+        let allowed = if of_compiler { 2 } else { 0 };
+        if count > allowed {
+            let message = format!(
+                "constructors: expected none, since they are not to be run, found {}; load with ARTIFACT_LOAD_RUN_CONSTRUCTORS or, if \
+                 the code works without them, with ARTIFACT_LOAD_SKIP_CONSTRUCTORS",
+                count - allowed
+            );
+            return Err(artifact.in_module(index, Error::new(Status::Unsupported, message)));
         }
     }
     Ok(())

@@ -65,6 +65,8 @@ pub struct LoadOptions<'o> {
     pub allow_memfd: bool,
     /// Run constructors at the end of loading, and destructors when the code is dropped.
     pub constructors: bool,
+    /// Load modules that have constructors without running them. Otherwise that is UNSUPPORTED.
+    pub skip_constructors: bool,
     /// Don't register unwind tables.
     pub no_unwind: bool,
     /// Register the code with GDB.
@@ -149,8 +151,9 @@ impl LoadedModule {
 ///
 /// UNTRUSTED if the engine trusts keys and none of them has signed the artifact; WRONG_PRODUCER, WRONG_VERSION or INCOMPATIBLE as
 /// [`Artifact::check`]; INCOMPATIBLE too if this very CPU lacks what the ISA flags name, whatever the engine says; UNRESOLVED with
-/// the names of all undefined symbols; UNSUPPORTED if a module needs something that this
-/// loader doesn't do; CORRUPT, TRUNCATED, DIGEST_MISMATCH or LIMIT for a damaged module; IO if the system refuses to map it;
+/// the names of all undefined symbols; UNSUPPORTED if a module needs something that this loader doesn't do, or has constructors and
+/// the options don't say what to do with them; CORRUPT, TRUNCATED, DIGEST_MISMATCH or LIMIT for a damaged module; IO if the system
+/// refuses to map it;
 /// NO_MEMORY. If several modules are at fault, the error is about the first one.
 pub unsafe fn load(artifact: Arc<Artifact>, engine: &Engine, options: LoadOptions<'_>) -> Result<Code> {
     let artifact = reopen_trusted(&artifact, engine)?;
@@ -171,6 +174,8 @@ pub unsafe fn load(artifact: Arc<Artifact>, engine: &Engine, options: LoadOption
     let unwind_table = frames.map(|frames| frames.install(&artifact, &modules, &mut layout)).transpose()?;
     if options.constructors {
         constructors::check(&artifact, &modules)?;
+    } else if !options.skip_constructors {
+        constructors::check_none(&artifact, &modules)?;
     }
 
     let debugged = options.gdb.then(|| Debugged::new(&artifact, &modules)).transpose()?;
@@ -190,12 +195,12 @@ pub unsafe fn load(artifact: Arc<Artifact>, engine: &Engine, options: LoadOption
         _debugged: debugged,
         _registration: registration,
         view,
+        exits: Exits::new(has_handles),
         _reserved: layout.reserved,
     });
     let code = Code { loaded, destructors: options.constructors };
     if options.constructors {
         // SAFETY: everything is mapped, bound and registered, and the caller trusts the code.
-        exits: Exits::new(has_handles),
         code.loaded.view.modules.iter().for_each(|module| unsafe { constructors::construct(module) });
     }
     Ok(code)
