@@ -5,6 +5,7 @@ mod check;
 mod cpu;
 #[path = "../../../tests/common/elf.rs"]
 mod elf;
+mod extract;
 mod inspect;
 mod json;
 mod keys;
