@@ -36,6 +36,12 @@ static inline void skip_without(const char *module) {
     if (access(native(module), R_OK) != 0) SKIP("the module was not built here");
 }
 
+/* Loads the C++ runtime that modules in C++ need; the test programs are C. */
+static inline void need_cxx(void) {
+    skip_without("exceptions");
+    if (!dlopen("libstdc++.so.6", RTLD_NOW | RTLD_GLOBAL)) SKIP("there is no libstdc++.so.6");
+}
+
 /* Saves an artifact of `count` copies of a module in the scratch folder. */
 static inline void pack(const char *file, const char *module, size_t count) {
     need_machine();

@@ -2,12 +2,6 @@
 #include "check.h"
 #include "native.h"
 
-/* Loads the C++ runtime that the modules need; this program is C. */
-static void need_cxx(void) {
-    skip_without("exceptions");
-    if (!dlopen("libstdc++.so.6", RTLD_NOW | RTLD_GLOBAL)) SKIP("there is no libstdc++.so.6");
-}
-
 enum { CXX = ARTIFACT_LOAD_PROCESS_SYMBOLS | ARTIFACT_LOAD_RUN_CONSTRUCTORS };
 
 static int (*thrower)(int);
