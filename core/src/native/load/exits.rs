@@ -16,6 +16,7 @@ use super::{LoadedModule, registry};
 use crate::alloc;
 
 type Handler = unsafe extern "C" fn(*mut c_void);
+#[cfg(target_env = "gnu")]
 type ForkHandler = Option<unsafe extern "C" fn()>;
 
 unsafe extern "C" {
