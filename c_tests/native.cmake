@@ -73,7 +73,7 @@ function(native_object name source)
     add_dependencies(native_modules native_${name}_object)
 endfunction()
 
-foreach(name IN ITEMS basic small data imports objects_host thread_local ifunc direct large_bss granted not_granted ends exits)
+foreach(name IN ITEMS basic small data imports objects_host thread_local ifunc direct large_bss granted not_granted ends exits startup)
     native_object(${name} native/${name}.c OPTIONS ${strict})
 endforeach()
 native_object(many "${generated}" OPTIONS ${strict})

@@ -345,3 +345,4 @@ static void refuse_constructors(const char *module) {
 
 TEST(constructors_are_never_skipped_silently) { refuse_constructors("exceptions"); }
 TEST(constructors_linked_by_us_are_never_skipped_silently) { refuse_constructors("exceptions.o"); }
+TEST(constructors_in_sections_are_never_skipped_silently) { refuse_constructors("startup.o"); }

@@ -5,7 +5,7 @@ use std::ffi::{c_char, c_int};
 use super::LoadedModule;
 use crate::artifact::Artifact;
 use crate::error::{Error, Result, Status};
-use crate::native::image::Tables;
+use crate::native::image::Image;
 
 type Function = extern "C" fn(c_int, *const *const c_char, *const *const c_char);
 
@@ -36,24 +36,41 @@ pub fn check(artifact: &Artifact, modules: &[LoadedModule]) -> Result<()> {
     Ok(())
 }
 
-/// Checks that no module has constructors, which the code may rely on. In an image with both DT_INIT and DT_FINI, which the startup
-/// files of C compilers define, these and one function of the array are the compiler's: they do nothing for code that `load` loads.
+/// Checks that no module has constructors, which its code may rely on. The startup files of compilers have two that do nothing here:
+/// DT_INIT, and one function of the array.
 pub fn check_none(artifact: &Artifact, modules: &[LoadedModule]) -> Result<()> {
+    const OF_STARTUP_FILES: usize = 2;
     for (index, module) in modules.iter().enumerate() {
-        let Tables { init, fini, init_array, .. } = &module.tables;
-        let of_compiler = init.is_some() && fini.is_some();
-        let count = functions(module, *init_array).count() + usize::from(init.is_some());
-        let allowed = if of_compiler { 2 } else { 0 };
-        if count > allowed {
+        let tables = &module.tables;
+        let mut count = functions(module, tables.init_array).count() + usize::from(tables.init.is_some());
+        if count > 0 && has_startup_files(&module.image(artifact, index)?).unwrap_or(false) {
+            count = count.saturating_sub(OF_STARTUP_FILES);
+        }
+        if count > 0 {
             let message = format!(
-                "constructors: expected none, since they are not to be run, found {}; load with ARTIFACT_LOAD_RUN_CONSTRUCTORS or, if \
-                 the code works without them, with ARTIFACT_LOAD_SKIP_CONSTRUCTORS",
-                count - allowed
+                "constructors: expected none, since they are not to be run, found {count}; load with \
+                 ARTIFACT_LOAD_RUN_CONSTRUCTORS or, if the code works without them, with ARTIFACT_LOAD_SKIP_CONSTRUCTORS"
             );
             return Err(artifact.in_module(index, Error::new(Status::Unsupported, message)));
         }
     }
     Ok(())
+}
+
+/// Whether a compiler has linked the image with its startup files: these refer to functions that hardly any process has, for
+/// profiling and for transactional memory. Symbols that nobody defines come first in the table.
+fn has_startup_files(image: &Image<'_>) -> Result<bool> {
+    let symbols = image.symbols()?;
+    for index in 1..symbols.count() as u32 {
+        let symbol = symbols.get(index)?;
+        if symbol.defined || !symbol.weak {
+            continue;
+        }
+        if matches!(symbols.name(&symbol)?.to_bytes(), b"__gmon_start__" | b"_ITM_registerTMCloneTable") {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// # Safety
