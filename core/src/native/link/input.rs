@@ -305,18 +305,18 @@ impl<'a> Input<'a> {
             let invalid = |error: object::read::Error| wrong(error.to_string());
             match header.sh_type.get(ORDER) {
                 kind @ (elf::SHT_RELA | elf::SHT_CREL) => {
-                    let relocations: Cow<'a, [Rela]> = match kind {
-                        elf::SHT_RELA => header.data_as_array(ORDER, bytes).map_err(invalid)?.into(),
-                        _ => compact(header.data(ORDER, bytes).map_err(invalid)?)
-                            .map_err(|error| error.within(place()))?
-                            .into(),
-                    };
                     let target = header.sh_info.get(ORDER) as usize;
                     let count = self.sections.len();
                     let known = self.sections.get_mut(target).filter(|_| target != 0 && target != index.0);
                     let target = known.ok_or_else(|| {
                         wrong(format!("sh_info: expected a section index below {count}, found {target}"))
                     })?;
+                    let relocations: Cow<'a, [Rela]> = match kind {
+                        elf::SHT_RELA => header.data_as_array(ORDER, bytes).map_err(invalid)?.into(),
+                        _ => compact(header.data(ORDER, bytes).map_err(invalid)?, target.size)
+                            .map_err(|error| error.within(place()))?
+                            .into(),
+                    };
                     if SectionIndex(header.sh_link.get(ORDER) as usize) != symbols.section() && !relocations.is_empty()
                     {
                         return Err(wrong(
@@ -380,13 +380,16 @@ impl<'a> Input<'a> {
     }
 }
 
-/// Reads compact relocations (SHT_CREL), as LLVM writes them with `--crel`.
-fn compact(bytes: &[u8]) -> Result<Vec<Rela>> {
+/// Reads compact relocations (SHT_CREL), as LLVM writes them with `--crel`, of a section of `size` bytes. The smallest take a byte, so
+/// their number is limited by that of the bytes that they can relocate, too.
+fn compact(bytes: &[u8], size: u64) -> Result<Vec<Rela>> {
     let invalid = |error: object::read::Error| Error::corrupt(error.to_string());
     let found = CrelIterator::new(bytes).map_err(invalid)?;
-    if found.len() > bytes.len() {
-        let (count, len) = (found.len(), bytes.len());
-        return Err(Error::corrupt(format!("expected at most {len} relocations in {len} bytes, found {count}")));
+    let (count, max) = (found.len() as u64, size.min(bytes.len() as u64));
+    if count > max {
+        let message =
+            format!("expected at most {max} relocations in {} bytes for {size} bytes, found {count}", bytes.len());
+        return Err(Error::corrupt(message));
     }
     if !found.is_rela() && !found.is_empty() {
         return Err(Error::new(Status::Unsupported, WITH_ADDENDS));

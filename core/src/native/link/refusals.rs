@@ -42,33 +42,29 @@ impl Refusals {
         self.keep(result)
     }
 
-    /// Returns an error if there are refusals. Its first line is the first one; what to do, which follows the last semicolon of a
-    /// refusal, is said once.
-    pub fn finish(self) -> Result<()> {
-        let mut errors = self.errors.iter();
-        let Some(first) = errors.next() else { return Ok(()) };
-        let mut message = first.message().to_owned();
-        let mut said: Vec<&str> = first.message().rsplit_once("; ").map(|(_, hint)| hint).into_iter().collect();
-        for error in errors {
-            let whole = error.message();
-            let line = match whole.rsplit_once("; ") {
-                Some((what, hint)) if said.contains(&hint) => what,
+    /// Returns the refusal if there is one. If there are several, they are the lines of one error; what to do, which follows the last
+    /// semicolon of a refusal, is said once.
+    pub fn finish(mut self) -> Result<()> {
+        let status = match self.errors.as_slice() {
+            [] => return Ok(()),
+            [first, _, ..] => first.status(),
+            [_] => return self.errors.pop().map_or(Ok(()), Err),
+        };
+        let (mut lines, mut said) = (Vec::new(), Vec::new());
+        for message in self.errors.iter().map(Error::message) {
+            match message.rsplit_once("; ") {
+                Some((what, hint)) if said.contains(&hint) => lines.push(what),
                 Some((_, hint)) => {
                     said.push(hint);
-                    whole
+                    lines.push(message);
                 }
-                None => whole,
-            };
-            message.push('\n');
-            message.push_str(line);
+                None => lines.push(message),
+            }
         }
+        let more = format!("and {} more", self.more);
         if self.more > 0 {
-            message.push_str(&format!("\nand {} more", self.more));
+            lines.push(&more);
         }
-        let error = Error::new(first.status(), message);
-        Err(match first.offset() {
-            Some(offset) => error.at(offset),
-            None => error,
-        })
+        Err(Error::new(status, lines.join("\n")))
     }
 }
