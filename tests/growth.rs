@@ -1,5 +1,5 @@
-//! Work grows linearly with the length of every list that a file or an object can have: four times the length may take at most
-//! eight times as long. Quadratic work would take sixteen times as long.
+//! Work grows linearly with the length of every list that a file, an object or loaded code can have: four times the length may take
+//! at most eight times as long. Quadratic work would take sixteen times as long.
 #![allow(missing_docs)]
 
 mod hostile;
@@ -8,12 +8,18 @@ mod lists;
 
 use std::hint::black_box;
 use std::ptr::{null, null_mut};
+use std::sync::Arc;
 use std::time::Duration;
 
-use artifact::builder::Builder;
+use artifact::artifact::{Artifact, OpenOptions};
+use artifact::builder::{Builder, Settings};
 use artifact::engine::Engine;
 use artifact::error::Status;
+use artifact::format::Map;
+use artifact::format::flags::Flag;
+use artifact::format::types::{EntityType, FuncType, InstanceType, Types, WasmType};
 use artifact::native::link::{Object, Options, link};
+use artifact::native::load::{LoadOptions, load};
 
 use hostile::capi;
 use lists::{ABS64, ALLOC, CODE, Elf, GLOBAL, GROUP, PC32, PROGBITS};
@@ -156,6 +162,10 @@ fn linking() {
     }
 }
 
+fn open(bytes: &[u8]) -> Artifact {
+    Artifact::open_bytes(bytes, None, &OpenOptions::default()).unwrap()
+}
+
 /// An artifact that was opened through the C interface.
 struct Opened(*mut capi::artifact::artifact_t);
 
@@ -190,6 +200,29 @@ fn artifact_of(image: &[u8], fill: impl FnOnce(&mut Builder<'_>)) -> Vec<u8> {
     let mut builder = Builder::new(&engine);
     builder.add_module(image).unwrap();
     fill(&mut builder);
+    builder.serialize().unwrap()
+}
+
+/// A file whose artifact has `n` of everything that settings have. Names are in the wrong order.
+fn settings(n: usize) -> Vec<u8> {
+    let mut settings = Settings::from(&Engine::new());
+    let flags = || (0..n).rev().map(|at| (format!("f{at:06}"), Flag::Num((at % 200) as u8))).collect();
+    (settings.shared_flags, settings.isa_flags) = (Map(flags()), Map(flags()));
+    let image = with_text(|_| ());
+    let mut builder = Builder::from_settings(settings).unwrap();
+    builder.add_module(&image).unwrap();
+    let global = || (0..n).rev().map(|at| (format!("e{at:06}"), EntityType::Function(0))).collect();
+    let mut types = Types::default();
+    types.wasm_signatures.extend((0..n).map(|_| FuncType::new(vec![WasmType::I32; 2], vec![WasmType::I64])));
+    types.instance_signatures.push(InstanceType { exports: Map(global()) });
+    builder.set_types(types).unwrap();
+    let module = builder.add_module_type(0).unwrap();
+    (0..n).for_each(|at| builder.add_module_import(module, &format!("i{at}"), EntityType::Function(0)).unwrap());
+    let mut parent = None;
+    for at in 0..n {
+        let upvar = builder.add_upvar(parent, 0, &[0, 0]).unwrap();
+        parent = Some(upvar).filter(|_| at % 50 != 0);
+    }
     builder.serialize().unwrap()
 }
 
@@ -264,9 +297,111 @@ fn reading_a_list_by_index() {
 }
 
 #[test]
+fn settings_by_index_and_by_name() {
+    use capi::settings::*;
+
+    const COUNT: usize = 2000;
+    let input = |n: usize| (n, settings(n));
+    check("opening and all settings", COUNT, input, |(_, bytes)| drop(open(bytes).verify().unwrap()));
+    check("flags", COUNT, input, |(n, bytes)| {
+        // SAFETY: zeros are a value of each of the structs in this test.
+        let mut flag: capi::flags::artifact_flag_t = unsafe { std::mem::zeroed() };
+        for map in [0, 1] {
+            walk!(
+                bytes,
+                |artifact, index| {
+                    artifact_flag_at(artifact, map, index, &mut flag, null_mut());
+                    artifact_flag(artifact, map, flag.name, &mut flag, null_mut())
+                },
+                *n
+            );
+        }
+    });
+    check("upvars", COUNT, input, |(n, bytes)| {
+        // SAFETY: as above.
+        let mut upvar: artifact_upvar_t = unsafe { std::mem::zeroed() };
+        walk!(bytes, |artifact, index| artifact_upvar_at(artifact, index, &mut upvar, null_mut()), *n);
+    });
+    check("function types", COUNT, input, |(n, bytes)| {
+        // SAFETY: as above.
+        let mut ty: artifact_func_type_t = unsafe { std::mem::zeroed() };
+        walk!(bytes, |artifact, index| artifact_func_type(artifact, index, &mut ty, null_mut()), *n);
+    });
+    check("exports and imports", COUNT, input, |(n, bytes)| {
+        // SAFETY: as above.
+        let (mut name, mut entity) = (null(), unsafe { std::mem::zeroed() });
+        walk!(
+            bytes,
+            |artifact, index| {
+                artifact_instance_export(artifact, 0, index, &mut name, &mut entity, null_mut());
+                artifact_module_import(artifact, 0, index, &mut name, &mut entity, null_mut())
+            },
+            *n
+        );
+    });
+    // A report of as many findings as there may be at most.
+    check("reports", 500, input, |(n, bytes)| {
+        let (opened, engine) = (Opened::new(bytes), capi::engine::artifact_engine_new());
+        // SAFETY: as above; report and engine are freed once.
+        unsafe {
+            let (mut report, mut entry) = (null_mut(), std::mem::zeroed());
+            let status = capi::artifact::artifact_compat_report(opened.0, engine, &mut report, null_mut());
+            assert_eq!((status as u32, capi::report::artifact_report_count(report)), (0, 2 * n));
+            for index in 0..2 * n {
+                let status = capi::report::artifact_report_at(report, index, &mut entry, null_mut());
+                assert_eq!(status as u32, 0);
+            }
+            capi::report::artifact_report_free(report);
+            capi::engine::artifact_engine_free(engine);
+        }
+    });
+}
+
+/// Naming addresses, and the files for profilers. The symbols are many, and each says that it is as long as all code.
+#[test]
+fn names_of_loaded_code() {
+    if !cfg!(any(target_arch = "x86_64", target_arch = "aarch64")) {
+        return;
+    }
+    let engine = Engine::new();
+    let loaded = |n: usize, set: fn(&mut LoadOptions<'_>)| {
+        let object = with_text(|elf| {
+            let text = elf.section(".text.f", PROGBITS, CODE, vec![0xc3; 16 * n]);
+            for at in 0..n {
+                let name = elf.name(&format!("f{at}"));
+                elf.symbol_at(name, GLOBAL, text as u16, 0, 16 * n as u64);
+            }
+        });
+        let image = link(&[Object { name: "a.o", bytes: &object }], &Options::default()).unwrap();
+        let artifact = open(&artifact_of(&image, |_| ()));
+        let mut options = LoadOptions::default();
+        set(&mut options);
+        // SAFETY: none of the code runs.
+        unsafe { load(Arc::new(artifact), &engine, options) }.unwrap()
+    };
+    check(
+        "symbolize",
+        20_000,
+        |n| loaded(n, |_| ()),
+        |code| {
+            let address = code.symbol(0, b"f7").unwrap().address;
+            assert!((0..10).all(|at| code.symbolize(address + at).is_some()));
+        },
+    );
+    for (name, set) in [
+        ("perf map", (|options| options.perf_map = true) as fn(&mut LoadOptions<'_>)),
+        ("jitdump", |options| options.jitdump = true),
+        ("GDB", |options| options.gdb = true),
+    ] {
+        check(name, 1000, |n| n, |n| drop(loaded(*n, set)));
+    }
+    for path in [format!("/tmp/perf-{}.map", std::process::id()), format!("/tmp/jit-{}.dump", std::process::id())] {
+        std::fs::remove_file(path).unwrap();
+    }
+}
+
+#[test]
 fn names_that_overlap() {
-    use artifact::artifact::{Artifact, OpenOptions};
-    let open = |bytes: &Vec<u8>| Artifact::open_bytes(bytes, None, &OpenOptions::default()).unwrap();
     for (name, make) in
         [("symbols", lists::overlapping_symbols as fn(usize) -> Vec<u8>), ("sections", lists::overlapping_sections)]
     {
