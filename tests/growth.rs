@@ -12,12 +12,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use artifact::artifact::{Artifact, OpenOptions};
-use artifact::builder::{Builder, Settings};
+use artifact::builder::Builder;
 use artifact::engine::Engine;
 use artifact::error::Status;
-use artifact::format::Map;
-use artifact::format::flags::Flag;
-use artifact::format::types::{EntityType, FuncType, InstanceType, Types, WasmType};
 use artifact::native::link::{Object, Options, link};
 use artifact::native::load::{LoadOptions, load};
 
@@ -203,29 +200,6 @@ fn artifact_of(image: &[u8], fill: impl FnOnce(&mut Builder<'_>)) -> Vec<u8> {
     builder.serialize().unwrap()
 }
 
-/// A file whose artifact has `n` of everything that settings have. Names are in the wrong order.
-fn settings(n: usize) -> Vec<u8> {
-    let mut settings = Settings::from(&Engine::new());
-    let flags = || (0..n).rev().map(|at| (format!("f{at:06}"), Flag::Num((at % 200) as u8))).collect();
-    (settings.shared_flags, settings.isa_flags) = (Map(flags()), Map(flags()));
-    let image = with_text(|_| ());
-    let mut builder = Builder::from_settings(settings).unwrap();
-    builder.add_module(&image).unwrap();
-    let global = || (0..n).rev().map(|at| (format!("e{at:06}"), EntityType::Function(0))).collect();
-    let mut types = Types::default();
-    types.wasm_signatures.extend((0..n).map(|_| FuncType::new(vec![WasmType::I32; 2], vec![WasmType::I64])));
-    types.instance_signatures.push(InstanceType { exports: Map(global()) });
-    builder.set_types(types).unwrap();
-    let module = builder.add_module_type(0).unwrap();
-    (0..n).for_each(|at| builder.add_module_import(module, &format!("i{at}"), EntityType::Function(0)).unwrap());
-    let mut parent = None;
-    for at in 0..n {
-        let upvar = builder.add_upvar(parent, 0, &[0, 0]).unwrap();
-        parent = Some(upvar).filter(|_| at % 50 != 0);
-    }
-    builder.serialize().unwrap()
-}
-
 /// Calls a function for each index of a list, in a new artifact.
 macro_rules! walk {
     ($bytes:expr, |$artifact:ident, $index:ident| $call:expr, $count:expr) => {{
@@ -301,7 +275,7 @@ fn settings_by_index_and_by_name() {
     use capi::settings::*;
 
     const COUNT: usize = 2000;
-    let input = |n: usize| (n, settings(n));
+    let input = |n: usize| (n, lists::settings(n));
     check("opening and all settings", COUNT, input, |(_, bytes)| drop(open(bytes).verify().unwrap()));
     check("flags", COUNT, input, |(n, bytes)| {
         // SAFETY: zeros are a value of each of the structs in this test.

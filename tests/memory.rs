@@ -27,6 +27,9 @@ use hostile::capi::code::{artifact_code_free, artifact_import_t, artifact_load, 
 use hostile::capi::engine::{artifact_engine_free, artifact_engine_new_host};
 use hostile::capi::library::artifact_slice_t;
 use hostile::capi::module::{artifact_section_at, artifact_symbol_at};
+use hostile::capi::settings::{
+    artifact_flag_at, artifact_func_type, artifact_instance_export, artifact_module_import, artifact_upvar_at,
+};
 use hostile::capi::trailer::artifact_attribute_at;
 use lists::{ABS64, ALLOC, CODE, Elf, GLOBAL, PROGBITS};
 
@@ -268,6 +271,44 @@ fn every_function_takes_memory_in_proportion_to_the_file() {
         unsafe { artifact_attribute_at(artifact, at, &mut name, &mut value, null_mut()) as u32 }
     });
     add("artifact_attribute_at", 12.0, &attributes, taken);
+
+    let settings = lists::settings(20_000);
+    add("open with settings", 9.0, &settings, peak(|| open(&settings)));
+    // SAFETY: zeros are a value of each of these structs.
+    let (mut ty, mut upvar, mut entity) = unsafe { (std::mem::zeroed(), std::mem::zeroed(), std::mem::zeroed()) };
+    // SAFETY: zeros are a value of this struct.
+    let mut flag = unsafe { std::mem::zeroed() };
+    let taken = walk(&settings, |artifact, at| {
+        // SAFETY: the artifact is open, and all outputs are local variables.
+        unsafe {
+            artifact_upvar_at(artifact, at, &mut upvar, null_mut());
+            artifact_flag_at(artifact, 0, at, &mut flag, null_mut());
+            artifact_module_import(artifact, 0, at, &mut name, &mut entity, null_mut());
+            artifact_instance_export(artifact, 0, at, &mut name, &mut entity, null_mut());
+            artifact_func_type(artifact, at, &mut ty, null_mut()) as u32
+        }
+    });
+    add("all settings", 12.0, &settings, taken);
+
+    let functions = {
+        let mut elf = Elf::new();
+        let text = elf.section(".text", PROGBITS, CODE, vec![0xc3; 16 * 3000]);
+        for at in 0..3000 {
+            let name = elf.name(&format!("f{at}"));
+            elf.symbol_at(name, GLOBAL, text as u16, 0, 16 * 3000);
+        }
+        artifact_of(&link(&[Object { name: "a.o", bytes: &elf.build() }], &Options::default()).unwrap(), |_| ())
+    };
+    for number in 0..3 {
+        let artifact = Arc::new(open(&functions));
+        let mut options = LoadOptions::default();
+        (options.perf_map, options.jitdump, options.gdb) = (number == 0, number == 1, number == 2);
+        // SAFETY: none of the code runs.
+        add("names for tools", 8.0, &functions, peak(|| unsafe { load(artifact, &Engine::new(), options) }.unwrap()));
+    }
+    for path in [format!("/tmp/perf-{}.map", std::process::id()), format!("/tmp/jit-{}.dump", std::process::id())] {
+        std::fs::remove_file(path).unwrap();
+    }
 
     for count in [100, 8000] {
         let bytes = artifact_of(&overlapping(undefined(count)), |_| ());

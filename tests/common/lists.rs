@@ -1,5 +1,11 @@
-//! Builds ELF files with lists of any length: sections, symbols, relocations, groups, unwind tables.
+//! Builds ELF files and artifacts with lists of any length: sections, symbols, relocations, groups, unwind tables, settings.
 #![allow(missing_docs, dead_code)]
+
+use artifact::builder::{Builder, Settings};
+use artifact::engine::Engine;
+use artifact::format::Map;
+use artifact::format::flags::Flag;
+use artifact::format::types::{EntityType, FuncType, InstanceType, Types, WasmType};
 
 /// One section.
 pub struct Section {
@@ -154,4 +160,27 @@ pub fn overlapping_sections(count: usize) -> Vec<u8> {
         elf.sections.last_mut().unwrap().name = start + (number % LONG) as u32;
     }
     elf.build()
+}
+
+/// A file whose artifact has `n` of everything that settings have. Names are in the wrong order.
+pub fn settings(n: usize) -> Vec<u8> {
+    let mut settings = Settings::from(&Engine::new());
+    let flags = || (0..n).rev().map(|at| (format!("f{at:06}"), Flag::Num((at % 200) as u8))).collect();
+    (settings.shared_flags, settings.isa_flags) = (Map(flags()), Map(flags()));
+    let image = overlapping_symbols(1);
+    let mut builder = Builder::from_settings(settings).unwrap();
+    builder.add_module(&image).unwrap();
+    let global = || (0..n).rev().map(|at| (format!("e{at:06}"), EntityType::Function(0))).collect();
+    let mut types = Types::default();
+    types.wasm_signatures.extend((0..n).map(|_| FuncType::new(vec![WasmType::I32; 2], vec![WasmType::I64])));
+    types.instance_signatures.push(InstanceType { exports: Map(global()) });
+    builder.set_types(types).unwrap();
+    let module = builder.add_module_type(0).unwrap();
+    (0..n).for_each(|at| builder.add_module_import(module, &format!("i{at}"), EntityType::Function(0)).unwrap());
+    let mut parent = None;
+    for at in 0..n {
+        let upvar = builder.add_upvar(parent, 0, &[0, 0]).unwrap();
+        parent = Some(upvar).filter(|_| at % 50 != 0);
+    }
+    builder.serialize().unwrap()
 }
