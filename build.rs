@@ -3,6 +3,8 @@
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
+    // Loaded code may leave destructors of threads behind, which are functions of the library: it is never unloaded.
+    println!("cargo::rustc-cdylib-link-arg=-Wl,-z,nodelete");
     println!("cargo::rustc-cdylib-link-arg=-Wl,-soname,libartifact.so.{}", env!("CARGO_PKG_VERSION_MAJOR"));
     #[cfg(feature = "header")]
     header::generate();

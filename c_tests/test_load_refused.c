@@ -26,10 +26,11 @@ static artifact_status_t load_image(const bytes_t *image, artifact_code_t **code
     return status;
 }
 
-TEST(load_refuses_thread_local_storage) {
-    bytes_t image = read_file(native("thread_local"));
+TEST(load_refuses_initial_exec_to_variables_of_the_module) {
+    bytes_t image = read_file(native("tls_own_static"));
     artifact_code_t *code;
-    CHECK_FAILS(load_image(&image, &code, &error), ARTIFACT_UNSUPPORTED, "module 0|thread-local|TLS");
+    CHECK_FAILS(load_image(&image, &code, &error), ARTIFACT_UNSUPPORTED,
+                "module 0|thread-local|initial-exec|-ftls-model=global-dynamic");
     bytes_free(&image);
 }
 
@@ -69,7 +70,7 @@ TEST(load_refuses_a_file_that_was_cut_since_it_was_opened) {
 
 TEST(load_refuses_the_first_module_that_it_cannot_load) {
     need_machine();
-    static const char *const modules[] = {"small", "thread_local", "ifunc", "small"};
+    static const char *const modules[] = {"small", "tls_own_static", "ifunc", "small"};
     artifact_engine_t *engine = artifact_engine_new(), *host = artifact_engine_new_host();
     artifact_builder_t *builder = new_builder(engine);
     for (size_t i = 0; i < COUNT(modules); i++) {
@@ -78,7 +79,7 @@ TEST(load_refuses_the_first_module_that_it_cannot_load) {
     bytes_t bytes = serialize(builder);
     artifact_t *artifact = open_bytes(&bytes, host);
     artifact_code_t *code = GARBAGE;
-    CHECK_FAILS(artifact_load(artifact, host, NULL, &code, &error), ARTIFACT_UNSUPPORTED, "module 1|TLS");
+    CHECK_FAILS(artifact_load(artifact, host, NULL, &code, &error), ARTIFACT_UNSUPPORTED, "module 1|initial-exec");
     CHECK(code == NULL);
     artifact_free(artifact);
     artifact_builder_free(builder);
@@ -210,7 +211,7 @@ TEST(load_refuses_damaged_relocations) {
 #if defined(__x86_64__)
     DAMAGED(relocation_of(&image, 0)->r_info = ELF64_R_INFO(0, R_X86_64_IRELATIVE), ARTIFACT_UNSUPPORTED, "IRELATIVE");
     DAMAGED(relocation_of(&image, 0)->r_info = ELF64_R_INFO(1, R_X86_64_COPY), ARTIFACT_UNSUPPORTED, "COPY");
-    DAMAGED(relocation_of(&image, 0)->r_info = ELF64_R_INFO(1, R_X86_64_TPOFF64), ARTIFACT_UNSUPPORTED, "TPOFF64");
+    DAMAGED(relocation_of(&image, 0)->r_info = ELF64_R_INFO(0, R_X86_64_DTPMOD64), ARTIFACT_CORRUPT, "PT_TLS");
 #endif
     bytes_free(&original);
 }
@@ -235,6 +236,22 @@ TEST(load_refuses_damaged_hash_and_unwind_tables) {
         /* Version and augmentation of the first CIE: not what any unwinder reads, which a newer one might. */
         DAMAGED(memset(image.data + table + 8, bad[i] | 0x40, 4), ARTIFACT_UNSUPPORTED, "eh_frame");
     }
+    bytes_free(&original);
+}
+
+TEST(load_refuses_damaged_thread_local_storage) {
+    need_machine();
+    bytes_t original = read_file(native("tls"));
+#define TLS_SEGMENT segment_of(&image, PT_TLS, 0)
+    DAMAGED(TLS_SEGMENT->p_filesz = TLS_SEGMENT->p_memsz + 1, ARTIFACT_CORRUPT, "PT_TLS|initial");
+    DAMAGED(TLS_SEGMENT->p_align = 3, ARTIFACT_CORRUPT, "PT_TLS|power of two");
+    DAMAGED(TLS_SEGMENT->p_align = UINT64_C(1) << 40, ARTIFACT_LIMIT, "PT_TLS|alignment");
+    DAMAGED(TLS_SEGMENT->p_memsz = UINT64_C(1) << 40, ARTIFACT_LIMIT, "PT_TLS|size");
+    DAMAGED(TLS_SEGMENT->p_memsz = UINT64_MAX, ARTIFACT_LIMIT, "PT_TLS|size");
+    DAMAGED(TLS_SEGMENT->p_vaddr = UINT64_C(1) << 40, ARTIFACT_CORRUPT, "PT_TLS|segment");
+    DAMAGED(TLS_SEGMENT->p_vaddr = UINT64_MAX - 8, ARTIFACT_CORRUPT, "PT_TLS|segment");
+    DAMAGED(TLS_SEGMENT->p_memsz = TLS_SEGMENT->p_filesz = 8, ARTIFACT_CORRUPT, "symbol|PT_TLS");
+    DAMAGED(TLS_SEGMENT->p_type = PT_NULL, ARTIFACT_CORRUPT, "PT_TLS|none");
     bytes_free(&original);
 }
 

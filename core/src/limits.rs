@@ -34,6 +34,9 @@ pub const MAX_SEGMENTS: usize = 16;
 /// Maximum size of an artifact's loaded code and data in bytes: the range of 32-bit relative addresses.
 pub const MAX_CODE: u64 = 2 << 30;
 
+/// Maximum size of a module's thread-local storage in bytes. Each thread that uses it allocates as much.
+pub const MAX_THREAD_LOCAL: u64 = 256 << 20;
+
 /// Maximum nesting depth of upvars. Decoding uses a stack frame for each level.
 pub const MAX_UPVAR_DEPTH: usize = 100;
 

@@ -37,6 +37,18 @@ pub fn with_helpers<T>(helper: &(dyn Fn() + Sync), main: impl FnOnce() -> T) -> 
     })
 }
 
+/// Runs `work` on a new thread and returns its result; `None` if no thread can be started.
+pub fn on_another_thread<T: Send>(work: impl FnOnce() -> T + Send) -> Option<T> {
+    thread::scope(|scope| {
+        let mut started = None;
+        with_signals_blocked(|| {
+            let thread = thread::Builder::new().name("artifact".into()).stack_size(STACK_SIZE);
+            started = thread.spawn_scoped(scope, work).ok();
+        });
+        started?.join().ok()
+    })
+}
+
 /// Runs `start` with signals blocked. Threads started there inherit the mask, so that the program's signal handlers run on its own
 /// threads only.
 fn with_signals_blocked(start: impl FnOnce()) {

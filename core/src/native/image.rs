@@ -7,6 +7,7 @@ mod bytes;
 mod dynamic;
 mod segments;
 mod symbols;
+mod thread_local;
 mod unwind;
 
 use std::ops::Range;
@@ -18,6 +19,7 @@ pub use bytes::Bytes;
 pub use segments::Segment;
 pub use symbols::Symbols;
 pub(super) use symbols::gnu_hash;
+pub use thread_local::{ThreadLocal, Variable};
 pub use unwind::UnwindTable;
 
 use crate::error::{Error, Result, Status};
@@ -70,6 +72,8 @@ pub struct Tables {
     /// PT_GNU_RELRO, rounded down to whole pages. It may reach beyond writable segments, whose part of it is
     /// [`Tables::relro_of`].
     relro: Range<u64>,
+    /// PT_TLS.
+    pub thread_local: Option<ThreadLocal>,
     /// `.eh_frame`, in a read-only segment.
     pub eh_frame: Option<UnwindTable>,
     /// `e_machine`.
@@ -251,6 +255,7 @@ impl Tables {
             init_array: (0, 0),
             fini_array: (0, 0),
             relro: 0..0,
+            thread_local: None,
             eh_frame: None,
             machine,
             symbols: 0..0,
@@ -273,7 +278,7 @@ impl Tables {
             let (address, len) = (header.p_vaddr.get(Le), header.p_memsz.get(Le));
             match header.p_type.get(Le) {
                 elf::PT_DYNAMIC => dynamic = Some((address, header.p_filesz.get(Le))),
-                elf::PT_TLS if len > 0 => return Err(refused("thread-local storage (PT_TLS)")),
+                elf::PT_TLS => self.thread_local = Some(self.thread_local(header)?),
                 elf::PT_GNU_STACK if header.p_flags.get(Le).0 & elf::PF_X.0 != 0 => {
                     return Err(refused("an executable stack (PT_GNU_STACK)"));
                 }

@@ -3,7 +3,7 @@
 use object::LittleEndian as Le;
 use object::elf::RelocationType;
 
-use super::image::{Bytes, Image, Symbols, Tables, parse};
+use super::image::{Bytes, Image, Symbol, Symbols, Tables, Variable, parse};
 use super::machine::{DynamicRelocation, Machine};
 use crate::error::{Error, Result, Status};
 
@@ -40,11 +40,21 @@ fn relocations(image: &Image<'_>, machine: &Machine) -> Result<()> {
         for relocation in image.relocations(table)? {
             let (address, info) = (relocation.r_offset.get(Le), relocation.r_info.get(Le));
             let kind = RelocationType(info as u32);
+            let index = (info >> 32) as u32;
             if kind != machine.relative {
                 match (machine.dynamic_relocation)(kind) {
                     DynamicRelocation::Nothing => continue,
                     DynamicRelocation::Symbol | DynamicRelocation::SymbolPlusAddend => {
-                        symbol(&symbols, (info >> 32) as u32, names_end)?;
+                        symbol(&symbols, index, names_end)?;
+                    }
+                    tls @ (DynamicRelocation::TlsModule
+                    | DynamicRelocation::TlsOffset
+                    | DynamicRelocation::TlsStaticOffset
+                    | DynamicRelocation::TlsDescriptor) => {
+                        variable(image, &symbols, index, names_end)?;
+                        if tls == DynamicRelocation::TlsDescriptor {
+                            written(image.tables, address.wrapping_add(8))?;
+                        }
                     }
                     DynamicRelocation::Unsupported(_) => return Err(Error::new(Status::Unsupported, "a relocation")),
                     DynamicRelocation::Unknown => {
@@ -86,8 +96,20 @@ fn symbol(symbols: &Symbols<'_>, index: u32, names_end: usize) -> Result<()> {
     if !symbol.is_plain() {
         return Err(Error::new(Status::Unsupported, "a symbol"));
     }
-    if !symbol.defined && symbol.name as usize >= names_end {
-        symbols.name(&symbol)?;
+    if symbol.defined { Ok(()) } else { name(symbols, &symbol, names_end) }
+}
+
+/// Checks a thread-local variable that relocations refer to.
+fn variable(image: &Image<'_>, symbols: &Symbols<'_>, index: u32, names_end: usize) -> Result<()> {
+    match image.variable(symbols, index)? {
+        Variable::Own(_) => Ok(()),
+        Variable::Undefined(symbol) => name(symbols, &symbol, names_end),
+    }
+}
+
+fn name(symbols: &Symbols<'_>, symbol: &Symbol, names_end: usize) -> Result<()> {
+    if symbol.name as usize >= names_end {
+        symbols.name(symbol)?;
     }
     Ok(())
 }

@@ -8,11 +8,12 @@ use object::elf::{self, Rela64, RelocationType};
 use super::map::{MapStrategy, Mapper, ReservedLayout};
 use super::reserve::Memory;
 use super::resolve::{Import, Names, Pending, Resolver};
+use super::tls::{self, HostVariables, Place};
 use super::{LoadedModule, defect};
 use crate::alloc;
 use crate::error::{Error, Result, Status, quote};
 use crate::limits::NameBudget;
-use crate::native::image::{Image, Symbols, Tables};
+use crate::native::image::{Image, Symbol, Symbols, Tables, Variable};
 use crate::native::machine::{DynamicRelocation, HOST_RELATIVE, host_dynamic_relocation};
 
 /// What binding leaves for the steps that follow.
@@ -21,6 +22,8 @@ pub struct Bound {
     pub has_handles: bool,
     /// The modules that are mapped as [`MapStrategy::PatchedCopy`], in ascending order.
     pub patched: Vec<PatchedCopy>,
+    /// What makes thread-local variables of the host accessible to the modules.
+    pub host_variables: HostVariables,
 }
 
 /// A copy of an image whose text is relocated before it is mapped.
@@ -50,7 +53,7 @@ pub fn bind<'a>(
         let image = module.image(mapper.artifact, index)?;
         let done = if layout.strategies.get(index) == Some(&MapStrategy::PatchedCopy) {
             let mut bytes = alloc::copy(mapper.artifact.module_bytes(index)?, "a copy of a module")?;
-            let done = relocate(&image, index, module.bias, patch(module, &mut bytes), &mut names, &mut pending);
+            let done = relocate(&image, index, module, patch(module, &mut bytes), &mut names, &mut pending);
             alloc::push(&mut patched, PatchedCopy { module: index, bytes }, "modules")?;
             done
         } else {
@@ -58,7 +61,7 @@ pub fn bind<'a>(
             // refers to those: `image` reads other bytes of the module.
             let memory = unsafe { Memory::new(&module.tables, module.bias) };
             relocate_relr(&image, &memory)
-                .and_then(|()| relocate(&image, index, module.bias, &memory, &mut names, &mut pending))
+                .and_then(|()| relocate(&image, index, module, &memory, &mut names, &mut pending))
         };
         done.map_err(|error| mapper.artifact.in_module(index, error))?;
     }
@@ -66,8 +69,9 @@ pub fn bind<'a>(
         mapper.check_executable()?; // before the resolver is called: text is mapped after it
     }
     names.resolve_missing(resolver, process_symbols)?;
-    apply_pending(mapper, modules, layout, &pending, &names, &mut patched)?;
-    Ok(Bound { has_handles: names.has_handles(), patched })
+    let mut host_variables = HostVariables::default();
+    apply_pending(mapper, modules, layout, &pending, &names, &mut patched, &mut host_variables)?;
+    Ok(Bound { has_handles: names.has_handles(), patched, host_variables })
 }
 
 /// Applies the relocations that refer to symbols which were undefined at first.
@@ -78,6 +82,7 @@ fn apply_pending(
     pending: &[Pending],
     names: &Names<'_>,
     patched: &mut [PatchedCopy],
+    host_variables: &mut HostVariables,
 ) -> Result<()> {
     for pending in pending.chunk_by(|a, b| a.module == b.module) {
         let index = pending.first().ok_or_else(|| defect("no relocations"))?.module;
@@ -85,11 +90,11 @@ fn apply_pending(
         let done = if layout.strategies.get(index) == Some(&MapStrategy::PatchedCopy) {
             let copy = patched.binary_search_by_key(&index, |copy| copy.module).ok();
             let copy = copy.and_then(|found| patched.get_mut(found)).ok_or_else(|| defect("no patched copy"))?;
-            write_addresses(pending, module, names, patch(module, &mut copy.bytes))
+            write_addresses(pending, module, names, patch(module, &mut copy.bytes), host_variables)
         } else {
             // SAFETY: as in `bind`, which has mapped modules protected only later, too.
             let memory = unsafe { Memory::new(&module.tables, module.bias) };
-            write_addresses(pending, module, names, &memory)
+            write_addresses(pending, module, names, &memory, host_variables)
         };
         done.map_err(|error| mapper.artifact.in_module(index, error))?;
     }
@@ -101,10 +106,25 @@ fn write_addresses(
     module: &LoadedModule,
     names: &Names<'_>,
     mut sink: impl RelocSink,
+    host_variables: &mut HostVariables,
 ) -> Result<()> {
     for one in pending {
-        let value = names.address_in(one.name, module.base())?.wrapping_add(one.addend);
-        sink.write(one.address, value).ok_or_else(|| outside(one.address))?;
+        let address = names.address_in(one.name, module.base())?;
+        let words = match one.kind {
+            DynamicRelocation::Symbol | DynamicRelocation::SymbolPlusAddend => (address.wrapping_add(one.addend), None),
+            kind => host_variables
+                .words(kind, address, one.addend)
+                .map_err(|error| error.within(format_args!("symbol '{}'", names.text(one.name))))?,
+        };
+        write_words(&mut sink, one.address, words)?;
+    }
+    Ok(())
+}
+
+fn write_words(sink: &mut impl RelocSink, address: u64, (first, second): tls::Words) -> Result<()> {
+    sink.write(address, first).ok_or_else(|| outside(address))?;
+    if let Some(second) = second {
+        sink.write(address.wrapping_add(8), second).ok_or_else(|| outside(address))?;
     }
     Ok(())
 }
@@ -148,7 +168,7 @@ fn patch<'p>(module: &LoadedModule, bytes: &'p mut [u8]) -> PatchedText<'p> {
     PatchedText { bytes, text }
 }
 
-/// Applies the relocations of an image that is mapped at `bias`, but those of DT_RELR. Relocations that refer to undefined symbols
+/// Applies the relocations of a module that is mapped, but those of DT_RELR. Relocations that refer to undefined symbols
 /// are added to `pending`.
 ///
 /// # Errors
@@ -156,14 +176,14 @@ fn patch<'p>(module: &LoadedModule, bytes: &'p mut [u8]) -> PatchedText<'p> {
 /// CORRUPT, UNSUPPORTED, LIMIT, NO_MEMORY.
 fn relocate<'a>(
     image: &Image<'a>,
-    module: usize,
-    bias: u64,
+    index: usize,
+    module: &LoadedModule,
     mut sink: impl RelocSink,
     names: &mut Names<'a>,
     pending: &mut Vec<Pending>,
 ) -> Result<()> {
     let symbols = image.symbols()?;
-    let origin = image.tables.origin();
+    let (origin, bias) = (image.tables.origin(), module.bias);
     let mut found = Vec::new();
     for table in &image.tables.relocations {
         let mut rest = image.relocations(table)?;
@@ -181,10 +201,30 @@ fn relocate<'a>(
                     match resolve(&symbols, (info >> 32) as u32, bias, names, &mut found)? {
                         Resolved::Address(found) => found.wrapping_add(addend),
                         Resolved::Undefined(name) => {
-                            alloc::push(pending, Pending { module, address, addend, name }, "undefined symbols")?;
+                            let one = Pending { module: index, kind, address, addend, name };
+                            alloc::push(pending, one, "undefined symbols")?;
                             continue;
                         }
                     }
+                }
+                kind @ (DynamicRelocation::TlsModule
+                | DynamicRelocation::TlsOffset
+                | DynamicRelocation::TlsStaticOffset
+                | DynamicRelocation::TlsDescriptor) => {
+                    let symbol = (info >> 32) as u32;
+                    match image.variable(&symbols, symbol)? {
+                        Variable::Own(offset) => {
+                            let own = module.thread_local.as_ref().ok_or_else(|| defect("no thread-local storage"))?;
+                            let words = tls::words(kind, Place::Block { index: own.get(), offset }, addend)?;
+                            write_words(&mut sink, address, words)?;
+                        }
+                        Variable::Undefined(found_symbol) => {
+                            let name = undefined(&symbols, symbol, &found_symbol, names, &mut found)?;
+                            let one = Pending { module: index, kind, address, addend, name };
+                            alloc::push(pending, one, "undefined symbols")?;
+                        }
+                    }
+                    continue;
                 }
                 DynamicRelocation::Unsupported(name) => {
                     let message = format!("relocation: expected a type that can be applied when loading, found {name}");
@@ -278,18 +318,28 @@ fn resolve<'a>(
     if symbol.defined {
         return Ok(Resolved::Address(if symbol.absolute { symbol.value } else { bias.wrapping_add(symbol.value) }));
     }
-    let name = match found.get(index as usize).and_then(|name| name.checked_sub(1)) {
-        Some(name) => name as usize,
-        None => {
-            let name = names.find(symbols.name(&symbol)?, symbol.weak)?;
-            if found.is_empty() {
-                *found = alloc::zeroed(symbols.count(), "undefined symbols")?;
-            }
-            if let Some(found) = found.get_mut(index as usize) {
-                *found = name as u32 + 1; // `Names` has fewer than 2^32
-            }
-            name
-        }
-    };
+    let name = undefined(symbols, index, &symbol, names, found)?;
     Ok(names.address(name).map_or(Resolved::Undefined(name), Resolved::Address))
+}
+
+/// Returns the index of an undefined symbol's name. `found` is as for [`resolve`].
+#[inline]
+fn undefined<'a>(
+    symbols: &Symbols<'a>,
+    index: u32,
+    symbol: &Symbol,
+    names: &mut Names<'a>,
+    found: &mut Vec<u32>,
+) -> Result<usize> {
+    if let Some(name) = found.get(index as usize).and_then(|name| name.checked_sub(1)) {
+        return Ok(name as usize);
+    }
+    let name = names.find(symbols.name(symbol)?, symbol.weak)?;
+    if found.is_empty() {
+        *found = alloc::zeroed(symbols.count(), "undefined symbols")?;
+    }
+    if let Some(found) = found.get_mut(index as usize) {
+        *found = name as u32 + 1; // `Names` has fewer than 2^32
+    }
+    Ok(name)
 }

@@ -120,7 +120,6 @@ pub fn hint(name: &[u8]) -> Option<&'static str> {
         b"__cpu_model" | b"__cpu_features2" | b"__cpu_indicator_init" => {
             Some("__builtin_cpu_supports needs data of libgcc.a: add its cpuinfo.o to the objects, or give __cpu_model")
         }
-        b"__tls_get_addr" => Some("thread-local storage can't be loaded"),
         _ if name.starts_with(b"__aarch64_") => Some("an outline atomic: compile with -mno-outline-atomics"),
         _ if name.starts_with(b"_Unwind_") || name.starts_with(b"__cxa_") || name.starts_with(b"__gxx_") => {
             Some("the C++ runtime: load with ARTIFACT_LOAD_PROCESS_SYMBOLS in a process that has it")

@@ -8,6 +8,7 @@ use super::exits::{self, Exits};
 use super::gdb::Debugged;
 use super::registry::Entry;
 use super::reserve::Reserved;
+use super::tls::{self, HostVariables};
 use super::unwind::Registration;
 use super::{LoadedModule, constructors};
 use crate::artifact::Artifact;
@@ -32,6 +33,7 @@ pub struct Loaded {
     pub(super) _registration: Option<Registration>,
     pub(super) view: Arc<View>,
     pub(super) exits: Exits,
+    pub(super) _host_variables: HostVariables,
     /// Dropped last: everything above refers to what is mapped here.
     pub(super) _reserved: Reserved,
 }
@@ -69,14 +71,19 @@ impl Code {
         self.loaded.view.modules.len()
     }
 
-    /// Returns the address of a function or object that a module exports. Modules of Wasmtime export nothing: there any symbol
-    /// is found.
+    /// Returns the address of a function or object that a module exports, of a thread-local variable that of the calling thread's
+    /// instance. Modules of Wasmtime export nothing: there any symbol is found.
     #[must_use]
     pub fn symbol(&self, module: usize, name: &[u8]) -> Option<SymbolAddress> {
         let view = &self.loaded.view;
         let loaded = view.modules.get(module)?;
         let image = loaded.image(&view.artifact, module).ok()?;
         let symbol = image.export(name).ok()??;
+        if symbol.kind == elf::STT_TLS {
+            let len = loaded.tables.thread_local?.len;
+            let address = tls::address(loaded.thread_local.as_ref().filter(|_| symbol.value <= len)?, symbol.value)?;
+            return Some(SymbolAddress { address, size: symbol.size });
+        }
         let address = if symbol.absolute { symbol.value as usize } else { loaded.address(symbol.value) };
         let is_valid = symbol.absolute || loaded.tables.may_mark(symbol.value);
         (is_valid && symbol.is_plain()).then_some(SymbolAddress { address, size: symbol.size })
@@ -114,7 +121,8 @@ impl Code {
         let Some(loaded) = view.modules.get(module) else { return false };
         let Ok(image) = loaded.image(&view.artifact, module) else { return false };
         let Ok(Some(symbol)) = image.export(name) else { return false };
-        !symbol.absolute && loaded.tables.is_code(symbol.value) && symbol.kind != elf::STT_OBJECT
+        let is_data = symbol.absolute || symbol.kind == elf::STT_OBJECT || symbol.kind == elf::STT_TLS;
+        !is_data && loaded.tables.is_code(symbol.value)
     }
 
     /// Calls a function of the C type `int64_t f(int64_t, …)` with up to six arguments. Missing arguments are 0.

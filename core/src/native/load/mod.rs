@@ -3,9 +3,9 @@
 //!
 //! [`load`] lists the steps. `map` decides how each module gets into memory and maps it, `whole_file` maps all modules at once,
 //! `fast_path` an artifact's only module; `reserve` makes the system calls. `bind` applies relocations, `resolve` finds undefined
-//! symbols, and `builtin` and `exits` define some of them. `unwind`, `gdb` and `perf` register the code, and `registry`
-//! finds it by its addresses. By then `native::image` has checked
-//! everything that an image says about itself.
+//! symbols, `builtin` and `exits` define some of them, and `tls` gives threads their variables. `unwind`, `gdb` and `perf` register
+//! the code, and `registry` finds it by its addresses. By then `native::image` has checked everything that an image says about
+//! itself.
 
 mod bind;
 mod builtin;
@@ -19,6 +19,7 @@ mod perf;
 mod registry;
 mod reserve;
 mod resolve;
+mod tls;
 mod unwind;
 mod whole_file;
 
@@ -98,11 +99,13 @@ struct LoadedModule {
     /// What is added to an address of the image to get an address in memory. It may wrap around.
     bias: u64,
     bytes: ImageBytes,
+    /// If it has thread-local storage and is mapped.
+    thread_local: Option<tls::Index>,
 }
 
 impl LoadedModule {
     fn new(tables: Tables) -> LoadedModule {
-        LoadedModule { tables, bias: 0, bytes: ImageBytes::Artifact }
+        LoadedModule { tables, bias: 0, bytes: ImageBytes::Artifact, thread_local: None }
     }
 
     /// The module's image. Only bytes that no relocation is written to are read through it.
@@ -167,8 +170,9 @@ pub unsafe fn load(artifact: Arc<Artifact>, engine: &Engine, options: LoadOption
         Some(mapped) => mapped,
         None => prepare(&mapper, machine, options.no_unwind)?.map(&mapper)?,
     };
-    let Mapped { modules, frames, mut layout } = mapped;
-    let Bound { has_handles, patched } =
+    let Mapped { mut modules, frames, mut layout } = mapped;
+    tls::register(&mut modules)?;
+    let Bound { has_handles, patched, host_variables } =
         bind::bind(&mapper, &modules, &layout, options.symbols, options.resolver, options.process_symbols)?;
     mapper.protect(&modules, &mut layout, &patched)?;
     let unwind_table = frames.map(|frames| frames.install(&artifact, &modules, &mut layout)).transpose()?;
@@ -196,6 +200,7 @@ pub unsafe fn load(artifact: Arc<Artifact>, engine: &Engine, options: LoadOption
         _registration: registration,
         view,
         exits: Exits::new(has_handles),
+        _host_variables: host_variables,
         _reserved: layout.reserved,
     });
     let code = Code { loaded, destructors: options.constructors };

@@ -4,10 +4,11 @@
 use std::ffi::{CStr, CString, c_void};
 use std::hash::{BuildHasher, RandomState};
 
-use super::{builtin, defect, exits};
+use super::{builtin, defect, exits, tls};
 use crate::alloc;
 use crate::error::{Error, Result, Status, quote};
 use crate::limits::NameBudget;
+use crate::native::machine::DynamicRelocation;
 
 /// A symbol that the host defines, or is asked to define.
 #[derive(Clone, Copy, Debug)]
@@ -25,7 +26,9 @@ pub type Resolver<'r> = &'r mut dyn FnMut(&mut [Import<'_>]) -> Result<()>;
 pub struct Pending {
     /// Index of the module.
     pub module: usize,
-    /// The address of the image that the symbol's address is written to.
+    /// What it stores.
+    pub kind: DynamicRelocation,
+    /// The address of the image that it is written to.
     pub address: u64,
     pub addend: u64,
     /// Index of the symbol's name.
@@ -89,7 +92,8 @@ impl<'a> Names<'a> {
         if !table.is_empty() {
             names.grow(table.len() * 2)?;
         }
-        for import in table.iter().filter(|import| !import.address.is_null()) {
+        let is_given = |import: &&Import<'_>| !import.address.is_null() && import.name != tls::GET_ADDRESS;
+        for import in table.iter().filter(is_given) {
             let index = names.find(import.name, true)?;
             if let Some(name) = names.names.get_mut(index).filter(|name| name.definition == Definition::Undefined) {
                 let address = exits::instead_of(name.text, import.address);
@@ -142,6 +146,11 @@ impl<'a> Names<'a> {
         self.names.get(index).filter(|name| name.definition == Definition::Shared).map(|name| name.address)
     }
 
+    /// A name, for messages.
+    pub fn text(&self, index: usize) -> String {
+        self.names.get(index).map_or(String::new(), |name| quote(name.text.to_bytes()).into_owned())
+    }
+
     /// The symbol's address in the module that is mapped at `base`. Undefined symbols, all of them weak by now, have address 0.
     pub fn address_in(&self, index: usize, base: u64) -> Result<u64> {
         let name = self.names.get(index).ok_or_else(|| defect("a symbol without a name"))?;
@@ -168,11 +177,19 @@ impl<'a> Names<'a> {
         if asked.is_empty() {
             return Ok(());
         }
+        for name in asked.iter_mut().filter(|name| name.text == tls::GET_ADDRESS) {
+            (name.address, name.definition) = (tls::get_address() as u64, Definition::Shared);
+        }
         if let Some(resolver) = resolver {
             let import = |name: &Name<'a>| Import { name: name.text, address: std::ptr::null() };
-            let mut imports = alloc::collect(asked.iter().map(import), "undefined symbols")?;
-            resolver(&mut imports)?;
-            for (name, import) in asked.iter_mut().zip(&imports) {
+            let is_undefined = |name: &&Name<'a>| name.definition == Definition::Undefined;
+            let undefined = asked.iter().filter(is_undefined);
+            let mut imports = alloc::collect(undefined.map(import), "undefined symbols")?;
+            if !imports.is_empty() {
+                resolver(&mut imports)?;
+            }
+            let undefined = asked.iter_mut().filter(|name| name.definition == Definition::Undefined);
+            for (name, import) in undefined.zip(&imports) {
                 if !import.address.is_null() {
                     let address = exits::instead_of(name.text, import.address);
                     (name.address, name.definition) = (address as u64, Definition::Shared);

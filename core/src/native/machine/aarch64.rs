@@ -170,16 +170,17 @@ const R_AARCH64_NONE_WITHDRAWN: RelocationType = RelocationType(256);
 #[inline]
 pub fn dynamic_relocation(kind: RelocationType) -> DynamicRelocation {
     use DynamicRelocation::{Nothing, SymbolPlusAddend, Unknown, Unsupported};
+    use DynamicRelocation::{TlsDescriptor, TlsModule, TlsOffset, TlsStaticOffset};
     match kind {
         // Unlike on x86-64, all three add the addend.
         elf::R_AARCH64_ABS64 | elf::R_AARCH64_GLOB_DAT | elf::R_AARCH64_JUMP_SLOT => SymbolPlusAddend,
         elf::R_AARCH64_NONE | R_AARCH64_NONE_WITHDRAWN => Nothing,
         elf::R_AARCH64_COPY => Unsupported("R_AARCH64_COPY"),
         elf::R_AARCH64_IRELATIVE => Unsupported("R_AARCH64_IRELATIVE"),
-        elf::R_AARCH64_TLS_DTPMOD => Unsupported("R_AARCH64_TLS_DTPMOD (thread-local storage)"),
-        elf::R_AARCH64_TLS_DTPREL => Unsupported("R_AARCH64_TLS_DTPREL (thread-local storage)"),
-        elf::R_AARCH64_TLS_TPREL => Unsupported("R_AARCH64_TLS_TPREL (thread-local storage)"),
-        elf::R_AARCH64_TLSDESC => Unsupported("R_AARCH64_TLSDESC (thread-local storage)"),
+        elf::R_AARCH64_TLS_DTPMOD => TlsModule,
+        elf::R_AARCH64_TLS_DTPREL => TlsOffset,
+        elf::R_AARCH64_TLS_TPREL => TlsStaticOffset,
+        elf::R_AARCH64_TLSDESC => TlsDescriptor,
         _ => Unknown,
     }
 }

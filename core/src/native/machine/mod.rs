@@ -81,6 +81,14 @@ pub enum DynamicRelocation {
     Symbol,
     /// S + A: the symbol's address plus the addend.
     SymbolPlusAddend,
+    /// The id that the module with the thread-local variable has for `__tls_get_addr`. Without a symbol, this module's.
+    TlsModule,
+    /// S + A, of which S is the variable's offset in its module's thread-local storage. Without a symbol, S is 0.
+    TlsOffset,
+    /// S + A, of which S is the variable's offset from the thread pointer: the initial-exec model.
+    TlsStaticOffset,
+    /// Two words: a function that returns the offset of S + A from the thread pointer, and the argument that it finds there.
+    TlsDescriptor,
     /// Nothing.
     Nothing,
     /// A relocation that this loader does not apply, by name.

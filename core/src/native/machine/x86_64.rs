@@ -134,16 +134,17 @@ fn howto(kind: RelocationType) -> Option<Howto> {
 #[inline]
 pub fn dynamic_relocation(kind: RelocationType) -> DynamicRelocation {
     use DynamicRelocation::{Nothing, Symbol, SymbolPlusAddend, Unknown, Unsupported};
+    use DynamicRelocation::{TlsDescriptor, TlsModule, TlsOffset, TlsStaticOffset};
     match kind {
         elf::R_X86_64_GLOB_DAT | elf::R_X86_64_JUMP_SLOT => Symbol,
         elf::R_X86_64_64 => SymbolPlusAddend,
         elf::R_X86_64_NONE => Nothing,
         elf::R_X86_64_COPY => Unsupported("R_X86_64_COPY"),
         elf::R_X86_64_IRELATIVE => Unsupported("R_X86_64_IRELATIVE"),
-        elf::R_X86_64_DTPMOD64 => Unsupported("R_X86_64_DTPMOD64 (thread-local storage)"),
-        elf::R_X86_64_DTPOFF64 => Unsupported("R_X86_64_DTPOFF64 (thread-local storage)"),
-        elf::R_X86_64_TPOFF64 => Unsupported("R_X86_64_TPOFF64 (thread-local storage)"),
-        elf::R_X86_64_TLSDESC => Unsupported("R_X86_64_TLSDESC (thread-local storage)"),
+        elf::R_X86_64_DTPMOD64 => TlsModule,
+        elf::R_X86_64_DTPOFF64 => TlsOffset,
+        elf::R_X86_64_TPOFF64 => TlsStaticOffset,
+        elf::R_X86_64_TLSDESC => TlsDescriptor,
         _ => Unknown,
     }
 }
