@@ -1,13 +1,13 @@
 # Modules for bench_load: with 1, 200 and 5000 functions that are called through a table of pointers; one that calls 200 functions
-# of the host; and one that throws.
+# of the host; one that throws; and for bench_tls, one with thread-local variables, by traditional calls and by descriptors.
 set(modules "${CMAKE_CURRENT_BINARY_DIR}/modules")
 add_custom_target(bench_modules)
 
 # Builds a module as an object, which the library links, and as a shared object that the system linker links.
-function(bench_module name source)
+function(bench_module name source) # and compiler options
     add_library(bench_${name}_object OBJECT EXCLUDE_FROM_ALL "${source}")
     set_target_properties(bench_${name}_object PROPERTIES POSITION_INDEPENDENT_CODE ON)
-    target_compile_options(bench_${name}_object PRIVATE -O2)
+    target_compile_options(bench_${name}_object PRIVATE -O2 ${ARGN})
     add_library(bench_${name} MODULE EXCLUDE_FROM_ALL $<TARGET_OBJECTS:bench_${name}_object>)
     set(language C)
     if(source MATCHES "\\.cc$")
@@ -53,7 +53,23 @@ if(CMAKE_CXX_COMPILER)
     bench_module(throw native/throw.cc)
 endif()
 
+set(trad gnu)
+set(desc gnu2)
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64")
+    set(trad trad)
+    set(desc desc)
+endif()
+include(CheckCCompilerFlag)
+foreach(model IN ITEMS trad desc)
+    check_c_compiler_flag(-mtls-dialect=${${model}} has_tls_${model})
+    if(has_tls_${model})
+        bench_module(tls_${model} native/tls.c -mtls-dialect=${${model}})
+    endif()
+endforeach()
+
+foreach(bench IN ITEMS load tls)
+    target_compile_definitions(bench_${bench} PRIVATE "BENCH_MODULES=\"${modules}\"")
+    set_target_properties(bench_${bench} PROPERTIES ENABLE_EXPORTS ON)
+    add_dependencies(bench_${bench} bench_modules)
+endforeach()
 target_include_directories(bench_load PRIVATE "${modules}")
-target_compile_definitions(bench_load PRIVATE "BENCH_MODULES=\"${modules}\"")
-set_target_properties(bench_load PROPERTIES ENABLE_EXPORTS ON)
-add_dependencies(bench_load bench_modules)

@@ -17,7 +17,7 @@ alignas(4096) _Thread_local char aligned_page[100];
 _Thread_local int counter = 41;
 static _Thread_local int static_counter = 7, other_counter = 3;
 _Thread_local int *pointer = &target;
-static _Thread_local unsigned char zeros[5000];
+static _Thread_local volatile unsigned char zeros[5000]; /* volatile: without calls of memset() */
 
 int next(void) { return ++counter; }
 int next_static(void) { return ++static_counter * 100 + ++other_counter; }
