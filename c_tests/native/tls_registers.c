@@ -38,6 +38,7 @@ void call_descriptor_avx(registers_t *registers) __attribute__((visibility("hidd
 void call_descriptor_avx512(registers_t *registers) __attribute__((visibility("hidden")));
 
 static void call_descriptor(registers_t *registers, int wide) {
+    __builtin_cpu_init();
     if (wide && __builtin_cpu_supports("avx512f")) {
         call_descriptor_avx512(registers);
     } else if (wide && __builtin_cpu_supports("avx")) {
