@@ -28,7 +28,8 @@ pub struct artifact_code_t {
 pub struct artifact_import_t {
     /// The symbol's name.
     pub name: *const c_char,
-    /// The symbol's address. NULL does not define it: the next source is asked.
+    /// The symbol's address. NULL does not define it: the next source is asked. Of a thread-local variable: the address of
+    /// the instance of the thread that calls artifact_load(). Each thread that runs the code then uses its own instance.
     pub address: *mut c_void,
 }
 
@@ -103,6 +104,10 @@ const KNOWN: u64 = ARTIFACT_LOAD_ALLOW_MEMFD
 /// ARTIFACT_LOAD_PROCESS_SYMBOLS, in the process. Modules do not see each other's symbols. After a failure nothing
 /// stays mapped.
 ///
+/// Each thread has its own instances of the modules' thread-local variables. A thread gets them, with their initial
+/// values, when it first uses one, and keeps them until it ends or the code is freed. That first use takes memory and a
+/// lock, so a signal handler must not be the first to use one. Without memory it ends the process, as with dlopen().
+///
 /// No page is ever writable and executable, and no page that was writable becomes executable: loading works under
 /// PR_SET_MDWE. Code that is in no file (artifact_open_bytes()), or that shares a page with something else there, is
 /// mapped from a sealed memfd.
@@ -123,8 +128,10 @@ const KNOWN: u64 = ARTIFACT_LOAD_ALLOW_MEMFD
 ///   - ARTIFACT_WRONG_PRODUCER, ARTIFACT_WRONG_VERSION, ARTIFACT_INCOMPATIBLE: the artifact does not fit the engine or
 ///     this host.
 ///   - ARTIFACT_UNRESOLVED: symbols are undefined and not weak; artifact_error_missing() returns all their names.
-///   - ARTIFACT_UNSUPPORTED: a module is a relocatable object, or needs thread-local storage, indirect functions
-///     (IRELATIVE), COPY relocations, relocations in text, or an executable stack; or it has constructors, and the flags
+///   - ARTIFACT_INVALID_ARGUMENT: also if a module imports a thread-local variable, and the host's symbol is not one.
+///   - ARTIFACT_UNSUPPORTED: a module is a relocatable object, or needs indirect functions (IRELATIVE), COPY
+///     relocations, relocations in text, or an executable stack; or it uses thread-local variables by the initial-exec
+///     model that are not in the static storage of the process, such as its own; or it has constructors, and the flags
 ///     say neither ARTIFACT_LOAD_RUN_CONSTRUCTORS nor ARTIFACT_LOAD_SKIP_CONSTRUCTORS; or the options need a newer
 ///     library.
 ///   - ARTIFACT_CORRUPT, ARTIFACT_TRUNCATED, ARTIFACT_DIGEST_MISMATCH, ARTIFACT_LIMIT: the file is damaged, or is not
@@ -223,13 +230,15 @@ pub unsafe extern "C" fn artifact_code_main_module(code: *const artifact_code_t)
 }
 
 /// Looks up a function or object that a module exports. Modules of Wasmtime 0.33 export nothing: any symbol of theirs
-/// is found.
+/// is found. Of a thread-local variable, the calling thread's instance is found, as with dlsym(), and made if it is the
+/// first use.
 ///
 /// @param code The code, or NULL.
 /// @param module The module's index, such as artifact_code_main_module().
 /// @param name The symbol's name.
 /// @param size Receives the symbol's size in bytes, 0 if unknown; may be NULL.
-/// @return The address, valid until the code is freed; NULL if the module exports no such symbol.
+/// @return The address, valid until the code is freed, that of a thread-local variable also only until the calling
+///     thread ends; NULL if the module exports no such symbol, or there is no memory for a thread-local variable.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_code_symbol(
     code: *const artifact_code_t,
@@ -296,7 +305,8 @@ pub unsafe extern "C" fn artifact_code_symbolize(
 /// The destructors of other threads' thread_local objects run when these threads end. The code stays mapped, and known to
 /// unwinders and debuggers, until they have run, and the last of these threads unmaps it: until then the symbols that the
 /// host defines must stay valid. That is never if a thread does not end, and in the child of a fork(), which has only one
-/// of the threads. When the process exits, the thread that calls exit() runs its destructors; other threads do not.
+/// of the threads. The thread-local variables of all threads are freed with the code. When the process exits, the thread
+/// that calls exit() runs its destructors; other threads do not.
 ///
 /// All this holds for what is registered through __cxa_atexit(), __cxa_thread_atexit(), and what calls them. If the host
 /// defines these functions itself for the code, in another way than the C library, that is the host's task.

@@ -156,8 +156,8 @@ impl LoadedModule {
 /// [`Artifact::check`]; INCOMPATIBLE too if this very CPU lacks what the ISA flags name, whatever the engine says; UNRESOLVED with
 /// the names of all undefined symbols; UNSUPPORTED if a module needs something that this loader doesn't do, or has constructors and
 /// the options don't say what to do with them; CORRUPT, TRUNCATED, DIGEST_MISMATCH or LIMIT for a damaged module; IO if the system
-/// refuses to map it;
-/// NO_MEMORY. If several modules are at fault, the error is about the first one.
+/// refuses to map it; INVALID_ARGUMENT if a module imports a thread-local variable, and the host's symbol isn't one; NO_MEMORY. If
+/// several modules are at fault, the error is about the first one.
 pub unsafe fn load(artifact: Arc<Artifact>, engine: &Engine, options: LoadOptions<'_>) -> Result<Code> {
     let artifact = reopen_trusted(&artifact, engine)?;
     artifact.check_for_loading(engine)?;

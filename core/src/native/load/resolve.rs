@@ -15,7 +15,8 @@ use crate::native::machine::DynamicRelocation;
 pub struct Import<'n> {
     /// Its name.
     pub name: &'n CStr,
-    /// Its address. NULL doesn't define the symbol: the next source is asked.
+    /// Its address; of a thread-local variable, that of the loading thread's instance. NULL doesn't define the symbol: the next source
+    /// is asked.
     pub address: *const c_void,
 }
 
