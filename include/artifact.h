@@ -914,7 +914,7 @@ artifact_status_t artifact_builder_add_module_file(artifact_builder_t *builder,
  *   - ARTIFACT_UNSUPPORTED: an object needs its code to be written when it is loaded (relocations in text),
  *     thread-local storage, indirect functions, symbol versions, an executable stack, or an unknown relocation. The
  *     message names object, section, offset, symbol and relocation, and says what to do. It lists all that cannot be
- *     linked, duplicate symbols too, one a line, up to 20.
+ *     linked, duplicate symbols too, up to 20, separated by " | ".
  *   - ARTIFACT_TRUNCATED, ARTIFACT_CORRUPT: an object is damaged.
  *   - ARTIFACT_LIMIT: the linked image exceeds 2 GiB, or has more than 64 MiB of padding.
  */

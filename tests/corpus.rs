@@ -40,7 +40,7 @@ fn members(archive: &[u8]) -> Vec<(String, &[u8])> {
 
 /// Returns the reason of a refusal: the message without the names of object, section and symbol.
 fn reason(error: &Error) -> String {
-    let message = error.message().lines().next().unwrap();
+    let message = error.message().split(" | ").next().unwrap();
     let named = [" against symbol '", ": symbol '", ": section '"].iter().find_map(|word| message.split_once(word));
     let Some((before, (_, reason))) = named.and_then(|(before, rest)| Some((before, rest.split_once("' ")?))) else {
         return message.split_once(": ").map_or(message, |(_, reason)| reason).to_owned();

@@ -6,6 +6,9 @@ use crate::alloc;
 use crate::error::{Error, Result, Status};
 use crate::limits::MAX_REFUSALS;
 
+/// Messages are one line.
+const SEPARATOR: &str = " | ";
+
 #[derive(Default)]
 pub(super) struct Refusals {
     /// The first ones.
@@ -42,7 +45,7 @@ impl Refusals {
         self.keep(result)
     }
 
-    /// Returns the refusal if there is one. If there are several, they are the lines of one error; what to do, which follows the last
+    /// Returns the refusal if there is one. If there are several, they are the parts of one error; what to do, which follows the last
     /// semicolon of a refusal, is said once.
     pub fn finish(mut self) -> Result<()> {
         let status = match self.errors.as_slice() {
@@ -50,21 +53,21 @@ impl Refusals {
             [first, _, ..] => first.status(),
             [_] => return self.errors.pop().map_or(Ok(()), Err),
         };
-        let (mut lines, mut said) = (Vec::new(), Vec::new());
+        let (mut parts, mut said) = (Vec::new(), Vec::new());
         for message in self.errors.iter().map(Error::message) {
             match message.rsplit_once("; ") {
-                Some((what, hint)) if said.contains(&hint) => lines.push(what),
+                Some((what, hint)) if said.contains(&hint) => parts.push(what),
                 Some((_, hint)) => {
                     said.push(hint);
-                    lines.push(message);
+                    parts.push(message);
                 }
-                None => lines.push(message),
+                None => parts.push(message),
             }
         }
         let more = format!("and {} more", self.more);
         if self.more > 0 {
-            lines.push(&more);
+            parts.push(&more);
         }
-        Err(Error::new(status, lines.join("\n")))
+        Err(Error::new(status, parts.join(SEPARATOR)))
     }
 }
