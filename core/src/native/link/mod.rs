@@ -60,8 +60,8 @@ pub struct Options {
 ///
 /// INVALID_ARGUMENT if there are no objects, if one is not a relocatable object, or if two define the same symbol;
 /// UNSUPPORTED for relocations that need position-dependent code and for features that cannot be linked: the message names
-/// all of them, up to a limit: object, section, offset, symbol and relocation, and what to do; TRUNCATED or CORRUPT for a damaged object; LIMIT;
-/// NO_MEMORY.
+/// all of them, up to a limit: object, section, offset, symbol and relocation, and what to do; TRUNCATED or CORRUPT for a damaged
+/// object; LIMIT; NO_MEMORY.
 pub fn link(objects: &[Object<'_>], options: &Options) -> Result<Vec<u8>> {
     let mut inputs = alloc::with_capacity(objects.len(), "objects")?;
     for object in objects {
