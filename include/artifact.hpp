@@ -1379,15 +1379,40 @@ result<Object *> typed_object(void *address, std::size_t size, c_string name, st
 
 } // namespace detail
 
-/// The function or object that an address belongs to. Borrows from the code.
-struct location_view {
+/// The function or object that an address belongs to.
+struct location {
     /// The index of the module.
     std::size_t module;
     /// The name of the function or object.
-    std::string_view name;
+    std::string name;
     /// The offset of the address from the start of the function or object, in bytes.
     std::size_t offset;
 };
+
+namespace detail {
+
+/// `find` calls artifact_symbolize() or artifact_code_symbolize().
+template <class Find> std::optional<location> locate(Find find) {
+    artifact_symbolized_t found;
+    std::string name(255, ' ');
+    for (;;) {
+        if (find(name.data(), name.size() + 1, &found) != ARTIFACT_OK) return std::nullopt;
+        const bool fits = found.name_len <= name.size();
+        name.resize(found.name_len);
+        if (fits) return location{found.module, std::move(name), found.offset};
+    }
+}
+
+} // namespace detail
+
+/// Returns the function or object that an address belongs to in all code that is loaded in this process, or
+/// std::nullopt if there is none. Other threads may load and destroy code meanwhile. In a signal handler, call
+/// artifact_symbolize(), which takes no memory.
+inline std::optional<location> symbolize(const void *pc) {
+    return detail::locate([pc](char *name, std::size_t size, artifact_symbolized_t *found) {
+        return artifact_symbolize(pc, name, size, found);
+    });
+}
 
 /// The modules of an artifact, loaded by file::load(). Keeps what it needs of the file, which may be destroyed first.
 ///
@@ -1441,12 +1466,12 @@ class code : public detail::handle<artifact_code_t, artifact_code_free> {
         return detail::typed_object<Object>(address, size, name, module);
     }
     /// Returns the function or object, exported or not, that an address belongs to, or std::nullopt if there is none in
-    /// this code. For a return address pass pc - 1: the call may be the last instruction of its function.
-    std::optional<location_view> symbolize(const void *pc) const noexcept ARTIFACT_BORROWS {
-        std::size_t module, offset;
-        const char *name;
-        if (artifact_code_symbolize(get(), pc, &module, &name, &offset) != ARTIFACT_OK) return std::nullopt;
-        return location_view{module, name, offset};
+    /// this code. For a return address pass pc - 1: the call may be the last instruction of its function. In a signal
+    /// handler, call artifact_code_symbolize(), which takes no memory.
+    std::optional<location> symbolize(const void *pc) const {
+        return detail::locate([this, pc](char *name, std::size_t size, artifact_symbolized_t *found) {
+            return artifact_code_symbolize(get(), pc, name, size, found);
+        });
     }
 };
 

@@ -147,7 +147,6 @@ fn caught<F: FnOnce() -> Result<()>>(body: F) -> Result<()> {
 /// this nor a vtable.
 #[inline(never)]
 fn guarded(run: fn(*mut c_void) -> Result<()>, body: *mut c_void) -> Result<()> {
-    silence();
     // Unwind safety: a panic can leave only the caller's builder or engine half-changed, and each change of those is one
     // assignment or one push.
     match catch_unwind(AssertUnwindSafe(|| run(body))) {
@@ -166,15 +165,19 @@ fn panic_message(payload: &(dyn Any + Send)) -> &str {
     text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("a panic without a message")
 }
 
-/// Removes the panic hook, which would print. The C library has a standard library, and so a hook, of its own; the hook stays in
-/// tests, which share it with the program that runs them.
-fn silence() {
-    #[cfg(not(any(test, fuzzing)))]
-    {
-        static ONCE: std::sync::Once = std::sync::Once::new();
-        ONCE.call_once(|| std::panic::set_hook(Box::new(|_| ())));
+/// Removes the panic hook, which would print, when the library is loaded: later, in a signal handler or a child, the lock of the hook
+/// could be taken. The C library has a standard library, and so a hook, of its own; the hook stays in tests, which share it with the
+/// program that runs them.
+#[cfg(not(any(test, fuzzing)))]
+#[used]
+// SAFETY: an array of functions, which the dynamic linker calls with arguments that this one ignores.
+#[unsafe(link_section = ".init_array")]
+static SILENCE: extern "C" fn() = {
+    extern "C" fn silence() {
+        std::panic::set_hook(Box::new(|_| ()));
     }
-}
+    silence
+};
 
 fn null(name: &str) -> Error {
     Error::new(Status::InvalidArgument, format!("{name}: expected a pointer, found NULL"))
@@ -206,14 +209,8 @@ pub unsafe fn handle_mut<'a, T>(pointer: *mut T, name: &str) -> Result<&'a mut T
 ///
 /// `pointer` is NULL or can be written for `'a`, during which nothing else uses it. It need not be initialized.
 pub unsafe fn out<'a, T>(pointer: *mut T, name: &str, empty: T) -> Result<&'a mut T> {
-    if pointer.is_null() {
-        return Err(null(name));
-    }
-    // SAFETY: `pointer` isn't NULL, so it can be written; after that it points at an initialized `T`.
-    unsafe {
-        pointer.write(empty);
-        Ok(&mut *pointer)
-    }
+    // SAFETY: `pointer` is as `out_optional` requires.
+    unsafe { out_optional(pointer, empty) }.ok_or_else(|| null(name))
 }
 
 /// Borrows an out-parameter that may be NULL.
@@ -222,8 +219,33 @@ pub unsafe fn out<'a, T>(pointer: *mut T, name: &str, empty: T) -> Result<&'a mu
 ///
 /// As [`out`].
 pub unsafe fn out_optional<'a, T>(pointer: *mut T, empty: T) -> Option<&'a mut T> {
-    // SAFETY: `pointer` is as `out` requires.
-    unsafe { out(pointer, "", empty) }.ok()
+    if pointer.is_null() {
+        return None;
+    }
+    // SAFETY: `pointer` isn't NULL, so it can be written; after that it points at an initialized `T`.
+    unsafe {
+        pointer.write(empty);
+        Some(&mut *pointer)
+    }
+}
+
+/// Borrows a buffer of bytes, and sets it to zeros first. `None` if it is NULL and not empty.
+///
+/// # Safety
+///
+/// `data` is NULL, or `len` bytes there can be written for `'a`, during which nothing else uses them. They need not be initialized.
+pub unsafe fn out_array<'a>(data: *mut u8, len: usize) -> Option<&'a mut [u8]> {
+    if len == 0 {
+        return Some(&mut []);
+    }
+    if data.is_null() || len > isize::MAX as usize {
+        return None;
+    }
+    // SAFETY: `data` isn't NULL, so `len` bytes can be written there; after that they are initialized.
+    unsafe {
+        data.write_bytes(0, len);
+        Some(std::slice::from_raw_parts_mut(data, len))
+    }
 }
 
 /// Borrows an array. NULL is allowed if the array is empty.

@@ -5,21 +5,22 @@ use std::sync::Arc;
 
 use super::artifact::artifact_t;
 use super::boundary::{
-    c_text, fallible, ffi, free, give_handle, handle, infallible, known_flags, options, out_optional, slice,
+    c_text, ffi, free, give_handle, handle, infallible, known_flags, options, out_array, out_optional, slice,
 };
 use super::engine::artifact_engine_t;
 use super::error::artifact_error_t;
 use super::library::artifact_status_t;
-use super::text::Texts;
+use super::text::copy_cut_off;
 use artifact::alloc;
-use artifact::error::{Error, Result, Status};
-use artifact::native::load::{Code, HostUnwinders, Import, Libgcc, Llvm, LoadOptions, load};
+use artifact::error::{Result, Status};
+use artifact::native::load::{
+    Code, HostUnwinders, Import, Libgcc, Llvm, LoadOptions, SymbolizedAddress, load, symbolize,
+};
 
 /// An artifact's modules, mapped and ready to run. You own it; free it with artifact_code_free(). Many threads may look
 /// symbols up in it at once.
 pub struct artifact_code_t {
     code: Code,
-    texts: Texts,
 }
 
 /// The definition of a symbol that modules import from the host.
@@ -166,7 +167,7 @@ pub unsafe extern "C" fn artifact_load(
         options.unwinders = unwinders(&given);
         // `load` runs the modules' code, and so does freeing it. Their descriptions in the header pass its promises on.
         let loaded = load(artifact, engine, options)?;
-        Ok(artifact_code_t { code: loaded, texts: Texts::default() })
+        Ok(artifact_code_t { code: loaded })
     }))
 }
 
@@ -258,38 +259,96 @@ pub unsafe extern "C" fn artifact_code_symbol(
     }))
 }
 
+/// The function or object that an address belongs to.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct artifact_symbolized_t {
+    /// The index of its module.
+    pub module: usize,
+    /// The distance of the address from its first byte, in bytes.
+    pub offset: usize,
+    /// The length of its name in bytes, without the NUL, whether or not the name fits into the buffer.
+    pub name_len: usize,
+}
+
 /// Finds the function or object that contains an address, whether it is exported or not. For a return address pass
 /// pc - 1: the call may be the last instruction of its function.
 ///
+/// A signal handler may call it: it takes no lock and no memory. It may change errno. It looks at every symbol of the
+/// module that the address is in.
+///
 /// @param code The code.
 /// @param pc The address.
-/// @param module Receives the module's index; may be NULL.
-/// @param name Receives the symbol's name, borrowed: valid until the code is freed; may be NULL.
-/// @param offset Receives the distance in bytes from the symbol's first byte; may be NULL.
-/// @return ARTIFACT_OK, a general status, or ARTIFACT_NOT_FOUND if no symbol of this code contains the address.
+/// @param name Receives the symbol's name as the module has it, which is UTF-8 unless its compiler or linker chose
+///     otherwise, with a NUL at its end. A name that does not fit is cut off; then found->name_len is at least
+///     name_size. Empty if the call fails. NULL if name_size is 0.
+/// @param name_size The size of that buffer in bytes; 0: the name is not needed.
+/// @param found Receives the symbol's place; zeros if the call fails. May be NULL.
+/// @return ARTIFACT_OK; ARTIFACT_NOT_FOUND if no symbol of this code contains the address; ARTIFACT_INVALID_ARGUMENT if
+///     code is NULL, or name is NULL and name_size is not 0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_code_symbolize(
     code: *const artifact_code_t,
     pc: *const c_void,
-    module: *mut usize,
-    name: *mut *const c_char,
-    offset: *mut usize,
+    name: *mut c_char,
+    name_size: usize,
+    found: *mut artifact_symbolized_t,
+) -> artifact_status_t {
+    ffi!(give_symbol(name, name_size, found, |give| {
+        let code = code.as_ref().ok_or(Status::InvalidArgument)?;
+        code.code.symbolize(pc as usize).map(give).ok_or(Status::NotFound)
+    }))
+}
+
+/// Finds the function or object that contains an address in all code that is loaded in this process, as
+/// artifact_code_symbolize() does in the code of one artifact. Other threads may load and free code meanwhile. A signal
+/// handler may call it: it takes no lock and no memory. It may change errno. Who frees code waits for calls that are
+/// reading its symbols.
+///
+/// Code of another copy of this library in the same process is not found.
+///
+/// @param pc The address, as for artifact_code_symbolize().
+/// @param name As artifact_code_symbolize().
+/// @param name_size As artifact_code_symbolize().
+/// @param found As artifact_code_symbolize().
+/// @return ARTIFACT_OK; ARTIFACT_NOT_FOUND if no symbol of loaded code contains the address; ARTIFACT_INVALID_ARGUMENT
+///     if name is NULL and name_size is not 0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_symbolize(
+    pc: *const c_void,
+    name: *mut c_char,
+    name_size: usize,
+    found: *mut artifact_symbolized_t,
+) -> artifact_status_t {
+    ffi!(give_symbol(name, name_size, found, |give| symbolize(pc as usize, give).ok_or(Status::NotFound)))
+}
+
+/// Gives C the symbol that `find` passes on. An error would take memory, so there is only a status.
+unsafe fn give_symbol(
+    name: *mut c_char,
+    name_size: usize,
+    found: *mut artifact_symbolized_t,
+    find: impl FnOnce(&mut dyn FnMut(SymbolizedAddress<'_>)) -> std::result::Result<(), Status>,
 ) -> artifact_status_t {
     ffi!({
-        let (module, offset) = (out_optional(module, 0), out_optional(offset, 0));
-        let name = out_optional(name, std::ptr::null());
-        fallible(std::ptr::null_mut(), || {
-            let code = handle(code, "code")?;
-            let found = code.code.symbolize(pc as usize);
-            let found =
-                found.ok_or_else(|| Error::new(Status::NotFound, "no symbol of this code contains the address"))?;
-            let text = code.texts.get(found.name)?;
-            for (to, value) in [(module, found.module), (offset, found.offset as usize)] {
-                to.into_iter().for_each(|to| *to = value);
-            }
-            name.into_iter().for_each(|to| *to = text);
-            Ok(())
+        let found = out_optional(found, artifact_symbolized_t { module: 0, offset: 0, name_len: 0 });
+        let name = out_array(name.cast::<u8>(), name_size);
+        infallible(Status::Internal, || {
+            let Some(name) = name else { return Status::InvalidArgument };
+            let mut found = found;
+            let outcome = find(&mut |symbol| {
+                copy_cut_off(symbol.name, name);
+                if let Some(found) = &mut found {
+                    **found = artifact_symbolized_t {
+                        module: symbol.module,
+                        offset: symbol.offset as usize,
+                        name_len: symbol.name.len(),
+                    };
+                }
+            });
+            outcome.err().unwrap_or(Status::Ok)
         })
+        .into()
     })
 }
 

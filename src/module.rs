@@ -216,7 +216,8 @@ pub unsafe extern "C" fn artifact_section_at(
     }))
 }
 
-/// Reads the first section of a name.
+/// Reads the first section of a name. Each call looks at the sections one after the other; to find many, read all of
+/// them once with artifact_section_at().
 ///
 /// @param artifact The artifact.
 /// @param module The module's index.
@@ -281,6 +282,9 @@ pub unsafe extern "C" fn artifact_symbol_at(
 
 /// Reads a symbol by its name. If several symbols have this name, a defined global one precedes a weak one, a local
 /// one, and an undefined one; among equals the first in the table is chosen.
+///
+/// Each call looks at all symbols of the module; to find many, read all of them once with artifact_symbol_at(). In loaded
+/// code, artifact_code_symbol() finds exported symbols through the module's hash table.
 ///
 /// @param artifact The artifact.
 /// @param module The module's index.

@@ -6,6 +6,7 @@ use std::sync::Mutex;
 
 use artifact::alloc;
 use artifact::error::{Error, Result, Status};
+use artifact::fork;
 use artifact::limits::NameBudget;
 
 /// The texts that a handle has returned to C. Those of a file have a budget, since names in a file may overlap.
@@ -42,7 +43,7 @@ impl Texts {
     /// NO_MEMORY; LIMIT if a file's texts exceed their budget.
     pub fn get(&self, text: &[u8]) -> Result<*const c_char> {
         let text = c_string(text)?;
-        let mut known = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut known = fork::lock(&self.0);
         if let Some(found) = known.texts.get(&text) {
             return Ok(found.as_ptr());
         }
@@ -52,6 +53,16 @@ impl Texts {
         let pointer = text.as_ptr();
         known.texts.insert(text);
         Ok(pointer)
+    }
+}
+
+/// Copies as much of a text as fits, and a NUL, into a buffer.
+pub fn copy_cut_off(text: &[u8], buffer: &mut [u8]) {
+    let len = text.len().min(buffer.len().saturating_sub(1));
+    if let Some((copied, Some(end))) = buffer.split_at_mut_checked(len).map(|(copied, rest)| (copied, rest.first_mut()))
+    {
+        copied.copy_from_slice(text.get(..len).unwrap_or_default());
+        *end = 0;
     }
 }
 

@@ -110,7 +110,7 @@ fn room(path: &str) -> &str {
 #[test]
 fn module_dependencies_match_the_list() {
     let document = document();
-    let everybodys = ["error", "limits", "alloc", "Error", "Result"];
+    let everybodys = ["error", "limits", "alloc", "fork", "Error", "Result"];
     let drawn = block(&document, "Who uses whom;").map(|line| {
         let mut names = line.split_whitespace().map(str::to_owned);
         (names.next().unwrap(), names.collect::<Names>())
@@ -119,7 +119,7 @@ fn module_dependencies_match_the_list() {
     let mut found = BTreeMap::<String, Names>::new();
     for path in files(&root().join("core/src")).iter().filter(|path| path.ends_with(".rs")) {
         let from = room(path);
-        if ["lib", "error", "limits", "alloc"].contains(&from) {
+        if ["lib", "error", "limits", "alloc", "fork"].contains(&from) {
             continue;
         }
         let text = fs::read_to_string(root().join("core/src").join(path)).unwrap();
@@ -155,6 +155,23 @@ fn unsafe_code_is_where_the_document_says() {
         }
     }
     assert_eq!(found, said);
+}
+
+/// A lock that is held while the process forks, or a value that is being computed, keeps the child waiting for ever.
+#[test]
+fn locks_go_through_one_place() {
+    // The locks of hashing belong to one call, and so to one process.
+    let exceptions = ["core/src/fork.rs", "core/src/trust/hashing.rs"];
+    for source in ["core/src", "src"] {
+        for path in files(&root().join(source)).iter().filter(|path| path.ends_with(".rs")) {
+            let path = format!("{source}/{path}");
+            let text = fs::read_to_string(root().join(&path)).unwrap();
+            let words =
+                ["get_or_init", "call_once", "LazyLock", "Condvar", ".lock()", ".write().unwrap", ".read().unwrap"];
+            let found = words.iter().find(|word| text.contains(**word));
+            assert!(found.is_none() || exceptions.contains(&path.as_str()), "{path}: {}", found.unwrap_or(&""));
+        }
+    }
 }
 
 #[test]

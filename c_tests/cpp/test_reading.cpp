@@ -222,9 +222,10 @@ TEST(cpp_code_has_typed_functions) {
     CHECK(small.status() == artifact::status::not_found);
     CHECK(small.what() == "expected an object of at least 8 bytes named 'total', found one of 4"s);
 
-    const std::optional<artifact::location_view> place = code.symbolize(reinterpret_cast<const char *>(answer) + 1);
+    const std::optional<artifact::location> place = code.symbolize(reinterpret_cast<const char *>(answer) + 1);
     CHECK(place && place->module == 0 && place->name == "answer" && place->offset == 1);
-    CHECK(!code.symbolize(&host));
+    CHECK(!code.symbolize(&host) && !artifact::symbolize(&host));
+    CHECK(artifact::symbolize(total)->name == "total");
 }
 
 TEST(cpp_names_are_looked_up_in_the_main_module_first) {

@@ -88,6 +88,8 @@ pub mod alloc;
 #[doc(hidden)]
 pub mod compat;
 #[doc(hidden)]
+pub mod fork;
+#[doc(hidden)]
 pub mod limits;
 #[doc(hidden)]
 pub mod storage;

@@ -16,6 +16,7 @@ use crate::alloc;
 use crate::compat;
 use crate::engine::Engine;
 use crate::error::{Error, Result, Status, quote};
+use crate::fork;
 use crate::format::body::{Header, LINK_SIZE};
 use crate::format::metadata::Metadata;
 use crate::format::trailer;
@@ -319,7 +320,7 @@ impl Artifact {
             return Ok(chunks.borrow_dependent());
         }
         let chunks = self.read_chunks(trailer).map_err(|error| error.shifted(self.base()))?;
-        Ok(self.chunks.get_or_init(|| chunks).borrow_dependent())
+        Ok(fork::keep(&self.chunks, chunks).borrow_dependent())
     }
 
     /// Returns the value of the attribute named `name`.

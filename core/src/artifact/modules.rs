@@ -12,6 +12,7 @@ use crate::alloc;
 use crate::compat;
 use crate::engine::Engine;
 use crate::error::{Error, Result, Status};
+use crate::fork;
 use crate::format::body::{Header, LINK_SIZE, ModuleRange};
 use crate::format::elf::{Extent, Identity, extent_of};
 use crate::format::module::{Module, Section, Symbol, SymbolTables, Symbols};
@@ -173,7 +174,7 @@ impl Artifact {
             .ok_or_else(|| Error::new(Status::Internal, "artifact without a trailer has no module table"))?;
         let table = Table::read(&self.region, trailer, self.signer.is_some());
         let table = table.map_err(|error| error.shifted(self.base()))?;
-        Ok(self.table.get_or_init(|| table))
+        Ok(fork::keep(&self.table, table))
     }
 
     /// Returns the ranges of all modules.
@@ -261,7 +262,7 @@ impl Artifact {
                     return Err(digest_mismatch(&format!("module {index}"), self.base() + start));
                 }
                 // If two threads get here at once, both copy the module and one copy is dropped.
-                copy_cell.get_or_init(|| copy)
+                fork::keep(copy_cell, copy)
             }
         };
         copy_cell.as_ref().map_or_else(mapped, |copy| Ok(copy.bytes()))
@@ -332,7 +333,7 @@ impl Artifact {
             }
         }
         if let Some(first) = first.filter(|_| same) {
-            self.identity.get_or_init(|| first);
+            fork::keep(&self.identity, first);
         }
         Ok(())
     }
@@ -385,7 +386,7 @@ impl Artifact {
             None => view.symbol_tables().and_then(|found| {
                 let symbols = view.symbols_in(&found)?;
                 if let Some(cell) = cell {
-                    cell.get_or_init(|| found);
+                    fork::keep(cell, found);
                 }
                 Ok(symbols)
             }),

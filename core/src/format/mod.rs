@@ -11,6 +11,7 @@ pub mod flags;
 pub(crate) mod foreign;
 pub mod metadata;
 pub mod module;
+mod symbols;
 // For tests of this repository.
 #[doc(hidden)]
 pub mod trailer;

@@ -4,43 +4,64 @@ use std::ffi::CStr;
 use std::ops::Range;
 
 use object::elf::{self, FileHeader64, ProgramHeader64, SectionHeader64, Sym64};
-use object::read::elf::{FileHeader as _, ProgramHeader as _, Rela as _, SectionHeader as _, SectionTable, Sym as _};
-use object::{Endianness, SectionIndex, U32, pod};
+use object::read::elf::{FileHeader as _, ProgramHeader as _, Rela as _, SectionHeader as _, SectionTable};
+use object::{Endianness, SectionIndex, pod};
 
 use crate::error::{Error, Result, Status, quote};
 use crate::limits::{MAX_ALIGN, MAX_NAME, MAX_SEGMENT_ALIGN};
 
+pub use super::symbols::{Symbol, Symbols};
+
 type Header = FileHeader64<Endianness>;
 
-fn malformed(what: &'static str) -> impl Fn(object::read::Error) -> Error {
-    move |error| Error::corrupt(format!("{what}: {error}"))
+/// What is wrong with an image. It takes no memory, as an [`Error`] does.
+struct Malformed {
+    what: &'static str,
+    /// None: it lies outside of the module.
+    error: Option<object::read::Error>,
+}
+
+impl From<Malformed> for Error {
+    #[cold]
+    fn from(Malformed { what, error }: Malformed) -> Error {
+        Error::corrupt(match error {
+            Some(error) => format!("{what}: {error}"),
+            None => format!("{what}: expected it to lie within the module"),
+        })
+    }
+}
+
+fn malformed(what: &'static str) -> impl Fn(object::read::Error) -> Malformed {
+    move |error| Malformed { what, error: Some(error) }
+}
+
+/// Returns the NUL-terminated name at `offset` of a string table, unless it is longer than a name may be or doesn't end there.
+pub(super) fn name_in(strings: &[u8], offset: u32) -> Option<&[u8]> {
+    let rest = strings.get(offset as usize..)?;
+    CStr::from_bytes_until_nul(rest.get(..=MAX_NAME).unwrap_or(rest)).ok().map(CStr::to_bytes)
 }
 
 /// Returns the NUL-terminated name at `offset` of a string table. The search stops at the length limit: names may overlap, so
 /// reading all of them to their ends could take far longer than the table is.
 pub(crate) fn name_at<'a>(strings: &'a [u8], offset: u32, what: &str, index: usize) -> Result<&'a [u8]> {
-    let outside = || Error::corrupt(format!("name of {what} {index}: expected to lie within the string table"));
-    let rest = strings.get(offset as usize..).ok_or_else(outside)?;
-    let window = rest.get(..=MAX_NAME).unwrap_or(rest);
-    match CStr::from_bytes_until_nul(window).ok() {
-        Some(name) => Ok(name.to_bytes()),
-        None if window.len() < rest.len() => {
+    name_in(strings, offset).ok_or_else(|| {
+        if strings.len().saturating_sub(offset as usize) > MAX_NAME + 1 {
             let message = format!("name of {what} {index}: expected at most {MAX_NAME} bytes, found more");
-            Err(Error::new(Status::Limit, message))
+            return Error::new(Status::Limit, message);
         }
-        None => Err(outside()),
-    }
+        Error::corrupt(format!("name of {what} {index}: expected to lie within the string table"))
+    })
 }
 
 /// Returns whether the name at `offset` of a string table is `name`, without looking for the end of another name. None if it doesn't
 /// end within the table, whose last NUL is at `last`.
-fn is_name_at(strings: &[u8], last: Option<usize>, offset: u32, name: &[u8]) -> Option<bool> {
+pub(super) fn is_name_at(strings: &[u8], last: Option<usize>, offset: u32, name: &[u8]) -> Option<bool> {
     let offset = offset as usize;
     let rest = strings.get(offset..).filter(|_| last.is_some_and(|last| offset <= last))?;
     Some(rest.starts_with(name) && rest.get(name.len()) == Some(&0))
 }
 
-fn last_nul(strings: &[u8]) -> Option<usize> {
+pub(super) fn last_nul(strings: &[u8]) -> Option<usize> {
     strings.iter().rposition(|byte| *byte == 0)
 }
 
@@ -121,6 +142,10 @@ impl<'a> Module<'a> {
     ///
     /// CORRUPT if a header is invalid or a table lies outside the image.
     pub fn parse(bytes: &'a [u8]) -> Result<Module<'a>> {
+        Ok(Module::read(bytes)?)
+    }
+
+    fn read(bytes: &'a [u8]) -> std::result::Result<Module<'a>, Malformed> {
         let header = Header::parse(bytes).map_err(malformed("ELF header"))?;
         let endian = header.endian().map_err(malformed("ELF byte order"))?;
         let segments = header.program_headers(endian, bytes).map_err(malformed("program headers"))?;
@@ -256,6 +281,10 @@ impl<'a> Module<'a> {
     ///
     /// CORRUPT if the table or its strings lie outside the image.
     pub fn symbol_tables(&self) -> Result<SymbolTables> {
+        Ok(self.find_symbols()?)
+    }
+
+    fn find_symbols(&self) -> std::result::Result<SymbolTables, Malformed> {
         let wrong = malformed("symbol table");
         let mut table = self.sections.symbols(self.endian, self.bytes, elf::SHT_SYMTAB).map_err(&wrong)?;
         if table.is_empty() {
@@ -264,10 +293,9 @@ impl<'a> Module<'a> {
         if table.is_empty() {
             return Ok(SymbolTables::default());
         }
-        let part = |index: SectionIndex| -> Result<Range<usize>> {
+        let part = |index: SectionIndex| {
             let (start, size) = self.sections.section(index).map_err(&wrong)?.file_range(self.endian).unwrap_or((0, 0));
-            let outside = || Error::corrupt("symbol table: expected it to lie within the module");
-            let end = start.checked_add(size).filter(|end| *end <= self.bytes.len() as u64).ok_or_else(outside)?;
+            let end = start.checked_add(size).filter(|end| *end <= self.bytes.len() as u64).ok_or(OUTSIDE)?;
             Ok(start as usize..end as usize) // within memory
         };
         let extended = table.shndx_section();
@@ -284,15 +312,26 @@ impl<'a> Module<'a> {
     ///
     /// CORRUPT if they lie outside the image.
     pub fn symbols_in(&self, tables: &SymbolTables) -> Result<Symbols<'a>> {
-        let outside = || Error::corrupt("symbol table: expected it to lie within the module");
-        let part = |range: &Range<usize>| self.bytes.get(range.clone()).ok_or_else(outside);
+        Ok(self.read_symbols(tables)?)
+    }
+
+    fn read_symbols(&self, tables: &SymbolTables) -> std::result::Result<Symbols<'a>, Malformed> {
+        let part = |range: &Range<usize>| self.bytes.get(range.clone()).ok_or(OUTSIDE);
         let (symbols, extended) = (part(&tables.symbols)?, part(&tables.extended)?);
         Ok(Symbols {
-            table: pod::slice_from_all_bytes(symbols).map_err(|()| outside())?,
-            extended: pod::slice_from_all_bytes(extended).map_err(|()| outside())?,
+            table: pod::slice_from_all_bytes(symbols).map_err(|()| OUTSIDE)?,
+            extended: pod::slice_from_all_bytes(extended).map_err(|()| OUTSIDE)?,
             endian: self.endian,
             names: part(&tables.names)?,
         })
+    }
+
+    /// Returns the function or object of an image that contains an address: the innermost one of known size, or else the last symbol
+    /// without a size before the address. Takes no memory and no lock: signal handlers may call it. A damaged image has none.
+    #[must_use]
+    pub fn symbol_at(bytes: &'a [u8], address: u64) -> Option<Symbol<'a>> {
+        let module = Module::read(bytes).ok()?;
+        module.read_symbols(&module.find_symbols().ok()?).ok()?.at(address)
     }
 
     /// Returns the symbols of the table that [`Module::symbol_tables`] finds.
@@ -312,6 +351,8 @@ pub struct SymbolTables {
     names: Range<usize>,
     extended: Range<usize>,
 }
+
+const OUTSIDE: Malformed = Malformed { what: "symbol table", error: None };
 
 const SYMBOL_SIZE: u64 = size_of::<Sym64<Endianness>>() as u64;
 
@@ -340,109 +381,6 @@ impl Relocations<'_> {
     #[must_use]
     pub fn size(&self) -> u64 {
         size_of_val(self.entries) as u64
-    }
-}
-
-/// One symbol of a module.
-#[derive(Clone, Copy, Debug)]
-pub struct Symbol<'a> {
-    /// The symbol's name, as stored.
-    pub name: &'a [u8],
-    /// `st_value`.
-    pub value: u64,
-    /// `st_size`.
-    pub size: u64,
-    /// `st_shndx`, extended numbering resolved.
-    pub section: u32,
-    /// `st_type`.
-    pub kind: u8,
-    /// `st_bind`.
-    pub binding: u8,
-}
-
-impl Symbol<'_> {
-    /// Returns whether the symbol is a named address of code or data. Section and file symbols, absolute and undefined symbols, and
-    /// the mapping symbols (`$x`, `$d`) of Arm assemblers are not.
-    #[must_use]
-    pub fn is_address(&self) -> bool {
-        let kinds = [elf::STT_NOTYPE.0, elf::STT_OBJECT.0, elf::STT_FUNC.0, elf::STT_GNU_IFUNC.0];
-        let defined = self.section != 0 && ![elf::SHN_ABS.0, elf::SHN_COMMON.0].map(u32::from).contains(&self.section);
-        defined && kinds.contains(&self.kind) && !self.name.is_empty() && !self.name.starts_with(b"$")
-    }
-}
-
-/// A module's symbols.
-pub struct Symbols<'a> {
-    table: &'a [Sym64<Endianness>],
-    /// The section indexes of symbols with SHN_XINDEX, by symbol.
-    extended: &'a [U32<Endianness>],
-    endian: Endianness,
-    names: &'a [u8],
-}
-
-impl<'a> Symbols<'a> {
-    /// Returns the number of symbols, including the null symbol.
-    #[must_use]
-    pub fn count(&self) -> usize {
-        self.table.len()
-    }
-
-    /// Returns the symbol with index `index`.
-    ///
-    /// # Errors
-    ///
-    /// NOT_FOUND if the index is out of range, CORRUPT or LIMIT if the symbol's name is invalid or too long.
-    pub fn get(&self, index: usize) -> Result<Symbol<'a>> {
-        let raw = self.table.get(index).ok_or_else(|| {
-            let count = self.count();
-            Error::new(Status::NotFound, format!("symbol index: expected one below {count}, found {index}"))
-        })?;
-        let name = match raw.st_name(self.endian) {
-            0 => &[],
-            offset => name_at(self.names, offset, "symbol", index)?,
-        };
-        let section = match raw.st_shndx(self.endian) {
-            elf::SHN_XINDEX => self.extended.get(index).map_or(0, |section| section.get(self.endian)),
-            plain => u32::from(plain.0),
-        };
-        Ok(Symbol {
-            name,
-            value: raw.st_value(self.endian),
-            size: raw.st_size(self.endian),
-            section,
-            kind: raw.st_type().0,
-            binding: raw.st_bind().0,
-        })
-    }
-
-    /// Returns the symbol named `name` that a linker would choose: a global definition over a weak one, a weak definition over a
-    /// local one, and any definition over an undefined symbol. Among equals the first wins.
-    ///
-    /// # Errors
-    ///
-    /// NOT_FOUND if no symbol has that name, which is always so for the empty name; CORRUPT if a symbol's name is invalid; LIMIT if
-    /// the name is too long.
-    pub fn named(&self, name: &[u8]) -> Result<Symbol<'a>> {
-        let rank = |symbol: &Symbol<'_>| match symbol.binding {
-            _ if symbol.section == u32::from(elf::SHN_UNDEF.0) => 3,
-            binding if binding == elf::STB_LOCAL.0 => 2,
-            binding if binding == elf::STB_WEAK.0 => 1,
-            _ => 0,
-        };
-        let mut best: Option<Symbol<'a>> = None;
-        // The empty name finds nothing, although there are symbols without a name, such as section symbols.
-        let last = last_nul(self.names);
-        for (index, raw) in self.table.iter().enumerate().skip(1).filter(|_| !name.is_empty()) {
-            let offset = raw.st_name(self.endian);
-            if offset == 0 || is_name_at(self.names, last, offset, name) == Some(false) {
-                continue;
-            }
-            let symbol = self.get(index)?;
-            if symbol.name == name && best.as_ref().is_none_or(|best| rank(&symbol) < rank(best)) {
-                best = Some(symbol);
-            }
-        }
-        best.ok_or_else(|| Error::new(Status::NotFound, format!("no symbol is named '{}'", quote(name))))
     }
 }
 

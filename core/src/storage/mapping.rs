@@ -2,6 +2,12 @@
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::path::Path;
+use std::ptr::null_mut;
+use std::sync::atomic::{AtomicPtr, Ordering::SeqCst};
+
+use rustix::io::Errno;
+use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+use rustix::param::page_size;
 
 use super::{Part, Region, open_regular, quote_path};
 use crate::error::{Error, Result};
@@ -61,6 +67,66 @@ impl Mapping {
 impl AsRef<[u8]> for Mapping {
     fn as_ref(&self) -> &[u8] {
         self.bytes()
+    }
+}
+
+/// A mapping as [`Mapping`] that is made when it is first needed. That takes neither a lock nor memory, so that signal handlers can.
+#[derive(Debug)]
+pub(super) struct LazyMapping {
+    offset: u64,
+    len: u64,
+    /// The first page; NULL: not mapped yet.
+    pages: AtomicPtr<u8>,
+}
+
+impl LazyMapping {
+    /// Describes a mapping of `len` bytes at `offset`.
+    pub fn new(offset: u64, len: u64) -> LazyMapping {
+        LazyMapping { offset, len, pages: AtomicPtr::new(null_mut()) }
+    }
+
+    /// How many bytes the mapping has before the first one that was asked for, and in all.
+    fn extent(&self) -> Option<(usize, usize)> {
+        let skip = self.offset as usize % page_size();
+        Some((skip, usize::try_from(self.len).ok()?.checked_add(skip)?))
+    }
+
+    /// Returns the bytes if they are mapped.
+    pub fn get(&self) -> Option<&[u8]> {
+        if self.len == 0 {
+            return Some(&[]);
+        }
+        let pages = self.pages.load(SeqCst);
+        let (skip, size) = self.extent().filter(|_| !pages.is_null())?;
+        // SAFETY: `map` has mapped as many bytes there, of which `skip` come before ours, readable until this is dropped. For changes
+        // by others see `Mapping`.
+        Some(unsafe { std::slice::from_raw_parts(pages.add(skip), size - skip) })
+    }
+
+    /// Maps the bytes of `file`, which must be the same file each time.
+    pub fn map(&self, file: BorrowedFd<'_>) -> std::result::Result<&[u8], Errno> {
+        if self.get().is_none() {
+            let (skip, size) = self.extent().ok_or(Errno::NOMEM)?;
+            // SAFETY: a new mapping, at an address that the kernel chooses: it replaces no other one.
+            let pages =
+                unsafe { mmap(null_mut(), size, ProtFlags::READ, MapFlags::PRIVATE, file, self.offset - skip as u64)? };
+            // If two threads get here at once, both map the file and one mapping is dropped.
+            if self.pages.compare_exchange(null_mut(), pages.cast(), SeqCst, SeqCst).is_err() {
+                // SAFETY: mapped just now, and nothing refers to it.
+                let _ = unsafe { munmap(pages, size) }; // can't fail: a whole mapping
+            }
+        }
+        self.get().ok_or(Errno::NOMEM)
+    }
+}
+
+impl Drop for LazyMapping {
+    fn drop(&mut self) {
+        let pages = *self.pages.get_mut();
+        if let Some((_, size)) = self.extent().filter(|_| !pages.is_null()) {
+            // SAFETY: mapped by `map`, and nothing borrows from it any more.
+            let _ = unsafe { munmap(pages.cast(), size) }; // can't fail: a whole mapping
+        }
     }
 }
 

@@ -11,12 +11,13 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::Path;
-use std::sync::OnceLock;
 
 use rustix::buffer::spare_capacity;
+use rustix::fs::fstat;
 use rustix::io::{Errno, pread};
 
 pub use crate::threads::without_size_signal;
+use mapping::LazyMapping;
 pub use mapping::Mapping;
 pub(crate) use mapping::PrivateCopy;
 pub use save::{Folder, PRIVATE_MODE, PUBLIC_MODE, Sink, Sync, create, replace, replace_with};
@@ -42,7 +43,7 @@ pub struct Region {
 #[derive(Debug)]
 enum Backing {
     /// Read with `pread`, and mapped when `bytes` is first called.
-    File(File, OnceLock<Mapping>),
+    File(File, LazyMapping),
     Owned(Vec<u8>),
     Borrowed(&'static [u8]),
 }
@@ -139,7 +140,7 @@ impl Region {
     pub fn open(path: &Path, part: Part) -> Result<Region> {
         let (file, len) = open_regular(path)?;
         let (base, len) = part.resolve(len).map_err(|error| error.within(quote_path(path)))?;
-        Ok(Region { backing: Backing::File(file, OnceLock::new()), base, start: base, len, noexec: false })
+        Ok(Region { backing: Backing::File(file, LazyMapping::new(base, len)), base, start: base, len, noexec: false })
     }
 
     /// Creates a region from a part of an open file. The descriptor is duplicated. Its file position is neither used nor changed.
@@ -151,7 +152,7 @@ impl Region {
         let copy = fd.try_clone_to_owned().map_err(|error| Error::io("duplicating the descriptor", &error))?;
         let file = File::from(copy);
         let (base, len) = part.resolve(regular_len(&file)?)?;
-        Ok(Region { backing: Backing::File(file, OnceLock::new()), base, start: base, len, noexec: false })
+        Ok(Region { backing: Backing::File(file, LazyMapping::new(base, len)), base, start: base, len, noexec: false })
     }
 
     /// Copies a part of `bytes` into a region.
@@ -188,7 +189,7 @@ impl Region {
         let backing = match &self.backing {
             Backing::File(file, _) => {
                 let copy = file.try_clone().map_err(|error| Error::io("duplicating the descriptor", &error))?;
-                Backing::File(copy, OnceLock::new())
+                Backing::File(copy, LazyMapping::new(self.start, self.len))
             }
             Backing::Owned(bytes) => Backing::Owned(alloc::copy(bytes, "a copy of the artifact")?),
             Backing::Borrowed(bytes) => Backing::Borrowed(bytes),
@@ -333,6 +334,19 @@ impl Region {
         Err(Error::new(Status::Truncated, message))
     }
 
+    /// Maps a file, unless that is done. Returns whether [`Region::bytes`] can return its bytes. Takes no memory, even if it fails.
+    #[must_use]
+    pub fn map(&self) -> bool {
+        match &self.backing {
+            Backing::Owned(_) | Backing::Borrowed(_) => true,
+            Backing::File(_, mapping) if mapping.get().is_some() => true,
+            Backing::File(file, mapping) => {
+                let found = fstat(file).map_or(0, |found| found.st_size);
+                found as u64 >= self.start + self.len && mapping.map(file.as_fd()).is_ok()
+            }
+        }
+    }
+
     /// Returns all bytes. A file is mapped by the first call.
     ///
     /// # Errors
@@ -343,13 +357,12 @@ impl Region {
             Backing::Owned(bytes) => Ok(bytes),
             Backing::Borrowed(bytes) => Ok(bytes),
             Backing::File(file, mapping) => {
-                if let Some(mapping) = mapping.get() {
-                    return Ok(mapping.bytes());
+                if let Some(bytes) = mapping.get() {
+                    return Ok(bytes);
                 }
                 self.check_length()?;
-                // If two threads get here at once, both map the file and one mapping is dropped.
-                let mapped = Mapping::new(file.as_fd(), self.start, self.len)?;
-                Ok(mapping.get_or_init(|| mapped).bytes())
+                let mapped = mapping.map(file.as_fd());
+                mapped.map_err(|errno| Error::io(format!("mapping {} bytes", self.len), &errno.into()).at(self.start))
             }
         }
     }

@@ -4,7 +4,6 @@ use std::fs::File;
 use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
-use std::sync::OnceLock;
 
 use rustix::fs::{
     AtFlags, MemfdFlags, SealFlags, SeekFrom, StatVfsMountFlags, StatxAttributes, StatxFlags, fcntl_add_seals,
@@ -12,7 +11,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::{Backing, Region};
+use super::{Backing, LazyMapping, Region};
 use crate::alloc;
 use crate::error::{Error, Result, Status};
 use crate::format::first_nonzero;
@@ -64,7 +63,8 @@ impl Region {
         }
         seal(&copy)?;
         let noexec = self.noexec();
-        Ok(Region { backing: Backing::File(copy, OnceLock::new()), base: self.base, start: 0, len: self.len, noexec })
+        let backing = Backing::File(copy, LazyMapping::new(0, self.len));
+        Ok(Region { backing, base: self.base, start: 0, len: self.len, noexec })
     }
 
     /// Opens the region's file again, to search for holes: that moves the offset of an open file, and the descriptor may share its

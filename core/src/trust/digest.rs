@@ -6,6 +6,7 @@ use blake3::Hasher;
 use blake3::hazmat::{ContextKey, HasherExt, hash_derive_key_context};
 use zerocopy::IntoBytes;
 
+use crate::fork;
 use crate::format::trailer::{Digest, Footer, Root, Signature};
 
 /// The context of one kind of data. Its key is derived once, which takes as long as hashing a small module table.
@@ -26,7 +27,7 @@ impl Context {
     }
 
     fn key(&self) -> &ContextKey {
-        self.key.get_or_init(|| hash_derive_key_context(self.name))
+        self.key.get().unwrap_or_else(|| fork::keep(&self.key, hash_derive_key_context(self.name)))
     }
 
     fn digest(&self, parts: &[&[u8]]) -> Digest {

@@ -17,6 +17,7 @@ use x86_64::detect;
 use unknown::detect;
 
 use super::target;
+use crate::fork;
 use table::{Features, Support};
 
 /// The flags for the lengths of vectors whose length differs from CPU to CPU: decimal numbers of bits, as compilers take them for
@@ -27,12 +28,12 @@ pub const LENGTHS: [&str; 3] = ["sve-vector-bits", "sme-vector-bits", "rvv-vecto
 /// empty on an architecture without detection. It is read once: CPUID takes microseconds under hypervisors.
 fn features() -> &'static [&'static str] {
     static FOUND: OnceLock<Vec<&'static str>> = OnceLock::new();
-    FOUND.get_or_init(|| {
+    FOUND.get().unwrap_or_else(|| {
         let mut found = detect();
         found.extend(Features::of(&target::host()).map_or(&[][..], |table| table.baseline));
         found.sort_unstable();
         found.dedup();
-        found
+        fork::keep(&FOUND, found)
     })
 }
 
@@ -96,7 +97,8 @@ pub fn first_lack<'n>(names: impl Iterator<Item = &'n str>) -> Option<(&'n str, 
 #[cold]
 fn lacks(name: &str) -> bool {
     static TABLE: OnceLock<Option<&'static Features>> = OnceLock::new();
-    let Some(table) = *TABLE.get_or_init(|| Features::of(&target::host())) else { return false };
+    let table = TABLE.get().unwrap_or_else(|| fork::keep(&TABLE, Features::of(&target::host())));
+    let Some(table) = *table else { return false };
     let found = |llvm: &str| features().binary_search(&llvm).is_ok().then_some(true);
     table.support(table.llvm_name(name), &found) == Support::No
 }

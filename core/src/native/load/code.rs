@@ -6,14 +6,14 @@ use object::elf;
 
 use super::exits::{self, Exits};
 use super::gdb::Debugged;
-use super::registry::Entry;
+use super::registry::{self, Entry};
 use super::reserve::Reserved;
 use super::tls::{self, HostVariables};
 use super::unwind::Registration;
 use super::{LoadedModule, constructors};
 use crate::artifact::Artifact;
 use crate::error::{Error, Result, Status, quote};
-use crate::format::module::Symbol as FileSymbol;
+use crate::format::module::Module;
 
 /// The modules of an artifact, mapped and bound by [`load`](super::load). Dropping it runs the destructors of this thread's
 /// thread-local objects, those of the modules, if constructors ran, and what the modules have registered with `atexit`: the promises
@@ -64,6 +64,27 @@ pub struct SymbolizedAddress<'c> {
     pub offset: u64,
 }
 
+impl View {
+    /// As [`Code::symbolize`].
+    fn symbolize(&self, address: usize) -> Option<SymbolizedAddress<'_>> {
+        let module = self.modules.partition_point(|module| module.base() <= address as u64).checked_sub(1)?;
+        let loaded = self.modules.get(module)?;
+        let address = (address as u64).wrapping_sub(loaded.bias);
+        if !loaded.tables.contains(address) {
+            return None;
+        }
+        let address = address.checked_sub(loaded.tables.origin())?;
+        let symbol = Module::symbol_at(loaded.whole_image(&self.artifact, module)?, address)?;
+        Some(SymbolizedAddress { module, name: symbol.name, offset: address - symbol.value })
+    }
+}
+
+/// Finds the function or object that contains an address in all code that is loaded in this process, as [`Code::symbolize`] does in
+/// one artifact's, and passes it to `read`. What `read` does must be short: who drops the code waits for it.
+pub fn symbolize<R>(address: usize, read: impl FnOnce(SymbolizedAddress<'_>) -> R) -> Option<R> {
+    registry::find(address, |view| view.symbolize(address).map(read)).flatten()
+}
+
 impl Code {
     /// The number of modules.
     #[must_use]
@@ -90,29 +111,10 @@ impl Code {
     }
 
     /// Returns the function or object that contains an address: the innermost one of known size, or else the last symbol
-    /// without a size before the address.
+    /// without a size before the address. Takes no lock and no memory: signal handlers may call it.
     #[must_use]
     pub fn symbolize(&self, address: usize) -> Option<SymbolizedAddress<'_>> {
-        let View { artifact, modules } = &*self.loaded.view;
-        let module = modules.partition_point(|module| module.base() <= address as u64).checked_sub(1)?;
-        let loaded = modules.get(module)?;
-        let address = (address as u64).wrapping_sub(loaded.bias);
-        if !loaded.tables.contains(address) {
-            return None;
-        }
-        let symbols = artifact.symbols(module).ok()?;
-        let mut best: Option<((bool, u64), FileSymbol<'_>)> = None;
-        for index in 1..symbols.count() {
-            let Ok(symbol) = symbols.get(index) else { continue }; // a damaged symbol names nothing
-            let start = symbol.value.wrapping_add(loaded.tables.origin());
-            let Some(offset) = address.checked_sub(start).filter(|_| symbol.is_address()) else { continue };
-            let covers = offset < symbol.size;
-            let rank = (covers, start);
-            if (covers || symbol.size == 0) && best.as_ref().is_none_or(|(found, _)| *found < rank) {
-                best = Some((rank, symbol));
-            }
-        }
-        best.map(|((_, start), symbol)| SymbolizedAddress { module, name: symbol.name, offset: address - start })
+        self.loaded.view.symbolize(address)
     }
 
     /// Returns whether a symbol is in a segment with code, and doesn't say that it is data. Labels of assembly often have no type.

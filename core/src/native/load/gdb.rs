@@ -6,7 +6,7 @@
 //! right lines. With a shared object whose section addresses are changed, functions would be right and lines wrong.
 
 use std::ptr::null_mut;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use object::LittleEndian as Le;
 use object::elf::{self, FileHeader64, SectionHeader64, Sym64};
@@ -16,6 +16,7 @@ use super::LoadedModule;
 use crate::alloc;
 use crate::artifact::Artifact;
 use crate::error::Result;
+use crate::fork;
 
 #[repr(C)]
 struct Entry {
@@ -85,7 +86,7 @@ impl DebuggedModule {
     fn new(image: Vec<u8>) -> DebuggedModule {
         let entry = Entry { next: null_mut(), prev: null_mut(), image: image.as_ptr(), size: image.len() as u64 };
         let entry = Box::into_raw(Box::new(entry));
-        let _guard = LIST.lock().unwrap_or_else(PoisonError::into_inner);
+        let _guard = fork::lock(&LIST);
         // SAFETY: nothing else in this process uses the list while it is locked, and all its entries are valid: `drop` takes each one
         // out before it frees it.
         unsafe {
@@ -103,7 +104,7 @@ impl DebuggedModule {
 
 impl Drop for DebuggedModule {
     fn drop(&mut self) {
-        let _guard = LIST.lock().unwrap_or_else(PoisonError::into_inner);
+        let _guard = fork::lock(&LIST);
         // SAFETY: the list is used as in `new`. The entry came from `Box::into_raw`, is in the list once, and is freed once, after it
         // has left the list.
         unsafe {

@@ -32,7 +32,7 @@ use crate::error::{Error, Result, Status};
 use crate::native::image::{self, Bytes, Image, Tables};
 use crate::native::machine;
 
-pub use code::{Code, SymbolAddress, SymbolizedAddress};
+pub use code::{Code, SymbolAddress, SymbolizedAddress, symbolize};
 pub use resolve::{Import, Resolver};
 pub use unwind::{HostUnwinders, Libgcc, Llvm};
 
@@ -119,6 +119,18 @@ impl LoadedModule {
             ImageBytes::Mapped { address, len } => unsafe { std::slice::from_raw_parts(*address as *const u8, *len) },
         };
         Ok(Image { bytes: Bytes::whole(bytes), tables: &self.tables })
+    }
+
+    /// All bytes of the module's image, as in the file: symbol tables and the like, which no segment has. Takes no memory and no lock:
+    /// signal handlers call it.
+    fn whole_image<'c>(&'c self, artifact: &'c Artifact, index: usize) -> Option<&'c [u8]> {
+        match &self.bytes {
+            ImageBytes::Copy(bytes) => Some(bytes),
+            // These have been read from the artifact before, so that no error needs memory.
+            ImageBytes::Artifact => artifact.module_bytes(index).ok(),
+            ImageBytes::Mapped { .. } if artifact.region().map() => artifact.module_bytes(index).ok(),
+            ImageBytes::Mapped { .. } => None,
+        }
     }
 
     /// An address of the image, in memory.

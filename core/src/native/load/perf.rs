@@ -16,6 +16,7 @@ use super::LoadedModule;
 use crate::alloc;
 use crate::artifact::Artifact;
 use crate::error::{Error, Result, quote};
+use crate::fork;
 use crate::limits::NameBudget;
 use crate::native::image::Tables;
 use crate::storage::without_size_signal;
@@ -140,7 +141,7 @@ impl Dump {
 
 /// Adds all functions to this process's jitdump file.
 pub fn dump(artifact: &Artifact, modules: &[LoadedModule], machine: u16) -> Result<()> {
-    let mut dump = DUMP.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut dump = fork::lock(&DUMP);
     // After a fork the child writes a file of its own.
     if dump.as_ref().is_some_and(|dump| dump.process != std::process::id()) {
         *dump = None;

@@ -13,6 +13,7 @@ use std::sync::{Arc, Weak};
 use super::code::{Loaded, View};
 use crate::alloc;
 use crate::error::{Error, Result};
+use crate::fork;
 
 /// What a slot refers to.
 struct Target {
@@ -40,8 +41,10 @@ static COUNT: AtomicUsize = AtomicUsize::new(0);
 /// The first free slot's index, plus one. The upper half counts changes, so that a slot that has been taken and given back in the
 /// meantime is noticed.
 static FREE: AtomicU64 = AtomicU64::new(0);
-/// Readers at work, and which of the counters new ones use.
-static READERS: [AtomicUsize; 2] = [const { AtomicUsize::new(0) }; 2];
+/// Readers at work, in the lower half; the upper half says in which process. A child has none of its parent's, but for the one that the
+/// thread which forked may be, in a signal handler.
+static READERS: [AtomicU64; 2] = [const { AtomicU64::new(0) }; 2];
+/// Which of the counters new readers use.
 static COUNTER: AtomicUsize = AtomicUsize::new(0);
 
 /// The chunk that a slot is in, and its place there.
@@ -132,7 +135,7 @@ impl Drop for Entry {
         slot.start.store(0, SeqCst);
         for (counter, other) in READERS.iter().zip([1, 0]) {
             COUNTER.store(other, SeqCst);
-            while counter.load(SeqCst) != 0 {
+            while readers(counter.load(SeqCst), fork::generation()) != 0 {
                 std::thread::yield_now();
             }
         }
@@ -142,21 +145,32 @@ impl Drop for Entry {
     }
 }
 
+/// How many of the readers that are counted here are in a process.
+fn readers(count: u64, process: u32) -> u64 {
+    if count >> 32 == u64::from(process) { count & u64::from(u32::MAX) } else { 0 }
+}
+
 /// A reader at work.
-struct Reading(&'static AtomicUsize);
+struct Reading {
+    counter: &'static AtomicU64,
+    process: u32,
+}
 
 impl Reading {
     fn new() -> Reading {
         let [first, second] = &READERS;
         let counter = if COUNTER.load(SeqCst) == 0 { first } else { second };
-        counter.fetch_add(1, SeqCst);
-        Reading(counter)
+        let process = fork::generation();
+        let one_more = |count| Some(u64::from(process) << 32 | (readers(count, process) + 1));
+        let _ = counter.fetch_update(SeqCst, SeqCst, one_more); // always has a new value
+        Reading { counter, process }
     }
 }
 
 impl Drop for Reading {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, SeqCst);
+        let one_less = |count| (readers(count, self.process) > 0).then(|| count - 1);
+        let _ = self.counter.fetch_update(SeqCst, SeqCst, one_less); // unless this is a child by now
     }
 }
 
@@ -171,7 +185,6 @@ fn find_target<R>(address: usize, read: impl FnOnce(&Target) -> R) -> Option<R> 
     Some(read(unsafe { &*found.target.load(SeqCst) }))
 }
 
-#[expect(dead_code)]
 /// Reads the code whose addresses contain this one. What `read` does must be short: who frees code waits for it.
 pub fn find<R>(address: usize, read: impl FnOnce(&View) -> R) -> Option<R> {
     find_target(address, |target| read(&target.view))

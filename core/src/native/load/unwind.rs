@@ -13,6 +13,7 @@ use super::{LoadedModule, defect};
 use crate::alloc;
 use crate::artifact::Artifact;
 use crate::error::Result;
+use crate::fork;
 use crate::native::eh_frame::{self, Table};
 
 /// The unwind tables of an artifact's modules, checked.
@@ -111,7 +112,7 @@ impl Libgcc {
     /// The copy that the process exports, if any. Ours is another one if it is linked statically.
     fn of_process() -> Option<Libgcc> {
         static FOUND: OnceLock<Option<Libgcc>> = OnceLock::new();
-        *FOUND.get_or_init(|| {
+        let find = || {
             let (register, deregister) = (exported(c"__register_frame_info")?, exported(c"__deregister_frame_info")?);
             // SAFETY: libgcc's functions of these names have these types, and so do LLVM's, which do nothing.
             unsafe {
@@ -120,7 +121,8 @@ impl Libgcc {
                     deregister: std::mem::transmute::<NonNull<c_void>, Deregister>(deregister),
                 })
             }
-        })
+        };
+        *FOUND.get().unwrap_or_else(|| fork::keep(&FOUND, find()))
     }
 
     fn is(&self, other: &Libgcc) -> bool {
@@ -152,9 +154,8 @@ impl Llvm {
         // SAFETY: libunwind_ext.h declares each of these functions as `void (unw_word_t)`.
         let change = |found: NonNull<c_void>| unsafe { std::mem::transmute::<NonNull<c_void>, Change>(found) };
         let find = |name: &CStr| exported(name).map(change);
-        *FOUND.get_or_init(|| {
-            Some(Llvm { add: find(c"__unw_add_dynamic_fde")?, remove: find(c"__unw_remove_dynamic_fde")? })
-        })
+        let both = || Some(Llvm { add: find(c"__unw_add_dynamic_fde")?, remove: find(c"__unw_remove_dynamic_fde")? });
+        *FOUND.get().unwrap_or_else(|| fork::keep(&FOUND, both()))
     }
 
     fn is(&self, other: &Llvm) -> bool {
@@ -232,6 +233,7 @@ impl Registration {
         let libgcc = [Some(Libgcc::OURS), Libgcc::of_process(), host.libgcc];
         let libgcc = distinct(libgcc, Libgcc::is).map(|copy| Some((copy?, Box::into_raw(Box::new([0; 16])))));
         let llvm = distinct([Llvm::of_process(), host.llvm], Llvm::is);
+        let _hold = fork::hold(); // the unwinders lock their lists
         for (copy, object) in libgcc.iter().flatten() {
             // SAFETY: a sound table that stays, as the caller promises, and an object that stays until `drop`, with room for the one
             // of any version.
@@ -247,6 +249,7 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
+        let _hold = fork::hold();
         for copy in self.llvm.iter().flatten() {
             // SAFETY: `new` has registered the table with this copy, and the table is still there.
             unsafe { Llvm::each(self.table, copy.remove) };
