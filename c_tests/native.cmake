@@ -58,6 +58,15 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64|aarch64|arm64")
     native_module(tls_registers native/tls_registers.c OPTIONS ${strict} -Wno-overlength-strings)
 endif()
 native_module(ifunc native/ifunc.c OPTIONS ${strict})
+# Symbol versions, with either hash table.
+foreach(style IN ITEMS gnu sysv)
+    native_module(versions_${style} native/versions.c OPTIONS ${strict}
+        LINK "-Wl,--version-script=${CMAKE_CURRENT_SOURCE_DIR}/native/versions.map" -Wl,--hash-style=${style})
+endforeach()
+native_module(versions_user native/versions_user.c OPTIONS ${strict})
+target_link_libraries(native_versions_user PRIVATE "-Wl,${native_dir}/versions_gnu.so") # after the objects
+add_dependencies(native_versions_user native_versions_gnu)
+native_module(versions_replaced native/versions_replaced.c OPTIONS ${strict})
 # Debug sections keep their relocations.
 native_module(debugged native/debugged.c OPTIONS -O0 LINK -Wl,--emit-relocs)
 if(CMAKE_CXX_COMPILER)

@@ -2229,8 +2229,8 @@ typedef struct artifact_symbolized_t {
  * vector lengths that the artifact's ISA flags name, and this process must be permitted to use them.
  *
  * Undefined symbols are looked up in the table of the options, then with its callback, then, only with
- * ARTIFACT_LOAD_PROCESS_SYMBOLS, in the process. Modules do not see each other's symbols. After a failure nothing
- * stays mapped.
+ * ARTIFACT_LOAD_PROCESS_SYMBOLS, in the process, in the version that the module names. Modules do not see each other's
+ * symbols. After a failure nothing stays mapped.
  *
  * Each thread has its own instances of the modules' thread-local variables. A thread gets them, with their initial
  * values, when it first uses one, and keeps them until it ends or the code is freed. That first use takes memory and a
@@ -2281,7 +2281,7 @@ size_t artifact_code_main_module(const artifact_code_t *code);
 /**
  * Looks up a function or object that a module exports. Modules of Wasmtime 0.33 export nothing: any symbol of theirs
  * is found. Of a thread-local variable, the calling thread's instance is found, as with dlsym(), and made if it is the
- * first use.
+ * first use. Of a symbol with several versions, the default one is found: name@@VERSION, as with dlsym().
  *
  * @param code The code, or NULL.
  * @param module The module's index, such as artifact_code_main_module().

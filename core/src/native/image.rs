@@ -9,6 +9,7 @@ mod segments;
 mod symbols;
 mod thread_local;
 mod unwind;
+mod versions;
 
 use std::ops::Range;
 
@@ -21,6 +22,7 @@ pub use symbols::Symbols;
 pub(super) use symbols::gnu_hash;
 pub use thread_local::{ThreadLocal, Variable};
 pub use unwind::UnwindTable;
+pub use versions::Needed;
 
 use crate::error::{Error, Result, Status};
 use crate::format::elf::Identity;
@@ -81,6 +83,12 @@ pub struct Tables {
     symbols: Range<usize>,
     strings: Range<usize>,
     hash: Hash,
+    /// DT_VERSYM, up to the end of its segment; empty if symbols have no versions.
+    versions: Range<usize>,
+    /// DT_VERNEED, likewise.
+    needed: Range<usize>,
+    /// DT_VERNEEDNUM.
+    needed_count: u64,
     /// The address that `st_value` counts from: 0, or the start of `.text` in a Wasmtime module.
     origin: u64,
     /// Relocations change text, so they are applied before it is mapped. Only in Wasmtime modules.
@@ -98,6 +106,8 @@ pub struct Symbol {
     pub size: u64,
     /// Not SHN_UNDEF.
     pub defined: bool,
+    /// A definition that dynamic linkers find by its name.
+    pub exported: bool,
     /// SHN_ABS.
     pub absolute: bool,
     /// STB_WEAK.
@@ -261,6 +271,9 @@ impl Tables {
             symbols: 0..0,
             strings: 0..0,
             hash: Hash::None,
+            versions: 0..0,
+            needed: 0..0,
+            needed_count: 0,
             origin: 0,
             in_text: false,
         })

@@ -35,6 +35,9 @@ fn check(bytes: &[u8], machine: &Machine) -> Result<()> {
 fn relocations(image: &Image<'_>, machine: &Machine) -> Result<()> {
     let symbols = image.symbols()?;
     let names_end = symbols.names_end();
+    if image.has_versions() {
+        image.needed_versions()?.check_names(&symbols, names_end)?;
+    }
     relative(image)?;
     for table in &image.tables.relocations {
         for relocation in image.relocations(table)? {
@@ -96,18 +99,19 @@ fn symbol(symbols: &Symbols<'_>, index: u32, names_end: usize) -> Result<()> {
     if !symbol.is_plain() {
         return Err(Error::new(Status::Unsupported, "a symbol"));
     }
-    if symbol.defined { Ok(()) } else { name(symbols, &symbol, names_end) }
+    if symbol.defined { Ok(()) } else { name(symbols, index, &symbol, names_end) }
 }
 
 /// Checks a thread-local variable that relocations refer to.
 fn variable(image: &Image<'_>, symbols: &Symbols<'_>, index: u32, names_end: usize) -> Result<()> {
     match image.variable(symbols, index)? {
         Variable::Own(_) => Ok(()),
-        Variable::Undefined(symbol) => name(symbols, &symbol, names_end),
+        Variable::Undefined(symbol) => name(symbols, index, &symbol, names_end),
     }
 }
 
-fn name(symbols: &Symbols<'_>, symbol: &Symbol, names_end: usize) -> Result<()> {
+fn name(symbols: &Symbols<'_>, index: u32, symbol: &Symbol, names_end: usize) -> Result<()> {
+    symbols.version(index)?;
     if symbol.name as usize >= names_end {
         symbols.name(symbol)?;
     }

@@ -32,6 +32,9 @@ impl Tables {
                 elf::DT_PLTREL => expect("DT_PLTREL", 7, value)?,
                 elf::DT_RELR => found.relr.0 = value,
                 elf::DT_RELRSZ => found.relr.1 = value,
+                elf::DT_VERSYM => found.versions = Some(value),
+                elf::DT_VERNEED => found.needed.0 = value,
+                elf::DT_VERNEEDNUM => found.needed.1 = value,
                 elf::DT_RELRENT => expect("DT_RELRENT", 8, value)?,
                 elf::DT_INIT => self.init = Some(value),
                 elf::DT_FINI => self.fini = Some(value),
@@ -44,7 +47,7 @@ impl Tables {
                 elf::DT_FLAGS if value & elf::DF_TEXTREL.0 != 0 => {
                     return Err(refused("relocations in its text (DF_TEXTREL)"));
                 }
-                // DT_NEEDED, symbol versions and the like: undefined symbols are resolved by their names alone.
+                // DT_NEEDED and the like: undefined symbols are looked up in the process, wherever they are.
                 _ => {}
             }
         }
@@ -72,18 +75,21 @@ impl Tables {
             }
         }
         if let Some(address) = found.symbols {
-            let (segment, start) = self.place(address, 0, "DT_SYMTAB")?;
             // Nothing says how many symbols there are, but they can't reach beyond their segment.
-            let end = (segment.offset + segment.file_len) as usize;
-            if !bytes.keep(&(start.start..end)) {
-                return Err(not_kept("DT_SYMTAB"));
-            }
+            let symbols = self.kept_rest(bytes, address, "DT_SYMTAB")?;
             self.hash = match (found.gnu_hash, found.hash) {
                 (Some(address), _) => Hash::Gnu(self.gnu_hash(bytes, address)?),
                 (None, Some(address)) => Hash::Sysv(self.sysv_hash(bytes, address)?),
                 (None, None) => Hash::None,
             };
-            self.set_symbols(start.start..end, strings, 0);
+            self.set_symbols(symbols, strings, 0);
+            if let Some(address) = found.versions {
+                self.versions = self.kept_rest(bytes, address, "DT_VERSYM")?;
+            }
+            if found.needed.1 > 0 {
+                self.needed = self.kept_rest(bytes, found.needed.0, "DT_VERNEED")?;
+                self.needed_count = found.needed.1;
+            }
         }
         (self.relocations, self.relative) = (relocations, relative);
         Ok(())
@@ -93,6 +99,13 @@ impl Tables {
     fn kept(&self, bytes: &Bytes<'_>, address: u64, len: u64, what: &str) -> Result<Range<usize>> {
         let (_, range) = self.place(address, len, what)?;
         if bytes.keep(&range) { Ok(range) } else { Err(not_kept(what)) }
+    }
+
+    /// The offsets from an address to the end of its segment, for a table that doesn't say how long it is.
+    fn kept_rest(&self, bytes: &Bytes<'_>, address: u64, what: &str) -> Result<Range<usize>> {
+        let (segment, Range { start, .. }) = self.place(address, 0, what)?;
+        let rest = start..(segment.offset + segment.file_len) as usize;
+        if bytes.keep(&rest) { Ok(rest) } else { Err(not_kept(what)) }
     }
 
     /// Checks the arrays of a GNU hash table and returns its offset. Chains are checked as they are followed.
@@ -129,6 +142,8 @@ struct Dynamic {
     rela: (u64, u64),
     jmprel: (u64, u64),
     relr: (u64, u64),
+    versions: Option<u64>,
+    needed: (u64, u64),
 }
 
 fn expect(what: &str, expected: usize, found: u64) -> Result<()> {

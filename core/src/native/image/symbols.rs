@@ -6,6 +6,7 @@ use std::ops::Range;
 use object::LittleEndian as Le;
 use object::elf::{self, Rela64, Sym64};
 
+use super::versions::DefaultVersion;
 use super::{Hash, Image, Symbol, slice_at, word};
 use crate::error::{Error, Result, Status, quote};
 use crate::limits::MAX_NAME;
@@ -15,6 +16,8 @@ use crate::limits::MAX_NAME;
 pub struct Symbols<'a> {
     table: &'a [Sym64<Le>],
     strings: &'a [u8],
+    /// DT_VERSYM; empty if symbols have no versions.
+    pub(super) versions: &'a [[u8; 2]],
     /// The address that `st_value` counts from.
     origin: u64,
 }
@@ -43,6 +46,7 @@ impl<'a> Symbols<'a> {
             value,
             size: raw.st_size.get(Le),
             defined,
+            exported: is_exported(raw),
             absolute,
             weak: raw.st_bind() == elf::STB_WEAK,
             kind: raw.st_type(),
@@ -55,11 +59,16 @@ impl<'a> Symbols<'a> {
     ///
     /// CORRUPT if it doesn't end within the string table, LIMIT if it is too long.
     pub fn name(&self, symbol: &Symbol) -> Result<&'a CStr> {
-        let rest = self.strings.get(symbol.name as usize..).unwrap_or(&[]);
+        self.name_at(symbol.name, "symbol name")
+    }
+
+    /// As [`Symbols::name`], for a name at an offset. `what` says in errors what it names.
+    pub(super) fn name_at(&self, offset: u32, what: &str) -> Result<&'a CStr> {
+        let rest = self.strings.get(offset as usize..).unwrap_or(&[]);
         let window = rest.get(..=MAX_NAME).unwrap_or(rest);
         CStr::from_bytes_until_nul(window).map_err(|_| match window.len() < rest.len() {
-            true => Error::new(Status::Limit, format!("symbol name: expected at most {MAX_NAME} bytes, found more")),
-            false => Error::corrupt("symbol name: expected it to end within the string table"),
+            true => Error::new(Status::Limit, format!("{what}: expected at most {MAX_NAME} bytes, found more")),
+            false => Error::corrupt(format!("{what}: expected it to end within the string table")),
         })
     }
 
@@ -110,20 +119,23 @@ impl<'a> Image<'a> {
         Ok(Symbols {
             table: slice_at(&self.bytes, table.start as u64, table.len() as u64 / 24).ok_or_else(wrong_tables)?,
             strings: self.bytes.get(self.tables.strings.clone()).ok_or_else(wrong_tables)?,
+            versions: self.bytes.get(self.tables.versions.clone()).ok_or_else(wrong_tables)?.as_chunks().0,
             origin: self.tables.origin,
         })
     }
 
-    /// Returns the defined symbol of that name, if the image exports one.
+    /// Returns the defined symbol of that name that `dlsym` finds, if the image exports one: of several versions the default one.
     ///
     /// # Errors
     ///
     /// CORRUPT if the tables that lead to it are damaged.
     pub fn export(&self, name: &[u8]) -> Result<Option<Symbol>> {
         let symbols = self.symbols()?;
-        let fits = |index: u32| {
+        let mut choice = DefaultVersion::default();
+        let mut fits = |index: u32| {
             let symbol = symbols.get(index)?;
-            Ok::<_, Error>((symbol.defined && symbols.is_named(&symbol, name)).then_some(symbol))
+            let fits = symbol.exported && symbols.is_named(&symbol, name);
+            Ok::<_, Error>((fits && choice.offer(symbol, symbols.version(index)?)).then_some(symbol))
         };
         let cut =
             || Error::corrupt(format!("symbol '{}': expected its chain to end within the hash table", quote(name)));
@@ -149,7 +161,7 @@ impl<'a> Image<'a> {
                         return Ok(Some(symbol));
                     }
                     if found & 1 != 0 {
-                        return Ok(None);
+                        return Ok(choice.found());
                     }
                     index = index.checked_add(1).ok_or_else(cut)?;
                 }
@@ -161,7 +173,7 @@ impl<'a> Image<'a> {
                 // No chain has more entries than all chains together.
                 for _ in 0..chains {
                     if index == 0 {
-                        return Ok(None);
+                        break;
                     }
                     if let Some(symbol) = fits(index)? {
                         return Ok(Some(symbol));
@@ -171,11 +183,12 @@ impl<'a> Image<'a> {
                     }
                     index = field(at + 8 + (buckets + u64::from(index)) * 4)?;
                 }
-                Ok(None)
+                Ok(choice.found())
             }
             Hash::None => {
                 for index in 0..symbols.table.len() as u32 {
-                    if let Some(symbol) = fits(index)? {
+                    let symbol = symbols.get(index)?;
+                    if symbol.defined && symbols.is_named(&symbol, name) {
                         return Ok(Some(symbol));
                     }
                 }
@@ -183,6 +196,19 @@ impl<'a> Image<'a> {
             }
         }
     }
+}
+
+/// Whether dynamic linkers find a symbol by its name.
+fn is_exported(symbol: &Sym64<Le>) -> bool {
+    let section = symbol.st_shndx.get(Le);
+    // The value of a thread-local variable counts from the start of a block.
+    let may_be_zero = section == elf::SHN_ABS || symbol.st_type() == elf::STT_TLS;
+    let has_value = section != elf::SHN_UNDEF && (may_be_zero || symbol.st_value.get(Le) != 0);
+    has_value
+        && [elf::STB_GLOBAL, elf::STB_WEAK, elf::STB_GNU_UNIQUE].contains(&symbol.st_bind())
+        && [elf::STV_DEFAULT, elf::STV_PROTECTED].contains(&symbol.st_visibility())
+        && [elf::STT_NOTYPE, elf::STT_OBJECT, elf::STT_FUNC, elf::STT_COMMON, elf::STT_TLS, elf::STT_GNU_IFUNC]
+            .contains(&symbol.st_type())
 }
 
 /// The hash function of `.gnu.hash`.

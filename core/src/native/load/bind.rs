@@ -13,7 +13,7 @@ use super::{LoadedModule, defect};
 use crate::alloc;
 use crate::error::{Error, Result, Status, quote};
 use crate::limits::NameBudget;
-use crate::native::image::{Image, Symbol, Symbols, Tables, Variable};
+use crate::native::image::{Image, Needed, Symbol, Symbols, Tables, Variable};
 use crate::native::machine::{DynamicRelocation, HOST_RELATIVE, host_dynamic_relocation};
 
 /// What binding leaves for the steps that follow.
@@ -46,7 +46,7 @@ pub fn bind<'a>(
     resolver: Option<Resolver<'_>>,
     process_symbols: bool,
 ) -> Result<Bound> {
-    let mut names = Names::new(symbols, NameBudget::for_file(mapper.artifact.len()))?;
+    let mut names = Names::new(symbols, process_symbols, NameBudget::for_file(mapper.artifact.len()))?;
     let mut pending: Vec<Pending> = Vec::new();
     let mut patched: Vec<PatchedCopy> = Vec::new();
     for (index, module) in modules.iter().enumerate() {
@@ -68,7 +68,7 @@ pub fn bind<'a>(
     if layout.whole_file.is_some() && names.are_missing() {
         mapper.check_executable()?; // before the resolver is called: text is mapped after it
     }
-    names.resolve_missing(resolver, process_symbols)?;
+    names.resolve_missing(resolver)?;
     let mut host_variables = HostVariables::default();
     apply_pending(mapper, modules, layout, &pending, &names, &mut patched, &mut host_variables)?;
     Ok(Bound { has_handles: names.has_handles(), patched, host_variables })
@@ -183,6 +183,7 @@ fn relocate<'a>(
     pending: &mut Vec<Pending>,
 ) -> Result<()> {
     let symbols = image.symbols()?;
+    let needed = (names.looks_in_process() && image.has_versions()).then(|| image.needed_versions()).transpose()?;
     let (origin, bias) = (image.tables.origin(), module.bias);
     let mut found = Vec::new();
     for table in &image.tables.relocations {
@@ -198,7 +199,7 @@ fn relocate<'a>(
                 DynamicRelocation::Nothing => continue,
                 kind @ (DynamicRelocation::Symbol | DynamicRelocation::SymbolPlusAddend) => {
                     let addend = if kind == DynamicRelocation::Symbol { 0 } else { addend };
-                    match resolve(&symbols, (info >> 32) as u32, bias, names, &mut found)? {
+                    match resolve(&symbols, needed.as_ref(), (info >> 32) as u32, bias, names, &mut found)? {
                         Resolved::Address(found) => found.wrapping_add(addend),
                         Resolved::Undefined(name) => {
                             let one = Pending { module: index, kind, address, addend, name };
@@ -219,7 +220,7 @@ fn relocate<'a>(
                             write_words(&mut sink, address, words)?;
                         }
                         Variable::Undefined(found_symbol) => {
-                            let name = undefined(&symbols, symbol, &found_symbol, names, &mut found)?;
+                            let name = undefined(&symbols, needed.as_ref(), symbol, &found_symbol, names, &mut found)?;
                             let one = Pending { module: index, kind, address, addend, name };
                             alloc::push(pending, one, "undefined symbols")?;
                         }
@@ -295,11 +296,12 @@ enum Resolved {
     Undefined(usize),
 }
 
-/// Resolves a symbol. `found` has the index of the name, plus one, of each undefined symbol of this image that was resolved before:
+/// Resolves a symbol. `needed` are the versions that the image needs, if they count. `found` has the index of the name, plus one, of each undefined symbol of this image that was resolved before:
 /// each name is read once, however many relocations refer to it.
 #[inline]
 fn resolve<'a>(
     symbols: &Symbols<'a>,
+    needed: Option<&Needed>,
     index: u32,
     bias: u64,
     names: &mut Names<'a>,
@@ -318,7 +320,7 @@ fn resolve<'a>(
     if symbol.defined {
         return Ok(Resolved::Address(if symbol.absolute { symbol.value } else { bias.wrapping_add(symbol.value) }));
     }
-    let name = undefined(symbols, index, &symbol, names, found)?;
+    let name = undefined(symbols, needed, index, &symbol, names, found)?;
     Ok(names.address(name).map_or(Resolved::Undefined(name), Resolved::Address))
 }
 
@@ -326,6 +328,7 @@ fn resolve<'a>(
 #[inline]
 fn undefined<'a>(
     symbols: &Symbols<'a>,
+    needed: Option<&Needed>,
     index: u32,
     symbol: &Symbol,
     names: &mut Names<'a>,
@@ -334,7 +337,8 @@ fn undefined<'a>(
     if let Some(name) = found.get(index as usize).and_then(|name| name.checked_sub(1)) {
         return Ok(name as usize);
     }
-    let name = names.find(symbols.name(symbol)?, symbol.weak)?;
+    let version = needed.map(|needed| symbols.needed_version(index, needed)).transpose()?.flatten();
+    let name = names.find(symbols.name(symbol)?, version, symbol.weak)?;
     if found.is_empty() {
         *found = alloc::zeroed(symbols.count(), "undefined symbols")?;
     }

@@ -183,7 +183,7 @@ pub fn find_missing(name: &[u8]) -> Option<*const c_void> {
 /// The address that code gets for a symbol that the host defines: if the host gives the C library's own function, then ours.
 pub fn instead_of(name: &CStr, address: *const c_void) -> *const c_void {
     match find(name.to_bytes()) {
-        Some(ours) if super::resolve::in_process(name) == Some(address) => ours,
+        Some(ours) if super::process::find(name, None) == Some(address) => ours,
         _ => address,
     }
 }

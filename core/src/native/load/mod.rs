@@ -16,6 +16,7 @@ mod fast_path;
 mod gdb;
 mod map;
 mod perf;
+mod process;
 mod registry;
 mod reserve;
 mod resolve;

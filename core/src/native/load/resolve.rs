@@ -4,7 +4,7 @@
 use std::ffi::{CStr, CString, c_void};
 use std::hash::{BuildHasher, RandomState};
 
-use super::{builtin, defect, exits, tls};
+use super::{builtin, defect, exits, process, tls};
 use crate::alloc;
 use crate::error::{Error, Result, Status, quote};
 use crate::limits::NameBudget;
@@ -38,6 +38,10 @@ pub struct Pending {
 
 struct Name<'a> {
     text: &'a CStr,
+    /// The version that is looked up in the process.
+    version: Option<&'a CStr>,
+    /// The index of the first name with the same text, if that one has another version.
+    first: Option<usize>,
     hash: u64,
     address: u64,
     definition: Definition,
@@ -61,6 +65,8 @@ pub struct Names<'a> {
     slots: Vec<u32>,
     /// How many names the host's table defines. They come first.
     given: usize,
+    /// What neither the table nor the callback defines is looked up in the process.
+    process: bool,
     seed: Seed,
     /// What the names in the modules may take: they are hashed, and copied if they stay undefined.
     budget: NameBudget,
@@ -82,11 +88,12 @@ impl Seed {
 
 impl<'a> Names<'a> {
     /// The host's table, and a limit for the names of undefined symbols. If a name is defined twice in the table, the first one counts.
-    pub fn new(table: &[Import<'a>], budget: NameBudget) -> Result<Names<'a>> {
+    pub fn new(table: &[Import<'a>], process: bool, budget: NameBudget) -> Result<Names<'a>> {
         let mut names = Names {
             names: alloc::with_capacity(table.len(), "names")?,
             slots: Vec::new(),
             given: 0,
+            process,
             seed: Seed::new(),
             budget: NameBudget::unlimited(),
         };
@@ -95,7 +102,7 @@ impl<'a> Names<'a> {
         }
         let is_given = |import: &&Import<'_>| !import.address.is_null() && import.name != tls::GET_ADDRESS;
         for import in table.iter().filter(is_given) {
-            let index = names.find(import.name, true)?;
+            let index = names.find(import.name, None, true)?;
             if let Some(name) = names.names.get_mut(index).filter(|name| name.definition == Definition::Undefined) {
                 let address = exits::instead_of(name.text, import.address);
                 (name.address, name.definition) = (address as u64, Definition::Shared);
@@ -115,17 +122,21 @@ impl<'a> Names<'a> {
         Ok(())
     }
 
-    /// Returns the index of a name, which is added if it is new.
-    pub fn find(&mut self, text: &'a CStr, weak: bool) -> Result<usize> {
-        self.budget.take(text.count_bytes())?;
+    /// Returns the index of a name, which is added if it is new. For names that the table defines the version doesn't count.
+    pub fn find(&mut self, text: &'a CStr, version: Option<&'a CStr>, weak: bool) -> Result<usize> {
+        self.budget.take(text.count_bytes() + version.map_or(0, CStr::count_bytes))?;
+        let mut first = None;
         let hash = hash(self.seed, text.to_bytes());
         let mask = self.slots.len().wrapping_sub(1);
         let mut at = hash as usize & mask;
         while let Some(index) = self.slots.get(at).and_then(|index| index.checked_sub(1)) {
             let index = index as usize;
             if let Some(name) = self.names.get_mut(index).filter(|name| name.hash == hash && name.text == text) {
-                name.needed |= !weak;
-                return Ok(index);
+                if index < self.given || name.version == version {
+                    name.needed |= !weak;
+                    return Ok(index);
+                }
+                first = first.or(Some(index));
             }
             at = (at + 1) & mask;
         }
@@ -133,7 +144,8 @@ impl<'a> Names<'a> {
         if index >= u32::MAX as usize {
             return Err(Error::no_memory("names"));
         }
-        let name = Name { text, hash, address: 0, definition: Definition::Undefined, needed: !weak };
+        let definition = Definition::Undefined;
+        let name = Name { text, version, first, hash, address: 0, definition, needed: !weak };
         alloc::push(&mut self.names, name, "names")?;
         match self.slots.get_mut(at) {
             Some(slot) if index * 2 < mask => *slot = index as u32 + 1,
@@ -158,6 +170,11 @@ impl<'a> Names<'a> {
         Ok(if name.definition == Definition::Handle { base } else { name.address })
     }
 
+    /// Whether symbols are looked up in the process, where their versions count.
+    pub fn looks_in_process(&self) -> bool {
+        self.process
+    }
+
     /// Whether modules use symbols that the host's table doesn't define.
     pub fn are_missing(&self) -> bool {
         self.names.len() > self.given
@@ -173,7 +190,7 @@ impl<'a> Names<'a> {
     /// # Errors
     ///
     /// UNRESOLVED with the names of all symbols that are still undefined and not weak.
-    pub fn resolve_missing(&mut self, resolver: Option<Resolver<'_>>, process_symbols: bool) -> Result<()> {
+    pub fn resolve_missing(&mut self, resolver: Option<Resolver<'_>>) -> Result<()> {
         let asked = self.names.get_mut(self.given..).unwrap_or_default();
         if asked.is_empty() {
             return Ok(());
@@ -183,24 +200,25 @@ impl<'a> Names<'a> {
         }
         if let Some(resolver) = resolver {
             let import = |name: &Name<'a>| Import { name: name.text, address: std::ptr::null() };
-            let is_undefined = |name: &&Name<'a>| name.definition == Definition::Undefined;
-            let undefined = asked.iter().filter(is_undefined);
+            let is_asked = |name: &Name<'a>| name.first.is_none() && name.definition == Definition::Undefined;
+            let undefined = asked.iter().filter(|name| is_asked(name));
             let mut imports = alloc::collect(undefined.map(import), "undefined symbols")?;
             if !imports.is_empty() {
                 resolver(&mut imports)?;
             }
-            let undefined = asked.iter_mut().filter(|name| name.definition == Definition::Undefined);
-            for (name, import) in undefined.zip(&imports) {
+            for (name, import) in asked.iter_mut().filter(|name| is_asked(name)).zip(&imports) {
                 if !import.address.is_null() {
                     let address = exits::instead_of(name.text, import.address);
                     (name.address, name.definition) = (address as u64, Definition::Shared);
                 }
             }
+            self.share_with_versions();
         }
+        let asked = self.names.get_mut(self.given..).unwrap_or_default();
         for name in asked.iter_mut().filter(|name| name.definition == Definition::Undefined) {
             let text = name.text.to_bytes();
-            let process = || in_process(name.text).or_else(|| builtin::find_in_c_library(text));
-            let process = || process_symbols.then(process).flatten();
+            let process = || process::find(name.text, name.version).or_else(|| builtin::find_in_c_library(text));
+            let process = || self.process.then(process).flatten();
             let builtin = || exits::find_missing(text).or_else(|| builtin::find(text));
             if let Some(address) = exits::find(text).or_else(process).or_else(builtin) {
                 (name.address, name.definition) = (address as u64, Definition::Shared);
@@ -208,9 +226,22 @@ impl<'a> Names<'a> {
                 name.definition = Definition::Handle;
             }
         }
-        let undefined = asked.iter().filter(|name| name.needed && name.definition == Definition::Undefined);
+        let is_open = |name: &Name<'a>| name.needed && name.definition == Definition::Undefined;
+        let is_said = |name: &Name<'a>| name.first.and_then(|first| self.names.get(first)).is_some_and(is_open);
+        let undefined = self.names.iter().skip(self.given).filter(|name| is_open(name) && !is_said(name));
         let undefined: Vec<&CStr> = alloc::collect(undefined.map(|name| name.text), "undefined symbols")?;
         if undefined.is_empty() { Ok(()) } else { Err(unresolved(&undefined)) }
+    }
+
+    /// Defines the other versions of each name that the callback defines: it knows only names.
+    fn share_with_versions(&mut self) {
+        for index in self.given..self.names.len() {
+            let first = self.names.get(index).and_then(|name| self.names.get(name.first?));
+            let Some((address, definition)) = first.map(|first| (first.address, first.definition)) else { continue };
+            if let Some(name) = self.names.get_mut(index) {
+                (name.address, name.definition) = (address, definition);
+            }
+        }
     }
 }
 
@@ -244,12 +275,6 @@ fn owned(name: &CStr) -> Result<CString> {
     let mut bytes = alloc::with_capacity(name.count_bytes() + 1, "undefined symbols")?;
     bytes.extend_from_slice(name.to_bytes());
     CString::new(bytes).map_err(|_| defect("a NUL in a name"))
-}
-
-pub(super) fn in_process(name: &CStr) -> Option<*const c_void> {
-    // SAFETY: `dlsym` reads the NUL-terminated name during the call and keeps nothing of it.
-    let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
-    (!found.is_null()).then_some(found.cast_const())
 }
 
 fn insert(slots: &mut [u32], hash: u64, index: usize) {
@@ -317,12 +342,34 @@ mod tests {
             (0..1000).map(|n| std::ffi::CString::new(format!("name{n}")).unwrap()).collect();
         let table: Vec<Import<'_>> =
             texts[..100].iter().map(|text| Import { name: text, address: (&raw const *text).cast() }).collect();
-        let mut names = Names::new(&table, NameBudget::for_file(0)).unwrap();
+        let mut names = Names::new(&table, false, NameBudget::for_file(0)).unwrap();
         for _ in 0..2 {
             for (index, text) in texts.iter().enumerate() {
-                assert_eq!(names.find(text, false).unwrap(), index);
+                assert_eq!(names.find(text, None, false).unwrap(), index);
             }
         }
         assert!(names.are_missing());
+    }
+
+    #[test]
+    fn versions_of_a_name_are_one_for_the_host() {
+        let table = [Import { name: c"given", address: std::ptr::without_provenance(7) }];
+        let mut names = Names::new(&table, true, NameBudget::for_file(0)).unwrap();
+        let find = |names: &mut Names<'static>, name, version| names.find(name, version, false).unwrap();
+        assert_eq!(find(&mut names, c"given", Some(c"V1")), 0, "the table has names only");
+        let versions = [None, Some(c"V1"), Some(c"V2"), Some(c"V1")];
+        assert_eq!(versions.map(|version| find(&mut names, c"asked", version)), [1, 2, 3, 2]);
+        assert_eq!(find(&mut names, c"no such symbol", Some(c"V1")), 4);
+        assert_eq!(find(&mut names, c"no such symbol", Some(c"V2")), 5);
+        let mut asked = Vec::new();
+        let mut answer = |missing: &mut [Import<'_>]| {
+            asked.extend(missing.iter().map(|import| import.name.to_owned()));
+            missing[0].address = std::ptr::without_provenance(9);
+            Ok(())
+        };
+        let error = names.resolve_missing(Some(&mut answer)).unwrap_err();
+        assert_eq!(asked, [c"asked", c"no such symbol"], "each name once");
+        assert_eq!(error.message().matches("no such symbol").count(), 1, "{}", error.message());
+        assert_eq!([0, 1, 2, 3].map(|index| names.address(index)), [Some(7), Some(9), Some(9), Some(9)]);
     }
 }
