@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::super::defect;
-use super::{access, host};
+use super::access;
+use super::host::{self, GetAddress};
 use crate::alloc;
 use crate::error::{Error, Result};
 
@@ -28,8 +29,10 @@ pub enum Template {
     /// It is a copy of the initial values at an address, which stay there as long as the template exists. Zeros follow. It begins
     /// `skew` bytes after an address with the layout's alignment.
     Module { initial: usize, initial_len: usize, layout: Layout, skew: usize },
+    /// It is libc's, at this distance from the thread pointer.
+    Static { distance: usize },
     /// It is libc's, of the module with this id.
-    Host { id: usize },
+    Host { get_address: GetAddress, id: usize },
 }
 
 impl Template {
@@ -50,7 +53,8 @@ impl Template {
                     block
                 }
             }
-            Template::Host { id } => host::block(id),
+            Template::Static { distance } => access::thread_pointer().wrapping_add(distance) as *mut u8,
+            Template::Host { get_address, id } => host::block(get_address, id),
         }
     }
 

@@ -4,6 +4,7 @@ use std::ffi::{c_int, c_void};
 
 use libc::dl_phdr_info;
 
+use super::super::process;
 use super::blocks::{self, Index, Template};
 use super::{Place, Words, access, initial_exec, words};
 use crate::alloc;
@@ -11,23 +12,15 @@ use crate::error::{Error, Result, Status};
 use crate::native::machine::DynamicRelocation;
 use crate::threads::on_another_thread;
 
-/// The argument of `__tls_get_addr`.
-#[repr(C)]
-struct TlsIndex {
-    module: usize,
-    offset: usize,
-}
-
-unsafe extern "C" {
-    /// ELF Handling For Thread-Local Storage: libc's own.
-    fn __tls_get_addr(index: *const TlsIndex) -> *mut c_void;
-}
+/// libc's `__tls_get_addr`, which takes the id of a module and an offset in its block (ELF Handling For Thread-Local Storage).
+pub type GetAddress = unsafe extern "C" fn(*const [usize; 2]) -> *mut c_void;
 
 /// Returns this thread's block of a module of the process.
-pub fn block(id: usize) -> *mut u8 {
-    let index = TlsIndex { module: id, offset: 0 };
-    // SAFETY: an id that `dl_iterate_phdr` gave. Whoever loads code promises that what its symbols are bound to stays.
-    unsafe { __tls_get_addr(&raw const index) }.cast()
+pub fn block(get_address: GetAddress, id: usize) -> *mut u8 {
+    let start = [id, 0];
+    // SAFETY: libc's function and an id that `dl_iterate_phdr` gave. Whoever loads code promises that what its symbols are bound to
+    // stays.
+    unsafe { get_address(&raw const start) }.cast()
 }
 
 /// A module of the process, and this thread's block of it.
@@ -38,6 +31,26 @@ struct Module {
     len: usize,
     /// It is the program itself.
     is_program: bool,
+}
+
+impl Module {
+    /// The distance of this thread's block from its thread pointer. It may wrap around.
+    fn distance(&self) -> usize {
+        self.block.wrapping_sub(access::thread_pointer())
+    }
+
+    /// How other threads get their blocks. A program that is linked statically has no `__tls_get_addr`, nor needs it.
+    fn template(&self) -> Result<Template> {
+        if self.is_program {
+            return Ok(Template::Static { distance: self.distance() });
+        }
+        let Some(found) = process::find(super::GET_ADDRESS, None) else {
+            return Err(Error::new(Status::Unsupported, "expected __tls_get_addr in the process, found none"));
+        };
+        // SAFETY: libc's function of this name has this type.
+        let get_address = unsafe { std::mem::transmute::<*const c_void, GetAddress>(found) };
+        Ok(Template::Host { get_address, id: self.id })
+    }
 }
 
 /// Returns the first module with thread-local storage that `accept` accepts.
@@ -82,13 +95,13 @@ fn module_of(address: usize) -> Option<Module> {
 /// at this thread's distance: blocks at other places are made on first use, in each thread anew. musl gives a new thread all blocks
 /// at once, which tells nothing about older threads.
 fn is_static(module: &Module) -> bool {
-    let distance = |block: usize| block.wrapping_sub(access::thread_pointer());
-    let (id, here) = (module.id, distance(module.block));
+    let id = module.id;
     let in_new_thread = || {
         let found = find_module(&|module| module.id == id).filter(|module| module.block != 0);
-        found.map(|module| distance(module.block))
+        found.map(|module| module.distance())
     };
-    module.is_program || cfg!(target_env = "gnu") && on_another_thread(in_new_thread).flatten() == Some(here)
+    module.is_program
+        || cfg!(target_env = "gnu") && on_another_thread(in_new_thread).flatten() == Some(module.distance())
 }
 
 /// Variables of the host that modules of one artifact use.
@@ -123,18 +136,18 @@ impl HostVariables {
             return Ok((address.wrapping_sub(access::thread_pointer() as u64).wrapping_add(addend), None));
         }
         let offset = (at - module.block) as u64;
-        let index = self.index(module.id)?;
+        let index = self.index(&module)?;
         words(kind, Place::Block { index, offset }, addend)
     }
 
     /// The index that stands for a module of the process.
-    fn index(&mut self, id: usize) -> Result<u32> {
-        if let Some((_, index)) = self.indexes.iter().find(|(known, _)| *known == id) {
+    fn index(&mut self, module: &Module) -> Result<u32> {
+        if let Some((_, index)) = self.indexes.iter().find(|(known, _)| *known == module.id) {
             return Ok(index.get());
         }
-        let index = Index::new(Template::Host { id })?;
+        let index = Index::new(module.template()?)?;
         let number = index.get();
-        alloc::push(&mut self.indexes, (id, index), "thread-local storage")?;
+        alloc::push(&mut self.indexes, (module.id, index), "thread-local storage")?;
         Ok(number)
     }
 }
