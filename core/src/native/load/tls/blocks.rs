@@ -2,19 +2,19 @@
 //!
 //! A thread reads its own vector without a lock, in `access`. Only the thread itself replaces the vector. Whoever frees a module
 //! sets its place in all vectors to NULL before the index is given away again, so an index that is used again finds no old block.
-//! Everything but that reading happens with [`REGISTRY`] locked. The lock is held across `fork`, so that it is free in the child.
+//! Everything but that reading happens with [`REGISTRY`] locked. The process doesn't fork meanwhile.
 
 use std::alloc::Layout;
-use std::cell::UnsafeCell;
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicPtr, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock};
 
 use super::super::defect;
 use super::access;
 use super::host::{self, GetAddress};
 use crate::alloc;
 use crate::error::{Error, Result};
+use crate::fork::{self, Locked};
 
 /// In how many rounds of destructors of thread keys blocks are kept, so that destructors of other keys can use variables. glibc and
 /// musl make four rounds.
@@ -100,8 +100,8 @@ static REGISTRY: Mutex<Registry> =
 /// The key whose values are threads, and whose destructor frees their blocks.
 static KEY: OnceLock<libc::pthread_key_t> = OnceLock::new();
 
-fn lock() -> MutexGuard<'static, Registry> {
-    REGISTRY.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock() -> Locked<'static, Registry> {
+    fork::lock(&REGISTRY)
 }
 
 /// An index, until it is dropped. Nothing uses the variables then.
@@ -162,33 +162,7 @@ fn prepare_process() -> Result<()> {
     if code != 0 {
         return failed("making a thread key for thread-local storage", code);
     }
-    // SAFETY: as of the destructor. The functions do what is allowed around `fork`: they take a lock, and release it.
-    let code = unsafe { libc::pthread_atfork(Some(before_fork), Some(after_fork), Some(after_fork)) };
-    if code != 0 {
-        // SAFETY: made above, and used nowhere.
-        unsafe { libc::pthread_key_delete(key) };
-        return failed("registering thread-local storage for fork", code);
-    }
     KEY.set(key).map_err(|_| defect("two keys for thread-local storage"))
-}
-
-/// The lock, while a process is forked.
-struct Held(UnsafeCell<Option<MutexGuard<'static, Registry>>>);
-
-// SAFETY: only the thread that has locked the registry uses it.
-unsafe impl Sync for Held {}
-
-static HELD: Held = Held(UnsafeCell::new(None));
-
-extern "C" fn before_fork() {
-    let guard = lock();
-    // SAFETY: this thread has locked the registry.
-    unsafe { *HELD.0.get() = Some(guard) };
-}
-
-extern "C" fn after_fork() {
-    // SAFETY: this thread, or its copy in the child, has locked the registry in `before_fork`.
-    drop(unsafe { (*HELD.0.get()).take() });
 }
 
 /// Returns this thread's value of the key.
