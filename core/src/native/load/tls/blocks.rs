@@ -75,8 +75,8 @@ impl Template {
 pub type Block = AtomicPtr<u8>;
 
 /// A thread that has blocks.
-pub struct Thread {
-    pub blocks: Vec<Block>,
+struct Thread {
+    blocks: Vec<Block>,
     /// Its place in [`Registry::threads`].
     place: usize,
     /// How often the key's destructor has run.
@@ -91,7 +91,7 @@ struct Registry {
     threads: Vec<*mut Thread>,
 }
 
-// SAFETY: the threads are valid until they are taken out, and used only while the registry is locked.
+// SAFETY: the threads are valid until they are taken out. Other threads use them only while the registry is locked.
 unsafe impl Send for Registry {}
 
 static REGISTRY: Mutex<Registry> =
@@ -166,12 +166,25 @@ fn prepare_process() -> Result<()> {
 }
 
 /// Returns this thread's value of the key.
-pub fn this_thread() -> *mut Thread {
+fn this_thread() -> *mut Thread {
     match KEY.get() {
         // SAFETY: a key that is never deleted.
         Some(key) => unsafe { libc::pthread_getspecific(*key) }.cast(),
         None => std::ptr::null_mut(),
     }
+}
+
+/// Returns this thread's block with an index, if it has one.
+fn existing(at: usize) -> Option<*mut u8> {
+    let thread = this_thread();
+    if thread.is_null() {
+        return None;
+    }
+    // SAFETY: a valid thread, as long as it is this thread's value of the key. Only this thread replaces its vector; others set
+    // blocks in it to NULL.
+    let blocks = unsafe { &(*thread).blocks };
+    let block = blocks.get(at)?.load(Relaxed);
+    (!block.is_null()).then_some(block)
 }
 
 /// Returns this thread's block with an index, and makes it if it is the first time.
@@ -181,19 +194,11 @@ pub fn this_thread() -> *mut Thread {
 /// NO_MEMORY.
 pub fn get(index: u32) -> Result<*mut u8> {
     let at = index as usize;
-    let existing = |registry: &Registry| {
-        let thread = this_thread();
-        // SAFETY: this thread's value of the key is NULL or a thread in the registry, which is locked.
-        let found = unsafe { thread.as_ref() }.and_then(|thread| thread.blocks.get(at))?.load(Relaxed);
-        (!found.is_null()).then_some(found).filter(|_| at < registry.templates.len())
-    };
-    let template = {
-        let registry = lock();
-        if let Some(block) = existing(&registry) {
-            return Ok(block);
-        }
-        registry.templates.get(at).copied().flatten().ok_or_else(|| defect("an index without thread-local storage"))?
-    };
+    if let Some(block) = existing(at) {
+        return Ok(block);
+    }
+    let template = lock().templates.get(at).copied().flatten();
+    let template = template.ok_or_else(|| defect("an index without thread-local storage"))?;
     // Without the lock: `make` may call the process's own allocator, or libc.
     let block = template.make();
     if block.is_null() {
@@ -201,7 +206,7 @@ pub fn get(index: u32) -> Result<*mut u8> {
     }
     let mut registry = lock();
     // A signal handler may have been here in the meantime.
-    let done = match existing(&registry) {
+    let done = match existing(at) {
         Some(found) => Ok(found),
         None => registry.store(at, block).map(|()| block),
     };
