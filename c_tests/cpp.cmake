@@ -1,11 +1,18 @@
 # C++ programs are built by custom commands: a CMake project has one C++ compiler, but these tests use every one that is
-# installed, and are left out without one. header.cmake finds the compilers.
+# installed, and are left out without one, or without the sanitizers that it links with. header.cmake finds the compilers.
 set(cpp_compilers "")
+file(WRITE "${CMAKE_CURRENT_BINARY_DIR}/nothing.cc" "int main() { return 0; }\n")
 foreach(compiler IN ITEMS g++ clang++)
-    if(COMPILER_${compiler})
-        list(APPEND cpp_compilers ${compiler})
-    else()
+    if(NOT COMPILER_${compiler})
         message(STATUS "artifact.hpp is not tested with ${compiler}: it is not installed")
+        continue()
+    endif()
+    execute_process(COMMAND ${COMPILER_${compiler}} ${sanitize} nothing.cc -o nothing RESULT_VARIABLE failed ERROR_QUIET
+        WORKING_DIRECTORY "${CMAKE_CURRENT_BINARY_DIR}")
+    if(failed)
+        message(STATUS "artifact.hpp is not tested with ${compiler}: its sanitizers are not installed")
+    else()
+        list(APPEND cpp_compilers ${compiler})
     endif()
 endforeach()
 set(cpp_flags ${warnings} -Wshadow -I "${include_dir}" "-DFIXTURES_DIR=\"${ARTIFACT_FIXTURES}\""
