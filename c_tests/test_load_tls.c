@@ -405,7 +405,7 @@ static void *check_narrow_registers(void *keeps) {
 
 TEST(descriptors_keep_registers) {
     skip_without("tls_registers");
-    loaded_t loaded = load_flags("tls_registers", ARTIFACT_LOAD_PROCESS_SYMBOLS);
+    loaded_t loaded = load_flags("tls_registers", ARTIFACT_LOAD_PROCESS_SYMBOLS | ARTIFACT_LOAD_SKIP_CONSTRUCTORS);
     void *keeps = symbol_of(loaded.code, 0, "descriptor_keeps_registers");
     in_threads(4, check_registers, keeps);
     in_threads(4, check_narrow_registers, keeps);
