@@ -10,7 +10,7 @@ use artifact::engine::Engine;
 use artifact::error::Status;
 use artifact::format::module::Module;
 
-use native::{AARCH64, Machine, X86_64, compile, compile_text, folder, have, link_to, run, try_link};
+use native::{AARCH64, Machine, X86_64, check_image, compile, compile_text, folder, have, link_to, run, try_link};
 
 /// Links objects with the library and with the system's linker, and checks that both images do the same when opened.
 fn compare(machine: &Machine, driver: &Path, objects: &[&Path], what: &str) {
@@ -21,36 +21,6 @@ fn compare(machine: &Machine, driver: &Path, objects: &[&Path], what: &str) {
     let (said, expected) = (machine.open(driver, &[&ours]), machine.open(driver, &[&theirs]));
     assert!(expected.lines().count() > 1, "{what}: {expected}");
     assert_eq!(said, expected, "{what}");
-}
-
-/// Complaints of eu-elflint that are expected, and why.
-const COMPLAINTS: [(&str, &str); 1] = [(
-    "symbol in dynamic symbol table with non-default visibility",
-    "protected symbols are exported, as the gABI says; images of the system's linker get the same complaint",
-)];
-
-/// Checks what holds for every image, with readelf, nm and eu-elflint.
-fn check_image(image: &Path, what: &str) {
-    for (program, argument) in [("readelf", "--all"), ("nm", "--dynamic")] {
-        let output = native::try_run(Command::new(program).arg(argument).arg(image));
-        let complaints = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success() && complaints.is_empty(), "{what}: {program}: {complaints}");
-    }
-    let text = run(Command::new("readelf").args(["--wide", "--dynamic", "--segments", "--relocs"]).arg(image));
-    assert!(!text.contains("TEXTREL") && !text.contains("RWE"), "{what}: {text}");
-    for line in text.lines().filter(|line| line.contains(" R_")) {
-        let known = ["_RELATIV", "_GLOB_DA", "R_X86_64_64 ", "R_AARCH64_ABS64 "];
-        assert!(known.iter().any(|kind| line.contains(kind)), "{what}: {line}");
-    }
-    for segment in ["GNU_RELRO", "GNU_STACK", "DYNAMIC"] {
-        assert!(text.contains(segment), "{what}: {text}");
-    }
-    if have("eu-elflint") {
-        let output = native::try_run(Command::new("eu-elflint").args(["--quiet", "--gnu-ld"]).arg(image));
-        for line in String::from_utf8_lossy(&output.stdout).lines().filter(|line| !line.is_empty()) {
-            assert!(COMPLAINTS.iter().any(|(complaint, _)| line.ends_with(complaint)), "{what}: {line}");
-        }
-    }
 }
 
 /// Compiler options whose objects have to link.
@@ -311,11 +281,6 @@ fn what_cannot_be_linked_is_refused_by_name() {
     let address = "static int near[9]; int *get(void) { return near; }";
     let words = ["R_X86_64_32 against symbol '.bss' is too narrow", "-fPIC"];
     refused("absolute", &["-O2", "-fno-pic"], address, Unsupported, &words);
-    let thread = "__thread int mine; int get(void) { return mine; }";
-    refused("thread", &["-O2", "-fPIC"], thread, Unsupported, &["thread-local storage"]);
-    let other = "extern __thread int theirs; int get(void) { return theirs; }";
-    let words = ["R_X86_64_TLSGD against symbol 'theirs' uses thread-local"];
-    refused("threads", &["-O2", "-fPIC"], other, Unsupported, &words);
     let indirect = "static int one(void) { return 1; } static void *pick(void) { return one; }\
                     int chosen(void) __attribute__((ifunc(\"pick\")));";
     refused("indirect", &["-O2", "-fPIC"], indirect, Unsupported, &["symbol 'chosen'", "STT_GNU_IFUNC"]);

@@ -95,15 +95,53 @@ pub fn link_to(objects: &[&Path], image: &Path) -> Vec<u8> {
     bytes
 }
 
+/// Complaints of eu-elflint that are expected, and why.
+const COMPLAINTS: [(&str, &str); 1] = [(
+    "symbol in dynamic symbol table with non-default visibility",
+    "protected symbols are exported, as the gABI says; images of the system's linker get the same complaint",
+)];
+
+/// Checks what holds for every image, with readelf, nm and eu-elflint.
+pub fn check_image(image: &Path, what: &str) {
+    for (program, argument) in [("readelf", "--all"), ("nm", "--dynamic")] {
+        let output = try_run(Command::new(program).arg(argument).arg(image));
+        let complaints = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && complaints.is_empty(), "{what}: {program}: {complaints}");
+    }
+    let text = run(Command::new("readelf").args(["--wide", "--dynamic", "--segments", "--relocs"]).arg(image));
+    assert!(!text.contains("TEXTREL") && !text.contains("RWE"), "{what}: {text}");
+    for line in text.lines().filter(|line| line.contains(" R_")) {
+        let plain = ["_RELATIV", "_GLOB_DA", "R_X86_64_64 ", "R_AARCH64_ABS64 "];
+        let thread_local =
+            ["_DTPMOD64 ", "_DTPOFF64 ", "_TPOFF64 ", "_TLSDESC ", "_TLS_DTPM", "_TLS_DTPR", "_TLS_TPRE"];
+        let known = plain.iter().chain(&thread_local);
+        assert!(known.clone().any(|kind| line.contains(kind)), "{what}: {line}");
+    }
+    for segment in ["GNU_RELRO", "GNU_STACK", "DYNAMIC"] {
+        assert!(text.contains(segment), "{what}: {text}");
+    }
+    if have("eu-elflint") {
+        let output = try_run(Command::new("eu-elflint").args(["--quiet", "--gnu-ld"]).arg(image));
+        for line in String::from_utf8_lossy(&output.stdout).lines().filter(|line| !line.is_empty()) {
+            assert!(COMPLAINTS.iter().any(|(complaint, _)| line.ends_with(complaint)), "{what}: {line}");
+        }
+    }
+}
+
 impl Machine {
     /// Returns whether its compiler and its emulator are installed.
     pub fn is_here(&self) -> bool {
         have(self.cc) && self.emulator.first().is_none_or(|emulator| have(emulator))
     }
 
-    /// Compiles the program that opens images. It links to the C++ library, for images that need it.
+    /// Compiles the program that opens images.
     pub fn driver(&self, folder: &Path) -> PathBuf {
-        let object = compile(self.cc, &["-O1"], "driver.c", &folder.join("driver.o"));
+        self.driver_of("driver.c", folder)
+    }
+
+    /// Compiles a program that opens images. It links to the C++ library, for images that need it.
+    pub fn driver_of(&self, source: &str, folder: &Path) -> PathBuf {
+        let object = compile(self.cc, &["-O1"], source, &folder.join("driver.o"));
         let driver = folder.join("driver");
         let library = if have(self.cxx) { self.cxx } else { self.cc };
         let mut command = Command::new(library);

@@ -423,7 +423,10 @@ fn objects_are_linked_into_the_main_module() {
 
     let both = run(&["pack", "-o", text(&out), text(&folder.path("image.elf")), "--object", text(&one)]);
     assert_eq!(both.expect(5).out(), "", "no such module");
-    let bad = compile("bad", "extern __thread int theirs; int get(void) { return theirs; }");
+    let bad = compile(
+        "bad",
+        "extern __thread int theirs __attribute__((tls_model(\"local-exec\"))); int get(void) { return theirs; }",
+    );
     let ran = run(&["pack", "-o", text(&folder.path("no")), "--object", text(&one), text(&bad)]).expect(1);
     assert!(ran.err.contains("bad.o:(.text+") && ran.err.contains("against symbol 'theirs'"), "{}", ran.err);
     assert!(!folder.path("no").exists());

@@ -13,7 +13,7 @@ use super::symbols::{Definition, Entry, LinkerSymbol, Symbols, Target};
 use super::{defect, item, item_mut};
 use crate::alloc;
 use crate::error::{Error, Result, Status};
-use crate::native::machine::{EXIT_FUNCTION_SIZE, Field, HoleTarget, Machine, RelExpr, Template};
+use crate::native::machine::{EXIT_FUNCTION_SIZE, Field, HoleTarget, Machine, RelExpr, Slot, Template};
 
 /// The state of a link once the layout is known.
 pub(super) struct LinkContext<'a> {
@@ -55,7 +55,7 @@ pub(super) struct ImageWriter<'i> {
 }
 
 impl ImageWriter<'_> {
-    fn put(&mut self, offset: usize, bytes: &[u8]) -> Result<()> {
+    pub fn put(&mut self, offset: usize, bytes: &[u8]) -> Result<()> {
         put(self.image, offset, bytes)
     }
 
@@ -64,7 +64,7 @@ impl ImageWriter<'_> {
         field.store(part(self.image, offset, field.width())?, value).map_err(|_| overflow())
     }
 
-    fn defer(&mut self, relocation: DynamicReloc) -> Result<()> {
+    pub fn defer(&mut self, relocation: DynamicReloc) -> Result<()> {
         alloc::push(&mut self.deferred.dynamic, relocation, "dynamic relocations")
     }
 }
@@ -97,9 +97,9 @@ impl<'a> LinkContext<'a> {
                 Definition::Section { section, offset } => {
                     match item(item(&self.dispositions, entry.object, "object")?, section, "section")? {
                         Disposition::Loaded | Disposition::Debug => {
-                            let (output, at) = self.layout.location_of(entry.object, section)?;
-                            let start = item(&self.layout.outputs, output, "output section")?.address;
-                            (entry.output, entry.address) = (Some(output), start + at + offset);
+                            let (output, _) = self.layout.location_of(entry.object, section)?;
+                            let start = self.layout.address_of(entry.object, section)?;
+                            (entry.output, entry.address) = (Some(output), start + offset);
                         }
                         // The section is not in the image as it is. No relocation that is applied refers to it.
                         Disposition::EhFrame
@@ -210,7 +210,7 @@ impl<'a> LinkContext<'a> {
                 let relocation = DynamicReloc { kind, address: location.address, entry, addend };
                 return writer.defer(relocation);
             }
-            Need::Direct | Need::GotEntry | Need::PltEntry | Need::Got => {}
+            Need::Direct | Need::Slot(_) | Need::PltEntry | Need::Got => {}
         }
         let computed = self.compute(expr, entry, location.address, addend)?;
         writer.store(location.offset, field, computed, || {
@@ -227,22 +227,25 @@ impl<'a> LinkContext<'a> {
     fn compute(&self, expr: RelExpr, entry: &Entry<'_>, place: u64, addend: i64) -> Result<i128> {
         let (place, addend) = (i128::from(place), i128::from(addend));
         let symbol = || self.symbol(entry).map(i128::from);
-        let got_entry = || self.got_entry(entry).map(i128::from);
+        let slot = |slot| self.slot_address(entry, slot).map(i128::from);
         let plt_entry = || self.plt_entry(entry).map(i128::from);
         let got = || self.layout.synthetic_address(Synthetic::Got).map(i128::from);
         Ok(match expr {
-            RelExpr::None | RelExpr::Tls => return Err(defect("a relocation that computes nothing is applied")),
-            RelExpr::Absolute | RelExpr::PageOffset => symbol()? + addend,
+            RelExpr::None | RelExpr::TlsStaticOffset => {
+                return Err(defect("a relocation that computes nothing is applied"));
+            }
+            RelExpr::Absolute | RelExpr::PageOffset | RelExpr::TlsOffset => symbol()? + addend,
             // A jump out of the image goes through a PLT entry.
             RelExpr::Pc if entry.target() == Target::Outside => plt_entry()? + addend - place,
             RelExpr::Pc => symbol()? + addend - place,
             RelExpr::PagePc => page(symbol()? + addend) - page(place),
             RelExpr::PltPc => plt_entry()? + addend - place,
-            RelExpr::GotPc | RelExpr::GotPcRelaxable => got_entry()? + addend - place,
-            RelExpr::GotPagePc => page(got_entry()?) - page(place),
-            RelExpr::GotPageOffset => got_entry()?,
-            RelExpr::GotFromGotPage => got_entry()? - page(got()?),
-            RelExpr::GotFromGot => got_entry()? + addend - got()?,
+            RelExpr::GotPc(kind) => slot(kind)? + addend - place,
+            RelExpr::GotPcRelaxable => slot(Slot::Address)? + addend - place,
+            RelExpr::GotPagePc(kind) => page(slot(kind)?) - page(place),
+            RelExpr::GotPageOffset(kind) => slot(kind)?,
+            RelExpr::GotFromGotPage => slot(Slot::Address)? - page(got()?),
+            RelExpr::GotFromGot => slot(Slot::Address)? + addend - got()?,
             RelExpr::GotBasePc => got()? + addend - place,
             RelExpr::GotRel => symbol()? + addend - got()?,
             RelExpr::PltGotRel => plt_entry()? + addend - got()?,
@@ -260,12 +263,6 @@ impl<'a> LinkContext<'a> {
             (_, Target::Zero) => Ok(0),
             (_, Target::Outside | Target::Missing) => Err(defect("the address of an undefined symbol is used")),
         }
-    }
-
-    /// Returns the address of a symbol's GOT entry.
-    pub fn got_entry(&self, entry: &Entry<'_>) -> Result<u64> {
-        let got_entry = entry.got_entry.ok_or_else(|| defect("a symbol has no GOT entry"))?;
-        Ok(self.layout.synthetic_address(Synthetic::Got)? + 8 * got_entry as u64)
     }
 
     /// Returns the address of a symbol's PLT entry or, without one, of the symbol.
@@ -314,34 +311,6 @@ impl<'a> LinkContext<'a> {
         writer.put(self.layout.synthetic_offset(Synthetic::EhFrameHdr)?, &header)
     }
 
-    fn write_got(&self, writer: &mut ImageWriter<'_>) -> Result<()> {
-        if self.needs.got_entries.is_empty() {
-            return Ok(());
-        }
-        let got = OutputLocation {
-            offset: self.layout.synthetic_offset(Synthetic::Got)?,
-            address: self.layout.synthetic_address(Synthetic::Got)?,
-        };
-        for (got_entry, index) in self.needs.got_entries.iter().enumerate() {
-            let entry = item(&self.symbols.entries, *index, "symbol")?;
-            let location = got.plus(8 * got_entry as u64);
-            let (kind, symbol) = match entry.target() {
-                Target::Inside => (self.machine.relative, None),
-                Target::Outside => (self.machine.glob_dat, Some(*index)),
-                Target::Absolute | Target::Zero => {
-                    writer.put(location.offset, &self.symbol(entry)?.to_le_bytes())?;
-                    continue;
-                }
-                Target::Missing => return Err(defect("an undefined local symbol has a GOT entry")),
-            };
-            let address = if symbol.is_some() { 0 } else { self.symbol(entry)? };
-            writer.put(location.offset, &address.to_le_bytes())?;
-            let addend = address.cast_signed();
-            writer.defer(DynamicReloc { kind, address: location.address, entry: symbol, addend })?;
-        }
-        Ok(())
-    }
-
     fn write_plt(&self, writer: &mut ImageWriter<'_>) -> Result<()> {
         let template = &self.machine.plt_entry;
         for (index, entry) in self.needs.plt_entries.iter().enumerate() {
@@ -385,7 +354,7 @@ impl<'a> LinkContext<'a> {
         for hole in template.holes {
             let location = location.plus(hole.at as u64);
             let address = match hole.target {
-                HoleTarget::GotEntry => self.got_entry(entry)?,
+                HoleTarget::GotEntry => self.slot_address(entry, Slot::Address)?,
                 HoleTarget::DsoHandle => self.layout.linker_symbol(LinkerSymbol::DsoHandle)?,
             };
             let (target, at) = (i128::from(address), i128::from(location.address));

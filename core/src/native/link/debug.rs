@@ -9,7 +9,7 @@ use super::select::Disposition;
 use super::symbols::{Definition, Entry, LinkerSymbol};
 use crate::alloc;
 use crate::error::Result;
-use crate::native::machine::RelExpr;
+use crate::native::machine::{RelExpr, Slot};
 
 /// A word of a debug section that holds an address of the image. The word is already correct in the file. A debugger that is
 /// shown the loaded image (`native/load/gdb.rs`) must know it to add the load address.
@@ -51,7 +51,8 @@ impl LinkContext<'_> {
         let symbol = self.debug_address(entry)?.map(i128::from);
         let place = i128::from(location.address);
         // An entry that no code needs is not made for a debugger.
-        let got_entry = || entry.got_entry.map(|_| self.got_entry(entry).map(i128::from)).transpose();
+        let is_made = entry.slots.get(Slot::Address as usize).is_some_and(Option::is_some);
+        let got_entry = || is_made.then(|| self.slot_address(entry, Slot::Address).map(i128::from)).transpose();
         let got = i128::from(self.layout.linker_symbol(LinkerSymbol::Got)?);
         let value = match howto.expr {
             RelExpr::None => return Ok(()),
@@ -59,10 +60,10 @@ impl LinkContext<'_> {
             RelExpr::Pc | RelExpr::PltPc => symbol.map(|symbol| symbol + addend - place),
             RelExpr::GotRel | RelExpr::PltGotRel => symbol.map(|symbol| symbol + addend - got),
             RelExpr::GotBasePc => Some(got + addend - place),
-            RelExpr::GotPc | RelExpr::GotPcRelaxable => got_entry()?.map(|entry| entry + addend - place),
+            RelExpr::GotPc(Slot::Address) | RelExpr::GotPcRelaxable => got_entry()?.map(|entry| entry + addend - place),
             RelExpr::GotFromGot => got_entry()?.map(|entry| entry + addend - got),
             RelExpr::Size => Some(i128::from(entry.size) + addend),
-            RelExpr::Tls => Some(addend),
+            RelExpr::TlsOffset => Some(symbol.unwrap_or(0) + addend),
             _ => return Err(unknown()),
         };
         // Two zeros would end a list of ranges.
@@ -74,6 +75,7 @@ impl LinkContext<'_> {
             && item(&self.layout.outputs, target, "output section")?.class != Class::Debug
             && howto.expr == RelExpr::Absolute
             && howto.field.is_word()
+            && entry.thread_local != Some(true)
         {
             let deferred = DebugAddress { section: index, offset: location.address, target, address: value as u64 };
             alloc::push(&mut writer.deferred.debug, deferred, "relocations of debug sections")?;

@@ -28,6 +28,7 @@ pub(super) struct Tables {
     pub strings: Vec<u8>,
     pub hash: Vec<u8>,
     relocations: u64,
+    static_tls: bool,
 }
 
 /// A dynamic relocation.
@@ -71,9 +72,14 @@ pub(super) fn symbol(entry: &Entry<'_>, name: u32, local: bool) -> Result<Sym64<
         _ => elf::SHN_UNDEF,
     };
     let defined = entry.is_defined();
+    let kind = match entry.thread_local {
+        _ if defined => entry.kind,
+        Some(true) => elf::STT_TLS,
+        _ => elf::STT_NOTYPE,
+    };
     Ok(Sym64 {
         st_name: U32::new(ORDER, name),
-        st_info: SymbolInfo::new(binding, if defined { entry.kind } else { elf::STT_NOTYPE }),
+        st_info: SymbolInfo::new(binding, kind),
         // Dynamic linkers do not look up undefined symbols that are hidden.
         st_other: SymbolOther(if local || !defined { entry.other & !3 } else { entry.other }),
         st_shndx: U16::new(ORDER, section),
@@ -83,7 +89,7 @@ pub(super) fn symbol(entry: &Entry<'_>, name: u32, local: bool) -> Result<Sym64<
 }
 
 impl Tables {
-    pub fn new(symbols: &Symbols<'_>, needs: &Needs) -> Result<Tables> {
+    pub fn new(symbols: &Symbols<'_>, needs: &Needs, machine: &Machine) -> Result<Tables> {
         let all = || symbols.entries.iter().enumerate();
         let imported = all().filter(|(_, entry)| entry.imported);
         let mut order = alloc::collect(imported.map(|(index, _)| index), "dynamic symbols")?;
@@ -102,7 +108,8 @@ impl Tables {
             names: alloc::with_capacity(order.len(), "dynamic symbols")?,
             strings: Vec::new(),
             hash: table,
-            relocations: needs.words,
+            relocations: needs.words + needs.got.relocations(symbols, machine)?,
+            static_tls: needs.got.has_static_tls(),
             order,
         };
         add_name(&mut tables.strings, &[])?;
@@ -110,10 +117,6 @@ impl Tables {
             let name = item(&symbols.entries, *entry, "symbol")?.name;
             tables.names.push(add_name(&mut tables.strings, &[name])?);
             *item_mut(&mut tables.index, *entry, "symbol")? = position as u32 + 1;
-        }
-        for got_entry in &needs.got_entries {
-            let target = item(&symbols.entries, *got_entry, "symbol")?.target();
-            tables.relocations += u64::from(matches!(target, Target::Inside | Target::Outside));
         }
         Ok(tables)
     }
@@ -125,7 +128,7 @@ impl Tables {
             symbols: size_of::<Sym64<LittleEndian>>() as u64 * (self.order.len() as u64 + 1),
             strings: self.strings.len() as u64,
             relocations: size_of::<Rela>() as u64 * self.relocations,
-            dynamic: if self.relocations > 0 { 10 } else { 6 },
+            dynamic: 6 + if self.relocations > 0 { 4 } else { 0 } + u64::from(self.static_tls),
         }
     }
 
@@ -196,6 +199,9 @@ impl Tables {
                 (elf::DT_RELAENT, size_of::<Rela>() as u64),
                 (elf::DT_RELACOUNT, relative),
             ]);
+        }
+        if self.static_tls {
+            list.push((elf::DT_FLAGS, elf::DF_STATIC_TLS.0));
         }
         list.push((elf::DT_NULL, 0));
         let entry = |(tag, value)| Dyn64 { d_tag: I64::new(ORDER, tag), d_val: U64::new(ORDER, value) };

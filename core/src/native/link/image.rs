@@ -97,6 +97,10 @@ fn segments(context: &LinkContext<'_>) -> Vec<ProgramHeader64<LittleEndian>> {
             _ => {}
         }
     }
+    if let Some(tls) = layout.tls {
+        let (place, sizes) = ((tls.offset, tls.address), (tls.file_size, tls.memory_size));
+        list.push(program_header(elf::PT_TLS, elf::PF_R, place, sizes, tls.align));
+    }
     list.extend(relro);
     list.push(program_header(elf::PT_GNU_STACK, elf::PF_R | elf::PF_W, (0, 0), (0, 0), 16));
     list

@@ -15,7 +15,7 @@ use crate::error::{Error, Result, Status, quote};
 use crate::format::elf::extent_of;
 use crate::format::foreign;
 use crate::format::module::name_at;
-use crate::limits::{MAX_ALIGN, MAX_STRINGS};
+use crate::limits::{MAX_ALIGN, MAX_CODE, MAX_STRINGS};
 use crate::native::machine::{self, Machine};
 
 type Header = FileHeader64<LittleEndian>;
@@ -281,8 +281,12 @@ impl<'a> Input<'a> {
             .symbol_section(ORDER, raw, index)
             .map_err(|error| wrong(error.to_string()))?
             .ok_or_else(|| wrong(format!("expected a section, found the reserved index {:#x}", section.0)))?;
+        // gcc's section anchors are local symbols that may lie behind the section; addends lead back.
+        let beyond = if raw.st_bind() == elf::STB_LOCAL { MAX_CODE } else { 0 };
         match self.sections.get(index.0) {
-            Some(section) if value <= section.size => Ok(SymbolLocation::Section { index: index.0, offset: value }),
+            Some(section) if value <= section.size.max(beyond) => {
+                Ok(SymbolLocation::Section { index: index.0, offset: value })
+            }
             Some(section) => {
                 let (name, size) = (quote(section.name), section.size);
                 Err(wrong(format!("expected an offset within section '{name}' of {size} bytes, found {value}")))

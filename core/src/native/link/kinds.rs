@@ -87,6 +87,8 @@ const LLVM: Kind = Kind { types: (0x6fff_4c00, 0x6fff_4cff), ..ANY };
 const OF_LINKER: Fate = Refused("has the name of a section that the linker creates; give it another name");
 const OF_PROGRAM: Fate = Refused("is valid in executables only; use __attribute__((constructor))");
 
+const NO_DATA: Fate = Refused("is thread-local, but not data");
+
 /// The first kind that a section is of decides.
 const KINDS: &[(Kind, Fate)] = &[
     (
@@ -119,10 +121,7 @@ const KINDS: &[(Kind, Fate)] = &[
     (named(b".stabstr"), LeftOut),
     (named(b".eh_frame").of_type(elf::SHT_NOBITS).loaded(), Refused("has no bytes")),
     (named(b".eh_frame").loaded(), EhFrame),
-    (
-        ANY.loaded().with(elf::SHF_TLS),
-        Refused("is thread-local storage, which is not supported; keep it in the host and pass a pointer"),
-    ),
+    (ANY.with(elf::SHF_TLS).with(elf::SHF_EXECINSTR), NO_DATA),
     (
         ANY.loaded().with(elf::SHF_WRITE).with(elf::SHF_EXECINSTR),
         Refused("is writable and executable; code must not be writable"),
@@ -140,6 +139,7 @@ const KINDS: &[(Kind, Fate)] = &[
     (typed(elf::SHT_PREINIT_ARRAY).loaded(), OF_PROGRAM),
     (typed(elf::SHT_PROGBITS).loaded(), Loaded),
     (typed(elf::SHT_NOBITS).loaded(), Loaded),
+    (ANY.with(elf::SHF_TLS), NO_DATA),
     (typed(elf::SHT_NOTE).loaded(), Loaded),
     (typed(elf::SHT_INIT_ARRAY).loaded(), Loaded),
     (typed(elf::SHT_FINI_ARRAY).loaded(), Loaded),

@@ -10,7 +10,7 @@ use object::elf;
 use super::eh_frame::Frames;
 use super::input::Input;
 use super::scan::Needs;
-use super::sections::{Chunk, Class, Content, Load, OutputSection, OutputSections, Synthetic, too_large};
+use super::sections::{Chunk, Class, Content, Load, OutputSection, OutputSections, Place, Synthetic, too_large};
 use super::select::{Disposition, Dispositions};
 use super::startup::{self, STARTUP};
 use super::symbols::{Definition, LinkerSymbol, Symbols};
@@ -31,9 +31,21 @@ pub(super) struct Segment {
     pub align: u64,
 }
 
+/// The PT_TLS segment.
+#[derive(Clone, Copy)]
+pub(super) struct TlsSegment {
+    pub address: u64,
+    pub offset: u64,
+    pub file_size: u64,
+    pub memory_size: u64,
+    pub align: u64,
+}
+
 pub(super) struct Layout<'a> {
     pub outputs: Vec<OutputSection<'a>>,
     pub segments: Vec<Segment>,
+    /// PT_TLS: what each thread has its own copy of. It lies in the RELRO segment, except for its zeros.
+    pub tls: Option<TlsSegment>,
     /// Number of program headers.
     pub headers: usize,
     /// File offset of the end of all sections.
@@ -41,7 +53,7 @@ pub(super) struct Layout<'a> {
     /// The output section of each input section, and the offset in it; by object and section index.
     locations: Vec<Vec<Option<(usize, u64)>>>,
     synthetic: [Option<(usize, u64)>; Synthetic::COUNT],
-    /// The indexes of the sections in segments, by name.
+    /// The indexes of the sections in PT_LOAD segments that are not thread-local, by name.
     names: HashMap<&'a [u8], usize>,
 }
 
@@ -98,7 +110,7 @@ impl<'a> Layout<'a> {
         for (index, entry) in symbols.entries.iter().enumerate() {
             if let Definition::Common { align, large } = entry.definition {
                 let (name, class): (&[u8], _) = if large { (b".lbss", Class::LargeBss) } else { (b".bss", Class::Bss) };
-                let output = all.output(name, false)?;
+                let output = all.output(name, Place::Image)?;
                 if output.chunks.is_empty() {
                     (output.class, output.kind) = (class, elf::SHT_NOBITS);
                 }
@@ -126,16 +138,15 @@ impl<'a> Layout<'a> {
             all.add_synthetic(Synthetic::ExitFunctions, size, EXIT_FUNCTION_SIZE)?;
         }
         let arrays = [&b".init_array"[..], b".fini_array"].into_iter();
-        let arrays = arrays.filter(|name| all.names.contains_key(&(*name, false)));
+        let arrays = arrays.filter(|name| all.names.contains_key(&(*name, Place::Image)));
         let dynamic = sizes.dynamic + 2 * arrays.count() as u64 + startup.count() as u64;
         all.add_synthetic(Synthetic::Dynamic, dynamic * 16, 8)?;
-        if needs.got {
-            // At least one word: relocations may refer to the address of a GOT that has no entries.
-            all.add_synthetic(Synthetic::Got, 8 * needs.got_entries.len().max(1) as u64, 8)?;
+        if needs.has_got {
+            all.add_synthetic(Synthetic::Got, needs.got.size(), 8)?;
         }
         let mut outputs = all.outputs;
         for output in &mut outputs {
-            if matches!(output.class, Class::Relro | Class::Bss | Class::LargeBss) {
+            if !matches!(output.class, Class::Note | Class::Table | Class::ReadOnly | Class::Text | Class::Debug) {
                 output.flags |= elf::SHF_WRITE.0;
             }
         }
@@ -143,6 +154,7 @@ impl<'a> Layout<'a> {
         let mut layout = Layout {
             outputs,
             segments: Vec::new(),
+            tls: None,
             headers: 0,
             file_end: 0,
             locations: Vec::new(),
@@ -164,8 +176,16 @@ impl<'a> Layout<'a> {
         let loads = [Load::ReadOnly, Load::Text, Load::Relro, Load::Data].map(|load| (load, has(load)));
         let frames = usize::from(self.outputs.iter().any(|output| output.name == b".eh_frame_hdr"));
         let notes = self.outputs.iter().filter(|output| output.class == Class::Note).count();
+        let is_tls = |output: &&OutputSection<'_>| output.is(elf::SHF_TLS);
+        let tls_align = self.outputs.iter().filter(is_tls).map(|output| output.align).max();
+        let mut tls_end = 0;
+        // The segment starts at a multiple of its alignment: then offsets in it are aligned, too.
+        if let (Some(align), Some(first)) = (tls_align, self.outputs.iter_mut().find(|output| is_tls(&&**output))) {
+            first.align = align;
+        }
         // The three are PT_DYNAMIC, PT_GNU_RELRO and PT_GNU_STACK.
-        self.headers = loads.iter().filter(|(_, filled)| *filled).count() + 3 + notes + frames;
+        self.headers =
+            loads.iter().filter(|(_, filled)| *filled).count() + 3 + notes + frames + usize::from(tls_align.is_some());
         for (load, filled) in loads {
             let of_load = self.outputs.iter_mut().filter(|output| output.class.load() == Some(load));
             let mut sections: Vec<&mut OutputSection<'_>> = of_load.collect();
@@ -188,10 +208,18 @@ impl<'a> Layout<'a> {
                 segment.file_size = address;
             }
             for output in &mut sections {
-                let next = align_up(address, output.align).ok_or_else(too_large)?;
+                let is_tls_bss = output.class == Class::TlsBss;
+                let start = if is_tls_bss { tls_end.max(address) } else { address };
+                let next = align_up(start, output.align).ok_or_else(too_large)?;
                 output.address = next;
                 output.offset = segment.offset + (next - segment.address);
-                address = next.checked_add(output.size).filter(|end| *end <= MAX_CODE).ok_or_else(too_large)?;
+                let end = next.checked_add(output.size).filter(|end| *end <= MAX_CODE).ok_or_else(too_large)?;
+                if is_tls_bss {
+                    // It takes no addresses of the image: the next section is where it is.
+                    tls_end = end;
+                    continue;
+                }
+                address = end;
                 if output.has_bytes() {
                     padding = padding.saturating_add(next - (segment.address + segment.file_size));
                     segment.file_size = address - segment.address;
@@ -213,6 +241,7 @@ impl<'a> Layout<'a> {
         if address > MAX_CODE {
             return Err(too_large());
         }
+        self.tls = self.tls_segment();
         for output in self.outputs.iter_mut().filter(|output| output.class == Class::Debug) {
             let next = align_up(offset, output.align).ok_or_else(too_large)?;
             padding += next - offset;
@@ -227,13 +256,29 @@ impl<'a> Layout<'a> {
         Ok(())
     }
 
+    /// Returns PT_TLS, once its sections have addresses.
+    fn tls_segment(&self) -> Option<TlsSegment> {
+        let mut sections = self.outputs.iter().filter(|output| output.is(elf::SHF_TLS));
+        let first = sections.next()?;
+        let last = sections.next_back().unwrap_or(first);
+        let data = self.outputs.iter().rfind(|output| output.class == Class::TlsData);
+        Some(TlsSegment {
+            address: first.address,
+            offset: first.offset,
+            file_size: data.map_or(0, |data| data.end() - first.address),
+            // Dynamic linkers give modules without a byte of it no number, by which code could ask for its address.
+            memory_size: (last.end() - first.address).max(1),
+            align: first.align,
+        })
+    }
+
     fn remember(&mut self, inputs: &[Input<'_>]) -> Result<()> {
         self.locations = alloc::with_capacity(inputs.len(), "sections")?;
         for input in inputs {
             self.locations.push(alloc::collect(input.sections.iter().map(|_| None), "sections")?);
         }
         for (index, output) in self.outputs.iter().enumerate() {
-            if output.class != Class::Debug {
+            if output.class != Class::Debug && !output.is(elf::SHF_TLS) {
                 self.names.insert(output.name, index);
             }
             for chunk in &output.chunks {
@@ -260,10 +305,13 @@ impl<'a> Layout<'a> {
         assign_addresses.ok_or_else(|| defect(format_args!("section {section} of object {object} is not in the image")))
     }
 
-    /// Returns the address of a linked input section; for a debug section, its offset in the output section.
+    /// Returns the address of a linked input section; for a debug section, its offset in the output section; for a thread-local
+    /// one, its offset in the TLS segment.
     pub fn address_of(&self, object: usize, section: usize) -> Result<u64> {
         let (output, at) = self.location_of(object, section)?;
-        Ok(item(&self.outputs, output, "output section")?.address + at)
+        let output = item(&self.outputs, output, "output section")?;
+        let origin = self.tls.filter(|_| output.is(elf::SHF_TLS)).map_or(0, |tls| tls.address);
+        Ok(output.address - origin + at)
     }
 
     /// Returns the index of the output section that has a synthetic section, and the offset in it; `None` if the image has
@@ -296,7 +344,7 @@ impl<'a> Layout<'a> {
         output.and_then(|output| output.chunks.iter().find(is_it)).map_or(0, |chunk| chunk.size)
     }
 
-    /// Returns the section of this name in a segment.
+    /// Returns the section of this name in a segment, if it is not thread-local.
     pub fn named(&self, name: &[u8]) -> Option<&OutputSection<'a>> {
         self.names.get(name).and_then(|index| self.outputs.get(*index))
     }
@@ -305,7 +353,7 @@ impl<'a> Layout<'a> {
         self.segments.iter().find(|segment| segment.load == load)
     }
 
-    /// Returns the address of a symbol that the linker defines.
+    /// Returns the address of a symbol that the linker defines, or its offset in the TLS segment.
     pub fn linker_symbol(&self, linker_symbol: LinkerSymbol<'_>) -> Result<u64> {
         let named =
             |name: &[u8]| self.named(name).ok_or_else(|| defect("__start_ or __stop_ of a section outside the image"));
@@ -331,6 +379,7 @@ impl<'a> Layout<'a> {
             LinkerSymbol::ExitFunction(index) => {
                 self.synthetic_address(Synthetic::ExitFunctions)? + EXIT_FUNCTION_SIZE * index as u64
             }
+            LinkerSymbol::TlsStart => 0,
             LinkerSymbol::SectionStart(name) => named(name)?.address,
             LinkerSymbol::SectionEnd(name) => named(name)?.end(),
         })

@@ -1,10 +1,10 @@
 //! The linker: turns relocatable objects into one position-independent shared object. Whatever can be decided before the code
 //! is loaded is decided here, so that loading only maps pages and fills in pointers.
 //!
-//! Data flows one way: `input` (a checked view of each object) → `select` (which sections are linked, by the table in `kinds`) → `symbols` (symbol
-//! resolution) and `eh_frame` → `scan` (what each relocation needs, or why it cannot be linked) → `dynamic` (tables for the
-//! loader) → `sections` and `layout` (addresses) → `apply` (relocated section contents) → `image` (the file). What differs by
-//! machine is in `native/machine`. The rules are those of the ELF gABI and the machines' psABIs.
+//! Data flows one way: `input` (a checked view of each object) → `select` (which sections are linked, by the table in `kinds`) →
+//! `symbols` (symbol resolution) and `eh_frame` → `scan` (what each relocation needs, or why it cannot be linked) and `got` →
+//! `dynamic` (tables for the loader) → `sections` and `layout` (addresses) → `apply` (relocated section contents) → `image` (the
+//! file). What differs by machine is in `native/machine`. The rules are those of the ELF gABI and the machines' psABIs.
 //!
 //! The output depends only on the objects and their order: the same objects give the same bytes.
 
@@ -14,6 +14,7 @@ mod compressed;
 mod debug;
 mod dynamic;
 mod eh_frame;
+mod got;
 mod image;
 mod input;
 mod kinds;
@@ -90,7 +91,7 @@ pub fn link(objects: &[Object<'_>], options: &Options) -> Result<Vec<u8>> {
     let needs = scan::Needs::scan(&inputs, &dispositions, &mut symbols, &frames, &mut refusals)?;
     refusals.finish()?;
     frames.check_encodings(&inputs)?;
-    let tables = dynamic::Tables::new(&symbols, &needs)?;
+    let tables = dynamic::Tables::new(&symbols, &needs, machine)?;
     let layout = layout::Layout::new(&inputs, &dispositions, &symbols, &frames, &needs, &tables.sizes(), machine)?;
     let context = apply::LinkContext { inputs, dispositions, symbols, frames, needs, layout, machine };
     let image = image::write(context, tables)?;

@@ -4,14 +4,15 @@
 use object::elf;
 
 use super::eh_frame::Frames;
+use super::got::Got;
 use super::input::{Input, ORDER, Rela, Section, Site, kind};
 use super::refusals::Refusals;
 use super::select::{Disposition, Dispositions};
-use super::symbols::{Definition, LinkerSymbol, Symbols, Target};
+use super::symbols::{Definition, Entry, LinkerSymbol, Symbols, Target};
 use super::{item, item_mut};
 use crate::alloc;
 use crate::error::Result;
-use crate::native::machine::{Howto, RelExpr};
+use crate::native::machine::{Howto, RelExpr, Slot};
 
 /// What one relocation needs.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -20,9 +21,9 @@ pub(super) enum Need {
     Direct,
     /// Nothing, once its instruction, which loads an address, is replaced by one that computes it.
     Relaxed,
-    /// A GOT entry.
-    GotEntry,
-    /// A PLT entry, which needs a GOT entry.
+    /// A slot in the GOT.
+    Slot(Slot),
+    /// A PLT entry, which needs the symbol's address in the GOT.
     PltEntry,
     /// A GOT, whose address it refers to.
     Got,
@@ -35,12 +36,12 @@ pub(super) enum Need {
 /// What all relocations need.
 #[derive(Default)]
 pub(super) struct Needs {
-    /// The symbol of each GOT entry.
-    pub got_entries: Vec<usize>,
+    pub got: Got,
+    /// Whether the image has a GOT.
+    pub has_got: bool,
     /// The symbol of each PLT entry.
     pub plt_entries: Vec<usize>,
-    pub got: bool,
-    /// Number of dynamic relocations, without those of GOT entries.
+    /// Number of dynamic relocations, without those of the GOT.
     pub words: u64,
     /// By object and section index: whether the section has dynamic relocations.
     relocated: Vec<Vec<bool>>,
@@ -52,6 +53,7 @@ pub(super) struct Needs {
 const NEAR: u64 = 1 << 30;
 
 const PIC: &str = "compile with -fPIC";
+const DYNAMIC: &str = "compile with -fPIC -ftls-model=global-dynamic";
 
 impl Needs {
     /// Scans the relocations of all loaded sections.
@@ -97,13 +99,13 @@ impl Needs {
             }
         }
         if let Some(finalize) = symbols.finalize {
-            needs.add_got_entry(symbols, finalize)?;
+            needs.add_slot(symbols, finalize, Slot::Address)?;
             // The pointer to the finalizer in .fini_array.
             needs.words += 1;
         }
         for index in 0..symbols.exit_functions.len() {
             let (_, called) = *item(&symbols.exit_functions, index, "function")?;
-            needs.add_got_entry(symbols, called)?;
+            needs.add_slot(symbols, called, Slot::Address)?;
         }
         Ok(needs)
     }
@@ -130,7 +132,10 @@ impl Needs {
             return Ok(());
         }
         let index = symbols.find(object, rela, &site)?;
-        let entry = item(&symbols.entries, index, "symbol")?;
+        let entry = item_mut(&mut symbols.entries, index, "symbol")?;
+        if howto.expr != RelExpr::Size {
+            check_storage(entry, howto.expr, &site)?;
+        }
         if let Definition::Section { section, .. } = entry.definition {
             match item(item(dispositions, entry.object, "object")?, section, "section")? {
                 Disposition::Loaded => {}
@@ -146,39 +151,33 @@ impl Needs {
                 }
             }
         }
-        self.got |= matches!(entry.definition, Definition::Linker(LinkerSymbol::Got));
+        self.has_got |= matches!(entry.definition, Definition::Linker(LinkerSymbol::Got));
         let need = self.need(howto, entry.target(), section, rela, &site)?;
         match need {
             Need::Direct | Need::Relaxed => {}
-            Need::GotEntry => self.add_got_entry(symbols, index)?,
+            Need::Slot(slot) => self.add_slot(symbols, index, slot)?,
             Need::PltEntry => {
-                self.add_got_entry(symbols, index)?;
+                self.add_slot(symbols, index, Slot::Address)?;
                 let entry = item_mut(&mut symbols.entries, index, "symbol")?;
                 if entry.plt_entry.is_none() {
                     entry.plt_entry = Some(self.plt_entries.len());
                     alloc::push(&mut self.plt_entries, index, "PLT entries")?;
                 }
             }
-            Need::Got => self.got = true,
+            Need::Got => self.has_got = true,
             Need::Rebase => self.words += 1,
             Need::Import => {
                 self.words += 1;
                 item_mut(&mut symbols.entries, index, "symbol")?.imported = true;
             }
         }
-        self.got |= matches!(howto.expr, RelExpr::GotRel | RelExpr::PltGotRel);
+        self.has_got |= matches!(howto.expr, RelExpr::GotRel | RelExpr::PltGotRel);
         Ok(())
     }
 
-    fn add_got_entry(&mut self, symbols: &mut Symbols<'_>, index: usize) -> Result<()> {
-        self.got = true;
-        let entry = item_mut(&mut symbols.entries, index, "symbol")?;
-        if entry.got_entry.is_some() {
-            return Ok(());
-        }
-        entry.got_entry = Some(self.got_entries.len());
-        entry.imported |= entry.target() == Target::Outside;
-        alloc::push(&mut self.got_entries, index, "GOT entries")
+    fn add_slot(&mut self, symbols: &mut Symbols<'_>, index: usize, slot: Slot) -> Result<()> {
+        self.has_got = true;
+        self.got.add(symbols, index, slot)
     }
 
     /// Returns what a relocation needs, given where its symbol is. `apply` asks this again, and gets the same answer.
@@ -223,10 +222,6 @@ impl Needs {
             let instead = if site.hidden { "the symbol is hidden: add the object that defines it" } else { PIC };
             Err(site.refuse(format_args!("refers directly to data of the host, which may be out of reach; {instead}")))
         };
-        if howto.expr == RelExpr::Tls {
-            let why = "uses thread-local storage, which is not supported; keep it in the host and pass a pointer";
-            return Err(site.refuse(why));
-        }
         if target == Target::Missing {
             return Err(site.corrupt("refers to a local symbol that is undefined"));
         }
@@ -242,18 +237,20 @@ impl Needs {
             (RelExpr::Pc | RelExpr::PltPc, Target::Outside) if is_jump() => Ok(Need::PltEntry),
             // The program tests the address before it calls a weak symbol, so the call is never executed.
             (RelExpr::Pc | RelExpr::PltPc, Target::Zero) if is_jump() => Ok(Need::Direct),
-            (RelExpr::GotPagePc | RelExpr::GotPageOffset | RelExpr::GotFromGotPage, _) if addend != 0 => {
-                Err(site.refuse(format_args!("has the addend {addend}: expected 0 for a GOT entry")))
+            (RelExpr::GotPagePc(_) | RelExpr::GotPageOffset(_) | RelExpr::GotFromGotPage, _) if addend != 0 => {
+                Err(site.refuse(format_args!("has the addend {addend}: expected 0 for a GOT slot")))
             }
-            (
-                RelExpr::GotPc
-                | RelExpr::GotPcRelaxable
-                | RelExpr::GotPagePc
-                | RelExpr::GotPageOffset
-                | RelExpr::GotFromGotPage
-                | RelExpr::GotFromGot,
-                _,
-            ) => Ok(Need::GotEntry),
+            (RelExpr::GotPc(slot) | RelExpr::GotPagePc(slot) | RelExpr::GotPageOffset(slot), _) => {
+                self::slot(slot, target, site)
+            }
+            (RelExpr::GotPcRelaxable | RelExpr::GotFromGotPage | RelExpr::GotFromGot, _) => {
+                Ok(Need::Slot(Slot::Address))
+            }
+            (RelExpr::TlsOffset, Target::Inside) => Ok(Need::Direct),
+            (RelExpr::TlsOffset, _) => self::slot(Slot::Local, target, site),
+            (RelExpr::TlsStaticOffset, _) => Err(site.refuse(format_args!(
+                "is local exec, which needs thread-local storage that only programs have; {DYNAMIC}"
+            ))),
             (RelExpr::GotBasePc, _) => Ok(Need::Got),
             (RelExpr::Size, Target::Inside | Target::Absolute) => Ok(Need::Direct),
             (_, Target::Absolute) => {
@@ -263,5 +260,39 @@ impl Needs {
             (_, Target::Zero) => Err(site.refuse(format_args!("is a distance to an undefined weak symbol; {PIC}"))),
             _ => host(),
         }
+    }
+}
+
+/// Checks that a symbol is thread-local if and only if the relocation is for one that is. The first relocation against an undefined
+/// symbol decides, if its type does not.
+fn check_storage(entry: &mut Entry<'_>, expr: RelExpr, site: &Site<'_>) -> Result<()> {
+    let expected = expr.is_thread_local();
+    match *entry.thread_local.get_or_insert(expected) {
+        found if found == expected => Ok(()),
+        true => Err(site.refuse("is not for thread-local symbols, as the symbol is; declare it alike in all objects")),
+        false => {
+            Err(site.refuse("is for thread-local symbols, but the symbol is none; declare it alike in all objects"))
+        }
+    }
+}
+
+/// Returns the need for a slot in the GOT.
+///
+/// # Errors
+///
+/// UNSUPPORTED if the loader could not fill it.
+fn slot(slot: Slot, target: Target, site: &Site<'_>) -> Result<Need> {
+    match (slot, target) {
+        (Slot::Address, _)
+        | (Slot::General | Slot::Descriptor, Target::Inside | Target::Outside)
+        | (Slot::Local, Target::Inside)
+        | (Slot::StaticOffset, Target::Outside) => Ok(Need::Slot(slot)),
+        (_, Target::Zero | Target::Absolute | Target::Missing) => {
+            Err(site.refuse("refers to a thread-local symbol that is undefined, weak and hidden; define it"))
+        }
+        (Slot::StaticOffset, _) => Err(site.refuse(format_args!(
+            "is initial exec, which needs static thread-local storage, but only the host's variables can be there; {DYNAMIC}"
+        ))),
+        _ => Err(site.refuse(format_args!("is local dynamic, but the symbol is not in the image; {DYNAMIC}"))),
     }
 }

@@ -20,6 +20,10 @@ pub(super) enum Class {
     Table,
     ReadOnly,
     Text,
+    /// The initial values of thread-local variables. The loader may write them, before it copies them.
+    TlsData,
+    /// Zeros after them, which have no place in the image's memory.
+    TlsBss,
     /// Written by the loader, then read-only.
     Relro,
     Data,
@@ -28,6 +32,16 @@ pub(super) enum Class {
     /// The same for the large memory model. It comes last, where it does not increase distances between other sections.
     LargeBss,
     Debug,
+}
+
+/// Where the contents of a section are when code runs. Input sections of one name but different places are not combined.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) enum Place {
+    Image,
+    /// In each thread's storage.
+    Thread,
+    /// Only in the file.
+    File,
 }
 
 /// A kind of PT_LOAD segment. An image has at most one of each, in this order.
@@ -106,7 +120,7 @@ impl Class {
         match self {
             Class::Note | Class::Table | Class::ReadOnly => Some(Load::ReadOnly),
             Class::Text => Some(Load::Text),
-            Class::Relro => Some(Load::Relro),
+            Class::TlsData | Class::TlsBss | Class::Relro => Some(Load::Relro),
             Class::Data | Class::Bss | Class::LargeBss => Some(Load::Data),
             Class::Debug => None,
         }
@@ -137,7 +151,7 @@ pub(super) fn too_many_sections() -> Error {
 
 /// Returns the name of the output section for an input section.
 fn output_name<'a>(section: &Section<'a>, relocated: bool) -> &'a [u8] {
-    const POOLS: [&[u8]; 12] = [
+    const POOLS: [&[u8]; 14] = [
         b".text",
         b".rodata",
         b".data.rel.ro",
@@ -146,6 +160,8 @@ fn output_name<'a>(section: &Section<'a>, relocated: bool) -> &'a [u8] {
         b".init_array",
         b".fini_array",
         b".gcc_except_table",
+        b".tdata",
+        b".tbss",
         b".ltext",
         b".lrodata",
         b".ldata",
@@ -168,15 +184,15 @@ fn output_name<'a>(section: &Section<'a>, relocated: bool) -> &'a [u8] {
 /// The output sections, found by name.
 pub(super) struct OutputSections<'a> {
     pub outputs: Vec<OutputSection<'a>>,
-    /// Index by name, and whether it is a debug section.
-    pub names: HashMap<(&'a [u8], bool), usize>,
+    /// Index by name and place.
+    pub names: HashMap<(&'a [u8], Place), usize>,
 }
 
 impl<'a> OutputSections<'a> {
-    pub fn output(&mut self, name: &'a [u8], debug: bool) -> Result<&mut OutputSection<'a>> {
+    pub fn output(&mut self, name: &'a [u8], place: Place) -> Result<&mut OutputSection<'a>> {
         let next = self.outputs.len();
         self.names.try_reserve(1).map_err(|_| Error::no_memory("sections"))?;
-        let index = *self.names.entry((name, debug)).or_insert(next);
+        let index = *self.names.entry((name, place)).or_insert(next);
         if index == next {
             // Symbols have 16 bits for a section index, and some sections are added later.
             if next >= usize::from(elf::SHN_LORESERVE) - 32 {
@@ -207,12 +223,16 @@ impl<'a> OutputSections<'a> {
         disposition: Disposition,
         relocated: bool,
     ) -> Result<()> {
-        const ACCESS: u64 = elf::SHF_WRITE.0 | elf::SHF_ALLOC.0 | elf::SHF_EXECINSTR.0;
+        const ACCESS: u64 = elf::SHF_WRITE.0 | elf::SHF_ALLOC.0 | elf::SHF_EXECINSTR.0 | elf::SHF_TLS.0;
         const STRINGS: u64 = elf::SHF_MERGE.0 | elf::SHF_STRINGS.0;
         let section = item(&input.sections, index, "section")?;
-        let debug = disposition == Disposition::Debug;
-        let name = output_name(section, relocated && !debug);
-        let output = self.output(name, debug)?;
+        let place = match disposition {
+            Disposition::Debug => Place::File,
+            _ if section.is(elf::SHF_TLS) => Place::Thread,
+            _ => Place::Image,
+        };
+        let name = output_name(section, relocated && place == Place::Image);
+        let output = self.output(name, place)?;
         let moved = name == b".data.rel.ro";
         let access = section.flags & ACCESS | if moved { elf::SHF_WRITE.0 } else { 0 };
         // The output section is mergeable only if all its input sections are, with the same entry size.
@@ -231,11 +251,13 @@ impl<'a> OutputSections<'a> {
         let has_bytes = section.kind != elf::SHT_NOBITS;
         output.nobits &= !has_bytes;
         let class = match name {
-            _ if debug => Class::Debug,
+            _ if place == Place::File => Class::Debug,
             _ if output.is(elf::SHF_EXECINSTR) && output.is(elf::SHF_WRITE) => {
                 let what = format!("section '{}' is writable in one object and executable in another", quote(name));
                 return Err(failure(Status::Unsupported, input.name, what));
             }
+            _ if place == Place::Thread && output.nobits => Class::TlsBss,
+            _ if place == Place::Thread => Class::TlsData,
             _ if output.is(elf::SHF_EXECINSTR) => Class::Text,
             _ if output.nobits && large => Class::LargeBss,
             _ if output.nobits => Class::Bss,
@@ -246,6 +268,7 @@ impl<'a> OutputSections<'a> {
             _ => Class::ReadOnly,
         };
         match name {
+            _ if place != Place::Image => {}
             b".init_array" => (output.kind, output.entry) = (elf::SHT_INIT_ARRAY, 8),
             b".fini_array" => (output.kind, output.entry) = (elf::SHT_FINI_ARRAY, 8),
             _ => {}
@@ -274,7 +297,7 @@ impl<'a> OutputSections<'a> {
             Synthetic::Dynamic => (b".dynamic", Class::Relro, elf::SHT_DYNAMIC, WA, 16),
             Synthetic::Got => (b".got", Class::Relro, elf::SHT_PROGBITS, WA, 8),
         };
-        let output = self.output(name, false)?;
+        let output = self.output(name, Place::Image)?;
         (output.class, output.kind, output.entry, output.nobits) = (class, kind, entry, false);
         output.flags |= flags;
         if output.is(elf::SHF_EXECINSTR) && output.is(elf::SHF_WRITE) {

@@ -12,7 +12,7 @@ use super::{item, item_mut};
 use crate::alloc;
 use crate::error::{Error, Result, Status, quote};
 use crate::format::module::Module;
-use crate::native::machine::EXIT_FUNCTIONS;
+use crate::native::machine::{EXIT_FUNCTIONS, Slot};
 
 /// What `gcc -flto` defines in an object without machine code.
 const SLIM: &[u8] = b"__gnu_lto_slim";
@@ -55,12 +55,14 @@ pub(super) struct Entry<'a> {
     /// `st_other`, with the strictest visibility of all objects.
     pub other: u8,
     pub size: u64,
-    /// Its address in the image; 0 before layout.
+    /// Whether it is thread-local; `None` if only relocations can tell.
+    pub thread_local: Option<bool>,
+    /// Its address in the image or, if it is thread-local, its offset in the TLS segment; 0 before layout.
     pub address: u64,
     /// The index of the output section that it is in.
     pub output: Option<usize>,
-    /// The index of its GOT entry.
-    pub got_entry: Option<usize>,
+    /// The index of the first word of each of its GOT slots, by [`Slot`].
+    pub slots: [Option<u32>; Slot::COUNT],
     /// The index of its PLT entry.
     pub plt_entry: Option<usize>,
     /// Whether a dynamic relocation refers to it.
@@ -90,12 +92,14 @@ pub(super) enum LinkerSymbol<'a> {
     DsoHandle,
     /// One of [`Symbols::exit_functions`], by its index.
     ExitFunction(usize),
+    /// The start of the TLS segment, in code that counts from it.
+    TlsStart,
     SectionStart(&'a [u8]),
     SectionEnd(&'a [u8]),
 }
 
 /// Where a symbol is, as far as it matters to relocations.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Target {
     /// Somewhere in the image.
     Inside,
@@ -168,7 +172,7 @@ impl<'a> Symbols<'a> {
         let count = inputs.iter().map(|input| input.symbols.len()).sum::<usize>();
         symbols.entries = alloc::with_capacity(count + 1, "symbols")?;
         let mut none = Entry::new(0, &[], elf::STB_LOCAL);
-        none.definition = Definition::Absolute(0);
+        (none.definition, none.thread_local) = (Definition::Absolute(0), Some(false));
         symbols.entries.push(none);
         for (object, (input, dispositions)) in inputs.iter().zip(dispositions).enumerate() {
             symbols.globals.try_reserve(input.symbols.len()).map_err(|_| Error::no_memory("symbols"))?;
@@ -211,13 +215,24 @@ impl<'a> Symbols<'a> {
         };
         let section = match symbol.location {
             SymbolLocation::Section { index, .. } => {
-                item(&item(inputs, object, "object")?.sections, index, "section")?.name
+                Some(item(&item(inputs, object, "object")?.sections, index, "section")?)
             }
-            _ => &[],
+            _ => None,
         };
+        let is_tls = symbol.kind == elf::STT_TLS;
+        entry.thread_local = match symbol.location {
+            SymbolLocation::Undefined => is_tls.then_some(true),
+            _ => Some(section.is_some_and(|section| section.is(elf::SHF_TLS))),
+        };
+        if entry.thread_local == Some(true) && symbol.kind != elf::STT_SECTION {
+            entry.kind = elf::STT_TLS;
+        }
         if symbol.name == SLIM {
             refusals.keep(Err(failure(Status::Unsupported, name, NO_CODE)))?;
-        } else if let Some(why) = unsupported(symbol, section, entry.is_defined()) {
+        } else if entry.thread_local == Some(false) && is_tls {
+            let why = "is thread-local, but not in a thread-local section; compile with -fno-common";
+            refusals.keep(Err(refuse(Status::Unsupported, why)))?;
+        } else if let Some(why) = unsupported(symbol, section.map_or(&[], |section| section.name), entry.is_defined()) {
             refusals.keep(Err(refuse(Status::Unsupported, why)))?;
         }
         if symbol.binding == elf::STB_LOCAL {
@@ -251,12 +266,15 @@ impl<'a> Symbols<'a> {
 
     /// Defines the linker's own symbols where objects refer to them.
     fn define_linker_symbols(&mut self, inputs: &[Input<'a>], dispositions: &Dispositions) -> Result<()> {
-        let mut sections = HashMap::new();
+        let (mut sections, mut tls) = (HashMap::new(), false);
         for (input, dispositions) in inputs.iter().zip(dispositions) {
             sections.try_reserve(dispositions.len()).map_err(|_| Error::no_memory("sections"))?;
             for (section, disposition) in input.sections.iter().zip(dispositions) {
-                if *disposition == Disposition::Loaded && is_identifier(section.name) {
-                    sections.insert(section.name, ());
+                if *disposition == Disposition::Loaded {
+                    tls |= section.is(elf::SHF_TLS);
+                    if is_identifier(section.name) && !section.is(elf::SHF_TLS) {
+                        sections.insert(section.name, ());
+                    }
                 }
             }
         }
@@ -273,9 +291,11 @@ impl<'a> Symbols<'a> {
                 b"_edata" => LinkerSymbol::DataEnd,
                 b"__bss_start" => LinkerSymbol::BssStart,
                 b"_end" => LinkerSymbol::End,
+                b"_TLS_MODULE_BASE_" if tls => LinkerSymbol::TlsStart,
                 name => {
                     if let Some(function) = EXIT_FUNCTIONS.iter().position(|(own, _)| *own == name) {
                         entry.definition = Definition::Linker(LinkerSymbol::ExitFunction(exit_functions.len()));
+                        entry.thread_local = Some(false);
                         alloc::push(&mut exit_functions, function, "symbols")?;
                         continue;
                     }
@@ -290,6 +310,7 @@ impl<'a> Symbols<'a> {
             };
             handle |= linker_symbol == LinkerSymbol::DsoHandle;
             entry.definition = Definition::Linker(linker_symbol);
+            entry.thread_local = Some(linker_symbol == LinkerSymbol::TlsStart);
         }
         for function in exit_functions {
             let (_, called) = item(&EXIT_FUNCTIONS, function, "function")?;
@@ -338,9 +359,10 @@ impl<'a> Entry<'a> {
             kind: elf::STT_NOTYPE,
             other: 0,
             size: 0,
+            thread_local: None,
             address: 0,
             output: None,
-            got_entry: None,
+            slots: [None; Slot::COUNT],
             plt_entry: None,
             imported: false,
         }
@@ -363,6 +385,7 @@ impl<'a> Entry<'a> {
             *self = new;
         } else if !self.is_defined() {
             self.binding = if weak { elf::STB_WEAK } else { elf::STB_GLOBAL };
+            self.thread_local = self.thread_local.or(new.thread_local);
         }
         self.other = self.other & !3 | strictest;
     }

@@ -3,7 +3,10 @@
 
 use object::elf::{self, RelocationType};
 
-use super::{DynamicRelocation, Field, Hole, HoleTarget, Howto, Machine, Overflow, Range, RelExpr, Startup, Template};
+use super::{
+    DynamicRelocation, Field, Hole, HoleTarget, Howto, Machine, Overflow, Range, RelExpr, Slot, Startup, Template,
+    TlsRelocations,
+};
 
 pub static MACHINE: Machine = Machine {
     name: "aarch64",
@@ -13,6 +16,12 @@ pub static MACHINE: Machine = Machine {
     relative: elf::R_AARCH64_RELATIVE,
     glob_dat: elf::R_AARCH64_GLOB_DAT,
     word: elf::R_AARCH64_ABS64,
+    tls: TlsRelocations {
+        module: elf::R_AARCH64_TLS_DTPMOD,
+        offset: elf::R_AARCH64_TLS_DTPREL,
+        static_offset: elf::R_AARCH64_TLS_TPREL,
+        descriptor: elf::R_AARCH64_TLSDESC,
+    },
     dynamic_relocation,
     howto,
     // Branches have relocation types of their own, and loads from the GOT are not relaxed.
@@ -119,7 +128,7 @@ fn howto(kind: RelocationType) -> Option<Howto> {
         elf::R_AARCH64_PREL32 => bytes(RelExpr::Pc, 4, Range::Either),
         elf::R_AARCH64_PREL16 => bytes(RelExpr::Pc, 2, Range::Either),
         elf::R_AARCH64_PLT32 => bytes(RelExpr::PltPc, 4, Range::Signed),
-        elf::R_AARCH64_GOTPCREL32 => bytes(RelExpr::GotPc, 4, Range::Signed),
+        elf::R_AARCH64_GOTPCREL32 => bytes(RelExpr::GotPc(Slot::Address), 4, Range::Signed),
         elf::R_AARCH64_GOTREL64 => bytes(RelExpr::GotRel, 8, Range::Any),
         elf::R_AARCH64_GOTREL32 => bytes(RelExpr::GotRel, 4, Range::Signed),
         elf::R_AARCH64_CALL26 | elf::R_AARCH64_JUMP26 => instruction(RelExpr::PltPc, Branch { bits: 26, at: 0 }),
@@ -136,9 +145,9 @@ fn howto(kind: RelocationType) -> Option<Howto> {
         elf::R_AARCH64_LDST32_ABS_LO12_NC => instruction(RelExpr::PageOffset, Offset(2)),
         elf::R_AARCH64_LDST64_ABS_LO12_NC => instruction(RelExpr::PageOffset, Offset(3)),
         elf::R_AARCH64_LDST128_ABS_LO12_NC => instruction(RelExpr::PageOffset, Offset(4)),
-        elf::R_AARCH64_GOT_LD_PREL19 => instruction(RelExpr::GotPc, Branch { bits: 19, at: 5 }),
-        elf::R_AARCH64_ADR_GOT_PAGE => instruction(RelExpr::GotPagePc, Page(true)),
-        elf::R_AARCH64_LD64_GOT_LO12_NC => instruction(RelExpr::GotPageOffset, Offset(3)),
+        elf::R_AARCH64_GOT_LD_PREL19 => instruction(RelExpr::GotPc(Slot::Address), Branch { bits: 19, at: 5 }),
+        elf::R_AARCH64_ADR_GOT_PAGE => instruction(RelExpr::GotPagePc(Slot::Address), Page(true)),
+        elf::R_AARCH64_LD64_GOT_LO12_NC => instruction(RelExpr::GotPageOffset(Slot::Address), Offset(3)),
         elf::R_AARCH64_LD64_GOTPAGE_LO15 => instruction(RelExpr::GotFromGotPage, GotOffset),
         elf::R_AARCH64_LD64_GOTOFF_LO15 => instruction(RelExpr::GotFromGot, GotOffset),
         elf::R_AARCH64_MOVW_UABS_G0 => instruction(RelExpr::Absolute, Move { shift: 0, checked: true }),
@@ -148,19 +157,67 @@ fn howto(kind: RelocationType) -> Option<Howto> {
         elf::R_AARCH64_MOVW_UABS_G2 => instruction(RelExpr::Absolute, Move { shift: 32, checked: true }),
         elf::R_AARCH64_MOVW_UABS_G2_NC => instruction(RelExpr::Absolute, Move { shift: 32, checked: false }),
         elf::R_AARCH64_MOVW_UABS_G3 => instruction(RelExpr::Absolute, Move { shift: 48, checked: true }),
-        // Debug sections hold a variable's offset in its module's TLS block.
-        elf::R_AARCH64_TLS_DTPREL => bytes(RelExpr::Tls, 8, Range::Any),
-        kind if is_thread_local(kind) => bytes(RelExpr::Tls, 4, Range::Any),
-        _ => return None,
+        kind => return thread_local(kind),
     };
     Some(Howto { expr, field })
 }
 
-/// Returns whether a relocation is about thread-local storage: AAELF64 gives these types two ranges of numbers.
-fn is_thread_local(kind: RelocationType) -> bool {
-    let is_static = elf::R_AARCH64_TLSGD_ADR_PREL21.0..=elf::R_AARCH64_TLSLD_LDST128_DTPREL_LO12_NC.0;
-    let is_dynamic = elf::R_AARCH64_TLS_DTPMOD.0..=elf::R_AARCH64_TLSDESC.0;
-    is_static.contains(&kind.0) || is_dynamic.contains(&kind.0)
+/// [`howto`] for thread-local storage. Without the types of the large code model, which no compiler has in position-independent
+/// code.
+fn thread_local(kind: RelocationType) -> Option<Howto> {
+    use Immediate::{Adr, Branch, Low, Middle, Move, Offset, Page};
+    let load = Branch { bits: 19, at: 5 };
+    let (expr, immediate) = match kind {
+        elf::R_AARCH64_TLSGD_ADR_PREL21 => (RelExpr::GotPc(Slot::General), Adr),
+        elf::R_AARCH64_TLSGD_ADR_PAGE21 => (RelExpr::GotPagePc(Slot::General), Page(true)),
+        elf::R_AARCH64_TLSGD_ADD_LO12_NC => (RelExpr::GotPageOffset(Slot::General), Offset(0)),
+        elf::R_AARCH64_TLSLD_ADR_PREL21 => (RelExpr::GotPc(Slot::Local), Adr),
+        elf::R_AARCH64_TLSLD_ADR_PAGE21 => (RelExpr::GotPagePc(Slot::Local), Page(true)),
+        elf::R_AARCH64_TLSLD_ADD_LO12_NC => (RelExpr::GotPageOffset(Slot::Local), Offset(0)),
+        elf::R_AARCH64_TLSLD_LD_PREL19 => (RelExpr::GotPc(Slot::Local), load),
+        elf::R_AARCH64_TLSLD_MOVW_DTPREL_G2 => (RelExpr::TlsOffset, Move { shift: 32, checked: true }),
+        elf::R_AARCH64_TLSLD_MOVW_DTPREL_G1 => (RelExpr::TlsOffset, Move { shift: 16, checked: true }),
+        elf::R_AARCH64_TLSLD_MOVW_DTPREL_G1_NC => (RelExpr::TlsOffset, Move { shift: 16, checked: false }),
+        elf::R_AARCH64_TLSLD_MOVW_DTPREL_G0 => (RelExpr::TlsOffset, Move { shift: 0, checked: true }),
+        elf::R_AARCH64_TLSLD_MOVW_DTPREL_G0_NC => (RelExpr::TlsOffset, Move { shift: 0, checked: false }),
+        elf::R_AARCH64_TLSLD_ADD_DTPREL_HI12 => (RelExpr::TlsOffset, Middle),
+        elf::R_AARCH64_TLSLD_ADD_DTPREL_LO12 | elf::R_AARCH64_TLSLD_LDST8_DTPREL_LO12 => (RelExpr::TlsOffset, Low(0)),
+        elf::R_AARCH64_TLSLD_LDST16_DTPREL_LO12 => (RelExpr::TlsOffset, Low(1)),
+        elf::R_AARCH64_TLSLD_LDST32_DTPREL_LO12 => (RelExpr::TlsOffset, Low(2)),
+        elf::R_AARCH64_TLSLD_LDST64_DTPREL_LO12 => (RelExpr::TlsOffset, Low(3)),
+        elf::R_AARCH64_TLSLD_LDST128_DTPREL_LO12 => (RelExpr::TlsOffset, Low(4)),
+        elf::R_AARCH64_TLSLD_ADD_DTPREL_LO12_NC | elf::R_AARCH64_TLSLD_LDST8_DTPREL_LO12_NC => {
+            (RelExpr::TlsOffset, Offset(0))
+        }
+        elf::R_AARCH64_TLSLD_LDST16_DTPREL_LO12_NC => (RelExpr::TlsOffset, Offset(1)),
+        elf::R_AARCH64_TLSLD_LDST32_DTPREL_LO12_NC => (RelExpr::TlsOffset, Offset(2)),
+        elf::R_AARCH64_TLSLD_LDST64_DTPREL_LO12_NC => (RelExpr::TlsOffset, Offset(3)),
+        elf::R_AARCH64_TLSLD_LDST128_DTPREL_LO12_NC => (RelExpr::TlsOffset, Offset(4)),
+        elf::R_AARCH64_TLSIE_ADR_GOTTPREL_PAGE21 => (RelExpr::GotPagePc(Slot::StaticOffset), Page(true)),
+        elf::R_AARCH64_TLSIE_LD64_GOTTPREL_LO12_NC => (RelExpr::GotPageOffset(Slot::StaticOffset), Offset(3)),
+        elf::R_AARCH64_TLSIE_LD_GOTTPREL_PREL19 => (RelExpr::GotPc(Slot::StaticOffset), load),
+        elf::R_AARCH64_TLSDESC_LD_PREL19 => (RelExpr::GotPc(Slot::Descriptor), load),
+        elf::R_AARCH64_TLSDESC_ADR_PREL21 => (RelExpr::GotPc(Slot::Descriptor), Adr),
+        elf::R_AARCH64_TLSDESC_ADR_PAGE21 => (RelExpr::GotPagePc(Slot::Descriptor), Page(true)),
+        elf::R_AARCH64_TLSDESC_LD64_LO12 => (RelExpr::GotPageOffset(Slot::Descriptor), Offset(3)),
+        elf::R_AARCH64_TLSDESC_ADD_LO12 => (RelExpr::GotPageOffset(Slot::Descriptor), Offset(0)),
+        // Marks the call of a descriptor's function for linkers that replace it.
+        elf::R_AARCH64_TLSDESC_CALL => return Some(Howto { expr: RelExpr::None, field: Field::Bytes(0, Range::Any) }),
+        elf::R_AARCH64_TLS_DTPREL => {
+            return Some(Howto { expr: RelExpr::TlsOffset, field: Field::Bytes(8, Range::Any) });
+        }
+        // Refused, so the immediate does not matter.
+        kind if is_local_exec(kind) => (RelExpr::TlsStaticOffset, Adr),
+        _ => return None,
+    };
+    Some(Howto { expr, field: Field::Immediate(immediate) })
+}
+
+/// AAELF64 gives the types of local exec two ranges of numbers.
+fn is_local_exec(kind: RelocationType) -> bool {
+    let most = elf::R_AARCH64_TLSLE_MOVW_TPREL_G2.0..=elf::R_AARCH64_TLSLE_LDST64_TPREL_LO12_NC.0;
+    let wide = elf::R_AARCH64_TLSLE_LDST128_TPREL_LO12.0..=elf::R_AARCH64_TLSLE_LDST128_TPREL_LO12_NC.0;
+    most.contains(&kind.0) || wide.contains(&kind.0)
 }
 
 /// A withdrawn number, which AAELF64 says to treat as R_AARCH64_NONE.
@@ -196,6 +253,10 @@ pub enum Immediate {
     Page(bool),
     /// An offset within a page of 4 KiB, in units of two to this power.
     Offset(u32),
+    /// The same, of a value that must be below 4 KiB.
+    Low(u32),
+    /// Bits 12 to 23 of a value that has no higher ones.
+    Middle,
     /// An offset of 15 bits from the GOT's page, in words.
     GotOffset,
     /// 16 bits of a value, from bit `shift` on. If `checked`, higher bits that are not zero are an error.
@@ -222,13 +283,16 @@ impl Immediate {
                 let split = (immediate & 3) << 24 | (immediate >> 2 & 0x7_ffff);
                 (0x307_ffff, 5, split)
             }
-            Immediate::Offset(scale) => {
+            Immediate::Low(_) if !(0..1 << 12).contains(&value) => return Err(Overflow),
+            Immediate::Offset(scale) | Immediate::Low(scale) => {
                 let offset = value & 0xfff;
                 if offset & ((1 << scale) - 1) != 0 {
                     return Err(Overflow);
                 }
                 (0xfff, 10, offset >> scale)
             }
+            Immediate::Middle if (0..1 << 24).contains(&value) => (0xfff, 10, value >> 12),
+            Immediate::Middle => return Err(Overflow),
             Immediate::GotOffset if value & 7 == 0 && (0..1 << 15).contains(&value) => (0xfff, 10, value >> 3),
             Immediate::GotOffset => return Err(Overflow),
             Immediate::Move { shift, checked } => {
@@ -272,6 +336,11 @@ mod tests {
         assert_eq!(stored(0x9100_0000, Immediate::Offset(0), 0x1234), Some(0x9108_d000));
         assert_eq!(stored(0xf940_0000, Immediate::Offset(3), 0x1238), Some(0xf941_1c00));
         assert_eq!(stored(0xf940_0000, Immediate::Offset(3), 0x1234), None, "not a multiple of 8");
+        // add x0, x0, #0x234; add x0, x0, #0x567, lsl #12
+        assert_eq!(stored(0x9100_0000, Immediate::Low(0), 0x234), Some(0x9108_d000));
+        assert_eq!(stored(0x9100_0000, Immediate::Low(0), 0x1234), None, "not below 4 KiB");
+        assert_eq!(stored(0x9140_0000, Immediate::Middle, 0x56_7234), Some(0x9155_9c00));
+        assert_eq!(stored(0x9140_0000, Immediate::Middle, 1 << 24), None);
         // movz x0, #0x1234, lsl #16
         assert_eq!(stored(0xd2a0_0000, Immediate::Move { shift: 16, checked: true }, 0x1234_5678), Some(0xd2a2_4680));
         assert_eq!(stored(0xd2a0_0000, Immediate::Move { shift: 16, checked: true }, 1 << 32), None);

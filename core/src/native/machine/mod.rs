@@ -21,6 +21,8 @@ pub struct Machine {
     pub glob_dat: RelocationType,
     /// Dynamic relocation: a word of data that holds a symbol's address plus an addend.
     pub word: RelocationType,
+    /// Dynamic relocations of thread-local storage.
+    pub tls: TlsRelocations,
     /// Returns what a dynamic relocation asks for. [`Machine::relative`] is not among the cases.
     pub dynamic_relocation: fn(RelocationType) -> DynamicRelocation,
     /// Returns what a relocation of an object computes and where it stores the result; `None` for unknown types.
@@ -155,6 +157,46 @@ pub enum HoleTarget {
     DsoHandle,
 }
 
+/// Types of dynamic relocations that fill GOT slots of thread-local symbols.
+pub struct TlsRelocations {
+    /// A word that holds the number of the symbol's module.
+    pub module: RelocationType,
+    /// A word that holds the symbol's offset in the storage of its module.
+    pub offset: RelocationType,
+    /// A word that holds the symbol's offset from the thread pointer, the same in every thread.
+    pub static_offset: RelocationType,
+    /// A descriptor.
+    pub descriptor: RelocationType,
+}
+
+/// What a symbol's slot in the GOT holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slot {
+    /// The symbol's address.
+    Address,
+    /// General dynamic: the number of a thread-local symbol's module and its offset there, the argument of `__tls_get_addr`.
+    General,
+    /// Local dynamic: the same for the start of this module's thread-local storage.
+    Local,
+    /// A TLS descriptor: the function that returns a thread-local symbol's offset from the thread pointer, and its argument.
+    Descriptor,
+    /// Initial exec: that offset itself.
+    StaticOffset,
+}
+
+impl Slot {
+    /// Number of variants.
+    pub const COUNT: usize = Slot::StaticOffset as usize + 1;
+
+    /// Returns how many words it has.
+    pub fn words(self) -> u32 {
+        match self {
+            Slot::Address | Slot::StaticOffset => 1,
+            Slot::General | Slot::Local | Slot::Descriptor => 2,
+        }
+    }
+}
+
 /// How to apply a relocation: what it computes, and where it stores the result.
 #[derive(Clone, Copy)]
 pub struct Howto {
@@ -163,7 +205,7 @@ pub struct Howto {
 }
 
 /// What a relocation computes, in the letters of the psABIs: S is the symbol, A the addend, P the place that is relocated,
-/// G the symbol's GOT entry, L its PLT entry or, without one, the symbol, and GOT the start of the GOT.
+/// G the symbol's GOT slot, L its PLT entry or, without one, the symbol, and GOT the start of the GOT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RelExpr {
     None,
@@ -178,13 +220,13 @@ pub enum RelExpr {
     /// L + A - P
     PltPc,
     /// G + A - P
-    GotPc,
+    GotPc(Slot),
     /// G + A - P, in an instruction that may be relaxed
     GotPcRelaxable,
     /// Page(G) - Page(P)
-    GotPagePc,
+    GotPagePc(Slot),
     /// G, of which the field takes the offset within a page of 4 KiB
-    GotPageOffset,
+    GotPageOffset(Slot),
     /// G - Page(GOT)
     GotFromGotPage,
     /// G + A - GOT
@@ -197,8 +239,21 @@ pub enum RelExpr {
     PltGotRel,
     /// Size of the symbol + A
     Size,
-    /// Any expression about thread-local storage
-    Tls,
+    /// S + A, where S is a thread-local symbol's offset in the storage of its module
+    TlsOffset,
+    /// S + A, where S is a thread-local symbol's offset from the thread pointer: local exec
+    TlsStaticOffset,
+}
+
+impl RelExpr {
+    /// Returns whether the symbol has to be thread-local. For all others but [`RelExpr::None`] and [`RelExpr::Size`] it must not be.
+    pub fn is_thread_local(self) -> bool {
+        match self {
+            RelExpr::GotPc(slot) | RelExpr::GotPagePc(slot) | RelExpr::GotPageOffset(slot) => slot != Slot::Address,
+            RelExpr::TlsOffset | RelExpr::TlsStaticOffset => true,
+            _ => false,
+        }
+    }
 }
 
 /// Where a relocation stores its value.

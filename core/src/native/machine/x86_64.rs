@@ -2,7 +2,10 @@
 
 use object::elf::{self, RelocationType};
 
-use super::{DynamicRelocation, Field, Hole, HoleTarget, Howto, Machine, Range, RelExpr, Relaxed, Startup, Template};
+use super::{
+    DynamicRelocation, Field, Hole, HoleTarget, Howto, Machine, Range, RelExpr, Relaxed, Slot, Startup, Template,
+    TlsRelocations,
+};
 
 /// psABI, Special Section Indexes.
 const SHN_X86_64_LCOMMON: elf::SymbolSection = elf::SymbolSection(0xff02);
@@ -22,6 +25,12 @@ pub static MACHINE: Machine = Machine {
     relative: elf::R_X86_64_RELATIVE,
     glob_dat: elf::R_X86_64_GLOB_DAT,
     word: elf::R_X86_64_64,
+    tls: TlsRelocations {
+        module: elf::R_X86_64_DTPMOD64,
+        offset: elf::R_X86_64_DTPOFF64,
+        static_offset: elf::R_X86_64_TPOFF64,
+        descriptor: elf::R_X86_64_TLSDESC,
+    },
     dynamic_relocation,
     howto,
     is_jump,
@@ -94,12 +103,13 @@ fn howto(kind: RelocationType) -> Option<Howto> {
         elf::R_X86_64_PC8 => (RelExpr::Pc, Field::Bytes(1, Range::Signed)),
         elf::R_X86_64_PLT32 | R_X86_64_PLT32_BND => (RelExpr::PltPc, SIGNED),
         elf::R_X86_64_PLTOFF64 => (RelExpr::PltGotRel, WORD),
+        // The numbered forms belong to instructions of APX and are computed alike.
         elf::R_X86_64_GOTPCREL
         | elf::R_X86_64_CODE_4_GOTPCRELX
         | elf::R_X86_64_CODE_5_GOTPCRELX
-        | elf::R_X86_64_CODE_6_GOTPCRELX => (RelExpr::GotPc, SIGNED),
+        | elf::R_X86_64_CODE_6_GOTPCRELX => (RelExpr::GotPc(Slot::Address), SIGNED),
         elf::R_X86_64_GOTPCRELX | elf::R_X86_64_REX_GOTPCRELX => (RelExpr::GotPcRelaxable, SIGNED),
-        elf::R_X86_64_GOTPCREL64 => (RelExpr::GotPc, WORD),
+        elf::R_X86_64_GOTPCREL64 => (RelExpr::GotPc(Slot::Address), WORD),
         elf::R_X86_64_GOT32 => (RelExpr::GotFromGot, SIGNED),
         elf::R_X86_64_GOT64 | elf::R_X86_64_GOTPLT64 => (RelExpr::GotFromGot, WORD),
         elf::R_X86_64_GOTPC32 => (RelExpr::GotBasePc, SIGNED),
@@ -107,24 +117,22 @@ fn howto(kind: RelocationType) -> Option<Howto> {
         elf::R_X86_64_GOTOFF64 => (RelExpr::GotRel, WORD),
         elf::R_X86_64_SIZE32 => (RelExpr::Size, Field::Bytes(4, Unsigned)),
         elf::R_X86_64_SIZE64 => (RelExpr::Size, WORD),
-        // Debug sections hold a variable's offset in its module's TLS block.
-        elf::R_X86_64_DTPOFF64 => (RelExpr::Tls, WORD),
-        elf::R_X86_64_DTPMOD64
-        | elf::R_X86_64_TPOFF64
-        | elf::R_X86_64_TLSGD
-        | elf::R_X86_64_TLSLD
-        | elf::R_X86_64_DTPOFF32
-        | elf::R_X86_64_GOTTPOFF
-        | elf::R_X86_64_TPOFF32
-        | elf::R_X86_64_GOTPC32_TLSDESC
-        | elf::R_X86_64_TLSDESC
+        elf::R_X86_64_TLSGD => (RelExpr::GotPc(Slot::General), SIGNED),
+        elf::R_X86_64_TLSLD => (RelExpr::GotPc(Slot::Local), SIGNED),
+        elf::R_X86_64_GOTTPOFF
         | elf::R_X86_64_CODE_4_GOTTPOFF
         | elf::R_X86_64_CODE_5_GOTTPOFF
+        | elf::R_X86_64_CODE_6_GOTTPOFF => (RelExpr::GotPc(Slot::StaticOffset), SIGNED),
+        elf::R_X86_64_GOTPC32_TLSDESC
+        | elf::R_X86_64_CODE_4_GOTPC32_TLSDESC
         | elf::R_X86_64_CODE_5_GOTPC32_TLSDESC
-        | elf::R_X86_64_CODE_6_GOTTPOFF
-        | elf::R_X86_64_CODE_6_GOTPC32_TLSDESC
-        | elf::R_X86_64_CODE_4_GOTPC32_TLSDESC => (RelExpr::Tls, SIGNED),
-        elf::R_X86_64_TLSDESC_CALL => (RelExpr::Tls, Field::Bytes(0, Range::Any)),
+        | elf::R_X86_64_CODE_6_GOTPC32_TLSDESC => (RelExpr::GotPc(Slot::Descriptor), SIGNED),
+        // Marks the call of a descriptor's function for linkers that replace it.
+        elf::R_X86_64_TLSDESC_CALL => (RelExpr::None, Field::Bytes(0, Range::Any)),
+        elf::R_X86_64_DTPOFF32 => (RelExpr::TlsOffset, SIGNED),
+        elf::R_X86_64_DTPOFF64 => (RelExpr::TlsOffset, WORD),
+        elf::R_X86_64_TPOFF32 => (RelExpr::TlsStaticOffset, SIGNED),
+        elf::R_X86_64_TPOFF64 => (RelExpr::TlsStaticOffset, WORD),
         _ => return None,
     };
     Some(Howto { expr, field })
