@@ -65,8 +65,8 @@ fn archive(name: &str) -> Option<PathBuf> {
 
 #[test]
 fn system_archives_link_object_by_object() {
-    // The percentages are low for libc and libm, which have hidden symbols and thread-local data.
-    for (name, min_percent) in [("libc.a", 45), ("libm.a", 45), ("libstdc++.a", 90), ("libgcc.a", 90)] {
+    // Of libc and libm, hidden symbols and indirect functions are left.
+    for (name, min_percent) in [("libc.a", 70), ("libm.a", 80), ("libstdc++.a", 95), ("libgcc.a", 98)] {
         let Some(path) = archive(name) else {
             println!("{name}: not found, skipped");
             continue;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use artifact::error::Result;
+use artifact::format::module::Module;
 use artifact::native::link::{Object, Options, link};
 
 /// A machine that tests compile and run code for.
@@ -77,6 +78,20 @@ pub fn compile_text(compiler: &str, flags: &[&str], language: &str, text: &str, 
     let file = object.with_extension(language);
     fs::write(&file, text).unwrap();
     run(Command::new(compiler).args(flags).arg("-c").arg(&file).arg("-o").arg(object));
+    object.to_owned()
+}
+
+/// Changes the types of the relocations in a section, for those that no assembler here can write.
+pub fn with_kinds(object: &Path, section: &str, kinds: &[u32]) -> PathBuf {
+    let mut bytes = fs::read(object).unwrap();
+    let table = Module::parse(&bytes).unwrap().section_named(section.as_bytes()).unwrap();
+    let (start, size) = (table.offset as usize, table.size as usize);
+    assert_eq!(size, 24 * kinds.len());
+    for (index, kind) in kinds.iter().enumerate() {
+        let at = start + 24 * index + 8;
+        bytes[at..at + 4].copy_from_slice(&kind.to_le_bytes());
+    }
+    fs::write(object, bytes).unwrap();
     object.to_owned()
 }
 
