@@ -101,7 +101,9 @@ pub fn linked(image: &[u8]) {
     for count in [1, 2] {
         if let Err(error) = loaded(stored(image, count).expect("an image that can be stored"), false) {
             let here = [Status::Limit, Status::Unsupported, Status::NoMemory];
-            assert!(here.contains(&error.status()), "the loader refuses what the linker made: {error}");
+            // `SOMEWHERE` is no thread-local variable.
+            let is_variable = error.message().contains("expected a thread-local variable");
+            assert!(is_variable || here.contains(&error.status()), "the loader refuses what the linker made: {error}");
         }
     }
 }
