@@ -303,9 +303,9 @@ fn the_segment_is_as_the_psabis_say() {
 
 #[test]
 fn debuggers_find_the_variables() {
-    let compilers = [(X86_64, "cc"), (X86_64, "clang"), (AARCH64, AARCH64.cc)];
-    for (machine, compiler) in compilers.into_iter().filter(|(machine, compiler)| machine.is_here() && have(compiler)) {
-        let folder = folder(&format!("tls-debug-{}-{compiler}", machine.name));
+    // For aarch64, compilers say nothing about the places of such variables.
+    for compiler in ["cc", "clang"].into_iter().filter(|compiler| have(compiler)) {
+        let folder = folder(&format!("tls-debug-{compiler}"));
         let objects = [
             "__thread int one = 1, two = 2, three;",
             "static __thread int four = 4, five; int *get(int step) {
@@ -318,10 +318,10 @@ fn debuggers_find_the_variables() {
         let objects = names.each_ref().map(|name| name.as_path());
         let (ours, theirs) = (folder.join("ours.so"), folder.join("theirs.so"));
         link_to(&objects, &ours);
-        machine.system_link(&objects, &theirs);
+        X86_64.system_link(&objects, &theirs);
         let locations = |image: &Path| -> Vec<String> {
             let said = read(image, &["--debug-dump=info"]);
-            let is_location = |line: &&str| line.contains("_tls_address)");
+            let is_location = |line: &&str| line.contains("_tls_address");
             said.lines().filter(is_location).map(|line| line.split_once("byte block").unwrap().1.to_owned()).collect()
         };
         assert_eq!(locations(&theirs).len(), 5, "{compiler}");
