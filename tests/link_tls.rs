@@ -99,6 +99,16 @@ fn models_for_aarch64_run_as_linked_by_ld() {
     }
 }
 
+#[test]
+fn images_run_under_musl() {
+    const MUSL: Machine = Machine { name: "musl", cc: "musl-gcc", cxx: "musl-gcc", ..X86_64 };
+    if have(MUSL.cc) {
+        let models: [(&str, &[&str], Words); 2] =
+            [("general", &["-fPIC"], GENERAL), ("descriptors", &["-fPIC", "-mtls-dialect=gnu2"], DESCRIPTORS)];
+        compare_all(&MUSL, "cc", &models, &["-O2"]);
+    }
+}
+
 /// The machines that are here, each with its compilers for C++.
 fn cxx() -> Vec<(Machine, &'static str)> {
     let compilers = [(X86_64, X86_64.cxx), (X86_64, "clang++"), (AARCH64, AARCH64.cxx)];

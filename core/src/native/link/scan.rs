@@ -291,7 +291,8 @@ fn slot(slot: Slot, target: Target, site: &Site<'_>) -> Result<Need> {
             Err(site.refuse("refers to a thread-local symbol that is undefined, weak and hidden; define it"))
         }
         (Slot::StaticOffset, _) => Err(site.refuse(format_args!(
-            "is initial exec, which needs static thread-local storage, but only the host's variables can be there; {DYNAMIC}"
+            "is initial exec, which needs static thread-local storage, but only the host's variables can be there; {DYNAMIC}, \
+             without the attribute tls_model"
         ))),
         _ => Err(site.refuse(format_args!("is local dynamic, but the symbol is not in the image; {DYNAMIC}"))),
     }
