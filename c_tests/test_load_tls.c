@@ -6,7 +6,8 @@
 #include <pthread.h>
 
 /* How tls.c is linked. Those that the compiler can't make are skipped. */
-static const char *const models[] = {"tls", "tls_local", "tls_other", "tls_other_now"};
+static const char *const models[] = {"tls",   "tls_local",   "tls_other",  "tls_other_now",
+                                     "tls.o", "tls_local.o", "tls_other.o"};
 
 typedef struct functions_t {
     int (*next)(void), (*next_static)(void), (*sum)(void), (*through_pointer)(void);
@@ -60,9 +61,10 @@ static bool is_built(const char *module) { return access(native(module), R_OK) =
 TEST(thread_local_variables_are_those_of_dlopen) {
     for (size_t i = 0; i < COUNT(models); i++) {
         if (!is_built(models[i])) continue;
-        void *handle = dlopen(native(models[i]), RTLD_NOW);
-        CHECK(handle);
         loaded_t loaded = load_flags(models[i], 0);
+        /* An artifact of a linked object is a shared object, too. */
+        void *handle = dlopen(is_object(models[i]) ? scratch("code.artifact") : native(models[i]), RTLD_NOW);
+        CHECK(handle);
         functions_t theirs = functions_of(&(side_t){.handle = handle}), ours = functions_in(loaded.code);
         check_fresh(&theirs), check_fresh(&ours);
         in_threads(1, run_fresh, &theirs), in_threads(1, run_fresh, &ours);
@@ -264,7 +266,8 @@ static void *use_host_variable(void *context) {
 }
 
 TEST(host_variables_are_the_hosts_in_each_thread) {
-    static const char *const modules[] = {"tls_host", "tls_host_other", "tls_host_static"};
+    static const char *const modules[] = {"tls_host",   "tls_host_other",   "tls_host_static",
+                                          "tls_host.o", "tls_host_other.o", "tls_host_static.o"};
     for (size_t i = 0; i < COUNT(modules); i++) {
         if (!is_built(modules[i])) continue;
         artifact_import_t import;
@@ -374,15 +377,18 @@ static void *call_once_in_thread(void *once) {
 }
 
 TEST(call_once_works) {
-    skip_without("call_once");
-    if (!dlopen("libstdc++.so.6", RTLD_NOW | RTLD_GLOBAL)) SKIP("there is no libstdc++");
-    loaded_t loaded = load_flags("call_once", ARTIFACT_LOAD_PROCESS_SYMBOLS);
-    int (*once)(int *);
-    SYMBOL(loaded.code, 0, "once", once);
-    int count = 0;
-    CHECK(once(&count) == 1 && once(&count) == 1);
-    in_threads(4, call_once_in_thread, address_of(&once));
-    unload(&loaded);
+    static const char *const modules[] = {"call_once", "call_once.o"};
+    for (size_t i = 0; i < COUNT(modules); i++) {
+        skip_without(modules[i]);
+        if (!dlopen("libstdc++.so.6", RTLD_NOW | RTLD_GLOBAL)) SKIP("there is no libstdc++");
+        loaded_t loaded = load_flags(modules[i], ARTIFACT_LOAD_PROCESS_SYMBOLS);
+        int (*once)(int *);
+        SYMBOL(loaded.code, 0, "once", once);
+        int count = 0;
+        CHECK(once(&count) == 1 && once(&count) == 1);
+        in_threads(4, call_once_in_thread, address_of(&once));
+        unload(&loaded);
+    }
 }
 
 /* ---- descriptors ---- */

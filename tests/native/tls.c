@@ -28,7 +28,8 @@ __attribute__((noinline)) static void *same(void *address) {
 int run(int step);
 int run(int step) {
     exported += step, shared += 2 * step, guarded += step, hidden += step, host_count += step;
-    one += (char)step, zero[4] += step, numbers[1] += step, line[2] += (char)step, page += step, large[59999] += (char)step;
+    one += (char)step, zero[4] += step, numbers[1] += step, line[2] += (char)step, page += step,
+        large[59999] += (char)step;
     if ((uintptr_t)same(line) % 64 || (uintptr_t)same(&page) % 4096) return -1;
     int sum = exported + shared + guarded + hidden + host_count + one + line[2] + page + large[59999];
     for (int i = 0; i < 5; i++) sum += zero[i];

@@ -1,4 +1,5 @@
-/* Opens a shared object, and prints what its run() returns in this thread, in one older than the object, and in new ones. */
+/* Opens a shared object, and prints what its run() returns in this thread, in one older than the object, and in new
+ * ones. */
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -21,7 +22,8 @@ static void *in_thread(void *name) {
 
 int main(int argc, char **argv) {
     pthread_t thread;
-    if (argc != 2 || pthread_barrier_init(&opened, NULL, 2) || pthread_create(&thread, NULL, in_thread, "older thread")) return 1;
+    if (argc != 2 || pthread_barrier_init(&opened, NULL, 2) || pthread_create(&thread, NULL, in_thread, "older thread"))
+        return 1;
     void *image = dlopen(argv[1], RTLD_NOW | RTLD_LOCAL);
     if (!image || !(*(void **)&run = dlsym(image, "run"))) {
         puts(dlerror());

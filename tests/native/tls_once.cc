@@ -1,5 +1,5 @@
-/* What C++ makes of thread-local storage: the host's variables of std::call_once, constructors and destructors for each thread, and
-   inline variables, of which two objects share one. */
+/* What C++ makes of thread-local storage: the host's variables of std::call_once, constructors and destructors for each
+   thread, and inline variables, of which two objects share one. */
 #include "tls_once.hpp"
 
 #include <cstdio>
