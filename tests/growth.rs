@@ -67,6 +67,33 @@ fn with_text(fill: impl FnOnce(&mut Elf)) -> Vec<u8> {
 }
 
 #[test]
+fn linking_archives() {
+    // Each member needs the next one, of which the last comes first.
+    let library = |n: usize| {
+        let mut archive = b"!<arch>\n".to_vec();
+        for number in (0..n).rev() {
+            let object = with_text(|elf| {
+                elf.symbol(&format!("f{number}"), GLOBAL, 1);
+                let next = elf.symbol(&format!("f{}", number + 1), 0x10, 0);
+                let data = elf.section(".data", PROGBITS, 3, vec![0; 8]);
+                elf.relocations(data, [(0, next, ABS64, 0)].into_iter());
+            });
+            let size = object.len();
+            archive.extend(format!("{:<48}{size:<10}`\n", format!("{number}.o/")).into_bytes());
+            archive.extend(object);
+            archive.resize(archive.len().next_multiple_of(2), b'\n');
+        }
+        archive
+    };
+    check("members of archives", 1000, library, |archive| {
+        let mut options = Options::default();
+        options.entries = &["f0"];
+        let linked = link(&[Object { name: "lib.a", bytes: archive }], &options);
+        linked.unwrap();
+    });
+}
+
+#[test]
 fn linking() {
     type Fill = fn(usize, &mut Elf);
     let cases: [(&str, usize, Fill); 12] = [

@@ -1,10 +1,13 @@
 //! `artifact pack`: builds an artifact from ELF files.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use artifact::builder::Builder;
 use artifact::engine::Engine;
-use artifact::error::Error;
+use artifact::error::{Error, escape};
+use artifact::format::archive;
 use artifact::format::upvars::Upvars;
 use artifact::native::link::{Object, Options, check_code};
 
@@ -16,7 +19,8 @@ use crate::write::WriteArgs;
 
 /// Pack ELF modules and relocatable objects into an artifact
 ///
-/// The last module is the main module. The objects are linked into a shared object, which becomes the last module. The
+/// The last module is the main module. The objects are linked into a shared object, which becomes the last module. Of an archive
+/// (libx.a, also a thin one) those members are linked that objects and other members need. The
 /// artifact says that its modules were compiled without flags for the baseline CPU of this host's target, unless --target, --cpu,
 /// --engine, --wasmtime or --metadata is given. OUT is replaced atomically.
 #[derive(clap::Args)]
@@ -29,6 +33,7 @@ target's are refused.
 Examples:
   artifact pack -o kernels.artifact --object helpers.o kernels.o
   artifact pack -o kernels.artifact --object kernels.o -- libhelpers.so
+  artifact pack -o kernels.artifact --entry scale --entry sum --object libkernels.a
   artifact pack -o kernels.artifact --cpu x86-64-v3 --attribute built-by=ci libhelpers.so kernels.so
   artifact pack -o kernels.artifact --target aarch64-unknown-linux-gnu --cpu lse --no-debug --object kernels.o
   artifact engine > here.json; artifact pack -o kernels.artifact --engine here.json --object kernels.o
@@ -37,16 +42,29 @@ pub struct Args {
     /// ELF files to add as modules, in this order; `-` is standard input
     #[arg(required_unless_present = "objects", value_name = "MODULE")]
     modules: Vec<PathBuf>,
-    /// Relocatable objects to link into the main module. `--` ends the list
+    /// Relocatable objects and archives to link into the main module. `--` ends the list
     #[arg(long = "object", value_name = "OBJECT", num_args = 1..)]
     objects: Vec<PathBuf>,
-    /// Leave out the objects' debug information
-    #[arg(long)]
-    no_debug: bool,
+    #[command(flatten)]
+    linking: LinkArgs,
     #[command(flatten)]
     settings: SettingsArgs,
     #[command(flatten)]
     write: WriteArgs,
+}
+
+/// The options for linking.
+#[derive(clap::Args)]
+struct LinkArgs {
+    /// Export this symbol of the objects, and only those given in this way. Archives supply what they need
+    #[arg(long = "entry", value_name = "SYMBOL", requires = "objects")]
+    entries: Vec<String>,
+    /// Link all members of archives, whether or not they are needed
+    #[arg(long, requires = "objects")]
+    whole_archive: bool,
+    /// Leave out the objects' debug information
+    #[arg(long)]
+    no_debug: bool,
 }
 
 /// The options for the settings with which the modules were compiled.
@@ -88,7 +106,7 @@ impl Args {
 }
 
 pub fn run(args: &Args, console: &mut Console) -> CommandResult {
-    let Args { modules: files, objects, settings, write, .. } = args;
+    let Args { modules: files, objects, linking, settings, write } = args;
     let progress = console.progress("packing", write.output())?;
     let modules = read(files)?;
     let (mut builder, upvars) = settings.builder(write.output())?;
@@ -98,9 +116,7 @@ pub fn run(args: &Args, console: &mut Console) -> CommandResult {
         let added = checked.and_then(|()| builder.add_module(bytes));
         added.map_err(|error| Failure::in_file(file, error))?;
     }
-    let mut options = Options::default();
-    options.leave_out_debug = args.no_debug;
-    link(&mut builder, objects, &options, write.output())?;
+    link(&mut builder, objects, linking, write.output())?;
     if let Some(file) = &settings.metadata {
         // Not before: upvars refer to modules.
         builder.set_upvars(upvars).map_err(|error| Failure::in_file(file, error))?;
@@ -116,18 +132,35 @@ fn read(files: &[PathBuf]) -> Result<Vec<Box<dyn AsRef<[u8]>>>, Failure> {
 }
 
 /// Links the objects into one more module.
-fn link(builder: &mut Builder<'_>, files: &[PathBuf], options: &Options, output: &Path) -> Result<(), Failure> {
+fn link(builder: &mut Builder<'_>, files: &[PathBuf], args: &LinkArgs, output: &Path) -> Result<(), Failure> {
     if files.is_empty() {
         return Ok(());
     }
-    let contents = read(files)?;
+    let mut contents = read(files)?;
+    for (file, bytes) in files.iter().zip(&mut contents) {
+        if archive::is_thin((**bytes).as_ref()) {
+            let filled = archive::fill_thin((**bytes).as_ref(), |name| read_member(file, name));
+            *bytes = Box::new(filled.map_err(|error| Failure::in_file(file, error))?);
+        }
+    }
     let names: Vec<_> = files.iter().map(|file| file.to_string_lossy()).collect();
     let object = |(name, bytes)| Object { name, bytes };
     let bytes = contents.iter().map(|bytes| (**bytes).as_ref());
     let objects: Vec<_> = names.iter().map(AsRef::as_ref).zip(bytes).map(object).collect();
+    let entries: Vec<_> = args.entries.iter().map(String::as_str).collect();
+    let mut options = Options::default();
+    options.entries = &entries;
+    (options.whole_archives, options.leave_out_debug) = (args.whole_archive, args.no_debug);
     // The messages name the objects.
-    let linked = builder.add_objects(&objects, options);
+    let linked = builder.add_objects(&objects, &options);
     linked.map(drop).map_err(|error| Failure::cannot("link", output, error))
+}
+
+/// Reads a member of a thin archive, whose path is relative to the archive's folder.
+fn read_member(archive: &Path, name: &[u8]) -> Result<Vec<u8>, Error> {
+    let path = archive.with_file_name(OsStr::from_bytes(name));
+    std::fs::read(&path)
+        .map_err(|cause| Error::io(format_args!("cannot read '{}'", escape(path.as_os_str().as_bytes())), &cause))
 }
 
 impl SettingsArgs {

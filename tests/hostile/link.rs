@@ -21,7 +21,7 @@ fn check(objects: &[Object<'_>], options: &Options) {
     }
 }
 
-/// Links one input: an object, or several concatenated ones.
+/// Links one input: an object, an archive, or several objects, concatenated.
 pub fn run(data: &[u8]) {
     const MAGIC: &[u8] = b"\x7fELF";
     let starts = (1..data.len()).filter(|at| data[*at..].starts_with(MAGIC));
@@ -31,5 +31,6 @@ pub fn run(data: &[u8]) {
     check(&[Object { name: "whole", bytes: data }], &Options::default());
     let mut options = Options::default();
     options.leave_out_debug = objects.len() > 2;
+    options.whole_archives = true;
     check(&objects, &options);
 }

@@ -432,3 +432,41 @@ fn objects_are_linked_into_the_main_module() {
     assert!(!folder.path("no").exists());
     run(&["pack", "-o", text(&out)]).expect(2);
 }
+
+#[test]
+fn archives_supply_what_is_needed() {
+    let folder = Folder::new();
+    let lines =
+        "int first(void) { return 1; }\nint second(void) { return 2; }\nint third(void) { return first() + 2; }\n";
+    for (name, line) in ["a", "b", "c"].into_iter().zip(lines.lines()) {
+        let source = format!("int first(void);\n{line}");
+        let (file, object) = (folder.file(&format!("{name}.c"), source.as_bytes()), folder.path(&format!("{name}.o")));
+        let flags = ["-O2", "-fPIC", "-c", "-o", text(&object), &file];
+        assert!(std::process::Command::new("cc").args(flags).status().unwrap().success());
+    }
+    for (name, flags) in [("whole.a", "rcs"), ("thin.a", "rcsT")] {
+        let mut ar = std::process::Command::new("ar");
+        ar.current_dir(folder.path("")).args([flags, name, "a.o", "b.o", "c.o"]);
+        assert!(ar.status().unwrap().success());
+    }
+    let pack = |out: &str, args: &[&str]| {
+        let out = folder.path(out);
+        run(&[&["pack", "-o", text(&out)], args].concat()).expect(0);
+        fs::read(out).unwrap()
+    };
+    let (whole, thin) = (folder.path("whole.a"), folder.path("thin.a"));
+    let entry = pack("entry", &["--entry", "third", "--object", text(&whole)]);
+    assert!(entry == pack("thin", &["--entry", "third", "--object", text(&thin)]));
+    assert_eq!(run(&["run", text(&folder.path("entry")), "third"]).expect(0).out(), "3\n");
+    run(&["run", text(&folder.path("entry")), "second"]).expect(5);
+    pack("all", &["--whole-archive", "--object", text(&thin)]);
+    assert_eq!(run(&["run", text(&folder.path("all")), "second"]).expect(0).out(), "2\n");
+
+    let none = folder.path("none");
+    let ran = run(&["pack", "-o", text(&none), "--entry", "fourth", "--object", text(&whole)]).expect(5);
+    assert!(ran.err.contains("entry 'fourth': expected an object that defines"), "{}", ran.err);
+    fs::remove_file(folder.path("c.o")).unwrap();
+    let ran = run(&["pack", "-o", text(&none), "--entry", "third", "--object", text(&thin)]).expect(5);
+    assert!(ran.err.contains("thin.a': cannot read '") && ran.err.contains("c.o'"), "{}", ran.err);
+    run(&["pack", "-o", text(&none), "--whole-archive", text(&whole)]).expect(2);
+}

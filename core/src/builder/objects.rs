@@ -3,23 +3,26 @@
 use super::{Builder, Bytes};
 use crate::engine::target::elf_identity;
 use crate::error::{Error, Result, Status, quote};
+use crate::format::archive::is_archive;
 use crate::format::elf::Identity;
 use crate::native::link::{Object, Options, link, machine_of};
 
 impl Builder<'_> {
-    /// Links relocatable objects into a shared object, adds it as a module, and returns its index. The objects are only borrowed
+    /// Links relocatable objects and archives into a shared object, adds it as a module, and returns its index. The objects are only borrowed
     /// during the call.
     ///
     /// # Errors
     ///
     /// As [`link`]; INVALID_ARGUMENT for objects whose machine is not that of the engine's target; UNSUPPORTED if this library can't
     /// link for the objects' machine. Nothing is added then.
-    pub fn add_objects(&mut self, objects: &[Object<'_>], options: &Options) -> Result<usize> {
-        for object in objects {
+    pub fn add_objects(&mut self, objects: &[Object<'_>], options: &Options<'_>) -> Result<usize> {
+        for object in objects.iter().filter(|object| !is_archive(object.bytes)) {
             machine_of(object)?;
             self.check_machine(object.bytes).map_err(|error| error.within(quote(object.name.as_bytes())))?;
         }
         let image = link(objects, options)?;
+        // All members of archives are for the image's machine.
+        self.check_machine(&image)?;
         self.store(Bytes::Owned(image))
     }
 

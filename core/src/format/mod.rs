@@ -3,6 +3,7 @@
 //!
 //! `docs/format.md` specifies the format.
 
+pub mod archive;
 pub(crate) mod body;
 // For tests of this repository.
 #[doc(hidden)]

@@ -1,14 +1,16 @@
 //! The linker: turns relocatable objects into one position-independent shared object. Whatever can be decided before the code
 //! is loaded is decided here, so that loading only maps pages and fills in pointers.
 //!
-//! Data flows one way: `input` (a checked view of each object) → `select` (which sections are linked, by the table in `kinds`) →
-//! `symbols` (symbol resolution) and `eh_frame` → `scan` (what each relocation needs, or why it cannot be linked) and `got` →
-//! `dynamic` (tables for the loader) → `sections` and `layout` (addresses) → `apply` (relocated section contents) → `image` (the
-//! file). What differs by machine is in `native/machine`. The rules are those of the ELF gABI and the machines' psABIs.
+//! Data flows one way: `archive` (the objects, with those members of archives that are needed) → `input` (a checked view of each
+//! object) → `select` (which sections are linked, by the table in `kinds`) → `symbols` (symbol resolution) and `eh_frame` → `scan`
+//! (what each relocation needs, or why it cannot be linked) and `got` → `dynamic` (tables for the loader) → `sections` and `layout`
+//! (addresses) → `apply` (relocated section contents) → `image` (the file). What differs by machine is in `native/machine`. The
+//! rules are those of the ELF gABI and the machines' psABIs.
 //!
 //! The output depends only on the objects and their order: the same objects give the same bytes.
 
 mod apply;
+mod archive;
 mod arrays;
 mod compressed;
 mod debug;
@@ -35,7 +37,7 @@ use crate::error::{Error, Result, Status, quote};
 use crate::native::image::{Bytes, Image};
 use crate::native::machine::Machine;
 
-/// A relocatable object, as `cc -c` writes it.
+/// A relocatable object, as `cc -c` writes it, or an archive of them.
 #[derive(Clone, Copy, Debug)]
 pub struct Object<'a> {
     /// Its name in messages, such as its file name.
@@ -47,9 +49,13 @@ pub struct Object<'a> {
 /// How to link.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
-pub struct Options {
+pub struct Options<'a> {
     /// Leave out sections that only debuggers read, such as `.debug_info`.
     pub leave_out_debug: bool,
+    /// Link all members of archives, whether or not they are needed.
+    pub whole_archives: bool,
+    /// The symbols that the shared object exports. If there are any, it exports no others.
+    pub entries: &'a [&'a str],
 }
 
 /// Links objects into one shared object.
@@ -57,19 +63,31 @@ pub struct Options {
 /// The shared object exports global symbols of default and protected visibility. A symbol that one of the objects defines
 /// resolves to that definition in all of them. Symbols that no object defines are left to the loader.
 ///
+/// Of an archive, those members are linked that define what the objects, the options' entries or other linked members refer to,
+/// other than weakly. If several members define a symbol, the first one of the first archive counts. Members come after the objects,
+/// in the order of the archives and within them. Their names in messages are `lib.a(member.o)`.
+///
 /// # Errors
 ///
-/// INVALID_ARGUMENT if there are no objects, if one is not a relocatable object, or if two define the same symbol;
+/// INVALID_ARGUMENT if there is nothing to link, if an input is neither a relocatable object nor an archive, if two objects define the
+/// same symbol, or if no object defines an entry;
 /// UNSUPPORTED for relocations that need position-dependent code and for features that cannot be linked: the message names
 /// all of them, up to a limit: object, section, offset, symbol and relocation, and what to do; TRUNCATED or CORRUPT for a damaged
 /// object; LIMIT; NO_MEMORY.
-pub fn link(objects: &[Object<'_>], options: &Options) -> Result<Vec<u8>> {
-    let mut inputs = alloc::with_capacity(objects.len(), "objects")?;
-    for object in objects {
-        inputs.push(input::Input::parse(object)?);
+pub fn link(objects: &[Object<'_>], options: &Options<'_>) -> Result<Vec<u8>> {
+    let sources = archive::expand(objects, options)?;
+    let mut inputs = alloc::with_capacity(sources.len(), "objects")?;
+    for archive::Source { name, bytes } in &sources {
+        inputs.push(input::Input::parse(&Object { name, bytes })?);
     }
     let Some(first) = inputs.first() else {
-        return Err(Error::new(Status::InvalidArgument, "objects: expected at least one, found none"));
+        return Err(match options.entries.first() {
+            Some(entry) if !objects.is_empty() => symbols::no_entry(entry),
+            _ => {
+                let found = if objects.is_empty() { "none" } else { "only archives, of which nothing is needed" };
+                Error::new(Status::InvalidArgument, format!("objects: expected at least one, found {found}"))
+            }
+        });
     };
     let machine = first.machine;
     if let Some(other) = inputs.iter().find(|input| input.machine.number != machine.number) {
@@ -87,6 +105,7 @@ pub fn link(objects: &[Object<'_>], options: &Options) -> Result<Vec<u8>> {
     compressed::expand(&mut inputs, &dispositions)?;
     arrays::turn(&mut inputs, &dispositions)?;
     let mut symbols = symbols::Symbols::resolve(&inputs, &dispositions, &mut refusals)?;
+    symbols.export_only(options.entries)?;
     let frames = eh_frame::Frames::collect(&inputs, &dispositions)?;
     let needs = scan::Needs::scan(&inputs, &dispositions, &mut symbols, &frames, &mut refusals)?;
     refusals.finish()?;

@@ -33,7 +33,7 @@ pub(super) enum Disposition {
 /// The disposition of every section, by object and section index.
 pub(super) type Dispositions = Vec<Vec<Disposition>>;
 
-pub(super) fn select(inputs: &[Input<'_>], options: &Options, refusals: &mut Refusals) -> Result<Dispositions> {
+pub(super) fn select(inputs: &[Input<'_>], options: &Options<'_>, refusals: &mut Refusals) -> Result<Dispositions> {
     let mut dispositions = alloc::with_capacity(inputs.len(), "sections")?;
     for input in inputs {
         let of = input.sections.iter().map(|section| disposition(section, input.machine, options));
@@ -63,7 +63,7 @@ pub(super) fn select(inputs: &[Input<'_>], options: &Options, refusals: &mut Ref
     Ok(dispositions)
 }
 
-fn disposition(section: &Section<'_>, machine: &Machine, options: &Options) -> Disposition {
+fn disposition(section: &Section<'_>, machine: &Machine, options: &Options<'_>) -> Disposition {
     match kinds::fate(section, machine) {
         Fate::Loaded => Disposition::Loaded,
         Fate::EhFrame => Disposition::EhFrame,

@@ -1,6 +1,6 @@
 //! Symbol resolution: one entry for each global name of all objects, and one for each local symbol.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use object::elf::{self, SymbolBind, SymbolType};
 
@@ -334,6 +334,33 @@ impl<'a> Symbols<'a> {
         Ok(self.entries.len() - 1)
     }
 
+    /// Makes these symbols the only ones that the image exports; without any, nothing changes.
+    ///
+    /// # Errors
+    ///
+    /// INVALID_ARGUMENT for a symbol that no object defines, or that is hidden.
+    pub fn export_only(&mut self, names: &[&str]) -> Result<()> {
+        if names.is_empty() {
+            return Ok(());
+        }
+        let mut kept = HashSet::new();
+        kept.try_reserve(names.len()).map_err(|_| Error::no_memory("symbols"))?;
+        for name in names {
+            let found = self.globals.get(name.as_bytes()).copied();
+            let exported = |index: &usize| self.entries.get(*index).is_some_and(Entry::is_exported);
+            let Some(index) = found.filter(exported) else {
+                return Err(no_entry(name));
+            };
+            kept.insert(index);
+        }
+        for (index, entry) in self.entries.iter_mut().enumerate() {
+            if entry.is_exported() && !kept.contains(&index) {
+                entry.other = entry.other & !3 | elf::STV_HIDDEN.0;
+            }
+        }
+        Ok(())
+    }
+
     /// Returns the entry of the symbol that a relocation of this object refers to.
     ///
     /// # Errors
@@ -408,6 +435,13 @@ fn unsupported(symbol: &Symbol<'_>, section: &[u8], is_defined: bool) -> Option<
         ),
         () => None,
     }
+}
+
+/// The error for an entry that no object exports.
+pub(super) fn no_entry(name: &str) -> Error {
+    let name = quote(name.as_bytes());
+    let message = format!("entry '{name}': expected an object that defines and exports it, found none");
+    Error::new(Status::InvalidArgument, message)
 }
 
 /// Returns whether a section name is a C identifier: for such sections linkers define `__start_` and `__stop_` symbols.
