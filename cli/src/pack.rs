@@ -56,12 +56,15 @@ pub struct Args {
 /// The options for linking.
 #[derive(clap::Args)]
 struct LinkArgs {
-    /// Export this symbol of the objects, and only those given in this way. Archives supply what they need
+    /// Export this symbol of the objects, and only those given in this way. What they do not need is left out
     #[arg(long = "entry", value_name = "SYMBOL", requires = "objects")]
     entries: Vec<String>,
     /// Link all members of archives, whether or not they are needed
     #[arg(long, requires = "objects")]
     whole_archive: bool,
+    /// Leave out sections of objects that no exported symbol needs. --entry implies it
+    #[arg(long, requires = "objects")]
+    gc_sections: bool,
     /// Leave out the objects' debug information
     #[arg(long)]
     no_debug: bool,
@@ -150,7 +153,8 @@ fn link(builder: &mut Builder<'_>, files: &[PathBuf], args: &LinkArgs, output: &
     let entries: Vec<_> = args.entries.iter().map(String::as_str).collect();
     let mut options = Options::default();
     options.entries = &entries;
-    (options.whole_archives, options.leave_out_debug) = (args.whole_archive, args.no_debug);
+    (options.whole_archives, options.gc_sections) = (args.whole_archive, args.gc_sections);
+    options.leave_out_debug = args.no_debug;
     // The messages name the objects.
     let linked = builder.add_objects(&objects, &options);
     linked.map(drop).map_err(|error| Failure::cannot("link", output, error))

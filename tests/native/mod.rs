@@ -4,10 +4,15 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::Arc;
 
+use artifact::artifact::{Artifact, OpenOptions};
+use artifact::builder::Builder;
+use artifact::engine::Engine;
 use artifact::error::Result;
 use artifact::format::module::Module;
 use artifact::native::link::{Object, Options, link};
+use artifact::native::load::{LoadOptions, load};
 
 /// A machine that tests compile and run code for.
 #[derive(Clone, Copy)]
@@ -96,16 +101,24 @@ pub fn with_kinds(object: &Path, section: &str, kinds: &[u32]) -> PathBuf {
 }
 
 pub fn try_link(objects: &[&Path]) -> Result<Vec<u8>> {
+    try_link_with(objects, &Options::default())
+}
+
+pub fn try_link_with(objects: &[&Path], options: &Options<'_>) -> Result<Vec<u8>> {
     let names: Vec<String> = objects.iter().map(|path| path.file_name().unwrap().to_string_lossy().into()).collect();
     let bytes: Vec<Vec<u8>> = objects.iter().map(|path| fs::read(path).unwrap()).collect();
     let objects: Vec<Object<'_>> = names.iter().zip(&bytes).map(|(name, bytes)| Object { name, bytes }).collect();
-    link(&objects, &Options::default())
+    link(&objects, options)
 }
 
 /// Links with the library, twice, and writes the image to a file.
 pub fn link_to(objects: &[&Path], image: &Path) -> Vec<u8> {
-    let bytes = try_link(objects).unwrap_or_else(|error| panic!("{objects:?}: {error}"));
-    assert_eq!(bytes, try_link(objects).unwrap(), "the same objects give the same bytes");
+    link_to_with(objects, &Options::default(), image)
+}
+
+pub fn link_to_with(objects: &[&Path], options: &Options<'_>, image: &Path) -> Vec<u8> {
+    let bytes = try_link_with(objects, options).unwrap_or_else(|error| panic!("{objects:?}: {error}"));
+    assert_eq!(bytes, try_link_with(objects, options).unwrap(), "the same objects give the same bytes");
     fs::write(image, &bytes).unwrap();
     bytes
 }
@@ -141,6 +154,22 @@ pub fn check_image(image: &Path, what: &str) {
             assert!(COMPLAINTS.iter().any(|(complaint, _)| line.ends_with(complaint)), "{what}: {line}");
         }
     }
+}
+
+/// Loads an image with the library, which finds in this process what the image imports, and returns what its function `run` returns.
+pub fn load_and_run(image: &[u8]) -> i64 {
+    let engine = Engine::new();
+    let mut builder = Builder::new(&engine);
+    builder.add_module(image).unwrap();
+    let bytes = builder.serialize().unwrap();
+    let artifact = Arc::new(Artifact::open_bytes(&bytes, None, &OpenOptions::default()).unwrap());
+    let mut options = LoadOptions::default();
+    (options.process_symbols, options.constructors) = (true, true);
+    // SAFETY: the test's own code, in memory that nobody else has. Nothing of it is used after this function.
+    let code = unsafe { load(artifact, &engine, options) }.unwrap();
+    // SAFETY: every `run` that tests link takes no arguments and returns an int.
+    let returned = unsafe { code.call(0, b"run", &[]) }.unwrap();
+    i64::from(returned as i32)
 }
 
 impl Machine {

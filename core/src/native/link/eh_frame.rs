@@ -26,6 +26,10 @@ pub(super) struct Record {
     pub cie: Option<usize>,
     /// How FDEs are encoded, if this is a CIE that the loader accepts.
     encoding: Option<Cie>,
+    /// The index of the section that has an FDE's function, if a section of the object has it.
+    pub code: Option<usize>,
+    /// Whether it is an FDE that covers no code.
+    is_empty: bool,
     /// Whether it is linked: an FDE if its function is and has any code, a CIE if one of its FDEs is.
     used: bool,
 }
@@ -45,7 +49,7 @@ pub(super) struct Frames {
 const FUNCTION: usize = 8;
 
 impl Frames {
-    /// Reads the records of all objects, and lays out those that are linked.
+    /// Reads the records of all objects.
     ///
     /// # Errors
     ///
@@ -56,26 +60,33 @@ impl Frames {
             for section in
                 (0..dispositions.len()).filter(|section| dispositions.get(*section) == Some(&Disposition::EhFrame))
             {
-                frames.read(input, object, section, dispositions)?;
+                frames.read(input, object, section)?;
             }
-        }
-        for index in 0..frames.records.len() {
-            let record = item(&frames.records, index, "record of .eh_frame")?;
-            // Only FDEs have a CIE.
-            if let Some(cie) = record.cie.filter(|_| record.used) {
-                item_mut(&mut frames.records, cie, "record of .eh_frame")?.used = true;
-                frames.functions += 1;
-            }
-        }
-        for record in frames.records.iter_mut().filter(|record| record.used) {
-            record.at = frames.size;
-            frames.size += record.len as u64;
-        }
-        // A zero length terminates the section for unwinders that do not know its size.
-        if frames.size > 0 {
-            frames.size += 4;
         }
         Ok(frames)
+    }
+
+    /// Lays out the records of the functions that are linked.
+    pub fn lay_out(&mut self, dispositions: &Dispositions) -> Result<()> {
+        for index in 0..self.records.len() {
+            let record = item_mut(&mut self.records, index, "record of .eh_frame")?;
+            let Some(cie) = record.cie.filter(|_| !record.is_empty) else { continue };
+            let code = record.code.map(|code| item(item(dispositions, record.object, "object")?, code, "section"));
+            if code.transpose()?.is_none_or(|disposition| *disposition == Disposition::Loaded) {
+                record.used = true;
+                item_mut(&mut self.records, cie, "record of .eh_frame")?.used = true;
+                self.functions += 1;
+            }
+        }
+        for record in self.records.iter_mut().filter(|record| record.used) {
+            record.at = self.size;
+            self.size += record.len as u64;
+        }
+        // A zero length terminates the section for unwinders that do not know its size.
+        if self.size > 0 {
+            self.size += 4;
+        }
+        Ok(())
     }
 
     /// Returns the records that are linked.
@@ -94,7 +105,7 @@ impl Frames {
         record.cie.map(|cie| Ok(item(&self.records, cie, "record of .eh_frame")?.at)).transpose()
     }
 
-    fn read(&mut self, input: &Input<'_>, object: usize, index: usize, dispositions: &[Disposition]) -> Result<()> {
+    fn read(&mut self, input: &Input<'_>, object: usize, index: usize) -> Result<()> {
         let section = item(&input.sections, index, "section")?;
         let wrong = |status, at: usize, what: &str| {
             let error = Error::new(status, format!("{}:(.eh_frame+{at:#x}): {what}", quote(input.name.as_bytes())));
@@ -146,6 +157,8 @@ impl Frames {
                 relocations: from..to,
                 cie: None,
                 encoding: None,
+                code: None,
+                is_empty: false,
                 used: false,
             };
             let bytes = section.data.get(start..end).ok_or_else(|| defect("a record of .eh_frame went away"))?;
@@ -168,20 +181,18 @@ impl Frames {
                 };
                 // `Needs::scan` refuses an index that no symbol has.
                 let symbol = input.symbols.get(function.r_sym(ORDER, false) as usize).map(|symbol| symbol.location);
-                record.used = match symbol {
-                    Some(SymbolLocation::Section { index: code, offset }) => {
-                        let begin = offset.wrapping_add_signed(function.r_addend.get(ORDER));
-                        let size = item(&input.sections, code, "section")?.size;
-                        let range = range_of(input, section, function);
-                        // The loader refuses unwind tables for code outside the module.
-                        if size.checked_sub(begin).is_none_or(|rest| range.is_none_or(|range| range > rest)) {
-                            let what = "expected an FDE for a function within its section, found one for code outside";
-                            return wrong(Status::Corrupt, start, what);
-                        }
-                        *item(dispositions, code, "section")? == Disposition::Loaded
+                if let Some(SymbolLocation::Section { index: code, offset }) = symbol {
+                    let begin = offset.wrapping_add_signed(function.r_addend.get(ORDER));
+                    let size = item(&input.sections, code, "section")?.size;
+                    let range = range_of(input, section, function);
+                    // The loader refuses unwind tables for code outside the module.
+                    if size.checked_sub(begin).is_none_or(|rest| range.is_none_or(|range| range > rest)) {
+                        let what = "expected an FDE for a function within its section, found one for code outside";
+                        return wrong(Status::Corrupt, start, what);
                     }
-                    _ => true,
-                } && !self.is_empty(&record, bytes)?;
+                    record.code = Some(code);
+                }
+                record.is_empty = self.is_empty(&record, bytes)?;
             }
             alloc::push(&mut self.records, record, "records")?;
             start = end;

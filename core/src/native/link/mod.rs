@@ -2,10 +2,10 @@
 //! is loaded is decided here, so that loading only maps pages and fills in pointers.
 //!
 //! Data flows one way: `archive` (the objects, with those members of archives that are needed) → `input` (a checked view of each
-//! object) → `select` (which sections are linked, by the table in `kinds`) → `symbols` (symbol resolution) and `eh_frame` → `scan`
-//! (what each relocation needs, or why it cannot be linked) and `got` → `dynamic` (tables for the loader) → `sections` and `layout`
-//! (addresses) → `apply` (relocated section contents) → `image` (the file). What differs by machine is in `native/machine`. The
-//! rules are those of the ELF gABI and the machines' psABIs.
+//! object) → `select` (which sections are linked, by the table in `kinds`) → `symbols` (symbol resolution) and `eh_frame` → `gc`
+//! (which sections nothing needs) → `scan` (what each relocation needs, or why it cannot be linked) and `got` → `dynamic` (tables for
+//! the loader) → `sections` and `layout` (addresses) → `apply` (relocated section contents) → `image` (the file). What differs by
+//! machine is in `native/machine`. The rules are those of the ELF gABI and the machines' psABIs.
 //!
 //! The output depends only on the objects and their order: the same objects give the same bytes.
 
@@ -16,6 +16,7 @@ mod compressed;
 mod debug;
 mod dynamic;
 mod eh_frame;
+mod gc;
 mod got;
 mod image;
 mod input;
@@ -54,7 +55,10 @@ pub struct Options<'a> {
     pub leave_out_debug: bool,
     /// Link all members of archives, whether or not they are needed.
     pub whole_archives: bool,
-    /// The symbols that the shared object exports. If there are any, it exports no others.
+    /// Leave out sections that nothing needs that is exported or runs when the shared object is loaded.
+    pub gc_sections: bool,
+    /// The symbols that the shared object exports. If there are any, it exports no others, and sections that they do not need are
+    /// left out.
     pub entries: &'a [&'a str],
 }
 
@@ -101,12 +105,22 @@ pub fn link(objects: &[Object<'_>], options: &Options<'_>) -> Result<Vec<u8>> {
         return Err(Error::new(Status::InvalidArgument, message));
     }
     let mut refusals = refusals::Refusals::default();
-    let dispositions = select::select(&inputs, options, &mut refusals)?;
+    let mut dispositions = select::select(&inputs, options)?;
+    let gc = options.gc_sections || !options.entries.is_empty();
+    if !gc {
+        select::check_all(&inputs, &dispositions, &mut refusals)?;
+    }
     compressed::expand(&mut inputs, &dispositions)?;
     arrays::turn(&mut inputs, &dispositions)?;
     let mut symbols = symbols::Symbols::resolve(&inputs, &dispositions, &mut refusals)?;
     symbols.export_only(options.entries)?;
-    let frames = eh_frame::Frames::collect(&inputs, &dispositions)?;
+    let mut frames = eh_frame::Frames::collect(&inputs, &dispositions)?;
+    if gc {
+        gc::drop_unused(&inputs, &mut dispositions, &mut symbols, &frames)?;
+        // What is left out may be anything.
+        select::check_all(&inputs, &dispositions, &mut refusals)?;
+    }
+    frames.lay_out(&dispositions)?;
     let needs = scan::Needs::scan(&inputs, &dispositions, &mut symbols, &frames, &mut refusals)?;
     refusals.finish()?;
     frames.check_encodings(&inputs)?;

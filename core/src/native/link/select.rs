@@ -33,7 +33,7 @@ pub(super) enum Disposition {
 /// The disposition of every section, by object and section index.
 pub(super) type Dispositions = Vec<Vec<Disposition>>;
 
-pub(super) fn select(inputs: &[Input<'_>], options: &Options<'_>, refusals: &mut Refusals) -> Result<Dispositions> {
+pub(super) fn select(inputs: &[Input<'_>], options: &Options<'_>) -> Result<Dispositions> {
     let mut dispositions = alloc::with_capacity(inputs.len(), "sections")?;
     for input in inputs {
         let of = input.sections.iter().map(|section| disposition(section, input.machine, options));
@@ -57,10 +57,23 @@ pub(super) fn select(inputs: &[Input<'_>], options: &Options<'_>, refusals: &mut
             if goes && *disposition != Disposition::Ignored {
                 *disposition = Disposition::Discarded(None);
             }
-            refusals.keep(check(input, section, *disposition))?;
         }
     }
     Ok(dispositions)
+}
+
+/// Checks that the sections that are linked can be part of an image.
+///
+/// # Errors
+///
+/// CORRUPT for a section that contradicts itself. What cannot be linked is kept in `refusals`.
+pub(super) fn check_all(inputs: &[Input<'_>], dispositions: &Dispositions, refusals: &mut Refusals) -> Result<()> {
+    for (input, dispositions) in inputs.iter().zip(dispositions) {
+        for (section, disposition) in input.sections.iter().zip(dispositions) {
+            refusals.keep(check(input, section, *disposition))?;
+        }
+    }
+    Ok(())
 }
 
 fn disposition(section: &Section<'_>, machine: &Machine, options: &Options<'_>) -> Disposition {

@@ -207,6 +207,7 @@ impl<'a> Symbols<'a> {
             SymbolLocation::Absolute(value) => Definition::Absolute(value),
             SymbolLocation::Common { align, large } => Definition::Common { align, large },
             SymbolLocation::Section { index, offset } => match item(dispositions, index, "section")? {
+                // A refused section may turn out to be unused.
                 Disposition::Loaded | Disposition::Refused => Definition::Section { section: index, offset },
                 // Another object defines it, or none does.
                 _ if symbol.binding != elf::STB_LOCAL => Definition::Undefined,
