@@ -51,11 +51,17 @@ fn check<T>(name: &str, count: usize, input: impl Fn(usize) -> T, work: impl Fn(
     panic!("{name}: four times {count} took {worst:.1} times as long");
 }
 
-/// Links an object. What it can't link, it refuses as fast.
+const MERGE: u64 = 0x10;
+const STRINGS: u64 = 0x20;
+
+/// Links an object, with and without what is unused. What it can't link, it refuses as fast.
 fn link_one(object: &Vec<u8>) {
-    let linked = link(&[Object { name: "a.o", bytes: object }], &Options::default());
-    if let Err(error) = linked {
-        assert!([Status::Limit, Status::Unsupported].contains(&error.status()), "{error}");
+    for gc_sections in [false, true] {
+        let mut options = Options::default();
+        options.gc_sections = gc_sections;
+        if let Err(error) = link(&[Object { name: "a.o", bytes: object }], &options) {
+            assert!([Status::Limit, Status::Unsupported].contains(&error.status()), "{error}");
+        }
     }
 }
 
@@ -96,7 +102,7 @@ fn linking_archives() {
 #[test]
 fn linking() {
     type Fill = fn(usize, &mut Elf);
-    let cases: [(&str, usize, Fill); 12] = [
+    let cases: [(&str, usize, Fill); 15] = [
         ("sections", 4000, |n, elf| {
             for i in 0..n {
                 elf.section(&format!(".text.f{i}"), PROGBITS, CODE, vec![0xc3]);
@@ -163,6 +169,24 @@ fn linking() {
             }
             for i in 0..n {
                 elf.symbol(&format!("__start_s{i}"), 0x10, 0);
+            }
+        }),
+        ("merged strings", 8000, |n, elf| {
+            let text: String = (0..n).map(|i| format!("string {}\0", i % 5000)).collect();
+            let section = elf.section(".rodata.str1.1", PROGBITS, MERGE | STRINGS | ALLOC, text.into_bytes());
+            elf.sections[section as usize - 1].entry = 1;
+            let symbol = elf.symbol("", 3, section);
+            let data = elf.section(".data", PROGBITS, 3, vec![0; 8 * n]);
+            elf.relocations(data, (0..n).map(|i| (8 * i as u64, symbol, ABS64, 8 * i as i64)));
+        }),
+        ("merged constants", 8000, |n, elf| {
+            let section = elf.section(".rodata.cst4", PROGBITS, MERGE | ALLOC, vec![1; 4 * n]);
+            elf.sections[section as usize - 1].entry = 4;
+        }),
+        ("merged sections", 2000, |n, elf| {
+            for i in 0..n {
+                let section = elf.section(".rodata.cst4", PROGBITS, MERGE | ALLOC, (i as u32).to_le_bytes().to_vec());
+                elf.sections[section as usize - 1].entry = 4;
             }
         }),
         ("FDEs", 4000, |n, elf| {

@@ -50,13 +50,15 @@ const KEPT: &str = "
     extern int __start_registry[], __stop_registry[];
     int unusedtoo(void) { return absent + *__start_registry; }
     int unused(void) { return unusedtoo() + 1; }
+    const char *unusedtext(void) { return \"nobody says this\"; }
+    const char *volatile text = \"this is said\";
     static int table(int n) { static const int numbers[] = {1, 2, 3}; return numbers[n]; }
     static int (*const volatile pointers[])(int) = {table};
     extern int theirs(int);
     int run(void) {
         int sum = started + common;
         for (int *entry = __start_registry; entry < __stop_registry; entry++) sum += *entry;
-        return sum + pointers[0](2) + theirs(3);
+        return sum + pointers[0](2) + theirs(3) + (text[0] == 't') * 10000;
     }";
 const THEIRS: &str = "
     int unusedelsewhere(int n) { return n; }
@@ -80,18 +82,22 @@ fn c_keeps_what_ld_keeps() {
         let (ours, by_ld) = (folder.join("ours.so"), folder.join("theirs.so"));
         let image = link_to_with(&[kept, theirs], &only_run(), &ours);
         system_link(machine.ld, &[], &[kept, theirs], &by_ld);
-        let expected =
-            ["run", "begin", "finish", "table", "pointers", "theirs", "helper", "started", "common", "first", "second"];
+        let expected = [
+            "run", "text", "begin", "finish", "table", "pointers", "theirs", "helper", "started", "common", "first",
+            "second",
+        ];
         let expected: BTreeSet<_> = expected.iter().chain(&["numbers.0"]).map(|name| (*name).to_owned()).collect();
         assert_eq!(symbols(&ours), expected);
         // ld keeps all common symbols.
         assert_eq!(symbols(&by_ld), &expected | &["unusedcommon".to_owned()].into());
+        let has = |text: &[u8]| image.windows(text.len()).any(|window| window == text);
+        assert!(has(b"this is said") && !has(b"nobody says this"));
         let undefined = run(Command::new("nm").args(["--dynamic", "--undefined-only"]).arg(&ours));
         assert_eq!(undefined, "", "only functions that are left out import something");
         let driver = machine.driver(&folder);
-        assert_eq!(machine.open(&driver, &[&ours]), "returned 3042\nclosed\n");
+        assert_eq!(machine.open(&driver, &[&ours]), "returned 13042\nclosed\n");
         if machine.name == std::env::consts::ARCH {
-            assert_eq!(load_and_run(&image), 3042);
+            assert_eq!(load_and_run(&image), 13042);
         }
         // Without entries, everything that is exported is needed.
         let mut options = Options::default();
@@ -236,7 +242,7 @@ fn a_static_library_of_rust_is_as_small_as_with_ld() {
     let (ours, theirs) = (folder.join("ours.so"), folder.join("theirs.so"));
     let image = link_to_with(&[&library], &only_run(), &ours);
     assert_eq!(load_and_run(&image), 2549);
-    for (linker, arguments) in [("ld", &[][..])] {
+    for (linker, arguments) in [("ld", &[][..]), ("ld.lld", &["-m", "elf_x86_64"])] {
         if cfg!(target_arch = "x86_64") && have(linker) {
             system_link(linker, arguments, &[&library], &theirs);
             let ratio = memory(&ours) / memory(&theirs);

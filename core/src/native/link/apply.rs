@@ -1,10 +1,13 @@
 //! Writes section contents with their relocations applied, and collects the dynamic relocations.
 
+use object::elf;
+
 use super::debug::DebugAddress;
 use super::dynamic::DynamicReloc;
 use super::eh_frame::{self, Frames};
 use super::input::{Input, ORDER, Rela, Section, Site, kind};
 use super::layout::Layout;
+use super::merge::Merged;
 use super::scan::{Need, Needs};
 use super::sections::{Class, Content, Synthetic};
 use super::select::{Disposition, Dispositions};
@@ -22,6 +25,7 @@ pub(super) struct LinkContext<'a> {
     pub symbols: Symbols<'a>,
     pub frames: Frames,
     pub needs: Needs,
+    pub merged: Merged,
     pub layout: Layout<'a>,
     pub machine: &'static Machine,
 }
@@ -99,6 +103,7 @@ impl<'a> LinkContext<'a> {
                         Disposition::Loaded | Disposition::Debug => {
                             let (output, _) = self.layout.location_of(entry.object, section)?;
                             let start = self.layout.address_of(entry.object, section)?;
+                            let offset = self.merged.offset_of((entry.object, section), offset)?;
                             (entry.output, entry.address) = (Some(output), start + offset);
                         }
                         // The section is not in the image as it is. No relocation that is applied refers to it.
@@ -141,11 +146,20 @@ impl<'a> LinkContext<'a> {
                 padding.chunks_exact_mut(nop.len()).for_each(|bytes| bytes.copy_from_slice(nop));
             }
             for chunk in &output.chunks {
-                // Synthetic sections are written below or by `image`; common symbols are zeros.
-                let Content::Section { object, section } = chunk.content else { continue };
-                let section = item(&item(&self.inputs, object, "object")?.sections, section, "section")?;
                 let location =
                     OutputLocation { offset: output.offset as usize, address: output.address }.plus(chunk.at);
+                let (object, section) = match chunk.content {
+                    Content::Section { object, section } => (object, section),
+                    Content::Pool(pool) => {
+                        for entry in &item(&self.merged.pools, pool, "pool")?.entries {
+                            writer.put(location.plus(entry.at).offset, entry.bytes(&self.inputs)?)?;
+                        }
+                        continue;
+                    }
+                    // Synthetic sections are written below or by `image`; common symbols are zeros.
+                    Content::Synthetic(_) | Content::Common { .. } => continue,
+                };
+                let section = item(&item(&self.inputs, object, "object")?.sections, section, "section")?;
                 writer.put(location.offset, &section.data)?;
                 for rela in section.relocations.iter() {
                     if output.class == Class::Debug {
@@ -186,6 +200,9 @@ impl<'a> LinkContext<'a> {
         let need = self.needs.need(howto, entry.target(), section, rela, site)?;
         let mut location = location.plus(rela.r_offset.get(ORDER) - start);
         let mut addend = rela.r_addend.get(ORDER);
+        let merged = self.in_pool(entry, addend)?;
+        addend = if merged.is_some() { 0 } else { addend };
+        let entry = merged.as_ref().unwrap_or(entry);
         let (mut expr, mut field) = (howto.expr, howto.field);
         match need {
             Need::Relaxed => {
@@ -221,6 +238,18 @@ impl<'a> LinkContext<'a> {
                 "is out of range: {sign}{size:#x} does not fit into the field, or is not a multiple of its unit; {hint}"
             ))
         })
+    }
+
+    /// Returns a symbol for what a relocation means by a merged section's symbol and an addend; `None` for other symbols.
+    fn in_pool(&self, entry: &Entry<'a>, addend: i64) -> Result<Option<Entry<'a>>> {
+        let Definition::Section { section, offset } = entry.definition else { return Ok(None) };
+        let place = (entry.object, section);
+        if entry.kind != elf::STT_SECTION || self.merged.pool_of(place).is_none() {
+            return Ok(None);
+        }
+        let (offset, _) = self.merged.target(place, entry.kind, offset, addend)?;
+        let address = self.layout.address_of(entry.object, section)? + offset;
+        Ok(Some(Entry { address, ..entry.clone() }))
     }
 
     /// Computes the value of a relocation. All terms are below 2^64 in size, so nothing overflows.

@@ -42,13 +42,14 @@ impl LinkContext<'_> {
         let unknown = || site.refuse("is not supported in debug sections");
         let howto = (self.machine.howto)(kind(rela)).ok_or_else(unknown)?;
         let entry = item(&self.symbols.entries, self.symbols.find(object, rela, site)?, "symbol")?;
-        let (at, addend) = (rela.r_offset.get(ORDER), i128::from(rela.r_addend.get(ORDER)));
+        let at = rela.r_offset.get(ORDER);
         let end = at.checked_add(howto.field.width() as u64);
         if end.is_none_or(|end| end > section.data.len() as u64) {
             return Err(site.corrupt(format_args!("lies outside the section, which has {} bytes", section.data.len())));
         }
         let location = location.plus(at);
-        let symbol = self.debug_address(entry)?.map(i128::from);
+        let (symbol, addend) = self.debug_address(entry, rela.r_addend.get(ORDER))?;
+        let (symbol, addend) = (symbol.map(i128::from), i128::from(addend));
         let place = i128::from(location.address);
         // An entry that no code needs is not made for a debugger.
         let is_made = entry.slots.get(Slot::Address as usize).is_some_and(Option::is_some);
@@ -83,8 +84,9 @@ impl LinkContext<'_> {
         Ok(())
     }
 
-    /// Returns the address of a symbol for a debug section; for a symbol in a debug section, the offset in that section.
-    fn debug_address(&self, entry: &Entry<'_>) -> Result<Option<u64>> {
+    /// Returns the address of a symbol for a debug section, and what is added to it; for a symbol in a debug section, the offset in
+    /// that section.
+    fn debug_address(&self, entry: &Entry<'_>, addend: i64) -> Result<(Option<u64>, i64)> {
         let disposition = |object, section| item(item(&self.dispositions, object, "object")?, section, "section");
         Ok(match entry.definition {
             Definition::Section { section, offset } => {
@@ -98,13 +100,14 @@ impl LinkContext<'_> {
                         (object, section)
                     }
                     Disposition::Discarded(_) | Disposition::EhFrame | Disposition::Ignored | Disposition::Refused => {
-                        return Ok(None);
+                        return Ok((None, addend));
                     }
                 };
-                Some(self.layout.address_of(object, section)? + offset)
+                let (offset, addend) = self.merged.target((object, section), entry.kind, offset, addend)?;
+                (Some(self.layout.address_of(object, section)? + offset), addend)
             }
-            Definition::Undefined => None,
-            _ => Some(entry.address),
+            Definition::Undefined => (None, addend),
+            _ => (Some(entry.address), addend),
         })
     }
 }

@@ -9,6 +9,7 @@ use object::elf;
 
 use super::eh_frame::Frames;
 use super::input::Input;
+use super::merge::Merged;
 use super::scan::Needs;
 use super::sections::{Chunk, Class, Content, Load, OutputSection, OutputSections, Place, Synthetic, too_large};
 use super::select::{Disposition, Dispositions};
@@ -57,6 +58,16 @@ pub(super) struct Layout<'a> {
     names: HashMap<&'a [u8], usize>,
 }
 
+/// What an image is made of.
+pub(super) struct Parts<'l, 'a> {
+    pub inputs: &'l [Input<'a>],
+    pub dispositions: &'l Dispositions,
+    pub symbols: &'l Symbols<'a>,
+    pub frames: &'l Frames,
+    pub needs: &'l Needs,
+    pub merged: &'l Merged,
+}
+
 /// The sizes of the dynamic tables, in bytes.
 pub(super) struct Sizes {
     pub hash: u64,
@@ -79,15 +90,8 @@ impl<'a> Layout<'a> {
     ///
     /// LIMIT for an image that is too large or has too much padding, UNSUPPORTED for sections of one name that cannot be
     /// combined.
-    pub fn new(
-        inputs: &[Input<'a>],
-        dispositions: &Dispositions,
-        symbols: &Symbols<'a>,
-        frames: &Frames,
-        needs: &Needs,
-        sizes: &Sizes,
-        machine: &Machine,
-    ) -> Result<Layout<'a>> {
+    pub fn new(parts: &Parts<'_, 'a>, sizes: &Sizes, machine: &Machine) -> Result<Layout<'a>> {
+        let Parts { inputs, dispositions, symbols, frames, needs, merged } = *parts;
         let mut all = OutputSections { outputs: Vec::new(), names: HashMap::new() };
         all.add_synthetic(Synthetic::GnuHash, sizes.hash, 8)?;
         all.add_synthetic(Synthetic::DynSym, sizes.symbols, 8)?;
@@ -103,7 +107,7 @@ impl<'a> Layout<'a> {
             for (index, disposition) in dispositions.iter().enumerate() {
                 if matches!(disposition, Disposition::Loaded | Disposition::Debug) {
                     let relocated = needs.is_relocated(object, index)?;
-                    all.add_section(input, (object, index), *disposition, relocated)?;
+                    all.add_section(input, (object, index), *disposition, relocated, merged)?;
                 }
             }
         }
@@ -162,7 +166,7 @@ impl<'a> Layout<'a> {
             names: HashMap::new(),
         };
         layout.assign_addresses(machine)?;
-        layout.remember(inputs)?;
+        layout.remember(inputs, merged)?;
         Ok(layout)
     }
 
@@ -272,11 +276,12 @@ impl<'a> Layout<'a> {
         })
     }
 
-    fn remember(&mut self, inputs: &[Input<'_>]) -> Result<()> {
+    fn remember(&mut self, inputs: &[Input<'_>], merged: &Merged) -> Result<()> {
         self.locations = alloc::with_capacity(inputs.len(), "sections")?;
         for input in inputs {
             self.locations.push(alloc::collect(input.sections.iter().map(|_| None), "sections")?);
         }
+        let mut pools = alloc::collect(merged.pools.iter().map(|_| None), "merged sections")?;
         for (index, output) in self.outputs.iter().enumerate() {
             if output.class != Class::Debug && !output.is(elf::SHF_TLS) {
                 self.names.insert(output.name, index);
@@ -287,6 +292,7 @@ impl<'a> Layout<'a> {
                         let locations = item_mut(&mut self.locations, object, "object")?;
                         *item_mut(locations, section, "section")? = Some((index, chunk.at));
                     }
+                    Content::Pool(pool) => *item_mut(&mut pools, pool, "pool")? = Some((index, chunk.at)),
                     Content::Synthetic(synthetic) => {
                         *item_mut(&mut self.synthetic, synthetic as usize, "synthetic section")? =
                             Some((index, chunk.at));
@@ -296,17 +302,22 @@ impl<'a> Layout<'a> {
                 }
             }
         }
+        for ((object, section), pool) in merged.members() {
+            let locations = item_mut(&mut self.locations, object, "object")?;
+            *item_mut(locations, section, "section")? = *item(&pools, pool, "pool")?;
+        }
         Ok(())
     }
 
-    /// Returns the index of the output section of a linked input section, and the offset in it.
+    /// Returns the index of the output section of a linked input section, and the offset in it; for a merged section, those of its
+    /// pool.
     pub fn location_of(&self, object: usize, section: usize) -> Result<(usize, u64)> {
         let assign_addresses = *item(item(&self.locations, object, "object")?, section, "section")?;
         assign_addresses.ok_or_else(|| defect(format_args!("section {section} of object {object} is not in the image")))
     }
 
-    /// Returns the address of a linked input section; for a debug section, its offset in the output section; for a thread-local
-    /// one, its offset in the TLS segment.
+    /// Returns the address of a linked input section, or of its pool; for a debug section, the offset in the output section; for a
+    /// thread-local one, the offset in the TLS segment.
     pub fn address_of(&self, object: usize, section: usize) -> Result<u64> {
         let (output, at) = self.location_of(object, section)?;
         let output = item(&self.outputs, output, "output section")?;

@@ -4,8 +4,9 @@
 //! Data flows one way: `archive` (the objects, with those members of archives that are needed) → `input` (a checked view of each
 //! object) → `select` (which sections are linked, by the table in `kinds`) → `symbols` (symbol resolution) and `eh_frame` → `gc`
 //! (which sections nothing needs) → `scan` (what each relocation needs, or why it cannot be linked) and `got` → `dynamic` (tables for
-//! the loader) → `sections` and `layout` (addresses) → `apply` (relocated section contents) → `image` (the file). What differs by
-//! machine is in `native/machine`. The rules are those of the ELF gABI and the machines' psABIs.
+//! the loader) → `merge` (equal strings and constants) → `sections` and `layout` (addresses) → `apply` (relocated section
+//! contents) → `image` (the file). What differs by machine is in `native/machine`. The rules are those of the ELF gABI and the
+//! machines' psABIs.
 //!
 //! The output depends only on the objects and their order: the same objects give the same bytes.
 
@@ -22,6 +23,7 @@ mod image;
 mod input;
 mod kinds;
 mod layout;
+mod merge;
 mod refusals;
 mod scan;
 mod sections;
@@ -125,8 +127,17 @@ pub fn link(objects: &[Object<'_>], options: &Options<'_>) -> Result<Vec<u8>> {
     refusals.finish()?;
     frames.check_encodings(&inputs)?;
     let tables = dynamic::Tables::new(&symbols, &needs, machine)?;
-    let layout = layout::Layout::new(&inputs, &dispositions, &symbols, &frames, &needs, &tables.sizes(), machine)?;
-    let context = apply::LinkContext { inputs, dispositions, symbols, frames, needs, layout, machine };
+    let merged = merge::Merged::collect(&inputs, &dispositions, gc)?;
+    let parts = layout::Parts {
+        inputs: &inputs,
+        dispositions: &dispositions,
+        symbols: &symbols,
+        frames: &frames,
+        needs: &needs,
+        merged: &merged,
+    };
+    let layout = layout::Layout::new(&parts, &tables.sizes(), machine)?;
+    let context = apply::LinkContext { inputs, dispositions, symbols, frames, needs, merged, layout, machine };
     let image = image::write(context, tables)?;
     check_loadable(&image, machine).map_err(|error| error.within("linked image"))?;
     Ok(image)

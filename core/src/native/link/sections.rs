@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use object::elf::{self, SectionFlags, SectionType};
 
 use super::input::{Input, Section, failure};
+use super::merge::Merged;
 use super::select::Disposition;
 use super::{arrays, item, item_mut};
 use crate::alloc;
@@ -82,8 +83,15 @@ impl Synthetic {
 /// What a chunk of an output section contains.
 #[derive(Clone, Copy)]
 pub(super) enum Content {
-    Section { object: usize, section: usize },
-    Common { entry: usize },
+    Section {
+        object: usize,
+        section: usize,
+    },
+    /// The merged entries of several sections, by the index of the pool.
+    Pool(usize),
+    Common {
+        entry: usize,
+    },
     Synthetic(Synthetic),
 }
 
@@ -150,7 +158,7 @@ pub(super) fn too_many_sections() -> Error {
 }
 
 /// Returns the name of the output section for an input section.
-fn output_name<'a>(section: &Section<'a>, relocated: bool) -> &'a [u8] {
+pub(super) fn output_name<'a>(section: &Section<'a>, relocated: bool) -> &'a [u8] {
     const POOLS: [&[u8]; 14] = [
         b".text",
         b".rodata",
@@ -222,6 +230,7 @@ impl<'a> OutputSections<'a> {
         (object, index): (usize, usize),
         disposition: Disposition,
         relocated: bool,
+        merged: &Merged,
     ) -> Result<()> {
         const ACCESS: u64 = elf::SHF_WRITE.0 | elf::SHF_ALLOC.0 | elf::SHF_EXECINSTR.0 | elf::SHF_TLS.0;
         const STRINGS: u64 = elf::SHF_MERGE.0 | elf::SHF_STRINGS.0;
@@ -274,8 +283,15 @@ impl<'a> OutputSections<'a> {
             _ => {}
         }
         output.class = class;
-        let content = Content::Section { object, section: index };
-        output.push(content, section.size, section.align, has_bytes, arrays::priority(section.name))
+        let (content, size, align) = match merged.pool_of((object, index)) {
+            None => (Content::Section { object, section: index }, section.size, section.align),
+            Some(index_of_pool) => match item(&merged.pools, index_of_pool, "pool")? {
+                pool if pool.first == (object, index) => (Content::Pool(index_of_pool), pool.size, pool.align),
+                // The first of its sections has brought the pool.
+                _ => return Ok(()),
+            },
+        };
+        output.push(content, size, align, has_bytes, arrays::priority(section.name))
     }
 
     pub fn add_synthetic(&mut self, synthetic: Synthetic, size: u64, align: u64) -> Result<()> {

@@ -45,6 +45,7 @@ pub(super) struct Symbols<'a> {
     pub exit_functions: Vec<(usize, usize)>,
 }
 
+#[derive(Clone)]
 pub(super) struct Entry<'a> {
     pub name: &'a [u8],
     /// The object that defines it or, if none does, the first that refers to it.
