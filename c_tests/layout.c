@@ -55,9 +55,11 @@ FIELD(artifact_object_t, name, 0, 8);
 FIELD(artifact_object_t, data, 8, 8);
 FIELD(artifact_object_t, len, 16, 8);
 
-SIZE(artifact_link_options_t, 16);
+SIZE(artifact_link_options_t, 32);
 FIELD(artifact_link_options_t, size, 0, 8);
 FIELD(artifact_link_options_t, flags, 8, 8);
+FIELD(artifact_link_options_t, entries, 16, 8);
+FIELD(artifact_link_options_t, entry_count, 24, 8);
 
 SIZE(artifact_open_options_t, 64);
 FIELD(artifact_open_options_t, size, 0, 8);

@@ -111,6 +111,73 @@ TEST(objects_are_linked_deterministically) {
     bytes_free(&basic);
 }
 
+/* Returns an archive with one member. */
+static bytes_t archive_of(const char *name, const bytes_t *member) {
+    char header[8 + 60 + 1];
+    int len =
+        snprintf(header, sizeof header, "!<arch>\n%-16s%-12d%-6d%-6d%-8d%-10zu`\n", name, 0, 0, 0, 644, member->len);
+    CHECK(len == 68);
+    bytes_t archive = {calloc(1, 68 + member->len + 1), 68 + member->len + member->len % 2, 0};
+    memcpy(archive.data, header, 68);
+    memcpy(archive.data + 68, member->data, member->len);
+    return archive;
+}
+
+TEST(archives_supply_what_is_needed) {
+    bytes_t imports = object("imports"), host = object("objects_host");
+    bytes_t first = archive_of("imports.o/", &imports), second = archive_of("host.o/", &host);
+    artifact_object_t inputs[] = {named("host.a", &second), named("imports.o", &imports), named("imports.a", &first)};
+    artifact_engine_t *engine = artifact_engine_new();
+    artifact_builder_t *builder = new_builder(engine);
+    CHECK_OK(artifact_builder_add_objects(builder, inputs, 2, NULL, NULL, &error));
+    artifact_link_options_t options = ARTIFACT_LINK_OPTIONS_INIT;
+    const char *entries[] = {"use_first", "use_value", "no_such_entry"};
+    options.entries = entries;
+    options.entry_count = 3;
+    inputs[1] = inputs[2];
+    CHECK_FAILS(artifact_builder_add_objects(builder, inputs, 2, &options, NULL, &error), ARTIFACT_INVALID_ARGUMENT,
+                "'no_such_entry'");
+    options.entry_count = 2;
+    CHECK_OK(artifact_builder_add_objects(builder, inputs, 2, &options, NULL, &error));
+    options.entry_count = 0;
+    options.flags = ARTIFACT_LINK_GC_SECTIONS;
+    CHECK_FAILS(artifact_builder_add_objects(builder, inputs, 2, &options, NULL, &error), ARTIFACT_INVALID_ARGUMENT,
+                "only archives");
+    options.flags |= ARTIFACT_LINK_WHOLE_ARCHIVE;
+    CHECK_OK(artifact_builder_add_objects(builder, inputs, 2, &options, NULL, &error));
+    CHECK_OK(artifact_serialize_to_file(builder, scratch("archives.artifact"), NULL, &error));
+    artifact_builder_free(builder);
+    artifact_engine_free(engine);
+    loaded_t loaded = open_packed("archives.artifact");
+    CHECK_OK(artifact_load(loaded.artifact, loaded.engine, NULL, &loaded.code, &error));
+    for (size_t module = 0; module < 3; module++) {
+        int (*use_first)(int), (*use_value)(void);
+        SYMBOL(loaded.code, module, "use_first", use_first);
+        SYMBOL(loaded.code, module, "use_value", use_value);
+        CHECK(use_first(20) == 41 && use_value() == 1234);
+        CHECK(!artifact_code_symbol(loaded.code, module, "host_first", NULL) == (module == 1));
+    }
+    unload(&loaded);
+    /* An archive is not a module, and a damaged one is no archive. */
+    engine = artifact_engine_new();
+    builder = new_builder(engine);
+    CHECK_FAILS(artifact_builder_add_module(builder, second.data, second.len, NULL, &error), ARTIFACT_INVALID_ARGUMENT,
+                "an archive; extract its members");
+    for (size_t len = 8; len < second.len; len += len < 68 ? 1 : 97) {
+        bytes_t cut = bytes_copy(second.data, len);
+        artifact_object_t damaged[] = {named("imports.o", &imports), named("host.a", &cut)};
+        artifact_status_t expected = len == 8 ? ARTIFACT_OK : ARTIFACT_TRUNCATED;
+        CHECK_STATUS(artifact_builder_add_objects(builder, damaged, 2, NULL, NULL, NULL), expected);
+        bytes_free(&cut);
+    }
+    artifact_builder_free(builder);
+    artifact_engine_free(engine);
+    bytes_free(&first);
+    bytes_free(&second);
+    bytes_free(&imports);
+    bytes_free(&host);
+}
+
 /* Expects that adding fails and leaves the builder unchanged. */
 static void refuses(const artifact_object_t *objects, size_t count, artifact_status_t status, const char *words) {
     artifact_engine_t *engine = artifact_engine_new();
@@ -186,7 +253,7 @@ TEST(objects_with_options_of_the_future) {
     artifact_engine_t *engine = artifact_engine_new();
     artifact_builder_t *builder = new_builder(engine);
     artifact_link_options_t options = ARTIFACT_LINK_OPTIONS_INIT;
-    options.flags = 2;
+    options.flags = UINT64_C(1) << 63;
     CHECK_FAILS(artifact_builder_add_objects(builder, &one, 1, &options, NULL, &error), ARTIFACT_UNSUPPORTED, "flags");
     options.flags = 1;
     options.size = 3;
@@ -250,7 +317,6 @@ TEST(files_of_other_formats_are_named) {
         {"", 0, ARTIFACT_INVALID_ARGUMENT, "an empty file"},
         {"BC\xc0\xde\x35\x14\0\0", 8, ARTIFACT_INVALID_ARGUMENT, "LLVM bitcode; compile it"},
         {"\xde\xc0\x17\x0b\0\0\0\0", 8, ARTIFACT_INVALID_ARGUMENT, "wrapped LLVM bitcode; compile it"},
-        {"!<arch>\nf.o/    ", 16, ARTIFACT_INVALID_ARGUMENT, "an archive; extract its members"},
         {"!<thin>\nf.o/    ", 16, ARTIFACT_INVALID_ARGUMENT, "a thin archive"},
         {"\xcf\xfa\xed\xfe\x07\0\0\x01", 8, ARTIFACT_INVALID_ARGUMENT, "a Mach-O file"},
         {"\xca\xfe\xba\xbe\0\0\0\x02", 8, ARTIFACT_INVALID_ARGUMENT, "a universal Mach-O file"},

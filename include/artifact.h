@@ -801,12 +801,21 @@ typedef struct artifact_entity_t {
 /** For artifact_link_options_t.flags: omit sections that only debuggers read, such as .debug_info. */
 #define ARTIFACT_LINK_NO_DEBUG UINT64_C(1)
 
-/** Initializes options with the defaults: `artifact_link_options_t options = ARTIFACT_LINK_OPTIONS_INIT;` */
-#define ARTIFACT_LINK_OPTIONS_INIT {sizeof(artifact_link_options_t), 0}
+/** For artifact_link_options_t.flags: link all members of archives, whether or not they are needed. */
+#define ARTIFACT_LINK_WHOLE_ARCHIVE UINT64_C(2)
 
 /**
- * A relocatable object (ET_REL), as `cc -c`, LLVM, Cranelift and GNU as write it. Everything is needed only during the
- * call.
+ * For artifact_link_options_t.flags: leave out sections that nothing needs that is exported or runs when the module is
+ * loaded. Compile with -ffunction-sections and -fdata-sections, so that each function has a section of its own.
+ */
+#define ARTIFACT_LINK_GC_SECTIONS UINT64_C(4)
+
+/** Initializes options with the defaults: `artifact_link_options_t options = ARTIFACT_LINK_OPTIONS_INIT;` */
+#define ARTIFACT_LINK_OPTIONS_INIT {sizeof(artifact_link_options_t), 0, NULL, 0}
+
+/**
+ * A relocatable object (ET_REL), as `cc -c`, LLVM, Cranelift and GNU as write it, or an archive of them, as `ar` makes
+ * it. Everything is needed only during the call.
  */
 typedef struct artifact_object_t {
     /** The name in messages, such as that of its file; NULL: "object " and its index in the array. */
@@ -823,6 +832,14 @@ typedef struct artifact_link_options_t {
     size_t size;
     /** A combination of ARTIFACT_LINK_ flags. */
     uint64_t flags;
+    /**
+     * The names of the symbols that the module exports; NULL: all global symbols of default or protected visibility.
+     * With names, it exports no others, and sections that these symbols do not need are left out, as with
+     * ARTIFACT_LINK_GC_SECTIONS.
+     */
+    const char *const *entries;
+    /** The number of entries. */
+    size_t entry_count;
 } artifact_link_options_t;
 
 /**
@@ -903,6 +920,11 @@ artifact_status_t artifact_builder_add_module_file(artifact_builder_t *builder,
  * undefined symbols. If the first module of an artifact is linked here, the file itself is a shared object: dlopen(),
  * nm, objdump and gdb accept it.
  *
+ * Of an archive, those members are linked that define a symbol which an object, an entry of the options or another linked
+ * member refers to, other than weakly. Of several members that define a symbol, the first one of the first archive
+ * counts. Members come after all objects. Messages name them `lib.a(member.o)`. Thin archives, which have no bytes of
+ * their members, are refused: `artifact pack` reads the files that they name.
+ *
  * Objects must match the engine's target (x86-64 or aarch64) and be compiled with -fPIC. -fPIE objects also work if
  * they refer directly only to their own data, and have no thread-local variables of their own.
  *
@@ -911,13 +933,14 @@ artifact_status_t artifact_builder_add_module_file(artifact_builder_t *builder,
  * variable is not in static storage.
  *
  * @param builder The builder to change.
- * @param objects An array of objects, needed only during the call.
- * @param count The number of objects.
+ * @param objects An array of objects and archives, needed only during the call.
+ * @param count The number of objects and archives.
  * @param options How to link; NULL: the defaults.
  * @param index Receives the module's index; may be NULL.
  * @return ARTIFACT_OK, a general status, or one of these, in which case nothing was added:
- *   - ARTIFACT_INVALID_ARGUMENT: there are no objects, an input is not a relocatable object or is for another machine
- *     than the engine's target, two objects define the same symbol, or the builder rewrites an artifact.
+ *   - ARTIFACT_INVALID_ARGUMENT: there is nothing to link, an input is neither a relocatable object nor an archive or is
+ *     for another machine than the engine's target, two objects define the same symbol, no object defines an entry, or
+ *     the builder rewrites an artifact.
  *   - ARTIFACT_UNSUPPORTED: an object needs its code to be written when it is loaded (relocations in text),
  *     static thread-local storage of its own (local exec, initial exec), indirect functions, symbol versions, an
  *     executable stack, or an unknown relocation. The message names object, section, offset, symbol and relocation,

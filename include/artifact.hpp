@@ -273,12 +273,6 @@ class c_string {
     const char *text_;
 };
 
-/// Options of builder::add_objects().
-struct link_options {
-    /// Keep debug sections; false is ARTIFACT_LINK_NO_DEBUG.
-    bool debug = true;
-};
-
 /// Options of builder::serialize_to_file().
 struct save_options {
     /// Wait until the file is on the disk. Caches can do without: see ARTIFACT_SAVE_NO_SYNC.
@@ -622,6 +616,18 @@ template <class T> class span {
 
 /// Borrowed bytes.
 using bytes = span<const std::uint8_t>;
+
+/// Options of builder::add_objects().
+struct link_options {
+    /// Keep debug sections; false is ARTIFACT_LINK_NO_DEBUG.
+    bool debug = true;
+    /// Link all members of archives: ARTIFACT_LINK_WHOLE_ARCHIVE.
+    bool whole_archive = false;
+    /// Leave out what no exported symbol needs: ARTIFACT_LINK_GC_SECTIONS.
+    bool gc_sections = false;
+    /// The symbols that the module exports, needed during the call only; none: all. Implies gc_sections.
+    span<const char *const> entries = {};
+};
 
 /// Returns the bytes of a std::string, a vector of char or std::byte, or anything else that has data(), size() and
 /// elements of one byte. Borrows from the container.
@@ -1790,12 +1796,16 @@ class builder : public detail::handle<artifact_builder_t, artifact_builder_free>
     result<std::size_t> add_module_file(c_string path) {
         return detail::read<std::size_t>(artifact_builder_add_module_file, get(), path.get());
     }
-    /// Links relocatable objects into one shared object, adds it as a module and returns its index. The objects are
-    /// needed during the call only. Fails with status::invalid_argument, for example for a duplicate symbol, or
-    /// unsupported.
+    /// Links relocatable objects and what they need of archives into one shared object, adds it as a module and returns
+    /// its index. The objects are needed during the call only. Fails with status::invalid_argument, for example for a
+    /// duplicate symbol, or unsupported.
     result<std::size_t> add_objects(span<const artifact_object_t> objects, const link_options &options = {}) {
         artifact_link_options_t raw = ARTIFACT_LINK_OPTIONS_INIT;
-        raw.flags = options.debug ? 0 : ARTIFACT_LINK_NO_DEBUG;
+        raw.flags = (options.debug ? 0 : ARTIFACT_LINK_NO_DEBUG) |
+                    (options.whole_archive ? ARTIFACT_LINK_WHOLE_ARCHIVE : 0) |
+                    (options.gc_sections ? ARTIFACT_LINK_GC_SECTIONS : 0);
+        raw.entries = options.entries.data();
+        raw.entry_count = options.entries.size();
         return detail::read<std::size_t>(artifact_builder_add_objects, get(), objects.data(), objects.size(), &raw);
     }
     /// Returns the number of modules.

@@ -1,6 +1,7 @@
 //! Builder: what an artifact consists of.
 
 use std::ffi::c_char;
+use std::ptr::null;
 use std::sync::Arc;
 
 use super::artifact::artifact_t;
@@ -23,8 +24,8 @@ pub struct artifact_builder_t {
     pub(super) builder: Builder<'static>,
 }
 
-/// A relocatable object (ET_REL), as `cc -c`, LLVM, Cranelift and GNU as write it. Everything is needed only during the
-/// call.
+/// A relocatable object (ET_REL), as `cc -c`, LLVM, Cranelift and GNU as write it, or an archive of them, as `ar` makes
+/// it. Everything is needed only during the call.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct artifact_object_t {
@@ -44,9 +45,17 @@ pub struct artifact_link_options_t {
     pub size: usize,
     /// A combination of ARTIFACT_LINK_ flags.
     pub flags: u64,
+    /// The names of the symbols that the module exports; NULL: all global symbols of default or protected visibility.
+    /// With names, it exports no others, and sections that these symbols do not need are left out, as with
+    /// ARTIFACT_LINK_GC_SECTIONS.
+    pub entries: *const *const c_char,
+    /// The number of entries.
+    pub entry_count: usize,
 }
 
 const ARTIFACT_LINK_NO_DEBUG: u64 = 1;
+const ARTIFACT_LINK_WHOLE_ARCHIVE: u64 = 2;
+const ARTIFACT_LINK_GC_SECTIONS: u64 = 4;
 
 /// Creates a builder for a new artifact.
 ///
@@ -167,6 +176,11 @@ pub unsafe extern "C" fn artifact_builder_add_module_file(
 /// undefined symbols. If the first module of an artifact is linked here, the file itself is a shared object: dlopen(),
 /// nm, objdump and gdb accept it.
 ///
+/// Of an archive, those members are linked that define a symbol which an object, an entry of the options or another linked
+/// member refers to, other than weakly. Of several members that define a symbol, the first one of the first archive
+/// counts. Members come after all objects. Messages name them `lib.a(member.o)`. Thin archives, which have no bytes of
+/// their members, are refused: `artifact pack` reads the files that they name.
+///
 /// Objects must match the engine's target (x86-64 or aarch64) and be compiled with -fPIC. -fPIE objects also work if
 /// they refer directly only to their own data, and have no thread-local variables of their own.
 ///
@@ -175,13 +189,14 @@ pub unsafe extern "C" fn artifact_builder_add_module_file(
 /// variable is not in static storage.
 ///
 /// @param builder The builder to change.
-/// @param objects An array of objects, needed only during the call.
-/// @param count The number of objects.
+/// @param objects An array of objects and archives, needed only during the call.
+/// @param count The number of objects and archives.
 /// @param options How to link; NULL: the defaults.
 /// @param index Receives the module's index; may be NULL.
 /// @return ARTIFACT_OK, a general status, or one of these, in which case nothing was added:
-///   - ARTIFACT_INVALID_ARGUMENT: there are no objects, an input is not a relocatable object or is for another machine
-///     than the engine's target, two objects define the same symbol, or the builder rewrites an artifact.
+///   - ARTIFACT_INVALID_ARGUMENT: there is nothing to link, an input is neither a relocatable object nor an archive or is
+///     for another machine than the engine's target, two objects define the same symbol, no object defines an entry, or
+///     the builder rewrites an artifact.
 ///   - ARTIFACT_UNSUPPORTED: an object needs its code to be written when it is loaded (relocations in text),
 ///     static thread-local storage of its own (local exec, initial exec), indirect functions, symbol versions, an
 ///     executable stack, or an unknown relocation. The message names object, section, offset, symbol and relocation,
@@ -199,9 +214,11 @@ pub unsafe extern "C" fn artifact_builder_add_objects(
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
     ffi!(add(builder, index, error, |builder| {
-        let defaults = artifact_link_options_t { size: 0, flags: 0 };
-        let flags = self::options(options, defaults, "options")?.flags;
-        known_flags(flags, ARTIFACT_LINK_NO_DEBUG)?;
+        let defaults = artifact_link_options_t { size: 0, flags: 0, entries: null(), entry_count: 0 };
+        let artifact_link_options_t { flags, entries, entry_count, .. } = self::options(options, defaults, "options")?;
+        known_flags(flags, ARTIFACT_LINK_NO_DEBUG | ARTIFACT_LINK_WHOLE_ARCHIVE | ARTIFACT_LINK_GC_SECTIONS)?;
+        let entries = slice(entries, entry_count, "entries")?.iter().map(|entry| text(*entry, "entries[]"));
+        let entries = entries.collect::<Result<Vec<_>>>()?;
         let given = slice(objects, count, "objects")?;
         let names: Vec<String> = (0..given.len()).map(|index| format!("object {index}")).collect();
         let objects = given.iter().zip(&names).map(|(object, unnamed)| {
@@ -211,6 +228,9 @@ pub unsafe extern "C" fn artifact_builder_add_objects(
         let objects = objects.collect::<Result<Vec<_>>>()?;
         let mut options = Options::default();
         options.leave_out_debug = flags & ARTIFACT_LINK_NO_DEBUG != 0;
+        options.whole_archives = flags & ARTIFACT_LINK_WHOLE_ARCHIVE != 0;
+        options.gc_sections = flags & ARTIFACT_LINK_GC_SECTIONS != 0;
+        options.entries = &entries;
         builder.add_objects(&objects, &options)
     }))
 }

@@ -189,6 +189,10 @@ TEST(cpp_objects_are_linked) {
     artifact::link_options options;
     options.debug = false;
     CHECK(OK(builder.add_objects(one)) == 0 && OK(builder.add_objects(one, options)) == 1);
+    const char *const entries[] = {"no_such_entry"};
+    options.entries = entries;
+    options.gc_sections = options.whole_archive = true;
+    CHECK(FAILS(builder.add_objects(one, options)).status() == artifact::status::invalid_argument);
     const artifact::file file = reopened(builder);
     CHECK(OK(file.module(0)).bytes().size() > OK(file.module(1)).bytes().size());
     CHECK(FAILS(builder.add_objects({})).status() == artifact::status::invalid_argument);
