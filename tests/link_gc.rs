@@ -8,9 +8,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use artifact::error::Status;
 use artifact::native::link::Options;
 
-use native::{AARCH64, Machine, X86_64, compile, compile_text, folder, have, link_to_with, load_and_run, run};
+use native::{
+    AARCH64, Machine, X86_64, compile, compile_text, folder, have, link_to_with, load_and_run, run, try_link_with,
+};
 
 /// The options with which only `run` is exported.
 fn only_run() -> Options<'static> {
@@ -154,6 +157,29 @@ fn sections_that_ask_for_it_are_kept() {
     assert_eq!(found.lines().map(str::to_owned).collect::<BTreeSet<_>>(), kept.into());
     let sections = run(Command::new("readelf").args(["--wide", "--sections"]).arg(&ours));
     assert!(sections.contains(".note.keptnote") && !sections.contains("describes"), "{sections}");
+}
+
+/// What is left out is not checked.
+#[test]
+fn sections_that_cannot_be_linked_may_be_left_out() {
+    let text = "
+        .globl run, refused
+        .section .text.run, \"ax\"
+        run: CODE
+        ret
+        .section .refused, \"awx\"
+        refused: ret
+        .section .text.other, \"ax\"
+        call refused
+        movq refused, %rax";
+    let folder = folder("gc-refused");
+    let object = |code| compile_text("cc", &[], "s", &text.replace("CODE", code), &folder.join("refused.o"));
+    link_to_with(&[&object("nop")], &only_run(), &folder.join("ours.so"));
+    for (code, options) in [("call refused", only_run()), ("nop", Options::default())] {
+        let error = try_link_with(&[&object(code)], &options).unwrap_err();
+        assert_eq!(error.status(), Status::Unsupported);
+        assert!(error.message().contains("section '.refused' is writable and executable"), "{error}");
+    }
 }
 
 #[test]
