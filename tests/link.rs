@@ -60,7 +60,7 @@ fn c_by_gcc_runs_as_linked_by_ld() {
 fn c_by_clang_runs_as_linked_by_ld() {
     if have("clang") {
         c_with(&X86_64, "clang", &MODELS, &["-O1", "-O2", "-O3"]);
-        // Without optimization, clang's large model has absolute addresses in code, even with -fPIC.
+        // Without optimization, clang's large model has absolute addresses in code, even with -fPIC: tests/link_models.rs.
         c_with(&X86_64, "clang", MODELS.split_at(8).0, &["-O0"]);
     }
 }

@@ -14,9 +14,9 @@ use cranelift_object::{ObjectBuilder, ObjectModule};
 
 /// run() adds up a table's word, a word that a pointer in data leads to, what the host's host_twice() makes of 21, a word of the
 /// host's, and what a function behind a pointer says.
-fn object(triple: &str) -> Vec<u8> {
+fn object(triple: &str, is_pic: &str) -> Vec<u8> {
     let mut flags = settings::builder();
-    for (name, value) in [("is_pic", "true"), ("opt_level", "speed"), ("unwind_info", "true")] {
+    for (name, value) in [("is_pic", is_pic), ("opt_level", "speed"), ("unwind_info", "true")] {
         flags.set(name, value).unwrap();
     }
     let isa = isa::lookup_by_name(triple).unwrap().finish(settings::Flags::new(flags)).unwrap();
@@ -107,14 +107,17 @@ fn check(triple: &str, cc: &str, ld: &str, emulator: &[&str]) {
     let folder: PathBuf = std::env::temp_dir().join(format!("artifact-cranelift-{}-{triple}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let path = |name: &str| folder.join(name);
-    let bytes = object(triple);
-    std::fs::write(path("made.o"), &bytes).unwrap();
-    let image = link(&[Object { name: "made.o", bytes: &bytes }], &Options::default()).unwrap();
-    std::fs::write(path("ours.so"), image).unwrap();
+    // Without is_pic, which is Cranelift's default, ld would relocate code.
+    for (is_pic, image) in [("false", "absolute.so"), ("true", "ours.so")] {
+        let bytes = object(triple, is_pic);
+        std::fs::write(path("made.o"), &bytes).unwrap();
+        let linked = link(&[Object { name: "made.o", bytes: &bytes }], &Options::default()).unwrap();
+        std::fs::write(path(image), linked).unwrap();
+    }
     run(Command::new(ld).args(["-shared", "-Bsymbolic", "-o"]).arg(path("theirs.so")).arg(path("made.o")));
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../native/driver.c");
     run(Command::new(cc).arg("-rdynamic").arg(source).arg("-o").arg(path("driver")).arg("-ldl"));
-    for image in ["ours.so", "theirs.so"] {
+    for image in ["absolute.so", "ours.so", "theirs.so"] {
         let mut words: Vec<PathBuf> = emulator.iter().map(PathBuf::from).collect();
         words.extend([path("driver"), path(image)]);
         let said = run(Command::new(&words[0]).args(&words[1..]));

@@ -16,7 +16,9 @@ use super::symbols::{Definition, Entry, LinkerSymbol, Symbols, Target};
 use super::{defect, item, item_mut};
 use crate::alloc;
 use crate::error::{Error, Result, Status};
-use crate::native::machine::{EXIT_FUNCTION_SIZE, Field, HoleTarget, Machine, RelExpr, Slot, Template};
+use crate::native::machine::{
+    AddressFrom, EXIT_FUNCTION_SIZE, Field, HoleTarget, Howto, Machine, RelExpr, Slot, Template,
+};
 
 /// The state of a link once the layout is known.
 pub(super) struct LinkContext<'a> {
@@ -40,6 +42,13 @@ pub(super) struct OutputLocation {
 impl OutputLocation {
     pub fn plus(self, more: u64) -> OutputLocation {
         OutputLocation { offset: self.offset + more as usize, address: self.address + more }
+    }
+
+    /// The bytes before it, which belong to the same section.
+    fn minus(self, less: usize) -> Result<OutputLocation> {
+        let (offset, address) = (self.offset.checked_sub(less), self.address.checked_sub(less as u64));
+        let before = offset.zip(address).map(|(offset, address)| OutputLocation { offset, address });
+        before.ok_or_else(|| defect("rewritten instructions start before the image"))
     }
 }
 
@@ -198,23 +207,32 @@ impl<'a> LinkContext<'a> {
         let index = self.symbols.find(object, rela, site)?;
         let entry = item(&self.symbols.entries, index, "symbol")?;
         let need = self.needs.need(howto, entry.target(), section, rela, site)?;
-        let mut location = location.plus(rela.r_offset.get(ORDER) - start);
-        let mut addend = rela.r_addend.get(ORDER);
+        let location = location.plus(rela.r_offset.get(ORDER) - start);
+        let addend = rela.r_addend.get(ORDER);
         let merged = self.in_pool(entry, addend)?;
-        addend = if merged.is_some() { 0 } else { addend };
+        let addend = if merged.is_some() { 0 } else { addend };
         let entry = merged.as_ref().unwrap_or(entry);
-        let (mut expr, mut field) = (howto.expr, howto.field);
+        let store = |writer: &mut ImageWriter<'_>, location: OutputLocation, howto: Howto, addend| {
+            let computed = self.compute(howto.expr, entry, location.address, addend)?;
+            writer.store(location.offset, howto.field, computed, || {
+                let sign = if computed < 0 { "-" } else { "" };
+                let (size, hint) =
+                    (computed.unsigned_abs(), "link fewer objects together, or compile with a larger -mcmodel");
+                site.refuse(format_args!(
+                    "is out of range: {sign}{size:#x} does not fit into the field, or is not a multiple of its unit; {hint}"
+                ))
+            })
+        };
         match need {
-            Need::Relaxed => {
-                let at = rela.r_offset.get(ORDER) as usize;
-                let relaxed = (self.machine.relax)(&section.data, at, expr);
-                let new = relaxed.ok_or_else(|| defect("an instruction that the scan relaxed cannot be relaxed"))?;
-                let code =
-                    new.code.get(..new.len).ok_or_else(|| defect("a relaxed instruction is longer than its bytes"))?;
-                let start = location.offset.checked_sub(new.before);
-                writer.put(start.ok_or_else(|| defect("a relaxed instruction starts before the image"))?, code)?;
-                location = location.plus(new.field_shift as u64);
-                (expr, field, addend) = (RelExpr::Pc, new.field, addend.saturating_add(new.addend));
+            Need::Computed | Need::Loaded => {
+                let from = if need == Need::Loaded { AddressFrom::Got } else { AddressFrom::Distance };
+                let new = (self.machine.rewrite)(&section.data, rela.r_offset.get(ORDER) as usize, howto, from);
+                let new = new.ok_or_else(|| defect("instructions that the scan rewrote cannot be rewritten"))?;
+                let start = location.minus(new.before)?;
+                writer.put(start.offset, new.code())?;
+                return new.fields().iter().try_for_each(|field| {
+                    store(writer, start.plus(field.at as u64), field.howto, addend.saturating_add(field.addend))
+                });
             }
             Need::Rebase => {
                 let addend = entry.address.cast_signed().wrapping_add(addend);
@@ -229,15 +247,7 @@ impl<'a> LinkContext<'a> {
             }
             Need::Direct | Need::Slot(_) | Need::PltEntry | Need::Got => {}
         }
-        let computed = self.compute(expr, entry, location.address, addend)?;
-        writer.store(location.offset, field, computed, || {
-            let sign = if computed < 0 { "-" } else { "" };
-            let (size, hint) =
-                (computed.unsigned_abs(), "link fewer objects together, or compile with a larger -mcmodel");
-            site.refuse(format_args!(
-                "is out of range: {sign}{size:#x} does not fit into the field, or is not a multiple of its unit; {hint}"
-            ))
-        })
+        store(writer, location, howto, addend)
     }
 
     /// Returns a symbol for what a relocation means by a merged section's symbol and an addend; `None` for other symbols.

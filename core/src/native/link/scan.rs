@@ -12,15 +12,17 @@ use super::symbols::{Definition, Entry, LinkerSymbol, Symbols, Target};
 use super::{item, item_mut};
 use crate::alloc;
 use crate::error::Result;
-use crate::native::machine::{Howto, RelExpr, Slot};
+use crate::native::machine::{AddressFrom, Howto, RelExpr, Slot};
 
 /// What one relocation needs.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Need {
     /// Nothing: its value depends on the image's layout only.
     Direct,
-    /// Nothing, once its instruction, which loads an address, is replaced by one that computes it.
-    Relaxed,
+    /// Nothing, once its instructions are replaced by those that compute the address.
+    Computed,
+    /// The symbol's address in the GOT, from which the instructions that replace its own load it.
+    Loaded,
     /// A slot in the GOT.
     Slot(Slot),
     /// A PLT entry, which needs the symbol's address in the GOT.
@@ -45,14 +47,14 @@ pub(super) struct Needs {
     pub words: u64,
     /// By object and section index: whether the section has dynamic relocations.
     relocated: Vec<Vec<bool>>,
-    /// Whether the image is small enough to relax loads from the GOT.
+    /// Whether the image is small enough to replace loads from the GOT.
     near: bool,
 }
 
 /// In smaller images every 32-bit displacement reaches everything.
 const NEAR: u64 = 1 << 30;
 
-const PIC: &str = "compile with -fPIC";
+const PIC: &str = "compile with -fPIC (LLVM: relocation model PIC, Cranelift: is_pic)";
 const DYNAMIC: &str = "compile with -fPIC -ftls-model=global-dynamic";
 
 impl Needs {
@@ -154,7 +156,8 @@ impl Needs {
         self.has_got |= matches!(entry.definition, Definition::Linker(LinkerSymbol::Got));
         let need = self.need(howto, entry.target(), section, rela, &site)?;
         match need {
-            Need::Direct | Need::Relaxed => {}
+            Need::Direct | Need::Computed => {}
+            Need::Loaded => self.add_slot(symbols, index, Slot::Address)?,
             Need::Slot(slot) => self.add_slot(symbols, index, slot)?,
             Need::PltEntry => {
                 self.add_slot(symbols, index, Slot::Address)?;
@@ -201,11 +204,13 @@ impl Needs {
         }
         let at = offset as usize;
         let is_code = section.is(elf::SHF_EXECINSTR) && !section.is_frame();
-        let relaxes = || {
-            let near = self.near && is_code && target == Target::Inside;
-            let fits = if howto.expr == RelExpr::Absolute { howto.field.is_word() } else { addend == -4 };
-            near && fits && (site.machine.relax)(&section.data, at, howto.expr).is_some()
+        let rewrites = |from| is_code && (site.machine.rewrite)(&section.data, at, howto, from).is_some();
+        let computes = || match howto.expr {
+            RelExpr::GotPcRelaxable => self.near && addend == -4 && rewrites(AddressFrom::Distance),
+            _ => rewrites(AddressFrom::Distance),
         };
+        // x86-64 counts from the end of the instruction, which is four bytes after the field.
+        let loads = || addend == if howto.expr == RelExpr::Pc { -4 } else { 0 } && rewrites(AddressFrom::Got);
         let is_jump = || howto.expr == RelExpr::PltPc || is_code && (site.machine.is_jump)(&section.data, at);
         let word = |need: Need| match () {
             () if !howto.field.is_word() => {
@@ -226,7 +231,10 @@ impl Needs {
             return Err(site.corrupt("refers to a local symbol that is undefined"));
         }
         match (howto.expr, target) {
-            (RelExpr::GotPcRelaxable | RelExpr::Absolute, _) if relaxes() => Ok(Need::Relaxed),
+            (RelExpr::GotPcRelaxable | RelExpr::Absolute, Target::Inside) if computes() => Ok(Need::Computed),
+            (RelExpr::Absolute | RelExpr::Pc | RelExpr::PagePc | RelExpr::PageOffset, Target::Outside) if loads() => {
+                Ok(Need::Loaded)
+            }
             (RelExpr::Absolute, Target::Inside) => word(Need::Rebase),
             (RelExpr::Absolute, Target::Outside) => word(Need::Import),
             (RelExpr::Absolute | RelExpr::PageOffset, _) if target != Target::Outside => Ok(Need::Direct),

@@ -24,9 +24,9 @@ pub static MACHINE: Machine = Machine {
     },
     dynamic_relocation,
     howto,
-    // Branches have relocation types of their own, and loads from the GOT are not relaxed.
+    // Branches have relocation types of their own.
     is_jump: |_, _| false,
-    relax: |_, _, _| None,
+    rewrite: super::rewrite_aarch64::rewrite,
     #[rustfmt::skip]
     plt_entry: Template {
         code: &[

@@ -2,6 +2,8 @@
 //! The linker looks machines up by `e_machine` ([`Machine::of`]); the loader asks about the host, [`HOST`].
 
 mod aarch64;
+mod rewrite_aarch64;
+mod rewrite_x86_64;
 mod x86_64;
 
 use object::elf::{self, RelocationType, SectionType};
@@ -30,9 +32,9 @@ pub struct Machine {
     /// Returns whether the field at an offset belongs to an instruction that jumps to an address, rather than one that reads
     /// from the address or takes it.
     pub is_jump: fn(&[u8], usize) -> bool,
-    /// Returns a replacement for the instruction with the field at an offset, if that instruction loads an address from the
-    /// GOT or contains a whole address. The replacement computes the address.
-    pub relax: fn(&[u8], usize, RelExpr) -> Option<Relaxed>,
+    /// Returns a replacement for the instructions with the field at an offset, if they are certain to do nothing but put a
+    /// symbol's address into a register.
+    pub rewrite: fn(&[u8], usize, Howto, AddressFrom) -> Option<Rewrite>,
     /// Jumps to the address in a GOT entry.
     pub plt_entry: Template,
     /// Calls `__cxa_finalize` with `__dso_handle`, if the host defines `__cxa_finalize`.
@@ -112,16 +114,31 @@ pub fn host_dynamic_relocation(kind: RelocationType) -> DynamicRelocation {
     }
 }
 
-/// An instruction that replaces another one.
-pub struct Relaxed {
-    /// Where it starts: this many bytes before the field of the old instruction.
+/// Where rewritten instructions get an address from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum AddressFrom {
+    /// They compute it: its distance is known.
+    Distance,
+    /// They load it from the symbol's GOT entry. The relocation must ask for the symbol's own address.
+    Got,
+}
+
+/// Instructions that replace others.
+pub struct Rewrite {
+    /// Where they start: this many bytes before the relocation's field.
     pub before: usize,
-    pub code: [u8; 10],
-    /// How many bytes of `code` are used.
-    pub len: usize,
-    /// Its own field, PC-relative, which starts `field_shift` bytes after the field of the old instruction.
-    pub field: Field,
-    pub field_shift: usize,
+    code: [u8; 16],
+    len: usize,
+    fields: [RewrittenField; 2],
+    count: usize,
+}
+
+/// A field of a [`Rewrite`].
+#[derive(Clone, Copy)]
+pub struct RewrittenField {
+    /// Its offset in the instructions.
+    pub at: usize,
+    pub howto: Howto,
     /// Added to the relocation's addend.
     pub addend: i64,
 }
@@ -132,6 +149,30 @@ pub struct Startup {
     pub end: &'static [u8],
     /// Fills the space between its pieces.
     pub nop: &'static [u8],
+}
+
+impl Rewrite {
+    /// At most 16 bytes of code with at most two fields; more is cut off.
+    fn new(before: usize, code: &[u8], fields: &[RewrittenField]) -> Rewrite {
+        let none = RewrittenField {
+            at: 0,
+            howto: Howto { expr: RelExpr::None, field: Field::Bytes(0, Range::Any) },
+            addend: 0,
+        };
+        let mut new =
+            Rewrite { before, code: [0; 16], len: code.len().min(16), fields: [none; 2], count: fields.len().min(2) };
+        new.code.iter_mut().zip(code).for_each(|(to, from)| *to = *from);
+        new.fields.iter_mut().zip(fields).for_each(|(to, from)| *to = *from);
+        new
+    }
+
+    pub fn code(&self) -> &[u8] {
+        self.code.get(..self.len).unwrap_or_default()
+    }
+
+    pub fn fields(&self) -> &[RewrittenField] {
+        self.fields.get(..self.count).unwrap_or_default()
+    }
 }
 
 /// Code with holes for addresses.

@@ -3,15 +3,14 @@
 use object::elf::{self, RelocationType};
 
 use super::{
-    DynamicRelocation, Field, Hole, HoleTarget, Howto, Machine, Range, RelExpr, Relaxed, Slot, Startup, Template,
-    TlsRelocations,
+    DynamicRelocation, Field, Hole, HoleTarget, Howto, Machine, Range, RelExpr, Slot, Startup, Template, TlsRelocations,
 };
 
 /// psABI, Special Section Indexes.
 const SHN_X86_64_LCOMMON: elf::SymbolSection = elf::SymbolSection(0xff02);
 
 const WORD: Field = Field::Bytes(8, Range::Any);
-const SIGNED: Field = Field::Bytes(4, Range::Signed);
+pub const SIGNED: Field = Field::Bytes(4, Range::Signed);
 
 /// The psABI had these for jumps with bounds (MPX), which are plain jumps for today's CPUs.
 const R_X86_64_PC32_BND: RelocationType = RelocationType(39);
@@ -34,7 +33,7 @@ pub static MACHINE: Machine = Machine {
     dynamic_relocation,
     howto,
     is_jump,
-    relax,
+    rewrite: super::rewrite_x86_64::rewrite,
     // jmp *entry(%rip); xchg %ax,%ax: the form of .plt.got that `objdump` and debuggers recognize.
     plt_entry: Template { code: &[0xff, 0x25, 0, 0, 0, 0, 0x66, 0x90], holes: &[hole(2, HoleTarget::GotEntry)] },
     #[rustfmt::skip]
@@ -88,7 +87,7 @@ const fn hole(at: usize, target: HoleTarget) -> Hole {
     Hole { at, howto: Howto { expr: RelExpr::Pc, field: SIGNED }, addend: -4, target }
 }
 
-fn howto(kind: RelocationType) -> Option<Howto> {
+pub fn howto(kind: RelocationType) -> Option<Howto> {
     use Range::{Either, Unsigned};
     let (expr, field) = match kind {
         elf::R_X86_64_NONE => (RelExpr::None, Field::Bytes(0, Range::Any)),
@@ -163,45 +162,15 @@ fn is_jump(code: &[u8], at: usize) -> bool {
     matches!(before(1), Some(0xe8 | 0xe9)) || (before(2) == Some(0x0f) && before(1).is_some_and(|op| op & 0xf0 == 0x80))
 }
 
-/// Replaces mov by lea; the length stays.
-fn relax(code: &[u8], at: usize, expr: RelExpr) -> Option<Relaxed> {
-    let before = |back: usize| at.checked_sub(back).and_then(|at| code.get(at)).copied();
-    let (first, second) = (before(2)?, before(1)?);
-    match expr {
-        // mov entry(%rip), %reg: opcode 8b and a ModRM byte (register, %rip-relative). lea has opcode 8d and the same ModRM.
-        RelExpr::GotPcRelaxable if first == 0x8b && second & 0xc7 == 0x05 => {
-            let code = [0x8d, second, 0, 0, 0, 0, 0, 0, 0, 0];
-            Some(Relaxed { before: 2, code, len: 2, field: SIGNED, field_shift: 0, addend: 0 })
-        }
-        // movabs $address, %reg: REX 48 or 49, opcode b8 plus the register. clang's medium model has it even in
-        // position-independent code. lea encodes the register elsewhere, and leaves three bytes, which become a nop.
-        RelExpr::Absolute if first & 0xfe == 0x48 && second & 0xf8 == 0xb8 => {
-            let register = (second & 7) << 3 | 0x05;
-            let code = [0x48 | (first & 1) << 2, 0x8d, register, 0, 0, 0, 0, 0x0f, 0x1f, 0x00];
-            Some(Relaxed { before: 2, code, len: 10, field: SIGNED, field_shift: 1, addend: -4 })
-        }
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn jumps_and_loads_are_told_by_their_opcodes() {
+    fn jumps_are_told_by_their_opcodes() {
         assert!(is_jump(&[0xe8, 0, 0, 0, 0], 1));
         assert!(is_jump(&[0x0f, 0x84, 0, 0, 0, 0], 2));
         assert!(!is_jump(&[0x48, 0x8d, 0x05, 0, 0, 0, 0], 3), "lea");
         assert!(!is_jump(&[0, 0, 0, 0], 0), "data");
-        let load = |code: &[u8], at| relax(code, at, RelExpr::GotPcRelaxable).map(|new| new.code[..new.len].to_vec());
-        assert_eq!(load(&[0x48, 0x8b, 0x1d, 0, 0, 0, 0], 3), Some(vec![0x8d, 0x1d]), "mov 0(%rip), %rbx");
-        assert_eq!(load(&[0x48, 0x8b, 0x5d, 0], 3), None, "mov 0(%rbp), %rbx");
-        assert_eq!(load(&[0xff, 0x15, 0, 0, 0, 0], 2), None, "call *0(%rip)");
-        assert_eq!(load(&[0x05], 1), None);
-        let whole = |code: &[u8]| relax(code, 2, RelExpr::Absolute).map(|new| new.code);
-        let lea = [0x4c, 0x8d, 0x25, 0, 0, 0, 0, 0x0f, 0x1f, 0x00];
-        assert_eq!(whole(&[0x49, 0xbc, 0, 0, 0, 0, 0, 0, 0, 0]), Some(lea), "movabs $0, %r12; lea 0(%rip), %r12");
-        assert_eq!(whole(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 0]), None, "data");
     }
 }
