@@ -57,6 +57,10 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64|aarch64|arm64")
     native_module(tls_registers native/tls_registers.c OPTIONS ${strict} -Wno-overlength-strings)
 endif()
 native_module(ifunc native/ifunc.c OPTIONS ${strict})
+native_module(ifunc_now native/ifunc.c OPTIONS ${strict} LINK -Wl,-z,now)
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|amd64|AMD64)$")
+    native_module(clones native/clones.c OPTIONS ${strict})
+endif()
 # Symbol versions, with either hash table.
 foreach(style IN ITEMS gnu sysv)
     native_module(versions_${style} native/versions.c OPTIONS ${strict}

@@ -204,22 +204,20 @@ TEST(objects_that_cannot_be_linked) {
     refuses(&bad_name, 1, ARTIFACT_INVALID_ARGUMENT, "name|UTF-8");
     bytes_free(&bytes);
 
-    bytes_t small = object("small"), thread = object("tls_own_static"), indirect = object("ifunc"),
+    bytes_t small = object("small"), thread = object("tls_own_static"),
             direct = object("direct");
     const artifact_object_t twice[] = {named("first.o", &small), named("second.o", &small)};
     refuses(twice, 2, ARTIFACT_INVALID_ARGUMENT, "duplicate symbol '| in first.o and second.o");
     const artifact_object_t local = named("local.o", &thread);
     refuses(&local, 1, ARTIFACT_UNSUPPORTED,
             "local.o:(.text|: relocation R_| is initial exec, |-ftls-model=global-dynamic");
-    const artifact_object_t ifunc = named("ifunc.o", &indirect);
-    refuses(&ifunc, 1, ARTIFACT_UNSUPPORTED, "ifunc.o: |symbol '|STT_GNU_IFUNC");
     const artifact_object_t data = named("direct.o", &direct);
     refuses(&data, 1, ARTIFACT_UNSUPPORTED,
             "direct.o:(.text|+0x|: relocation R_| against symbol 'host_value' |hidden: add");
     bytes_t shared = read_file(native("small"));
     const artifact_object_t image = named("small.so", &shared);
     refuses(&image, 1, ARTIFACT_INVALID_ARGUMENT, "small.so: |shared object");
-    bytes_free(&small), bytes_free(&thread), bytes_free(&indirect), bytes_free(&direct), bytes_free(&shared);
+    bytes_free(&small), bytes_free(&thread), bytes_free(&direct), bytes_free(&shared);
 }
 
 TEST(objects_of_another_machine_are_refused) {

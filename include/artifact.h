@@ -2134,7 +2134,8 @@ artifact_status_t artifact_symbol(const artifact_t *artifact,
 /**
  * For artifact_load_options_t.flags: run the modules' constructors, those of the first module first, before artifact_load()
  * returns, and run their destructors in reverse order in artifact_code_free(). Neither may throw an exception. Modules that have
- * constructors are not loaded without this flag or ARTIFACT_LOAD_SKIP_CONSTRUCTORS.
+ * constructors are not loaded without this flag or ARTIFACT_LOAD_SKIP_CONSTRUCTORS. Modules that
+ * have indirect functions need it: before constructors, their resolvers run, which return the addresses of the functions to use.
  */
 #define ARTIFACT_LOAD_RUN_CONSTRUCTORS UINT64_C(4)
 
@@ -2285,10 +2286,11 @@ typedef struct artifact_symbolized_t {
  *     this host.
  *   - ARTIFACT_UNRESOLVED: symbols are undefined and not weak; artifact_error_missing() returns all their names.
  *   - ARTIFACT_INVALID_ARGUMENT: also if a module imports a thread-local variable, and the host's symbol is not one.
- *   - ARTIFACT_UNSUPPORTED: a module is a relocatable object, or needs indirect functions (IRELATIVE), COPY
+ *   - ARTIFACT_UNSUPPORTED: a module is a relocatable object, or needs COPY
  *     relocations, relocations in text, or an executable stack; or it uses thread-local variables by the initial-exec
  *     model that are not in the static storage of the process, such as its own; or it has constructors, and the flags
- *     say neither ARTIFACT_LOAD_RUN_CONSTRUCTORS nor ARTIFACT_LOAD_SKIP_CONSTRUCTORS; or the options need a newer
+ *     say neither ARTIFACT_LOAD_RUN_CONSTRUCTORS nor ARTIFACT_LOAD_SKIP_CONSTRUCTORS; or it has indirect functions
+ *     (IRELATIVE), whose resolvers run only with ARTIFACT_LOAD_RUN_CONSTRUCTORS; or the options need a newer
  *     library.
  *   - ARTIFACT_CORRUPT, ARTIFACT_TRUNCATED, ARTIFACT_DIGEST_MISMATCH, ARTIFACT_LIMIT: the file is damaged, or is not
  *     what was signed.

@@ -130,10 +130,11 @@ const KNOWN: u64 = ARTIFACT_LOAD_ALLOW_MEMFD
 ///     this host.
 ///   - ARTIFACT_UNRESOLVED: symbols are undefined and not weak; artifact_error_missing() returns all their names.
 ///   - ARTIFACT_INVALID_ARGUMENT: also if a module imports a thread-local variable, and the host's symbol is not one.
-///   - ARTIFACT_UNSUPPORTED: a module is a relocatable object, or needs indirect functions (IRELATIVE), COPY
+///   - ARTIFACT_UNSUPPORTED: a module is a relocatable object, or needs COPY
 ///     relocations, relocations in text, or an executable stack; or it uses thread-local variables by the initial-exec
 ///     model that are not in the static storage of the process, such as its own; or it has constructors, and the flags
-///     say neither ARTIFACT_LOAD_RUN_CONSTRUCTORS nor ARTIFACT_LOAD_SKIP_CONSTRUCTORS; or the options need a newer
+///     say neither ARTIFACT_LOAD_RUN_CONSTRUCTORS nor ARTIFACT_LOAD_SKIP_CONSTRUCTORS; or it has indirect functions
+///     (IRELATIVE), whose resolvers run only with ARTIFACT_LOAD_RUN_CONSTRUCTORS; or the options need a newer
 ///     library.
 ///   - ARTIFACT_CORRUPT, ARTIFACT_TRUNCATED, ARTIFACT_DIGEST_MISMATCH, ARTIFACT_LIMIT: the file is damaged, or is not
 ///     what was signed.
@@ -232,7 +233,8 @@ pub unsafe extern "C" fn artifact_code_main_module(code: *const artifact_code_t)
 
 /// Looks up a function or object that a module exports. Modules of Wasmtime 0.33 export nothing: any symbol of theirs
 /// is found. Of a thread-local variable, the calling thread's instance is found, as with dlsym(), and made if it is the
-/// first use. Of a symbol with several versions, the default one is found: name@@VERSION, as with dlsym().
+/// first use. Of a symbol with several versions, the default one is found: name@@VERSION, as with dlsym(). Of an indirect
+/// function, the resolver is called, as with dlsym(); without ARTIFACT_LOAD_RUN_CONSTRUCTORS it is not found.
 ///
 /// @param code The code, or NULL.
 /// @param module The module's index, such as artifact_code_main_module().

@@ -274,9 +274,6 @@ fn what_cannot_be_linked_is_refused_by_name() {
     let address = "static int near[9]; int *get(void) { return near; }";
     let words = ["R_X86_64_32 against symbol '.bss' is too narrow", "-fPIC"];
     refused("absolute", &["-O2", "-fno-pic"], address, Unsupported, &words);
-    let indirect = "static int one(void) { return 1; } static void *pick(void) { return one; }\
-                    int chosen(void) __attribute__((ifunc(\"pick\")));";
-    refused("indirect", &["-O2", "-fPIC"], indirect, Unsupported, &["symbol 'chosen'", "STT_GNU_IFUNC"]);
     refused("lto", &["-O2", "-fPIC", "-flto"], "int get(void) { return 1; }", Unsupported, &["-flto"]);
     let nested = "void call(void (*)(void)); int get(int n) { void in(void) { n++; } call(in); return n; }";
     refused("nested", &["-O0", "-fPIC"], nested, Unsupported, &["executable stack"]);

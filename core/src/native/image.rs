@@ -117,10 +117,10 @@ pub struct Symbol {
 }
 
 impl Symbol {
-    /// Whether its value is the address of a function or of data.
+    /// Whether its value is the address of a resolver, which returns the function's address.
     #[must_use]
-    pub fn is_plain(&self) -> bool {
-        self.kind != elf::STT_TLS && self.kind != elf::STT_GNU_IFUNC
+    pub fn is_indirect(&self) -> bool {
+        self.kind == elf::STT_GNU_IFUNC && self.defined && !self.absolute
     }
 }
 

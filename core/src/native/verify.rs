@@ -1,7 +1,7 @@
 //! What loading checks about an image, without loading it: verification calls corrupt what loading would, on any host.
 
 use object::LittleEndian as Le;
-use object::elf::RelocationType;
+use object::elf::{self, RelocationType};
 
 use super::image::{Bytes, Image, Symbol, Symbols, Tables, Variable, parse};
 use super::machine::{DynamicRelocation, Machine};
@@ -47,8 +47,14 @@ fn relocations(image: &Image<'_>, machine: &Machine) -> Result<()> {
             if kind != machine.relative {
                 match (machine.dynamic_relocation)(kind) {
                     DynamicRelocation::Nothing => continue,
+                    DynamicRelocation::Indirect => {
+                        let resolver = relocation.r_addend.get(Le) as u64;
+                        if !image.tables.in_text && !image.tables.is_code(resolver) {
+                            return Err(wrong_resolver(resolver));
+                        }
+                    }
                     DynamicRelocation::Symbol | DynamicRelocation::SymbolPlusAddend => {
-                        symbol(&symbols, index, names_end)?;
+                        symbol(image.tables, &symbols, index, names_end)?;
                     }
                     tls @ (DynamicRelocation::TlsModule
                     | DynamicRelocation::TlsOffset
@@ -91,13 +97,16 @@ fn relative(image: &Image<'_>) -> Result<()> {
 }
 
 /// Checks a symbol that relocations refer to. Names that end before `names_end` aren't read: they may overlap.
-fn symbol(symbols: &Symbols<'_>, index: u32, names_end: usize) -> Result<()> {
+fn symbol(tables: &Tables, symbols: &Symbols<'_>, index: u32, names_end: usize) -> Result<()> {
     if index == 0 {
         return Ok(());
     }
     let symbol = symbols.get(index)?;
-    if !symbol.is_plain() {
+    if symbol.kind == elf::STT_TLS {
         return Err(Error::new(Status::Unsupported, "a symbol"));
+    }
+    if symbol.is_indirect() && !tables.in_text && !tables.is_code(symbol.value) {
+        return Err(wrong_resolver(symbol.value));
     }
     if symbol.defined { Ok(()) } else { name(symbols, index, &symbol, names_end) }
 }
@@ -116,6 +125,12 @@ fn name(symbols: &Symbols<'_>, index: u32, symbol: &Symbol, names_end: usize) ->
         symbols.name(symbol)?;
     }
     Ok(())
+}
+
+/// CORRUPT: the resolver of an indirect function isn't code of its module.
+#[cold]
+pub fn wrong_resolver(address: u64) -> Error {
+    Error::corrupt(format!("indirect function: expected a resolver in the module's code, found {address:#x}"))
 }
 
 /// Checks that relocations may write a word at an address.

@@ -240,6 +240,10 @@ impl<'a> LinkContext<'a> {
                     DynamicReloc { kind: self.machine.relative, address: location.address, entry: None, addend };
                 writer.defer(relocation)?;
             }
+            Need::Resolve => {
+                let (kind, addend) = (self.machine.indirect, entry.address.cast_signed());
+                return writer.defer(DynamicReloc { kind, address: location.address, entry: None, addend });
+            }
             Need::Import => {
                 let (kind, entry) = (self.machine.word, Some(index));
                 let relocation = DynamicReloc { kind, address: location.address, entry, addend };
@@ -274,8 +278,10 @@ impl<'a> LinkContext<'a> {
                 return Err(defect("a relocation that computes nothing is applied"));
             }
             RelExpr::Absolute | RelExpr::PageOffset | RelExpr::TlsOffset => symbol()? + addend,
-            // A jump out of the image goes through a PLT entry.
-            RelExpr::Pc if entry.target() == Target::Outside => plt_entry()? + addend - place,
+            // A jump out of the image goes through a PLT entry, and so does what calls an indirect function.
+            RelExpr::Pc if [Target::Outside, Target::Indirect].contains(&entry.target()) => {
+                plt_entry()? + addend - place
+            }
             RelExpr::Pc => symbol()? + addend - place,
             RelExpr::PagePc => page(symbol()? + addend) - page(place),
             RelExpr::PltPc => plt_entry()? + addend - place,
@@ -286,6 +292,7 @@ impl<'a> LinkContext<'a> {
             RelExpr::GotFromGotPage => slot(Slot::Address)? - page(got()?),
             RelExpr::GotFromGot => slot(Slot::Address)? + addend - got()?,
             RelExpr::GotBasePc => got()? + addend - place,
+            RelExpr::GotRel if entry.target() == Target::Indirect => plt_entry()? + addend - got()?,
             RelExpr::GotRel => symbol()? + addend - got()?,
             RelExpr::PltGotRel => plt_entry()? + addend - got()?,
             RelExpr::Size => i128::from(entry.size) + addend,
@@ -300,7 +307,9 @@ impl<'a> LinkContext<'a> {
             }
             (_, Target::Inside | Target::Absolute) => Ok(entry.address),
             (_, Target::Zero) => Ok(0),
-            (_, Target::Outside | Target::Missing) => Err(defect("the address of an undefined symbol is used")),
+            (_, Target::Indirect | Target::Outside | Target::Missing) => {
+                Err(defect("the address of a symbol is used that is known only at load time"))
+            }
         }
     }
 

@@ -64,7 +64,7 @@ pub(super) fn symbol(entry: &Entry<'_>, name: u32, local: bool) -> Result<Sym64<
         other => other,
     };
     let section = match entry.target() {
-        Target::Inside => {
+        Target::Inside | Target::Indirect => {
             let output = entry.output.ok_or_else(|| defect("a symbol of the image has no section there"))?;
             SymbolSection(output as u16 + 1)
         }
@@ -143,7 +143,8 @@ impl Tables {
         Ok(bytes)
     }
 
-    /// Returns the bytes of `.rela.dyn` and the number of relative relocations, which come first, as DT_RELACOUNT wants.
+    /// Returns the bytes of `.rela.dyn` and the number of relative relocations, which come first, as DT_RELACOUNT wants. Those of
+    /// indirect functions come last: their resolvers may use what the others store.
     pub fn relocations(&self, mut found: Vec<DynamicReloc>, machine: &Machine) -> Result<(Vec<u8>, u64)> {
         for entry in found.iter().filter_map(|relocation| relocation.entry) {
             if *item(&self.index, entry, "symbol")? == 0 {
@@ -154,7 +155,8 @@ impl Tables {
         let index =
             |relocation: &DynamicReloc| relocation.entry.and_then(|entry| self.index.get(entry)).copied().unwrap_or(0);
         alloc::sort(&mut found, ".rela.dyn", |relocation| {
-            (relocation.kind != machine.relative, index(relocation), relocation.address)
+            let last = relocation.kind == machine.indirect;
+            (relocation.kind != machine.relative, last, index(relocation), relocation.address)
         })?;
         let relative = found.iter().filter(|relocation| relocation.kind == machine.relative).count();
         let mut bytes = alloc::with_capacity(found.len() * size_of::<Rela>(), ".rela.dyn")?;

@@ -81,6 +81,7 @@ fn words(slot: Slot, entry: &Entry<'_>, machine: &Machine) -> Result<[Word; 2]> 
     let none = Word::Constant(0);
     Ok(match (slot, entry.target()) {
         (Slot::Address, Target::Inside) => [inside(machine.relative, value), none],
+        (Slot::Address, Target::Indirect) => [inside(machine.indirect, value), none],
         (Slot::Address, Target::Outside) => [outside(machine.glob_dat), none],
         (Slot::Address, Target::Absolute) => [Word::Constant(value), none],
         (Slot::Address, Target::Zero) => [Word::Constant(0), none],

@@ -188,13 +188,15 @@ fn finish(
     let table = append(image, pod::bytes_of_slice(&headers), 8)?;
 
     let size = |bytes: usize| U16::new(ORDER, bytes as u16);
+    let has_indirect = context.symbols.entries.iter().any(|entry| entry.target() == Target::Indirect);
     Ok(FileHeader64 {
         e_ident: Ident {
             magic: elf::ELFMAG,
             class: elf::ELFCLASS64,
             data: elf::ELFDATA2LSB,
             version: elf::EV_CURRENT,
-            os_abi: elf::ELFOSABI_NONE,
+            // The symbol type STT_GNU_IFUNC is an extension of GNU.
+            os_abi: if has_indirect { elf::ELFOSABI_GNU } else { elf::ELFOSABI_NONE },
             abi_version: 0,
             padding: [0; 7],
         },
@@ -331,7 +333,7 @@ fn is_shown(context: &LinkContext<'_>, entry: &Entry<'_>) -> bool {
         return false;
     }
     match entry.target() {
-        Target::Inside => {
+        Target::Inside | Target::Indirect => {
             // A local symbol of a discarded section has none.
             let output = entry.output.and_then(|output| context.layout.outputs.get(output));
             output.is_some_and(|output| output.class != Class::Debug)

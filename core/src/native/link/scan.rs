@@ -33,6 +33,8 @@ pub(super) enum Need {
     Rebase,
     /// A dynamic relocation that stores the symbol's address.
     Import,
+    /// A dynamic relocation that stores the address of an indirect function.
+    Resolve,
 }
 
 /// What all relocations need.
@@ -168,7 +170,7 @@ impl Needs {
                 }
             }
             Need::Got => self.has_got = true,
-            Need::Rebase => self.words += 1,
+            Need::Rebase | Need::Resolve => self.words += 1,
             Need::Import => {
                 self.words += 1;
                 item_mut(&mut symbols.entries, index, "symbol")?.imported = true;
@@ -232,8 +234,18 @@ impl Needs {
         }
         match (howto.expr, target) {
             (RelExpr::GotPcRelaxable | RelExpr::Absolute, Target::Inside) if computes() => Ok(Need::Computed),
-            (RelExpr::Absolute | RelExpr::Pc | RelExpr::PagePc | RelExpr::PageOffset, Target::Outside) if loads() => {
-                Ok(Need::Loaded)
+            (
+                RelExpr::Absolute | RelExpr::Pc | RelExpr::PagePc | RelExpr::PageOffset,
+                Target::Outside | Target::Indirect,
+            ) if loads() => Ok(Need::Loaded),
+            (RelExpr::Absolute, Target::Indirect) if addend == 0 => word(Need::Resolve),
+            (RelExpr::Absolute | RelExpr::PagePc | RelExpr::PageOffset | RelExpr::Size, Target::Indirect) => Err(site
+                .refuse(
+                    "refers to an indirect function (STT_GNU_IFUNC) as if it were data; take its address, or call it",
+                )),
+            // The address of the PLT entry, which calls the function.
+            (RelExpr::Pc | RelExpr::PltPc | RelExpr::GotRel | RelExpr::PltGotRel, Target::Indirect) => {
+                Ok(Need::PltEntry)
             }
             (RelExpr::Absolute, Target::Inside) => word(Need::Rebase),
             (RelExpr::Absolute, Target::Outside) => word(Need::Import),

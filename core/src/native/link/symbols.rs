@@ -104,6 +104,8 @@ pub(super) enum LinkerSymbol<'a> {
 pub(super) enum Target {
     /// Somewhere in the image.
     Inside,
+    /// An indirect function of the image: a function there returns its address when the image is loaded.
+    Indirect,
     /// At a fixed address, which does not depend on where the image is loaded.
     Absolute,
     /// Undefined, weak and not of default visibility: its address is 0.
@@ -141,6 +143,7 @@ impl Entry<'_> {
             }
             // Also if it is hidden, which system linkers refuse: the host may define it for the loader.
             Definition::Undefined => Target::Outside,
+            Definition::Section { .. } if self.kind == elf::STT_GNU_IFUNC => Target::Indirect,
             _ => Target::Inside,
         }
     }
@@ -161,7 +164,7 @@ impl<'a> Symbols<'a> {
     ///
     /// # Errors
     ///
-    /// INVALID_ARGUMENT for duplicate symbols, UNSUPPORTED for indirect functions and symbol versions, CORRUPT.
+    /// INVALID_ARGUMENT for duplicate symbols, UNSUPPORTED for symbol versions, CORRUPT.
     pub fn resolve(inputs: &[Input<'a>], dispositions: &Dispositions, refusals: &mut Refusals) -> Result<Symbols<'a>> {
         let mut symbols = Symbols {
             entries: Vec::new(),
@@ -234,7 +237,7 @@ impl<'a> Symbols<'a> {
         } else if entry.thread_local == Some(false) && is_tls {
             let why = "is thread-local, but not in a thread-local section; compile with -fno-common";
             refusals.keep(Err(refuse(Status::Unsupported, why)))?;
-        } else if let Some(why) = unsupported(symbol, section.map_or(&[], |section| section.name), entry.is_defined()) {
+        } else if let Some(why) = unsupported(symbol, section.map_or(&[], |section| section.name)) {
             refusals.keep(Err(refuse(Status::Unsupported, why)))?;
         }
         if symbol.binding == elf::STB_LOCAL {
@@ -421,13 +424,9 @@ impl<'a> Entry<'a> {
 }
 
 /// Returns why a symbol cannot be linked, which is in `section` if it is in any.
-fn unsupported(symbol: &Symbol<'_>, section: &[u8], is_defined: bool) -> Option<&'static str> {
+fn unsupported(symbol: &Symbol<'_>, section: &[u8]) -> Option<&'static str> {
     let is_startup = STARTUP.iter().any(|startup| startup.name == section && startup.function == symbol.name);
     match () {
-        () if is_defined && symbol.kind == elf::STT_GNU_IFUNC => Some(
-            "is an indirect function (STT_GNU_IFUNC), which is not supported; call through a function pointer that a \
-             constructor sets",
-        ),
         () if is_startup => {
             Some("begins a function that the linker begins by itself; leave out the C startup files (crti.o, crtn.o)")
         }

@@ -5,6 +5,7 @@ use std::ops::Range;
 use object::LittleEndian as Le;
 use object::elf::{self, Rela64, RelocationType};
 
+use super::ifunc::IndirectWords;
 use super::map::{MapStrategy, Mapper, ReservedLayout};
 use super::reserve::Memory;
 use super::resolve::{Import, Names, Pending, Resolver};
@@ -24,6 +25,8 @@ pub struct Bound {
     pub patched: Vec<PatchedCopy>,
     /// What makes thread-local variables of the host accessible to the modules.
     pub host_variables: HostVariables,
+    /// Words that only code of the modules can fill in.
+    pub indirect: IndirectWords,
 }
 
 /// A copy of an image whose text is relocated before it is mapped.
@@ -45,6 +48,7 @@ pub fn bind<'a>(
     symbols: &[Import<'a>],
     resolver: Option<Resolver<'_>>,
     process_symbols: bool,
+    mut indirect: IndirectWords,
 ) -> Result<Bound> {
     let mut names = Names::new(symbols, process_symbols, NameBudget::for_file(mapper.artifact.len()))?;
     let mut pending: Vec<Pending> = Vec::new();
@@ -53,15 +57,16 @@ pub fn bind<'a>(
         let image = module.image(mapper.artifact, index)?;
         let done = if layout.strategies.get(index) == Some(&MapStrategy::PatchedCopy) {
             let mut bytes = alloc::copy(mapper.artifact.module_bytes(index)?, "a copy of a module")?;
-            let done = relocate(&image, index, module, patch(module, &mut bytes), &mut names, &mut pending);
+            let later = Later { pending: &mut pending, indirect: &mut indirect };
+            let done = relocate(&image, index, module, patch(module, &mut bytes), &mut names, later);
             alloc::push(&mut patched, PatchedCopy { module: index, bytes }, "modules")?;
             done
         } else {
             // SAFETY: mapped at this bias, with writable segments, which `Mapper::protect` changes only after binding. Nothing
             // refers to those: `image` reads other bytes of the module.
             let memory = unsafe { Memory::new(&module.tables, module.bias) };
-            relocate_relr(&image, &memory)
-                .and_then(|()| relocate(&image, index, module, &memory, &mut names, &mut pending))
+            let later = Later { pending: &mut pending, indirect: &mut indirect };
+            relocate_relr(&image, &memory).and_then(|()| relocate(&image, index, module, &memory, &mut names, later))
         };
         done.map_err(|error| mapper.artifact.in_module(index, error))?;
     }
@@ -71,7 +76,7 @@ pub fn bind<'a>(
     names.resolve_missing(resolver)?;
     let mut host_variables = HostVariables::default();
     apply_pending(mapper, modules, layout, &pending, &names, &mut patched, &mut host_variables)?;
-    Ok(Bound { has_handles: names.has_handles(), patched, host_variables })
+    Ok(Bound { has_handles: names.has_handles(), patched, host_variables, indirect })
 }
 
 /// Applies the relocations that refer to symbols which were undefined at first.
@@ -129,8 +134,15 @@ fn write_words(sink: &mut impl RelocSink, address: u64, (first, second): tls::Wo
     Ok(())
 }
 
+/// What [`relocate`] leaves for later.
+struct Later<'l> {
+    /// Relocations that refer to undefined symbols.
+    pending: &'l mut Vec<Pending>,
+    indirect: &'l mut IndirectWords,
+}
+
 #[cold]
-fn outside(address: u64) -> Error {
+pub fn outside(address: u64) -> Error {
     Error::corrupt(format!("relocation: expected an address in a writable segment, found {address:#x}"))
 }
 
@@ -169,7 +181,7 @@ fn patch<'p>(module: &LoadedModule, bytes: &'p mut [u8]) -> PatchedText<'p> {
 }
 
 /// Applies the relocations of a module that is mapped, but those of DT_RELR. Relocations that refer to undefined symbols
-/// are added to `pending`.
+/// or to indirect functions are left for later.
 ///
 /// # Errors
 ///
@@ -180,7 +192,7 @@ fn relocate<'a>(
     module: &LoadedModule,
     mut sink: impl RelocSink,
     names: &mut Names<'a>,
-    pending: &mut Vec<Pending>,
+    later: Later<'_>,
 ) -> Result<()> {
     let symbols = image.symbols()?;
     let needed = (names.looks_in_process() && image.has_versions()).then(|| image.needed_versions()).transpose()?;
@@ -203,7 +215,11 @@ fn relocate<'a>(
                         Resolved::Address(found) => found.wrapping_add(addend),
                         Resolved::Undefined(name) => {
                             let one = Pending { module: index, kind, address, addend, name };
-                            alloc::push(pending, one, "undefined symbols")?;
+                            alloc::push(later.pending, one, "undefined symbols")?;
+                            continue;
+                        }
+                        Resolved::Indirect(resolver) => {
+                            later.indirect.add(index, image.tables, address, resolver, addend)?;
                             continue;
                         }
                     }
@@ -222,9 +238,13 @@ fn relocate<'a>(
                         Variable::Undefined(found_symbol) => {
                             let name = undefined(&symbols, needed.as_ref(), symbol, &found_symbol, names, &mut found)?;
                             let one = Pending { module: index, kind, address, addend, name };
-                            alloc::push(pending, one, "undefined symbols")?;
+                            alloc::push(later.pending, one, "undefined symbols")?;
                         }
                     }
+                    continue;
+                }
+                DynamicRelocation::Indirect => {
+                    later.indirect.add(index, image.tables, address, addend, 0)?;
                     continue;
                 }
                 DynamicRelocation::Unsupported(name) => {
@@ -292,6 +312,8 @@ fn relocate_relr(image: &Image<'_>, memory: &Memory<'_>) -> Result<()> {
 enum Resolved {
     /// The symbol's address.
     Address(u64),
+    /// The image's address of the resolver that returns the symbol's address.
+    Indirect(u64),
     /// The index of its name, if it isn't defined yet.
     Undefined(usize),
 }
@@ -311,10 +333,12 @@ fn resolve<'a>(
         return Ok(Resolved::Address(0)); // gABI: the null symbol's value
     }
     let symbol = symbols.get(index)?;
-    if !symbol.is_plain() {
+    if symbol.is_indirect() {
+        return Ok(Resolved::Indirect(symbol.value));
+    }
+    if symbol.kind == elf::STT_TLS {
         let name = symbols.name(&symbol).map_or(String::new(), |name| quote(name.to_bytes()).into_owned());
-        let what = if symbol.kind == elf::STT_TLS { "thread-local storage" } else { "STT_GNU_IFUNC (IRELATIVE)" };
-        let message = format!("symbol '{name}': expected a function or data, found {what}");
+        let message = format!("symbol '{name}': expected a function or data, found thread-local storage");
         return Err(Error::new(Status::Unsupported, message));
     }
     if symbol.defined {

@@ -10,7 +10,7 @@ use super::registry::{self, Entry};
 use super::reserve::Reserved;
 use super::tls::{self, HostVariables};
 use super::unwind::Registration;
-use super::{LoadedModule, constructors};
+use super::{LoadedModule, constructors, ifunc};
 use crate::artifact::Artifact;
 use crate::error::{Error, Result, Status, quote};
 use crate::format::module::Module;
@@ -23,6 +23,8 @@ pub struct Code {
     pub(super) loaded: Arc<Loaded>,
     /// Run the modules' destructors when this is dropped.
     pub(super) destructors: bool,
+    /// The resolvers of indirect functions may run.
+    pub(super) resolvers: bool,
 }
 
 /// Modules in memory. They are unmapped when the last reference is dropped.
@@ -93,7 +95,10 @@ impl Code {
     }
 
     /// Returns the address of a function or object that a module exports, of a thread-local variable that of the calling thread's
-    /// instance. Modules of Wasmtime export nothing: there any symbol is found.
+    /// instance. Modules of Wasmtime export nothing: there any symbol is found. For an indirect function, this
+    /// calls its resolver, as `dlsym` does; without [`LoadOptions::constructors`], it isn't found.
+    ///
+    /// [`LoadOptions::constructors`]: super::LoadOptions::constructors
     #[must_use]
     pub fn symbol(&self, module: usize, name: &[u8]) -> Option<SymbolAddress> {
         let view = &self.loaded.view;
@@ -105,9 +110,17 @@ impl Code {
             let address = tls::address(loaded.thread_local.as_ref().filter(|_| symbol.value <= len)?, symbol.value)?;
             return Some(SymbolAddress { address, size: symbol.size });
         }
+        if symbol.is_indirect() {
+            let may_run = self.resolvers && loaded.tables.is_code(symbol.value);
+            // SAFETY: code of the module, which its tables say is a resolver. The module is mapped and bound, and whoever called
+            // `load` promised that resolvers may run.
+            return may_run
+                .then(|| unsafe { ifunc::call(loaded, symbol.value) as usize })
+                .map(|address| SymbolAddress { address, size: 0 });
+        }
         let address = if symbol.absolute { symbol.value as usize } else { loaded.address(symbol.value) };
         let is_valid = symbol.absolute || loaded.tables.may_mark(symbol.value);
-        (is_valid && symbol.is_plain()).then_some(SymbolAddress { address, size: symbol.size })
+        is_valid.then_some(SymbolAddress { address, size: symbol.size })
     }
 
     /// Returns the function or object that contains an address: the innermost one of known size, or else the last symbol

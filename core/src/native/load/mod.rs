@@ -3,9 +3,9 @@
 //!
 //! [`load`] lists the steps. `map` decides how each module gets into memory and maps it, `whole_file` maps all modules at once,
 //! `fast_path` an artifact's only module; `reserve` makes the system calls. `bind` applies relocations, `resolve` finds undefined
-//! symbols, `builtin` and `exits` define some of them, and `tls` gives threads their variables. `unwind`, `gdb` and `perf` register
-//! the code, and `registry` finds it by its addresses. By then `native::image` has checked everything that an image says about
-//! itself.
+//! symbols, `builtin` and `exits` define some of them, `ifunc` asks the modules' own resolvers, and `tls` gives threads their
+//! variables. `unwind`, `gdb` and `perf` register the code, and `registry` finds it by its addresses. By then `native::image` has
+//! checked everything that an image says about itself.
 
 mod bind;
 mod builtin;
@@ -14,6 +14,7 @@ mod constructors;
 mod exits;
 mod fast_path;
 mod gdb;
+mod ifunc;
 mod map;
 mod perf;
 mod process;
@@ -41,6 +42,7 @@ use bind::Bound;
 use code::{Loaded, View};
 use exits::Exits;
 use gdb::Debugged;
+use ifunc::IndirectWords;
 use map::{Mapper, ReservedLayout};
 use registry::Reservation;
 use unwind::{Frames, Registration};
@@ -65,7 +67,8 @@ pub struct LoadOptions<'o> {
     pub process_symbols: bool,
     /// Load a private copy if the artifact's file can't be mapped executable.
     pub allow_memfd: bool,
-    /// Run constructors at the end of loading, and destructors when the code is dropped.
+    /// Run constructors at the end of loading, and destructors when the code is dropped. Modules with indirect functions need it:
+    /// their resolvers run before the constructors, and when a symbol is looked up.
     pub constructors: bool,
     /// Load modules that have constructors without running them. Otherwise that is UNSUPPORTED.
     pub skip_constructors: bool,
@@ -151,8 +154,8 @@ impl LoadedModule {
 ///
 /// The artifact's machine code becomes a part of this process, and nothing can check what it does. The caller promises:
 ///
-/// - The code is what the caller trusts it to be. With [`LoadOptions::constructors`] it runs during this call, and again when the
-///   [`Code`] is dropped. Unless [`LoadOptions::no_unwind`] is set, every exception that is thrown in the process may read its
+/// - The code is what the caller trusts it to be. With [`LoadOptions::constructors`] it runs during this call, when the symbol of an
+///   indirect function is looked up, and again when the [`Code`] is dropped. Unless [`LoadOptions::no_unwind`] is set, every exception that is thrown in the process may read its
 ///   unwind tables.
 /// - Every address in [`LoadOptions::symbols`], every address that the resolver sets, and with
 ///   [`LoadOptions::process_symbols`] every symbol of the process that the code uses, is what the code takes it for: a function
@@ -185,9 +188,12 @@ pub unsafe fn load(artifact: Arc<Artifact>, engine: &Engine, options: LoadOption
     };
     let Mapped { mut modules, frames, mut layout } = mapped;
     tls::register(&mut modules)?;
-    let Bound { has_handles, patched, host_variables } =
-        bind::bind(&mapper, &modules, &layout, options.symbols, options.resolver, options.process_symbols)?;
+    let indirect = IndirectWords::new(options.constructors);
+    let Bound { has_handles, patched, host_variables, indirect } =
+        bind::bind(&mapper, &modules, &layout, options.symbols, options.resolver, options.process_symbols, indirect)?;
     mapper.protect(&modules, &mut layout, &patched)?;
+    // SAFETY: the modules are mapped, bound and protected, and the caller trusts their code.
+    unsafe { indirect.resolve(&mapper, &modules, &layout)? };
     let unwind_table = frames.map(|frames| frames.install(&artifact, &modules, &mut layout)).transpose()?;
     if options.constructors {
         constructors::check(&artifact, &modules)?;
@@ -216,7 +222,7 @@ pub unsafe fn load(artifact: Arc<Artifact>, engine: &Engine, options: LoadOption
         _host_variables: host_variables,
         _reserved: layout.reserved,
     });
-    let code = Code { loaded, destructors: options.constructors };
+    let code = Code { loaded, destructors: options.constructors, resolvers: options.constructors };
     if options.constructors {
         // SAFETY: everything is mapped, bound and registered, and the caller trusts the code.
         code.loaded.view.modules.iter().for_each(|module| unsafe { constructors::construct(module) });

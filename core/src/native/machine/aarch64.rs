@@ -22,6 +22,7 @@ pub static MACHINE: Machine = Machine {
         static_offset: elf::R_AARCH64_TLS_TPREL,
         descriptor: elf::R_AARCH64_TLSDESC,
     },
+    indirect: elf::R_AARCH64_IRELATIVE,
     dynamic_relocation,
     howto,
     // Branches have relocation types of their own.
@@ -226,14 +227,14 @@ const R_AARCH64_NONE_WITHDRAWN: RelocationType = RelocationType(256);
 /// Returns what a dynamic relocation asks for (AAELF64, Dynamic relocations), other than R_AARCH64_RELATIVE.
 #[inline]
 pub fn dynamic_relocation(kind: RelocationType) -> DynamicRelocation {
-    use DynamicRelocation::{Nothing, SymbolPlusAddend, Unknown, Unsupported};
+    use DynamicRelocation::{Indirect, Nothing, SymbolPlusAddend, Unknown, Unsupported};
     use DynamicRelocation::{TlsDescriptor, TlsModule, TlsOffset, TlsStaticOffset};
     match kind {
         // Unlike on x86-64, all three add the addend.
         elf::R_AARCH64_ABS64 | elf::R_AARCH64_GLOB_DAT | elf::R_AARCH64_JUMP_SLOT => SymbolPlusAddend,
         elf::R_AARCH64_NONE | R_AARCH64_NONE_WITHDRAWN => Nothing,
         elf::R_AARCH64_COPY => Unsupported("R_AARCH64_COPY"),
-        elf::R_AARCH64_IRELATIVE => Unsupported("R_AARCH64_IRELATIVE"),
+        elf::R_AARCH64_IRELATIVE => Indirect,
         elf::R_AARCH64_TLS_DTPMOD => TlsModule,
         elf::R_AARCH64_TLS_DTPREL => TlsOffset,
         elf::R_AARCH64_TLS_TPREL => TlsStaticOffset,

@@ -25,6 +25,8 @@ pub struct Machine {
     pub word: RelocationType,
     /// Dynamic relocations of thread-local storage.
     pub tls: TlsRelocations,
+    /// Dynamic relocation: a word that holds what a function of the image returns, which is the address of an indirect function.
+    pub indirect: RelocationType,
     /// Returns what a dynamic relocation asks for. [`Machine::relative`] is not among the cases.
     pub dynamic_relocation: fn(RelocationType) -> DynamicRelocation,
     /// Returns what a relocation of an object computes and where it stores the result; `None` for unknown types.
@@ -93,6 +95,8 @@ pub enum DynamicRelocation {
     TlsStaticOffset,
     /// Two words: a function that returns the offset of S + A from the thread pointer, and the argument that it finds there.
     TlsDescriptor,
+    /// indirect(B + A): what the function at the addend's address returns.
+    Indirect,
     /// Nothing.
     Nothing,
     /// A relocation that this loader does not apply, by name.
@@ -375,6 +379,9 @@ mod tests {
         let known = |kind| matches!(kind, Symbol | SymbolPlusAddend);
         assert!(known(x86_64::dynamic_relocation(x86_64::MACHINE.glob_dat)));
         assert_eq!(x86_64::dynamic_relocation(x86_64::MACHINE.word), SymbolPlusAddend);
+        for machine in ALL {
+            assert_eq!((machine.dynamic_relocation)(machine.indirect), DynamicRelocation::Indirect);
+        }
         assert!(known(aarch64::dynamic_relocation(aarch64::MACHINE.glob_dat)));
         assert_eq!(aarch64::dynamic_relocation(aarch64::MACHINE.word), SymbolPlusAddend);
         assert_eq!(HOST.map_or(u32::MAX, |machine| machine.relative.0), HOST_RELATIVE.0);

@@ -30,6 +30,7 @@ pub static MACHINE: Machine = Machine {
         static_offset: elf::R_X86_64_TPOFF64,
         descriptor: elf::R_X86_64_TLSDESC,
     },
+    indirect: elf::R_X86_64_IRELATIVE,
     dynamic_relocation,
     howto,
     is_jump,
@@ -140,14 +141,14 @@ pub fn howto(kind: RelocationType) -> Option<Howto> {
 /// Returns what a dynamic relocation asks for (psABI, Relocation Types), other than R_X86_64_RELATIVE.
 #[inline]
 pub fn dynamic_relocation(kind: RelocationType) -> DynamicRelocation {
-    use DynamicRelocation::{Nothing, Symbol, SymbolPlusAddend, Unknown, Unsupported};
+    use DynamicRelocation::{Indirect, Nothing, Symbol, SymbolPlusAddend, Unknown, Unsupported};
     use DynamicRelocation::{TlsDescriptor, TlsModule, TlsOffset, TlsStaticOffset};
     match kind {
         elf::R_X86_64_GLOB_DAT | elf::R_X86_64_JUMP_SLOT => Symbol,
         elf::R_X86_64_64 => SymbolPlusAddend,
         elf::R_X86_64_NONE => Nothing,
         elf::R_X86_64_COPY => Unsupported("R_X86_64_COPY"),
-        elf::R_X86_64_IRELATIVE => Unsupported("R_X86_64_IRELATIVE"),
+        elf::R_X86_64_IRELATIVE => Indirect,
         elf::R_X86_64_DTPMOD64 => TlsModule,
         elf::R_X86_64_DTPOFF64 => TlsOffset,
         elf::R_X86_64_TPOFF64 => TlsStaticOffset,
