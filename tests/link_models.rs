@@ -204,3 +204,59 @@ fn static_models_by_gcc_are_refused_as_such() {
         assert!(error.message().contains("compile with -fPIC"), "{flags:?}: {error}");
     }
 }
+
+/// Branches of aarch64 reach 128 MiB. Those that go farther, in both directions and out of the image, go through veneers.
+#[test]
+fn branches_farther_than_they_reach() {
+    if !AARCH64.is_here() {
+        return;
+    }
+    let folder = folder("veneers");
+    let object = |name: &str, text: &str| compile_text(AARCH64.cc, &[], "s", text, &folder.join(name));
+    let space = ".section .text.space, \"ax\"\n.space 50 << 20\n";
+    let first = "
+        .globl run, add_three
+        run: stp x29, x30, [sp, #-16]!
+        mov w0, #1
+        bl far
+        bl far_local_caller
+        bl near
+        ldp x29, x30, [sp], #16
+        ret
+        add_three: add w0, w0, #3
+        ret
+        near: add w0, w0, #100
+        ret";
+    let last = "
+        .globl far, far_local_caller
+        far: stp x29, x30, [sp, #-16]!
+        bl add_three
+        bl host_twice
+        ldp x29, x30, [sp], #16
+        ret
+        far_local_caller: b middle";
+    let middle = ".globl middle\nmiddle: b host_twice\n";
+    let objects = [
+        object("first.o", first),
+        object("space1.o", space),
+        object("space2.o", space),
+        object("middle.o", middle),
+        object("space3.o", space),
+        object("space4.o", space),
+        object("last.o", last),
+    ];
+    let objects: Vec<&Path> = objects.iter().map(PathBuf::as_path).collect();
+    let image = folder.join("image.so");
+    std::fs::write(&image, try_link(&objects).unwrap()).unwrap();
+    // ((1 + 3) * 2) * 2 + 100
+    assert_eq!(AARCH64.open(&AARCH64.driver(&folder), &[&image]), "returned 116\nclosed\n");
+    std::fs::remove_dir_all(&folder).unwrap();
+
+    // The target must be near the island of the section, which a single section can be too large for.
+    let folder = native::folder("veneers-refused");
+    let object = |name: &str, text: &str| compile_text(AARCH64.cc, &[], "s", text, &folder.join(name));
+    let objects = [object("large.o", "bl far\n.space 130 << 20\n"), object("far.o", ".globl far\nfar: ret\n")];
+    let error = try_link(&[&objects[0], &objects[1]]).map(drop).unwrap_err();
+    assert!(error.message().contains("R_AARCH64_CALL26 against symbol 'far' is out of range"), "{error}");
+    std::fs::remove_dir_all(&folder).unwrap();
+}

@@ -166,7 +166,7 @@ impl<'a> LinkContext<'a> {
                         continue;
                     }
                     // Synthetic sections are written below or by `image`; common symbols are zeros.
-                    Content::Synthetic(_) | Content::Common { .. } => continue,
+                    Content::Synthetic(_) | Content::Common { .. } | Content::Island { .. } => continue,
                 };
                 let section = item(&item(&self.inputs, object, "object")?.sections, section, "section")?;
                 writer.put(location.offset, &section.data)?;
@@ -182,6 +182,7 @@ impl<'a> LinkContext<'a> {
         self.write_frames(&mut writer)?;
         self.write_got(&mut writer)?;
         self.write_plt(&mut writer)?;
+        self.write_veneers(&mut writer)?;
         for startup in STARTUP.iter().filter(|startup| self.layout.synthetic(startup.start).is_some()) {
             writer.put(self.layout.synthetic_offset(startup.start)?, self.machine.startup.start)?;
             writer.put(self.layout.synthetic_offset(startup.end)?, self.machine.startup.end)?;
@@ -213,7 +214,13 @@ impl<'a> LinkContext<'a> {
         let addend = if merged.is_some() { 0 } else { addend };
         let entry = merged.as_ref().unwrap_or(entry);
         let store = |writer: &mut ImageWriter<'_>, location: OutputLocation, howto: Howto, addend| {
-            let computed = self.compute(howto.expr, entry, location.address, addend)?;
+            let mut computed = self.compute(howto.expr, entry, location.address, addend)?;
+            if howto.is_far_branch()
+                && !howto.field.fits(computed)
+                && let Some(veneer) = self.layout.veneers.find(location.address, (index, addend))
+            {
+                computed = i128::from(veneer) - i128::from(location.address);
+            }
             writer.store(location.offset, howto.field, computed, || {
                 let sign = if computed < 0 { "-" } else { "" };
                 let (size, hint) =
@@ -390,6 +397,20 @@ impl<'a> LinkContext<'a> {
         writer.defer(relocation)
     }
 
+    fn write_veneers(&self, writer: &mut ImageWriter<'_>) -> Result<()> {
+        let Some(template) = &self.machine.veneer else { return Ok(()) };
+        for island in &self.layout.veneers.islands {
+            let island_start = OutputLocation { offset: island.offset as usize, address: island.address };
+            for (index, (entry, addend)) in island.destinations.iter().enumerate() {
+                let entry = item(&self.symbols.entries, *entry, "symbol")?;
+                let location = island_start.plus((index * template.code.len()) as u64);
+                let destination = self.plt_entry(entry)?.wrapping_add_signed(*addend);
+                self.write_template(writer, location, template, |_| Ok(destination))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Writes code of the linker, for a symbol with a GOT entry.
     fn write_code(
         &self,
@@ -398,14 +419,24 @@ impl<'a> LinkContext<'a> {
         template: &Template,
         entry: &Entry<'_>,
     ) -> Result<()> {
+        self.write_template(writer, location, template, |target| match target {
+            HoleTarget::GotEntry => self.slot_address(entry, Slot::Address),
+            HoleTarget::DsoHandle => self.layout.linker_symbol(LinkerSymbol::DsoHandle),
+            HoleTarget::Destination => Err(defect("code other than a veneer has a destination")),
+        })
+    }
+
+    fn write_template(
+        &self,
+        writer: &mut ImageWriter<'_>,
+        location: OutputLocation,
+        template: &Template,
+        address_of: impl Fn(HoleTarget) -> Result<u64>,
+    ) -> Result<()> {
         writer.put(location.offset, template.code)?;
         for hole in template.holes {
             let location = location.plus(hole.at as u64);
-            let address = match hole.target {
-                HoleTarget::GotEntry => self.slot_address(entry, Slot::Address)?,
-                HoleTarget::DsoHandle => self.layout.linker_symbol(LinkerSymbol::DsoHandle)?,
-            };
-            let (target, at) = (i128::from(address), i128::from(location.address));
+            let (target, at) = (i128::from(address_of(hole.target)?), i128::from(location.address));
             let value = match hole.howto.expr {
                 RelExpr::Pc => target + i128::from(hole.addend) - at,
                 RelExpr::PagePc => page(target) - page(at),

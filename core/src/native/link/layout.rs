@@ -15,6 +15,7 @@ use super::sections::{Chunk, Class, Content, Load, OutputSection, OutputSections
 use super::select::{Disposition, Dispositions};
 use super::startup::{self, STARTUP};
 use super::symbols::{Definition, LinkerSymbol, Symbols};
+use super::veneers::Veneers;
 use super::{defect, item, item_mut};
 use crate::alloc;
 use crate::error::{Error, Result, Status};
@@ -49,6 +50,7 @@ pub(super) struct Layout<'a> {
     pub tls: Option<TlsSegment>,
     /// Number of program headers.
     pub headers: usize,
+    pub veneers: Veneers,
     /// File offset of the end of all sections.
     pub file_end: u64,
     /// The output section of each input section, and the offset in it; by object and section index.
@@ -155,6 +157,7 @@ impl<'a> Layout<'a> {
             }
         }
         alloc::sort(&mut outputs, "sections", |output| output.class)?;
+        let veneers = Veneers::insert(&mut outputs, inputs, symbols, machine)?;
         let mut layout = Layout {
             outputs,
             segments: Vec::new(),
@@ -164,6 +167,7 @@ impl<'a> Layout<'a> {
             locations: Vec::new(),
             synthetic: [None; Synthetic::COUNT],
             names: HashMap::new(),
+            veneers,
         };
         layout.assign_addresses(machine)?;
         layout.remember(inputs, merged)?;
@@ -296,6 +300,10 @@ impl<'a> Layout<'a> {
                     Content::Synthetic(synthetic) => {
                         *item_mut(&mut self.synthetic, synthetic as usize, "synthetic section")? =
                             Some((index, chunk.at));
+                    }
+                    Content::Island { index } => {
+                        let island = item_mut(&mut self.veneers.islands, index, "island")?;
+                        (island.address, island.offset) = (output.address + chunk.at, output.offset + chunk.at);
                     }
                     // `LinkContext::give_addresses` handles these.
                     Content::Common { .. } => {}

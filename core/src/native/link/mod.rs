@@ -4,9 +4,9 @@
 //! Data flows one way: `archive` (the objects, with those members of archives that are needed) → `input` (a checked view of each
 //! object) → `select` (which sections are linked, by the table in `kinds`) → `symbols` (symbol resolution) and `eh_frame` → `gc`
 //! (which sections nothing needs) → `scan` (what each relocation needs, or why it cannot be linked) and `got` → `dynamic` (tables for
-//! the loader) → `merge` (equal strings and constants) → `sections` and `layout` (addresses) → `apply` (relocated section
-//! contents) → `image` (the file). What differs by machine is in `native/machine`. The rules are those of the ELF gABI and the
-//! machines' psABIs.
+//! the loader) → `merge` (equal strings and constants) → `sections`, `veneers` and `layout` (addresses) → `apply` (relocated
+//! section contents) → `image` (the file). What differs by machine is in `native/machine`. The rules are those of the ELF gABI and
+//! the machines' psABIs.
 //!
 //! The output depends only on the objects and their order: the same objects give the same bytes.
 
@@ -30,6 +30,7 @@ mod sections;
 mod select;
 mod startup;
 mod symbols;
+mod veneers;
 
 use std::fmt::Display;
 

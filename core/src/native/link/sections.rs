@@ -93,6 +93,10 @@ pub(super) enum Content {
         entry: usize,
     },
     Synthetic(Synthetic),
+    /// An island of veneers.
+    Island {
+        index: usize,
+    },
 }
 
 pub(super) struct Chunk {
@@ -329,6 +333,15 @@ impl OutputSection<'_> {
     pub fn push(&mut self, content: Content, size: u64, align: u64, has_bytes: bool, priority: u32) -> Result<()> {
         self.align = self.align.max(align);
         alloc::push(&mut self.chunks, Chunk { content, size, align, at: 0, has_bytes, priority }, "chunks of sections")
+    }
+
+    /// Inserts a chunk with bytes before the chunk `at`.
+    pub fn insert(&mut self, at: usize, content: Content, size: u64, align: u64) -> Result<()> {
+        self.chunks.try_reserve(1).map_err(|_| Error::no_memory("chunks of sections"))?;
+        self.align = self.align.max(align);
+        let at = at.min(self.chunks.len());
+        self.chunks.insert(at, Chunk { content, size, align, at: 0, has_bytes: true, priority: u32::MAX });
+        Ok(())
     }
 
     /// Assigns offsets to the chunks, one after the other, and returns the number of padding bytes.

@@ -29,6 +29,15 @@ pub static MACHINE: Machine = Machine {
     is_jump: |_, _| false,
     rewrite: super::rewrite_aarch64::rewrite,
     #[rustfmt::skip]
+    veneer: Some(Template {
+        code: &[
+            0x10, 0x00, 0x00, 0x90, // adrp x16, destination
+            0x10, 0x02, 0x00, 0x91, // add x16, x16, destination
+            0x00, 0x02, 0x1f, 0xd6, // br x16
+        ],
+        holes: &[page(0, HoleTarget::Destination), in_page(4, Immediate::Offset(0), HoleTarget::Destination)],
+    }),
+    #[rustfmt::skip]
     plt_entry: Template {
         code: &[
             0x10, 0x00, 0x00, 0x90, // adrp x16, entry

@@ -39,6 +39,8 @@ pub struct Machine {
     pub rewrite: fn(&[u8], usize, Howto, AddressFrom) -> Option<Rewrite>,
     /// Jumps to the address in a GOT entry.
     pub plt_entry: Template,
+    /// Jumps to any address of the image, for branches that do not reach it; `None` if branches reach everything.
+    pub veneer: Option<Template>,
     /// Calls `__cxa_finalize` with `__dso_handle`, if the host defines `__cxa_finalize`.
     pub finalizer: Template,
     /// The code around the pieces of `.init` and `.fini`.
@@ -200,6 +202,8 @@ pub enum HoleTarget {
     GotEntry,
     /// `__dso_handle`.
     DsoHandle,
+    /// Where a veneer jumps to.
+    Destination,
 }
 
 /// Types of dynamic relocations that fill GOT slots of thread-local symbols.
@@ -330,7 +334,21 @@ impl Machine {
     }
 }
 
+impl Howto {
+    /// Returns whether this is a jump or call that may go through a veneer.
+    pub fn is_far_branch(self) -> bool {
+        let is_branch = matches!(self.field, Field::Immediate(aarch64::Immediate::Branch { bits: 26, .. }));
+        is_branch && self.expr == RelExpr::PltPc
+    }
+}
+
 impl Field {
+    /// Returns whether the field can hold a value.
+    pub fn fits(self, value: i128) -> bool {
+        let mut bytes = [0; 8];
+        bytes.get_mut(..self.width()).is_some_and(|bytes| self.store(bytes, value).is_ok())
+    }
+
     /// Returns how many bytes the field or its instruction has.
     pub fn width(self) -> usize {
         match self {

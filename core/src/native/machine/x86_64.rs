@@ -35,6 +35,7 @@ pub static MACHINE: Machine = Machine {
     howto,
     is_jump,
     rewrite: super::rewrite_x86_64::rewrite,
+    veneer: None,
     // jmp *entry(%rip); xchg %ax,%ax: the form of .plt.got that `objdump` and debuggers recognize.
     plt_entry: Template { code: &[0xff, 0x25, 0, 0, 0, 0, 0x66, 0x90], holes: &[hole(2, HoleTarget::GotEntry)] },
     #[rustfmt::skip]
