@@ -82,7 +82,7 @@ TEST(without_constructors_no_resolver_runs) {
         pack("code.artifact", modules[i], 1);
         loaded_t loaded = open_packed("code.artifact");
         artifact_load_options_t options = ARTIFACT_LOAD_OPTIONS_INIT;
-        options.flags = ARTIFACT_LOAD_PROCESS_SYMBOLS;
+        options.flags = ARTIFACT_LOAD_PROCESS_SYMBOLS | (i % 2 ? ARTIFACT_LOAD_SKIP_CONSTRUCTORS : 0);
         loaded.code = GARBAGE;
         CHECK_FAILS(artifact_load(loaded.artifact, loaded.engine, &options, &loaded.code, &error), ARTIFACT_UNSUPPORTED,
                     "module 0|IRELATIVE|ARTIFACT_LOAD_RUN_CONSTRUCTORS");
