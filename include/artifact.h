@@ -2311,7 +2311,8 @@ size_t artifact_code_main_module(const artifact_code_t *code);
 /**
  * Looks up a function or object that a module exports. Modules of Wasmtime 0.33 export nothing: any symbol of theirs
  * is found. Of a thread-local variable, the calling thread's instance is found, as with dlsym(), and made if it is the
- * first use. Of a symbol with several versions, the default one is found: name@@VERSION, as with dlsym().
+ * first use. Of a symbol with several versions, the default one is found: name@@VERSION, as with dlsym(). Of an indirect
+ * function, the resolver is called, as with dlsym(); without ARTIFACT_LOAD_RUN_CONSTRUCTORS it is not found.
  *
  * @param code The code, or NULL.
  * @param module The module's index, such as artifact_code_main_module().
