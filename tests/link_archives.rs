@@ -133,10 +133,10 @@ fn the_first_member_that_defines_a_symbol_counts() {
 fn errors_name_archive_and_member() {
     let folder = folder("archive-errors");
     let main = objects(&folder, &[MAIN]).remove(0);
-    let text = "static _Thread_local int local; int one(void) { return ++local; }";
-    let refused = archive("rcs", &folder.join("lib.a"), &objects(&folder, &[("tls.o", text)]));
+    let text = "asm(\".section .preinit_array,\\\"aw\\\"\\n.quad 0\\n.text\"); int one(void) { return 1; }";
+    let refused = archive("rcs", &folder.join("lib.a"), &objects(&folder, &[("early.o", text)]));
     let error = link_damaged(&main, &fs::read(&refused).unwrap());
-    assert!(error.message().starts_with("lib.a(tls.o):"), "{error}");
+    assert!(error.message().starts_with("lib.a(early.o):"), "{error}");
     let library = archive("rcs", &folder.join("lib.a"), &objects(&folder, &MEMBERS));
     // A member that is no object defines nothing; one that is damaged is an error.
     let note = folder.join("note.txt");

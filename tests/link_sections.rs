@@ -331,7 +331,7 @@ fn one_error_names_all_that_cannot_be_linked() {
         assert!(line.starts_with(begin), "'{begin}' does not begin: {line}");
     }
     for (line, symbol, advice) in [(3, "'far'", true), (4, "'farther'", false), (5, "'far'", false)] {
-        assert!(lines[line].contains(symbol) && lines[line].ends_with("; compile with -fPIC") == advice, "{error}");
+        assert!(lines[line].contains(symbol) && lines[line].contains("; compile with -fPIC") == advice, "{error}");
     }
     let many: String = (0..30).map(|number| format!("leaq far{number}(%rip), %rax\n")).collect();
     let error = try_link(&[&assemble(&X86_64, &folder, "many.o", &many)]).unwrap_err();

@@ -20,17 +20,27 @@ mod objects;
 use drivers::Driver;
 use objects::{Tally, members};
 
-/// The projects: the archive that the package makes, what is run, and whether it needs the C++ library.
-const PROJECTS: [(&str, Driver); 8] = [
-    ("libsqlite3.a", drivers::sqlite),
-    ("libzstd.a", drivers::zstd),
-    ("libluajit.a", drivers::luajit),
-    ("libquickjs.a", drivers::quickjs),
-    ("libcrypto.a", drivers::openssl),
-    ("libembedded_harfbuzz.a", drivers::harfbuzz),
-    ("libmimalloc.a", drivers::mimalloc),
-    ("libjemalloc_pic.a", drivers::jemalloc),
+/// The projects: the archive that the package makes, what is run, and C functions by which it is reached where its own are hidden.
+const PROJECTS: [(&str, Driver, &str); 8] = [
+    ("libsqlite3.a", drivers::sqlite, ""),
+    ("libzstd.a", drivers::zstd, ZSTD),
+    ("libluajit.a", drivers::luajit, ""),
+    ("libquickjs.a", drivers::quickjs, ""),
+    ("libcrypto.a", drivers::openssl, ""),
+    ("libembedded_harfbuzz.a", drivers::harfbuzz, ""),
+    ("libmimalloc.a", drivers::mimalloc, ""),
+    ("libjemalloc_pic.a", drivers::jemalloc, ""),
 ];
+
+const ZSTD: &str = "
+    unsigned long ZSTD_compress(void *, unsigned long, const void *, unsigned long, int);
+    unsigned long ZSTD_decompress(void *, unsigned long, const void *, unsigned long);
+    unsigned long compress(void *to, unsigned long room, const void *from, unsigned long len, int level) {
+        return ZSTD_compress(to, room, from, len, level);
+    }
+    unsigned long decompress(void *to, unsigned long room, const void *from, unsigned long len) {
+        return ZSTD_decompress(to, room, from, len);
+    }";
 
 /// Returns the newest archive of this name that a dependency's build script has made.
 fn archive(name: &str) -> PathBuf {
@@ -60,13 +70,23 @@ fn load_libraries() {
     }
 }
 
-/// Links the archive with the system linker, opens the result, and runs the driver.
-fn run_with_the_system(archive: &Path, driver: Driver) -> String {
+/// Compiles C functions to an object.
+fn compile(text: &str, folder: &Path) -> PathBuf {
+    let (source, object) = (folder.join("more.c"), folder.join("more.o"));
+    std::fs::write(&source, text).unwrap();
+    let mut compiler = Command::new("cc");
+    compiler.args(["-O1", "-fPIC", "-fno-builtin", "-c"]).arg(source).arg("-o").arg(&object);
+    assert!(compiler.status().unwrap().success());
+    object
+}
+
+/// Links the archive and another object with the system linker, opens the result, and runs the driver.
+fn run_with_the_system(archive: &Path, more: &Path, driver: Driver) -> String {
     let folder = tempfile::tempdir().unwrap();
     let library = folder.path().join("library.so");
     let mut linker = Command::new("c++");
-    linker.args(["-shared", "-Wl,-Bsymbolic,--whole-archive"]).arg(archive).args(["-Wl,--no-whole-archive", "-lm", "-o"]);
-    assert!(linker.arg(&library).status().unwrap().success());
+    linker.args(["-shared", "-Wl,-Bsymbolic"]).arg(more).arg("-Wl,--whole-archive").arg(archive);
+    assert!(linker.args(["-Wl,--no-whole-archive", "-lm", "-o"]).arg(&library).status().unwrap().success());
     let path = CString::new(library.to_str().unwrap()).unwrap();
     // SAFETY: a library that this test has just linked.
     let handle = unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL) };
@@ -88,7 +108,8 @@ fn run_with_us(members: &[(String, &[u8])], driver: Driver) -> Result<String, St
     (options.process_symbols, options.constructors) = (true, true);
     // SAFETY: projects that this test trusts. The code is dropped when nothing of it runs any more.
     let code = unsafe { load(Arc::new(artifact), &engine, options) }.unwrap_or_else(|error| panic!("{error}"));
-    let find = |name: &CStr| code.symbol(0, name.to_bytes()).map_or(std::ptr::null(), |found| found.address as *const c_void);
+    let find =
+        |name: &CStr| code.symbol(0, name.to_bytes()).map_or(std::ptr::null(), |found| found.address as *const c_void);
     Ok(driver(&find))
 }
 
@@ -96,14 +117,18 @@ fn run_with_us(members: &[(String, &[u8])], driver: Driver) -> Result<String, St
 fn projects_link_load_and_work() {
     load_libraries();
     let counts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../counts").join(std::env::consts::ARCH);
-    for (name, driver) in PROJECTS {
+    for (name, driver, more) in PROJECTS {
         let path = archive(name);
         let bytes = std::fs::read(&path).unwrap();
-        let members = members(&bytes);
+        let mut members = members(&bytes);
         println!("{name}:");
         let tally = Tally::new(name, &members);
+        let folder = tempfile::tempdir().unwrap();
+        let more = compile(more, folder.path());
+        let object = std::fs::read(&more).unwrap();
+        members.push(("more.o".to_owned(), &object));
         match run_with_us(&members, driver) {
-            Ok(found) => assert_eq!(found, run_with_the_system(&path, driver), "{name}"),
+            Ok(found) => assert_eq!(found, run_with_the_system(&path, &more, driver), "{name}"),
             Err(why) => {
                 println!("        the whole project: {why}");
                 assert!(tally.refuses_some(), "{name}: every object links, but not all of them together: {why}");

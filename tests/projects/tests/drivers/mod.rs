@@ -49,11 +49,17 @@ pub fn sqlite(find: Find<'_>) -> String {
         select json_extract('{\"k\": [1, 2, {\"x\": \"y\"}]}', '$.k[2].x'), datetime(86400, 'unixepoch');
         delete from t where a % 3 = 0; vacuum; pragma integrity_check;";
     let (mut database, mut rows): (Pointer, String) = (null_mut(), String::new());
-    let opened = call!(find, c"sqlite3_open", fn(*const c_char, *mut Pointer) -> c_int, c":memory:".as_ptr(), &raw mut database);
+    let opened =
+        call!(find, c"sqlite3_open", fn(*const c_char, *mut Pointer) -> c_int, c":memory:".as_ptr(), &raw mut database);
     let run = call!(
-        find, c"sqlite3_exec",
+        find,
+        c"sqlite3_exec",
         fn(Pointer, *const c_char, *const c_void, Pointer, *mut *mut c_char) -> c_int,
-        database, SQL.as_ptr(), row as *const c_void, (&raw mut rows).cast(), null_mut()
+        database,
+        SQL.as_ptr(),
+        row as *const c_void,
+        (&raw mut rows).cast(),
+        null_mut()
     );
     let closed = call!(find, c"sqlite3_close", fn(Pointer) -> c_int, database);
     format!("{opened} {run} {closed}\n{rows}")
@@ -61,18 +67,30 @@ pub fn sqlite(find: Find<'_>) -> String {
 
 /// Compresses and decompresses at several levels.
 pub fn zstd(find: Find<'_>) -> String {
-    let data: Vec<u8> = (0..400_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> (20 + i / 10_000 % 8)) as u8).collect();
+    let data: Vec<u8> =
+        (0..400_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> (20 + i / 10_000 % 8)) as u8).collect();
     let mut sizes = String::new();
     for level in [1, 5, 12, 19] {
         let mut packed = vec![0u8; data.len() + 4096];
         let mut back = vec![0u8; data.len()];
         let len = call!(
-            find, c"ZSTD_compress", fn(Pointer, usize, *const u8, usize, c_int) -> usize,
-            packed.as_mut_ptr().cast(), packed.len(), data.as_ptr(), data.len(), level
+            find,
+            c"compress",
+            fn(Pointer, usize, *const u8, usize, c_int) -> usize,
+            packed.as_mut_ptr().cast(),
+            packed.len(),
+            data.as_ptr(),
+            data.len(),
+            level
         );
         let restored = call!(
-            find, c"ZSTD_decompress", fn(Pointer, usize, *const u8, usize) -> usize,
-            back.as_mut_ptr().cast(), back.len(), packed.as_ptr(), len
+            find,
+            c"decompress",
+            fn(Pointer, usize, *const u8, usize) -> usize,
+            back.as_mut_ptr().cast(),
+            back.len(),
+            packed.as_ptr(),
+            len
         );
         assert_eq!((restored, &back), (data.len(), &data), "level {level}");
         sizes += &format!("{level}: {len}\n");
@@ -115,11 +133,23 @@ pub fn quickjs(find: Find<'_>) -> String {
     let runtime = call!(find, c"JS_NewRuntime", fn() -> Pointer,);
     let context = call!(find, c"JS_NewContext", fn(Pointer) -> Pointer, runtime);
     let value = call!(
-        find, c"JS_Eval", fn(Pointer, *const c_char, usize, *const c_char, c_int) -> JsValue,
-        context, PROGRAM.as_ptr(), PROGRAM.count_bytes(), c"driver.js".as_ptr(), 0
+        find,
+        c"JS_Eval",
+        fn(Pointer, *const c_char, usize, *const c_char, c_int) -> JsValue,
+        context,
+        PROGRAM.as_ptr(),
+        PROGRAM.count_bytes(),
+        c"driver.js".as_ptr(),
+        0
     );
     let found = call!(
-        find, c"JS_ToCStringLen2", fn(Pointer, *mut usize, JsValue, bool) -> *const c_char, context, null_mut(), value, false
+        find,
+        c"JS_ToCStringLen2",
+        fn(Pointer, *mut usize, JsValue, bool) -> *const c_char,
+        context,
+        null_mut(),
+        value,
+        false
     );
     let result = text(found);
     call!(find, c"JS_FreeCString", fn(Pointer, *const c_char) -> (), context, found);
@@ -133,9 +163,16 @@ pub fn openssl(find: Find<'_>) -> String {
     for name in [c"SHA256", c"SHA512", c"SHA3-256", c"BLAKE2b512", c"MD5"] {
         let (mut digest, mut len) = ([0u8; 64], 0usize);
         let done = call!(
-            find, c"EVP_Q_digest",
+            find,
+            c"EVP_Q_digest",
             fn(*const c_void, *const c_char, *const c_char, *const u8, usize, *mut u8, *mut usize) -> c_int,
-            null(), name.as_ptr(), null(), data.as_ptr(), data.len(), digest.as_mut_ptr(), &raw mut len
+            null(),
+            name.as_ptr(),
+            null(),
+            data.as_ptr(),
+            data.len(),
+            digest.as_mut_ptr(),
+            &raw mut len
         );
         let hex: Vec<String> = digest.iter().take(len).map(|byte| format!("{byte:02x}")).collect();
         digests += &format!("{name:?} {done} {}\n", hex.concat());
@@ -149,7 +186,14 @@ pub fn harfbuzz(find: Find<'_>) -> String {
     let buffer = call!(find, c"hb_buffer_create", fn() -> Pointer,);
     let len = text_in.len() as c_int;
     call!(
-        find, c"hb_buffer_add_utf8", fn(Pointer, *const u8, c_int, u32, c_int) -> (), buffer, text_in.as_ptr(), len, 0, len
+        find,
+        c"hb_buffer_add_utf8",
+        fn(Pointer, *const u8, c_int, u32, c_int) -> (),
+        buffer,
+        text_in.as_ptr(),
+        len,
+        0,
+        len
     );
     call!(find, c"hb_buffer_guess_segment_properties", fn(Pointer) -> (), buffer);
     let font = call!(find, c"hb_font_get_empty", fn() -> Pointer,);
