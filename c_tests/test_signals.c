@@ -177,3 +177,92 @@ TEST(files_that_are_truncated_while_a_detached_signature_is_checked) {
     artifact_key_free(key);
     bytes_free(&plain);
 }
+
+static artifact_status_t read_module(artifact_t *artifact, size_t index) {
+    artifact_module_t module;
+    return artifact_module(artifact, index, &module, NULL);
+}
+
+/* A file that is truncated between two reads of its modules. */
+TEST(truncated_files_whose_modules_are_read) {
+    artifact_engine_t *engine = plain_engine();
+    artifact_open_options_t options = ARTIFACT_OPEN_OPTIONS_INIT;
+    options.flags = ARTIFACT_OPEN_READ;
+    for (int plain = 0; plain < 2; plain++) {
+        bytes_t bytes = make(NULL, 0, plain);
+        write_file(scratch("file"), bytes.data, bytes.len);
+        artifact_t *artifact = GARBAGE;
+        CHECK_OK(artifact_open_file(scratch("file"), NULL, &options, &artifact, &error));
+        artifact_module_t module;
+        CHECK_OK(artifact_module(artifact, 0, &module, &error));
+        bytes_t before = bytes_copy(module.bytes.data, module.bytes.len);
+        CHECK(truncate(scratch("file"), 100) == 0);
+        /* What has been read stays. */
+        CHECK_OK(artifact_module(artifact, 0, &module, &error));
+        CHECK(same_bytes(module.bytes.data, module.bytes.len, before.data, before.len));
+        CHECK_STATUS(read_module(artifact, 1), ARTIFACT_TRUNCATED);
+        CHECK_STATUS(read_module(artifact, 2), ARTIFACT_TRUNCATED);
+        artifact_section_t section;
+        CHECK_STATUS(artifact_section_at(artifact, 1, 1, &section, NULL), ARTIFACT_TRUNCATED);
+        artifact_symbol_t symbol;
+        CHECK_STATUS(artifact_symbol(artifact, 1, "answer", &symbol, NULL), ARTIFACT_TRUNCATED);
+        artifact_report_t *report = GARBAGE;
+        CHECK_STATUS(artifact_verify(artifact, &report, NULL), ARTIFACT_TRUNCATED);
+        artifact_code_t *code = GARBAGE;
+        CHECK(artifact_load(artifact, engine, NULL, &code, NULL) != ARTIFACT_OK);
+        artifact_builder_t *builder = GARBAGE;
+        CHECK_OK(artifact_builder_new_from_artifact(artifact, &builder, &error));
+        artifact_buffer_t *buffer = GARBAGE;
+        CHECK_STATUS(artifact_serialize(builder, &buffer, NULL), ARTIFACT_TRUNCATED);
+        artifact_builder_free(builder);
+        artifact_free(artifact);
+        bytes_free(&before), bytes_free(&bytes);
+    }
+    artifact_engine_free(engine);
+}
+
+/* A compiler truncates its output before it writes it again. */
+TEST(truncated_files_that_were_added) {
+    bytes_t elf = make_elf((shape_t){0});
+    write_file(scratch("module"), elf.data, elf.len);
+    artifact_engine_t *engine = plain_engine();
+    artifact_builder_t *builder = new_builder(engine), *other = new_builder(engine);
+    CHECK_OK(artifact_builder_add_module_file(builder, scratch("module"), NULL, &error));
+    CHECK_OK(artifact_builder_add_module(other, elf.data, elf.len, NULL, &error));
+    CHECK(truncate(scratch("module"), 0) == 0);
+    bytes_t saved = serialize(builder), expected = serialize(other);
+    CHECK(same_bytes(saved.data, saved.len, expected.data, expected.len));
+    bytes_free(&saved), bytes_free(&expected), bytes_free(&elf);
+    artifact_builder_free(builder), artifact_builder_free(other);
+    artifact_engine_free(engine);
+}
+
+/* Another process shortens the file again and again while it is verified. */
+TEST(files_that_are_truncated_while_they_are_verified) {
+    bytes_t bytes = make(NULL, 0, false);
+    char path[4200];
+    snprintf(path, sizeof path, "%s", scratch("file"));
+    write_file(path, bytes.data, bytes.len);
+    artifact_open_options_t options = ARTIFACT_OPEN_OPTIONS_INIT;
+    options.flags = ARTIFACT_OPEN_READ;
+    fflush(NULL);
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        int fd = open(path, O_RDWR);
+        for (;;) {
+            if (ftruncate(fd, 100) != 0 || pwrite(fd, bytes.data, bytes.len, 0) < 0) _exit(1);
+        }
+    }
+    for (int i = 0; i < 2000; i++) {
+        artifact_t *artifact = GARBAGE;
+        artifact_report_t *report = GARBAGE;
+        if (artifact_open_file(path, NULL, &options, &artifact, NULL)) continue;
+        artifact_status_t status = artifact_verify(artifact, &report, NULL);
+        CHECK(status == ARTIFACT_OK || (status >= ARTIFACT_NOT_AN_ARTIFACT && status <= ARTIFACT_DIGEST_MISMATCH));
+        artifact_report_free(report);
+        artifact_free(artifact);
+    }
+    CHECK(kill(child, SIGKILL) == 0 && waitpid(child, NULL, 0) == child);
+    bytes_free(&bytes);
+}

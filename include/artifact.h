@@ -897,14 +897,13 @@ artifact_status_t artifact_builder_add_module(artifact_builder_t *builder,
                                               artifact_error_t **error);
 
 /**
- * Adds an ELF file as a module. The file stays mapped until the builder is freed, and must not change until then:
- * bytes that are rewritten in place end up in the artifact, and truncating the file can kill the process (SIGBUS).
- * Give each compilation an output file of its own.
+ * Adds an ELF file as a module. The file is read into memory that the builder owns, so it may change afterwards.
  *
  * @param builder The builder to change.
  * @param path The file's path.
  * @param index Receives the module's index; may be NULL.
- * @return As artifact_builder_add_module(), or ARTIFACT_IO if the file cannot be read.
+ * @return As artifact_builder_add_module(), or ARTIFACT_IO if the file cannot be read. ARTIFACT_TRUNCATED also if it
+ * becomes shorter meanwhile.
  */
 artifact_status_t artifact_builder_add_module_file(artifact_builder_t *builder,
                                                    const char *path,
@@ -1197,6 +1196,15 @@ artifact_status_t artifact_serialize_to(const artifact_builder_t *builder,
  */
 #define ARTIFACT_OPEN_COPY UINT64_C(2)
 
+/**
+ * For artifact_open_options_t.flags: read modules into private memory on first use, rather than mapping the file. If another
+ * process truncates the file, reading a module is then an error, ARTIFACT_TRUNCATED; with a mapping, it kills the process
+ * (SIGBUS). What has been read does not change until the artifact is freed. Reading is slower than a mapping: on one processor
+ * artifact_verify() takes two to three times as long. Loading copies the code too. The modules of signed files are always read,
+ * and memory is never copied.
+ */
+#define ARTIFACT_OPEN_READ UINT64_C(4)
+
 /** Initializes options with the defaults: `artifact_open_options_t options = ARTIFACT_OPEN_OPTIONS_INIT;` */
 #define ARTIFACT_OPEN_OPTIONS_INIT {sizeof(artifact_open_options_t), 0, 0, 0, 0, NULL, 0, 0}
 
@@ -1235,9 +1243,9 @@ typedef struct artifact_open_options_t {
  * rule must match, before anything else is decoded. artifact_check_compat() checks everything else. A NULL engine
  * opens any artifact for inspection, even one whose settings cannot be decoded because another version wrote them.
  *
- * If another process truncates the file or writes to it in place while it is open, reading modules can kill the
- * process (SIGBUS). Replace files instead, as artifact_serialize_to_file() does. If other users can write to the file,
- * use ARTIFACT_OPEN_COPY.
+ * If another process truncates the file while it is open, reading or verifying modules can kill the process (SIGBUS).
+ * Replace files instead, as artifact_serialize_to_file() does. If other users can write to the file, use
+ * ARTIFACT_OPEN_READ or ARTIFACT_OPEN_COPY.
  *
  * @param path The file's path.
  * @param engine The engine whose trusted keys, producer and version rule the artifact must match; may be NULL.

@@ -677,6 +677,8 @@ struct open_options {
     bytes signature = {};
     /// The maximum number of bytes that `copy` copies, holes of a sparse file included; 0 means no limit.
     std::uint64_t copy_limit = 0;
+    /// Read modules on first use rather than mapping the file, against others who truncate it: ARTIFACT_OPEN_READ.
+    bool read = false;
 };
 
 // ==== Keys ====
@@ -1512,7 +1514,8 @@ struct module_at {
 
 inline artifact_open_options_t raw_options(const open_options &options) noexcept {
     artifact_open_options_t raw = ARTIFACT_OPEN_OPTIONS_INIT;
-    raw.flags = (options.verify ? ARTIFACT_OPEN_VERIFY : 0) | (options.copy ? ARTIFACT_OPEN_COPY : 0);
+    raw.flags = (options.verify ? ARTIFACT_OPEN_VERIFY : 0) | (options.copy ? ARTIFACT_OPEN_COPY : 0) |
+                (options.read ? ARTIFACT_OPEN_READ : 0);
     raw.offset = options.offset;
     raw.length = options.length;
     raw.memory_limit = options.memory_limit;

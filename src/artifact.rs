@@ -47,6 +47,7 @@ pub struct artifact_open_options_t {
 
 const ARTIFACT_OPEN_VERIFY: u64 = 1;
 const ARTIFACT_OPEN_COPY: u64 = 2;
+const ARTIFACT_OPEN_READ: u64 = 4;
 
 unsafe fn read_options<'s>(given: *const artifact_open_options_t) -> Result<OpenOptions<'s>> {
     let defaults = artifact_open_options_t {
@@ -61,7 +62,7 @@ unsafe fn read_options<'s>(given: *const artifact_open_options_t) -> Result<Open
     };
     let artifact_open_options_t { flags, offset, length, memory_limit, signature, signature_len, copy_limit, .. } =
         ffi!(options(given, defaults, "options"))?;
-    known_flags(flags, ARTIFACT_OPEN_VERIFY | ARTIFACT_OPEN_COPY)?;
+    known_flags(flags, ARTIFACT_OPEN_VERIFY | ARTIFACT_OPEN_COPY | ARTIFACT_OPEN_READ)?;
     let mut read = OpenOptions::default();
     read.part = Part { offset, length: (length != 0).then_some(length) };
     if memory_limit != 0 {
@@ -69,6 +70,7 @@ unsafe fn read_options<'s>(given: *const artifact_open_options_t) -> Result<Open
     }
     read.verify = flags & ARTIFACT_OPEN_VERIFY != 0;
     read.copy = flags & ARTIFACT_OPEN_COPY != 0;
+    read.read = flags & ARTIFACT_OPEN_READ != 0;
     if copy_limit != 0 {
         read.copy_limit = copy_limit;
     }
@@ -99,9 +101,9 @@ unsafe fn open(
 /// rule must match, before anything else is decoded. artifact_check_compat() checks everything else. A NULL engine
 /// opens any artifact for inspection, even one whose settings cannot be decoded because another version wrote them.
 ///
-/// If another process truncates the file or writes to it in place while it is open, reading modules can kill the
-/// process (SIGBUS). Replace files instead, as artifact_serialize_to_file() does. If other users can write to the file,
-/// use ARTIFACT_OPEN_COPY.
+/// If another process truncates the file while it is open, reading or verifying modules can kill the process (SIGBUS).
+/// Replace files instead, as artifact_serialize_to_file() does. If other users can write to the file, use
+/// ARTIFACT_OPEN_READ or ARTIFACT_OPEN_COPY.
 ///
 /// @param path The file's path.
 /// @param engine The engine whose trusted keys, producer and version rule the artifact must match; may be NULL.

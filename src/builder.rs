@@ -150,14 +150,13 @@ pub unsafe extern "C" fn artifact_builder_add_module(
     }))
 }
 
-/// Adds an ELF file as a module. The file stays mapped until the builder is freed, and must not change until then:
-/// bytes that are rewritten in place end up in the artifact, and truncating the file can kill the process (SIGBUS).
-/// Give each compilation an output file of its own.
+/// Adds an ELF file as a module. The file is read into memory that the builder owns, so it may change afterwards.
 ///
 /// @param builder The builder to change.
 /// @param path The file's path.
 /// @param index Receives the module's index; may be NULL.
-/// @return As artifact_builder_add_module(), or ARTIFACT_IO if the file cannot be read.
+/// @return As artifact_builder_add_module(), or ARTIFACT_IO if the file cannot be read. ARTIFACT_TRUNCATED also if it
+/// becomes shorter meanwhile.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_builder_add_module_file(
     builder: *mut artifact_builder_t,

@@ -21,6 +21,7 @@ use artifact::format::module::Module;
 use artifact::native::link::{Object, Options, link};
 use artifact::native::load::{LoadOptions, load};
 use artifact::storage::sealed;
+use artifact::trust::keys::PrivateKey;
 
 use hostile::capi::artifact::{artifact_free, artifact_open_bytes, artifact_t};
 use hostile::capi::code::{artifact_code_free, artifact_import_t, artifact_load, artifact_load_options_t};
@@ -351,6 +352,33 @@ fn every_function_takes_memory_in_proportion_to_the_file() {
     let report = report.join("\n");
     println!("{report}");
     assert!(found.iter().all(|(_, times, most)| times <= most), "{report}");
+}
+
+/// What takes memory before a detached signature is trusted does not grow with the modules.
+#[test]
+fn a_detached_signature_is_checked_in_constant_memory() {
+    let mut elf = Elf::new();
+    elf.section(".text", PROGBITS, CODE, vec![0xc3; 3 << 20]);
+    let image = elf.build();
+    let key = PrivateKey::generate().unwrap();
+    let mut builder = Builder::new(&Engine::new());
+    (0..4).for_each(|_| _ = builder.add_module(&image).unwrap());
+    builder.set_trailer(false).unwrap();
+    let mut bytes = builder.serialize().unwrap();
+    let signature = key.sign(&open(&bytes).root_record().unwrap());
+    let signature = [&signature.key[..], &signature.bytes].concat();
+    let keys = [key.public().clone()];
+    let mut options = OpenOptions::default();
+    (options.signature, options.trusted) = (&signature, &keys);
+    for changed in [false, true] {
+        bytes[1 << 20] ^= u8::from(changed);
+        let file = sealed(&[&bytes]).unwrap();
+        let taken = peak(|| {
+            let opened = Artifact::open_fd(file.as_fd(), None, &options);
+            assert_eq!(opened.err().map(|error| error.status()), changed.then_some(Status::Untrusted));
+        });
+        assert!(taken < 256 << 10, "{taken} bytes");
+    }
 }
 
 unsafe extern "C" fn define_all(_: *mut c_void, missing: *mut artifact_import_t, count: usize) {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use artifact::artifact::{Artifact, OpenOptions};
 use artifact::engine::Engine;
 use artifact::error::{Error, Result as LibraryResult, Status};
-use artifact::storage::{Mapping, Part, Region};
+use artifact::storage::{Part, Region};
 use artifact::trust::keys::PublicKey;
 use zeroize::Zeroizing;
 
@@ -40,6 +40,8 @@ pub struct TrustArgs {
 #[derive(Default)]
 pub struct OpenRules {
     pub engine: Option<Engine>,
+    /// Whether modules are mapped, as those are that are loaded. Otherwise they are read: another process may truncate the file.
+    pub map: bool,
     trusted: Vec<PublicKey>,
     signature: Vec<u8>,
 }
@@ -74,7 +76,7 @@ impl TrustArgs {
             Some(path) => read(path, "signature")?.to_vec(),
             None => Vec::new(),
         };
-        Ok(OpenRules { engine, trusted, signature })
+        Ok(OpenRules { engine, map: false, trusted, signature })
     }
 }
 
@@ -118,9 +120,9 @@ impl<'p> Input<'p> {
     }
 
     pub fn artifact(&self, rules: &OpenRules) -> Result<Artifact, Failure> {
-        let OpenRules { engine, trusted, signature } = rules;
+        let OpenRules { engine, map, trusted, signature } = rules;
         let (engine, mut options) = (engine.as_ref(), OpenOptions::default());
-        (options.trusted, options.signature) = (trusted, signature);
+        (options.trusted, options.signature, options.read) = (trusted, signature, !map);
         let opened = match &self.source {
             Source::File(file) => Artifact::open_fd(file.as_fd(), engine, &options),
             Source::Memory(bytes) => Artifact::open_borrowed(bytes, engine, &options),
@@ -128,14 +130,14 @@ impl<'p> Input<'p> {
         opened.map_err(|error| Failure::in_file(self.path, error))
     }
 
-    /// The whole contents. The mapping of a file stays valid after the file is closed.
+    /// The whole contents. Those of a file are copied: other processes can truncate it, such as a compiler that writes it again.
     pub fn bytes(&self) -> Result<Box<dyn AsRef<[u8]>>, Failure> {
-        Ok(match &self.source {
-            Source::File(file) => {
-                Box::new(Mapping::open_fd(file.as_fd()).map_err(|error| Failure::in_file(self.path, error))?)
-            }
-            Source::Memory(bytes) => Box::new(*bytes),
-        })
+        if let Source::Memory(bytes) = &self.source {
+            return Ok(Box::new(*bytes));
+        }
+        let region = self.region()?;
+        let copy = region.private_copy(0, region.len(), 0, 1);
+        Ok(Box::new(copy.map_err(|error| Failure::in_file(self.path, error))?))
     }
 
     pub fn region(&self) -> Result<Region, Failure> {

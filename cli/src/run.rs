@@ -67,7 +67,7 @@ pub fn run(args: &Args, console: &mut Console) -> CommandResult {
     let file = args.file.as_path();
     let mut rules = args.open.rules()?;
     let engine = rules.engine.take().unwrap_or_else(Engine::host);
-    rules.engine = Some(engine.clone());
+    (rules.engine, rules.map) = (Some(engine.clone()), true);
     let progress = console.progress("loading", file)?;
     let artifact = Input::open(file)?.artifact(&rules)?;
     let loaded = load_artifact(artifact, &engine);

@@ -62,8 +62,8 @@
 //! memory-mapped file: if a process truncates the file while it is mapped, reading the lost pages kills this process
 //! with SIGBUS; and bytes that are rewritten in place change under the slice that was borrowed, which Rust's rules for shared
 //! references exclude. Nothing in this crate writes to a file in place ([`Builder::serialize_to_file`] replaces it), and no
-//! check relies on mapped bytes that stay the same. Where other programs might write to the file, set
-//! [`OpenOptions::copy`], or open a copy with [`Artifact::open_bytes`]. Files that are replaced, sealed, or protected by
+//! check relies on mapped bytes that stay the same. Where other programs might truncate the file, set
+//! [`OpenOptions::read`]; where they might write to it, [`OpenOptions::copy`], or open a copy with [`Artifact::open_bytes`]. Files that are replaced, sealed, or protected by
 //! fs-verity never change.
 //!
 //! # Running code

@@ -2,10 +2,14 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::path::PathBuf;
+use std::os::unix::fs::{FileExt, FileTypeExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use artifact::builder::Builder;
 use artifact::engine::Engine;
 use artifact::trust::keys::PrivateKey;
 
@@ -309,4 +313,76 @@ fn output_beyond_the_limit_on_file_sizes_is_an_error() {
     assert_eq!(output.status.code(), Some(5));
     let error = String::from_utf8(output.stderr).unwrap();
     assert_eq!(error, "error: cannot write standard output: File too large\n");
+}
+
+/// Opens a FIFO that the command reads, truncates a file once the command waits for the FIFO's content, and writes that.
+fn truncate_meanwhile(mut command: Command, fifo: &Path, content: &[u8], file: &str) -> Ran {
+    rustix::fs::mkfifoat(rustix::fs::CWD, fifo, rustix::fs::Mode::RWXU).unwrap();
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut writer = fs::File::options().write(true).open(fifo).unwrap();
+    fs::File::options().write(true).open(file).unwrap().set_len(0).unwrap();
+    writer.write_all(content).unwrap();
+    drop(writer);
+    fs::remove_file(fifo).unwrap();
+    child.wait_with_output().unwrap().into()
+}
+
+/// What `pack` has read stays, whatever happens to the files. `rewrite` notices.
+#[test]
+fn inputs_that_are_truncated_before_the_output_is_written() {
+    let folder = Folder::new();
+    let fifo = folder.path("fifo");
+    let name = fifo.to_str().unwrap();
+    let elf = folder.file("m.elf", module());
+    let engine = Engine::host().to_json().unwrap();
+    let packed = command(&["pack", "-o", "-", "--engine", name, &elf]);
+    let packed = truncate_meanwhile(packed, &fifo, engine.as_bytes(), &elf).expect(0);
+    let expected = fs::read(folder.artifact("expected", &Engine::host())).unwrap();
+    assert_eq!(packed.out, expected);
+
+    // What lies between modules and trailer is read when it is compared with the digests.
+    let file = folder.file("packed", &expected);
+    let key = PrivateKey::generate().unwrap().to_pem().unwrap();
+    let signed = command(&["rewrite", &file, "-o", "-", "--sign", name]);
+    let signed = truncate_meanwhile(signed, &fifo, key.as_bytes(), &file).expect(3);
+    assert!(signed.err.contains("has become shorter"), "{}", signed.err);
+}
+
+/// Another process shortens the file again and again: commands see a whole file or damage, and no signal.
+#[test]
+fn files_that_are_truncated_while_they_are_read() {
+    let folder = Folder::new();
+    let elf = [module(), vec![0; 1 << 20]].concat();
+    let mut builder = Builder::new(&Engine::host());
+    (0..3).for_each(|_| _ = builder.add_module(&elf).unwrap());
+    let bytes = builder.serialize().unwrap();
+    let (file, object) = (folder.file("file", &bytes), folder.file("object", &elf));
+    let key = folder.file("key", PrivateKey::generate().unwrap().to_pem().unwrap());
+    let ended = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for (path, bytes) in [(&file, &bytes), (&object, &elf)] {
+            let ended = &ended;
+            scope.spawn(move || {
+                let file = fs::File::options().write(true).open(path).unwrap();
+                while !ended.load(Ordering::Relaxed) {
+                    file.set_len(100).unwrap();
+                    file.write_all_at(bytes, 0).unwrap();
+                }
+            });
+        }
+        for _ in 0..10 {
+            for args in [
+                &["verify", &file][..],
+                &["inspect", "--symbols", &file],
+                &["check", &file],
+                &["rewrite", &file, "-o", "-"],
+                &["sign", &file, "--key", &key, "-o", "-"],
+                &["pack", &object, "-o", "-"],
+            ] {
+                let ran = run(args); // fails if a signal has ended the command
+                assert!([0, 3, 5].contains(&ran.status), "{args:?}: {}: {}", ran.status, ran.err);
+            }
+        }
+        ended.store(true, Ordering::Relaxed);
+    });
 }

@@ -51,6 +51,9 @@ pub struct OpenOptions<'s> {
     pub verify: bool,
     /// Copy everything into private memory first, so that later changes of the file have no effect.
     pub copy: bool,
+    /// Read modules into private memory on first use, rather than mapping them: a file that another process truncates is then an
+    /// error, TRUNCATED, and not the end of this process. Opening reads no module, and `copy` all of them.
+    pub read: bool,
     /// Maximum number of bytes that `copy` copies. Holes of a sparse file count: reading the copy can fill them with memory.
     pub copy_limit: u64,
     /// Detached signatures, in the form that a trailer stores them in. They need at least one trusted key to check them with.
@@ -66,6 +69,7 @@ impl Default for OpenOptions<'_> {
             memory_limit: MAX_METADATA,
             verify: false,
             copy: false,
+            read: false,
             copy_limit: u64::MAX,
             signature: &[],
             trusted: &[],
@@ -116,8 +120,10 @@ pub struct Artifact {
     detached: Detached,
     /// The trusted key whose signature was verified when the artifact was opened.
     signer: Option<PublicKey>,
-    /// Whether the bytes could not change since before the first one was read. Only determined if keys are trusted.
-    immutable: bool,
+    /// Whether the modules are private copies.
+    private: bool,
+    /// The rest of a tail that Metadata of an unknown layout is in, read on first use of the tail.
+    unknown_tail: OnceLock<Vec<u8>>,
     /// What the headers of all modules say, if they say the same; read at the first check.
     identity: OnceLock<Identity>,
     /// The trailer's chunks, read when attributes are first requested.
@@ -270,11 +276,21 @@ impl Artifact {
     pub(crate) fn tail(&self) -> Result<&[u8]> {
         let start = self.header_offset - LINK_SIZE;
         // The cast is lossless: the bytes are in memory.
-        match self.tail.borrow_owner().get(..(self.body_end() - start) as usize) {
-            Some(found) => Ok(found),
-            // Metadata did not decode, and reading stopped before the end of the body.
-            None => Ok(self.bytes()?.get(start as usize..self.body_end() as usize).unwrap_or(&[])),
+        if let Some(found) = self.tail.borrow_owner().get(..(self.body_end() - start) as usize) {
+            return Ok(found);
         }
+        // Metadata did not decode, and reading stopped before the end of the body.
+        if !self.private {
+            return Ok(self.bytes()?.get(start as usize..self.body_end() as usize).unwrap_or(&[]));
+        }
+        let read = match self.unknown_tail.get() {
+            Some(read) => read,
+            None => {
+                let read = self.region.read_to_vec(start, self.body_end() - start, "Metadata")?;
+                self.unknown_tail.get_or_init(|| read)
+            }
+        };
+        Ok(read)
     }
 
     /// Returns all bytes, unchecked. Those of a file may change.
@@ -286,9 +302,9 @@ impl Artifact {
         self.region.bytes()
     }
 
-    /// Returns whether the bytes can't change, and could not change since before the signature was checked.
-    pub(crate) fn is_immutable(&self) -> bool {
-        self.immutable
+    /// Returns whether the modules' bytes are private copies: the file's could change after a check.
+    pub(crate) fn is_private(&self) -> bool {
+        self.private
     }
 
     /// Returns the region that holds the artifact.

@@ -1,5 +1,6 @@
 //! The modules of an opened artifact: their ranges and their bytes. The bytes come from the mapping. In a signed artifact they come
-//! from a private copy, made and checked on first use, so that nothing can change them between check and use.
+//! from a private copy, made and checked on first use, so that nothing can change them between check and use. A caller can ask
+//! for private copies of any artifact's modules.
 
 use std::borrow::Cow;
 use std::sync::OnceLock;
@@ -14,7 +15,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Result, Status};
 use crate::fork;
 use crate::format::body::{Header, LINK_SIZE, ModuleRange};
-use crate::format::elf::{Extent, Identity, extent_of};
+use crate::format::elf::{Extent, HEADER_SIZE, Identity, extent_of, header_tables};
 use crate::format::module::{Module, Section, Symbol, SymbolTables, Symbols};
 use crate::format::trailer::{Digest, MODULE_ENTRY_SIZE, ModuleEntry, Root};
 use crate::limits::MAX_ALIGN;
@@ -23,35 +24,33 @@ use crate::storage::{PrivateCopy, Region};
 use crate::trust::seal::{self, BodyInfo};
 use crate::trust::{digest, hashing};
 
-/// The ranges of the modules, and the copies of signed ones.
+/// Maximum size of a module that is read whole for its tables, in bytes: that is faster than reading its parts.
+const MIN_PARTIAL: u64 = 64 << 10;
+
+/// The ranges of the modules, and their private copies.
 #[derive(Debug)]
 pub(super) struct Table {
     ranges: Vec<ModuleRange>,
     /// The module table of the trailer, or the one that a trailer would have if a detached signature is over it; else empty.
     entries: Vec<ModuleEntry>,
-    /// One cell for each module if a trusted key has signed the artifact, else empty. A cell is set once the module's bytes matched
-    /// their digest: to a private copy, or to none if the bytes can't change.
+    /// One cell for each module if a trusted key has signed the artifact or modules are private, else empty. A cell is set once the
+    /// module's bytes matched the digest that was signed: to a private copy, or to none if the bytes can't change.
     copies: Vec<OnceLock<Option<PrivateCopy>>>,
     /// Where each module's symbols are, found on first use: a caller that reads all symbols asks once for each.
     symbols: Vec<OnceLock<SymbolTables>>,
 }
 
 impl Table {
-    /// Creates a table without digests.
-    pub(super) fn without_entries(ranges: Vec<ModuleRange>) -> Result<Table> {
-        Table::with_entries(ranges, Vec::new(), false)
-    }
-
-    /// Creates a table with the entries that a root record has a digest of.
-    pub(super) fn with_entries(ranges: Vec<ModuleRange>, entries: Vec<ModuleEntry>, signed: bool) -> Result<Table> {
-        let count = if signed { entries.len() } else { 0 };
+    /// Creates a table with the entries that a root record has a digest of. Without a root record there are none.
+    pub(super) fn new(ranges: Vec<ModuleRange>, entries: Vec<ModuleEntry>, copies: bool) -> Result<Table> {
+        let count = if copies { ranges.len() } else { 0 };
         let copies = alloc::collect((0..count).map(|_| OnceLock::new()), "the list of modules")?;
         let symbols = alloc::collect(ranges.iter().map(|_| OnceLock::new()), "the list of modules")?;
         Ok(Table { ranges, entries, copies, symbols })
     }
 
     /// Reads and checks the trailer's module table.
-    fn read(region: &Region, trailer: &Trailer, signed: bool) -> Result<Table> {
+    fn read(region: &Region, trailer: &Trailer, copies: bool) -> Result<Table> {
         let at = trailer.layout.table;
         let bytes = match &trailer.table {
             Some(bytes) => Cow::Borrowed(bytes.as_slice()),
@@ -90,13 +89,13 @@ impl Table {
                 format!("module table: expected the last module to end at {tail}, found {}", earliest - LINK_SIZE);
             return Err(Error::corrupt(message).at(at));
         }
-        Table::with_entries(ranges, alloc::copy(entries, "the module table")?, signed)
+        Table::new(ranges, alloc::copy(entries, "the module table")?, copies)
     }
 }
 
 /// Computes the root record and module table that a trailer without chunks would have, for a file without a trailer whose modules
-/// are at `ranges`. Metadata is assumed to end at the end of the file. A file is read, module by module: another process can
-/// truncate it meanwhile, which would end this one if it were mapped.
+/// are at `ranges`. Metadata is assumed to end at the end of the file. The modules are read in pieces: nobody has signed them yet, so
+/// they must not determine how much memory this takes.
 pub(super) fn implied_root(
     region: &Region,
     ranges: &[ModuleRange],
@@ -119,35 +118,33 @@ pub(super) fn implied_root(
 
 /// Computes the module table that a trailer would have.
 fn compute_entries(region: &Region, ranges: &[ModuleRange]) -> Result<Vec<ModuleEntry>> {
+    let start =
+        |module: usize| module.checked_sub(1).and_then(|previous| ranges.get(previous)).map_or(0, ModuleRange::end);
+    let len = |module: usize| ranges.get(module).map_or(0, ModuleRange::end) - start(module);
+    let digests =
+        hashing::hash_read(ranges.len(), &len, &|module, offset, piece| region.read_at(start(module) + offset, piece))?;
     let mut entries = alloc::with_capacity(ranges.len(), "the module table")?;
-    let mut start = 0;
-    for (index, range) in ranges.iter().enumerate() {
-        let span = region.stable(start, range.end(), "a module")?;
-        let module = span.get((range.offset - start) as usize..).unwrap_or(&[]);
-        let digests = hashing::hash_each(&[&span])?;
-        entries.push(entry_with(index, module, range, digests.first())?);
-        start = range.end();
+    for (index, (range, digest)) in ranges.iter().zip(&digests).enumerate() {
+        let align = read_align(region, range)?
+            .map_err(|error| excess_as_damage(error).within(format!("module {index}")).at(0).shifted(range.offset))?;
+        entries.push(seal::module_entry(range, align, digest));
     }
     Ok(entries)
 }
 
-/// Computes the entry of a module table for a module with this digest.
-fn entry_with(index: usize, module: &[u8], range: &ModuleRange, digest: Option<&Digest>) -> Result<ModuleEntry> {
-    let align = Module::parse(module).and_then(|module| module.align());
-    let align =
-        align.map_err(|error| excess_as_damage(error).within(format!("module {index}")).at(0).shifted(range.offset))?;
-    let digest = digest.ok_or_else(|| Error::new(Status::Internal, "a module without a digest"))?;
-    Ok(seal::module_entry(range, align, digest))
-}
-
-/// Computes the module table that a trailer would have from the modules' digests.
-fn entries_with(bytes: &[u8], ranges: &[ModuleRange], digests: &[Digest]) -> Result<Vec<ModuleEntry>> {
-    let mut entries = alloc::with_capacity(ranges.len(), "the module table")?;
-    for (index, (range, digest)) in ranges.iter().zip(digests).enumerate() {
-        let module = bytes.get(range.offset as usize..range.end() as usize).unwrap_or(&[]);
-        entries.push(entry_with(index, module, range, Some(digest))?);
+/// Reads a module's alignment: of a large one only the tables of sections and segments. The outer result is that of reading, and the
+/// inner one counts offsets from the module's start.
+fn read_align(region: &Region, range: &ModuleRange) -> Result<Result<u64>> {
+    let align = |bytes: &[u8]| Module::parse(bytes).and_then(|module| module.align());
+    if range.len <= MIN_PARTIAL {
+        return region.read_to_vec(range.offset, range.len, "a module").map(|bytes| align(&bytes));
     }
-    Ok(entries)
+    let mut head = [0; HEADER_SIZE];
+    region.read_at(range.offset, &mut head)?;
+    match header_tables(&head, range.len) {
+        Ok(tables) => Ok(align(region.private_copy_of(range.offset, range.len, &tables)?.bytes())),
+        Err(error) => Ok(Err(error)),
+    }
 }
 
 /// Turns the error for bytes that are no image at all into CORRUPT: in an artifact, an image was there.
@@ -172,7 +169,7 @@ impl Artifact {
             .trailer
             .as_ref()
             .ok_or_else(|| Error::new(Status::Internal, "artifact without a trailer has no module table"))?;
-        let table = Table::read(&self.region, trailer, self.signer.is_some());
+        let table = Table::read(&self.region, trailer, self.signer.is_some() || self.private);
         let table = table.map_err(|error| error.shifted(self.base()))?;
         Ok(fork::keep(&self.table, table))
     }
@@ -209,7 +206,13 @@ impl Artifact {
         if entries.len() == ranges.len() {
             return Ok(Cow::Borrowed(entries));
         }
-        entries_with(self.bytes()?, ranges, digests).map(Cow::Owned).map_err(|error| error.shifted(self.base()))
+        let mut entries = alloc::with_capacity(ranges.len(), "the module table")?;
+        for (index, (range, digest)) in ranges.iter().zip(digests).enumerate() {
+            let align = Module::parse(self.module_bytes(index)?).and_then(|module| module.align());
+            let align = align.map_err(|error| self.in_module(index, excess_as_damage(error)))?;
+            entries.push(seal::module_entry(range, align, digest));
+        }
+        Ok(Cow::Owned(entries))
     }
 
     /// Returns the root record, which signatures are over: that of the trailer, or the one that a trailer without attributes would
@@ -249,16 +252,18 @@ impl Artifact {
             found.ok_or_else(|| Error::new(Status::Internal, "module lies outside the mapping"))
         };
         let Table { entries, copies, .. } = self.table()?;
-        let (Some(entry), Some(copy_cell)) = (entries.get(index), copies.get(index)) else { return mapped() };
+        let Some(copy_cell) = copies.get(index) else { return mapped() };
         let copy_cell = match copy_cell.get() {
             Some(copy) => copy,
             None => {
-                let copy = self.private_span(start, end, entry)?;
+                let copy = if self.private { Some(self.private_span(index, start, end)?) } else { None };
                 let bytes = match &copy {
                     Some(copy) => copy.bytes(),
                     None => mapped()?,
                 };
-                if hashing::hash_each(&[bytes])? != [entry.digest] {
+                if self.signer.is_some()
+                    && hashing::hash_each(&[bytes])?.first() != entries.get(index).map(|entry| &entry.digest)
+                {
                     return Err(digest_mismatch(&format!("module {index}"), self.base() + start));
                 }
                 // If two threads get here at once, both copy the module and one copy is dropped.
@@ -268,13 +273,11 @@ impl Artifact {
         copy_cell.as_ref().map_or_else(mapped, |copy| Ok(copy.bytes()))
     }
 
-    /// Returns a private copy of a module, or none if its bytes can't change.
-    fn private_span(&self, start: u64, end: u64, entry: &ModuleEntry) -> Result<Option<PrivateCopy>> {
-        if self.immutable {
-            return Ok(None);
-        }
-        let prefix = entry.offset.get() - start;
-        self.region.private_copy(start, end - start, prefix, entry.align.get()).map(Some)
+    /// Copies the bytes that a module's digest is over. Without a module table, the image is only aligned to a word.
+    fn private_span(&self, index: usize, start: u64, end: u64) -> Result<PrivateCopy> {
+        let align = self.table()?.entries.get(index).map_or(8, |entry| entry.align.get());
+        let copy = self.region.private_copy(start, end - start, self.module_range(index)?.offset - start, align);
+        copy.map_err(|error| error.shifted(self.base()))
     }
 
     /// Returns the offset of the first byte that a module's digest is over.

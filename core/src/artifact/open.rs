@@ -92,7 +92,7 @@ pub fn open(region: Region, engine: Option<&Engine>, options: &OpenOptions<'_>) 
     }
     let mut detached = Detached::new(options.signature)?;
     // This must be determined before the first byte is read.
-    let immutable = !trusted.is_empty() && region.is_immutable();
+    let private = (!trusted.is_empty() || options.read && region.file().is_some()) && !region.is_immutable();
     let mut buffer = Window::BUFFER;
     let mut window = Window::new(&region, &mut buffer)?;
     let limit = options.memory_limit.min(MAX_METADATA);
@@ -108,7 +108,7 @@ pub fn open(region: Region, engine: Option<&Engine>, options: &OpenOptions<'_>) 
             let ranges = follow_links(&mut window, region.len())?;
             let (header_offset, modules) = (header_offset(&ranges), ranges.len());
             let tail = read_unsealed_tail(&window, region.len(), header_offset, modules as u64, engine, limit)?;
-            (tail, header_offset, modules, Some(Table::without_entries(ranges)?), None)
+            (tail, header_offset, modules, Some(Table::new(ranges, Vec::new(), private)?), None)
         }
         None if detached.is_empty() => return Err(unsigned_error()),
         None => {
@@ -122,7 +122,7 @@ pub fn open(region: Region, engine: Option<&Engine>, options: &OpenOptions<'_>) 
             let signer = signer(&trusted, &root, &[], &detached)?;
             let tail = read_sealed_tail(&window, &root, engine, limit)?;
             detached.root = Some(root);
-            (tail, header_offset, modules, Some(Table::with_entries(ranges, entries, true)?), signer)
+            (tail, header_offset, modules, Some(Table::new(ranges, entries, true)?), signer)
         }
     };
     let decoded = tail.borrow_dependent();
@@ -134,7 +134,7 @@ pub fn open(region: Region, engine: Option<&Engine>, options: &OpenOptions<'_>) 
         }
     }
     let table = table.map_or_else(OnceLock::new, OnceLock::from);
-    let (chunks, identity) = (OnceLock::new(), OnceLock::new());
+    let (chunks, identity, unknown_tail) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
     let artifact = Artifact {
         tail,
         header_offset,
@@ -143,7 +143,8 @@ pub fn open(region: Region, engine: Option<&Engine>, options: &OpenOptions<'_>) 
         trailer,
         detached,
         signer,
-        immutable,
+        private,
+        unknown_tail,
         identity,
         chunks,
         region,

@@ -128,10 +128,10 @@ pub fn check_digests(artifact: &Artifact, trailer: &Trailer, digests: &[Digest])
     Ok(())
 }
 
-/// Returns the current bytes between two offsets. They come from the mapping if modules do too. For a signed file that can change
-/// they are read, so that truncating the file does not raise SIGBUS.
+/// Returns the current bytes between two offsets. They come from the mapping if modules do too. If those are private copies they are
+/// read, so that truncating the file does not raise SIGBUS.
 fn read_range(artifact: &Artifact, from: u64, to: u64) -> Result<Cow<'_, [u8]>> {
-    if artifact.signer().is_some() && !artifact.is_immutable() {
+    if artifact.is_private() {
         return artifact.region.read_to_vec(from, to.saturating_sub(from), "the bytes between modules").map(Cow::Owned);
     }
     // The casts are lossless: opening has compared the layout with the region's length.

@@ -20,7 +20,7 @@ use crate::format::trailer::max_attribute_size;
 use crate::format::types::{EntityType, FuncType, InstanceType, ModuleType, Types, WasmType, check_index};
 use crate::format::upvars::Upvars;
 use crate::limits::{MAX_ATTRIBUTES, MAX_CHUNKS, MAX_MODULES};
-use crate::storage::{Mapping, quote_path, replace_with};
+use crate::storage::{PrivateCopy, quote_path, replace_with};
 
 pub use crate::storage::Sync;
 pub use settings::{FileFlags, Settings};
@@ -71,7 +71,7 @@ struct StoredModule<'m> {
 #[derive(Debug)]
 enum Bytes<'m> {
     Borrowed(&'m [u8]),
-    Mapped(Mapping),
+    Copied(PrivateCopy),
     /// Linked by `add_objects`.
     Owned(Vec<u8>),
 }
@@ -80,7 +80,7 @@ impl Bytes<'_> {
     fn as_slice(&self) -> &[u8] {
         match self {
             Bytes::Borrowed(bytes) => bytes,
-            Bytes::Mapped(mapping) => mapping.bytes(),
+            Bytes::Copied(copy) => copy.bytes(),
             Bytes::Owned(bytes) => bytes,
         }
     }
@@ -240,16 +240,15 @@ impl<'m> Builder<'m> {
         self.store(Bytes::Borrowed(elf))
     }
 
-    /// Adds a module from a file and returns its index. The file stays mapped, and must not change, until the builder is dropped:
-    /// see [files that change](crate#files-that-change).
+    /// Adds a module from a file, which is read, and returns its index.
     ///
     /// # Errors
     ///
-    /// As [`Builder::add_module`], and IO if the file can't be opened or mapped.
+    /// As [`Builder::add_module`], and IO if the file can't be opened or read.
     pub fn add_module_file(&mut self, path: &Path) -> Result<usize> {
         self.parts()?;
-        let mapping = Mapping::open(path)?;
-        self.store(Bytes::Mapped(mapping)).map_err(|error| error.within(quote_path(path)))
+        let copy = PrivateCopy::open(path)?;
+        self.store(Bytes::Copied(copy)).map_err(|error| error.within(quote_path(path)))
     }
 
     fn store(&mut self, bytes: Bytes<'m>) -> Result<usize> {

@@ -4,9 +4,10 @@
 //! [`ImageFixup::new`] moves the table of images whose tools put it elsewhere. Field names follow the ELF gABI.
 
 use std::fmt;
+use std::ops::Range;
 
 use object::Endianness;
-use object::elf::{self, FileHeader64, SectionHeader64};
+use object::elf::{self, FileHeader64, ProgramHeader64, SectionHeader64};
 use object::pod;
 use object::read::elf::{FileHeader as _, SectionHeader as _};
 
@@ -18,6 +19,10 @@ use crate::limits::{MAX_SECTIONS, NameBudget};
 
 /// Size of an ELF64 file header, which is also the size of an ELF64 section header.
 pub const HEADER_SIZE: usize = size_of::<FileHeader64<Endianness>>();
+/// Maximum size of an image's file header, section headers and program headers in bytes.
+pub const MAX_HEADER_TABLES: u64 = MAX_SECTIONS * SECTION_HEADER_SIZE
+    + (u16::MAX as u64) * size_of::<ProgramHeader64<Endianness>>() as u64
+    + HEADER_SIZE as u64;
 const SECTION_HEADER_SIZE: u64 = size_of::<SectionHeader64<Endianness>>() as u64;
 
 /// The facts about an image that its file header gives.
@@ -240,6 +245,30 @@ pub fn extent(fetch: &mut impl Fetch, base: u64, available: u64) -> Result<Exten
         kind: header.raw.e_type(header.endian).0,
         big_endian: header.endian == Endianness::Big,
     })
+}
+
+/// Returns the ranges of file header, section headers and program headers in an image of `len` bytes that has this file header. They
+/// take at most [`MAX_HEADER_TABLES`] bytes.
+///
+/// # Errors
+///
+/// INVALID_ARGUMENT, UNSUPPORTED or CORRUPT if the header is invalid; CORRUPT if a table ends outside the image, or has more entries
+/// than a file header or the limits allow.
+pub fn header_tables(header: &[u8; HEADER_SIZE], len: u64) -> Result<[Range<u64>; 3]> {
+    let Header { raw, endian } = Header::parse(header)?;
+    let (segments, count) = (raw.e_phoff(endian), raw.e_phnum(endian));
+    let size = u64::from(count) * size_of::<ProgramHeader64<Endianness>>() as u64;
+    let end = segments.checked_add(size).filter(|end| *end <= len && count != elf::PN_XNUM);
+    let end = end.ok_or_else(|| {
+        Error::corrupt(format!("program headers: expected them within {len} bytes, found {count} at {segments}"))
+    })?;
+    let sections = raw.e_shoff(endian).min(len);
+    if len - sections > MAX_SECTIONS * SECTION_HEADER_SIZE {
+        let message =
+            format!("number of sections: expected at most {MAX_SECTIONS}, found a table from {sections} to {len}");
+        return Err(Error::corrupt(message).at(40));
+    }
+    Ok([0..HEADER_SIZE as u64, sections..len, segments..end])
 }
 
 /// Returns the extent of the image at the start of `bytes`.

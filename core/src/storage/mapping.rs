@@ -1,6 +1,6 @@
 //! Private, read-only mappings of files, and read-only copies of their bytes.
 
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicPtr, Ordering::SeqCst};
@@ -9,68 +9,14 @@ use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 use rustix::param::page_size;
 
-use super::{Part, Region, open_regular, quote_path};
+use super::{Part, Region, quote_path};
 use crate::error::{Error, Result};
 
-/// A private, read-only mapping of a part of a file.
+/// A private, read-only mapping of a part of a file, made when it is first needed. That takes neither a lock nor memory, so that
+/// signal handlers can.
 ///
 /// The file must not be truncated or written in place while it is mapped; the C header says so. Data read from a mapping is
 /// therefore validated where it is used, and Metadata is never decoded from a mapping: verifying only hashes it there.
-#[derive(Debug)]
-pub struct Mapping(Option<memmap2::Mmap>);
-
-impl Mapping {
-    /// Maps `len` bytes at `offset`, which need not be a multiple of the page size.
-    pub(super) fn new(file: BorrowedFd<'_>, offset: u64, len: u64) -> Result<Mapping> {
-        let cannot = |error| Error::io(format!("mapping {len} bytes"), &error).at(offset);
-        if len == 0 {
-            return Ok(Mapping(None));
-        }
-        let size = usize::try_from(len).map_err(|_| cannot(std::io::ErrorKind::OutOfMemory.into()))?;
-        let mut options = memmap2::MmapOptions::new();
-        options.offset(offset).len(size);
-        // SAFETY: the mapping is private and read-only, and its bytes are only read, through bounds-checked slices. Memory
-        // safety does not depend on two reads of a byte giving the same value. Truncation by another process raises SIGBUS,
-        // which no user of mappings can prevent; the interface documents this and offers private copies.
-        let map = unsafe { options.map_copy_read_only(file.as_raw_fd()) }.map_err(cannot)?;
-        Ok(Mapping(Some(map)))
-    }
-
-    /// Maps a whole regular file.
-    ///
-    /// # Errors
-    ///
-    /// IO if the file can't be opened or mapped, INVALID_ARGUMENT if it is not a regular file.
-    pub fn open(path: &Path) -> Result<Mapping> {
-        use std::os::fd::AsFd;
-        let (file, len) = open_regular(path)?;
-        Mapping::new(file.as_fd(), 0, len).map_err(|error| error.within(quote_path(path)))
-    }
-
-    /// Maps a whole open file, which need not stay open.
-    ///
-    /// # Errors
-    ///
-    /// IO if the file can't be mapped, INVALID_ARGUMENT if it is not a regular file.
-    pub fn open_fd(fd: BorrowedFd<'_>) -> Result<Mapping> {
-        let region = Region::open_fd(fd, Part::default())?;
-        Mapping::new(fd, 0, region.len())
-    }
-
-    /// Returns the bytes.
-    #[must_use]
-    pub fn bytes(&self) -> &[u8] {
-        self.0.as_deref().unwrap_or(&[])
-    }
-}
-
-impl AsRef<[u8]> for Mapping {
-    fn as_ref(&self) -> &[u8] {
-        self.bytes()
-    }
-}
-
-/// A mapping as [`Mapping`] that is made when it is first needed. That takes neither a lock nor memory, so that signal handlers can.
 #[derive(Debug)]
 pub(super) struct LazyMapping {
     offset: u64,
@@ -98,8 +44,10 @@ impl LazyMapping {
         }
         let pages = self.pages.load(SeqCst);
         let (skip, size) = self.extent().filter(|_| !pages.is_null())?;
-        // SAFETY: `map` has mapped as many bytes there, of which `skip` come before ours, readable until this is dropped. For changes
-        // by others see `Mapping`.
+        // SAFETY: `map` has mapped as many bytes there, of which `skip` come before ours, readable until this is dropped. The bytes
+        // are only read, through bounds-checked slices, and memory safety does not depend on two reads of a byte giving the same value.
+        // Truncation by another process raises SIGBUS, which no user of mappings can prevent; the interface documents this and offers
+        // private copies.
         Some(unsafe { std::slice::from_raw_parts(pages.add(skip), size - skip) })
     }
 
@@ -139,7 +87,18 @@ pub struct PrivateCopy {
 }
 
 impl PrivateCopy {
-    /// Creates a copy of `len` bytes, which `fill` writes. The byte after the first `prefix` ones is aligned to `align`.
+    /// Copies a whole regular file.
+    ///
+    /// # Errors
+    ///
+    /// IO if the file can't be opened or read, INVALID_ARGUMENT if it is not a regular file, TRUNCATED if it becomes shorter
+    /// meanwhile, NO_MEMORY.
+    pub fn open(path: &Path) -> Result<PrivateCopy> {
+        let region = Region::open(path, Part::default())?;
+        region.private_copy(0, region.len(), 0, 1).map_err(|error| error.within(quote_path(path)))
+    }
+
+    /// Creates a copy of `len` bytes, which `fill` writes into zeros. The byte after the first `prefix` ones is aligned to `align`.
     pub(super) fn new(
         len: u64,
         prefix: u64,
@@ -151,7 +110,8 @@ impl PrivateCopy {
         let (len, prefix, align) = (word(len)?, word(prefix)?, word(align)?.max(1));
         let size = len.checked_add(align).ok_or_else(no_memory)?;
         let cannot = |error| Error::io("making a private copy", &error);
-        let mut memory = memmap2::MmapMut::map_anon(size).map_err(cannot)?;
+        // No swap is reserved: what is a hole of a sparse file takes no memory.
+        let mut memory = memmap2::MmapOptions::new().len(size).no_reserve_swap().map_anon().map_err(cannot)?;
         let misalignment = (memory.as_ptr() as usize).wrapping_add(prefix) % align;
         let start = (align - misalignment) % align;
         fill(memory.get_mut(start..start + len).unwrap_or_default())?;
@@ -162,5 +122,11 @@ impl PrivateCopy {
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         self.memory.get(self.start..self.start + self.len).unwrap_or(&[])
+    }
+}
+
+impl AsRef<[u8]> for PrivateCopy {
+    fn as_ref(&self) -> &[u8] {
+        self.bytes()
     }
 }

@@ -7,6 +7,7 @@ mod snapshot;
 use std::borrow::Cow;
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
@@ -18,8 +19,7 @@ use rustix::io::{Errno, pread};
 
 pub use crate::threads::without_size_signal;
 use mapping::LazyMapping;
-pub use mapping::Mapping;
-pub(crate) use mapping::PrivateCopy;
+pub use mapping::PrivateCopy;
 pub use save::{Folder, PRIVATE_MODE, PUBLIC_MODE, Sink, Sync, create, replace, replace_with};
 pub use snapshot::sealed;
 
@@ -309,12 +309,29 @@ impl Region {
     }
 
     /// Copies `len` bytes at `offset` into new read-only memory, where the byte after the first `prefix` ones is aligned to `align`.
+    /// Holes of a sparse file take no memory.
     ///
     /// # Errors
     ///
     /// IO, TRUNCATED, NO_MEMORY.
     pub fn private_copy(&self, offset: u64, len: u64, prefix: u64, align: u64) -> Result<PrivateCopy> {
-        PrivateCopy::new(len, prefix, align, |copy| self.read_at(offset, copy))
+        PrivateCopy::new(len, prefix, align, |copy| self.read_data(offset, copy))
+    }
+
+    /// Copies only these ranges, which count from `offset`, out of `len` bytes at `offset`. The other bytes are zeros, which take no
+    /// memory.
+    ///
+    /// # Errors
+    ///
+    /// IO, TRUNCATED, NO_MEMORY.
+    pub fn private_copy_of(&self, offset: u64, len: u64, ranges: &[Range<u64>]) -> Result<PrivateCopy> {
+        PrivateCopy::new(len, 0, 1, |copy| {
+            ranges.iter().try_for_each(|range| {
+                // Ranges outside the copy stay empty, so the casts are lossless.
+                let part = copy.get_mut(range.start as usize..range.end as usize).unwrap_or_default();
+                self.read_at(offset + range.start, part)
+            })
+        })
     }
 
     /// Checks, before the file is mapped, that it is still as long as the region needs: accessing pages past the end of a file raises

@@ -61,10 +61,30 @@ impl Region {
             })
             .map_err(failed)?;
         }
+        self.check_length()?; // where a file has become shorter, data is not found either
         seal(&copy)?;
         let noexec = self.noexec();
         let backing = Backing::File(copy, LazyMapping::new(0, self.len));
         Ok(Region { backing, base: self.base, start: 0, len: self.len, noexec })
+    }
+
+    /// Fills zeroed memory with the bytes at `offset`. Holes of a sparse file are not touched, so that they take no memory.
+    pub(super) fn read_data(&self, offset: u64, zeros: &mut [u8]) -> Result<()> {
+        let len = zeros.len() as u64;
+        if len <= COPY_CHUNK {
+            return self.read_at(offset, zeros);
+        }
+        let holes = self.holes();
+        let mut at = 0;
+        while let Some(data) = self.data_from(holes.as_ref(), offset + at).map(|data| data - offset) {
+            if data >= len {
+                break;
+            }
+            at = len.min(data + COPY_CHUNK);
+            // The casts are lossless: both offsets lie in memory.
+            self.read_at(offset + data, zeros.get_mut(data as usize..at as usize).unwrap_or_default())?;
+        }
+        self.check_length() // where a file has become shorter, data is not found either
     }
 
     /// Opens the region's file again, to search for holes: that moves the offset of an open file, and the descriptor may share its

@@ -1,6 +1,8 @@
 //! Hashes all modules at once, on several threads. BLAKE3 is a tree hash whose subtrees can be hashed in any order: a large
-//! module is hashed in blocks, small modules are batched, and each thread takes the next job when it is free.
+//! module is hashed in blocks, small modules are batched, and each thread takes the next job when it is free. Modules in a file that
+//! must not be mapped are read in pieces.
 
+use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use blake3::Hasher;
@@ -8,7 +10,7 @@ use blake3::hazmat::{ContextKey, HasherExt, Mode, merge_subtrees_non_root, merge
 
 use super::digest;
 use crate::alloc;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::trailer::Digest;
 use crate::threads::with_helpers;
 
@@ -25,6 +27,9 @@ const MAX_BLOCKS: u64 = 16 << 10;
 /// Maximum number of small modules in one job.
 const MAX_BATCH: usize = 64;
 
+/// Number of bytes that a thread reads at a time: what it hashes next is then still in its cache.
+const READ_PIECE: u64 = 64 << 10;
+
 /// Hashes `count` modules, each the concatenation of what `pieces` returns for its index. The calling thread runs `meanwhile`
 /// first, then joins in; helper threads hash from the start if there are enough bytes.
 ///
@@ -37,6 +42,49 @@ pub fn hash_modules<'p>(
     meanwhile: &mut dyn FnMut() -> Result<()>,
 ) -> Result<Vec<Digest>> {
     let len = |module: usize| -> u64 { pieces(module).iter().map(|piece| piece.len() as u64).sum() };
+    let update = |hasher: &mut Hasher, module: usize, range: Range<u64>| {
+        let mut at = 0;
+        for piece in pieces(module) {
+            let clamp = |offset: u64| offset.saturating_sub(at).min(piece.len() as u64) as usize;
+            hasher.update(piece.get(clamp(range.start)..clamp(range.end)).unwrap_or_default());
+            at += piece.len() as u64;
+        }
+        Ok(())
+    };
+    hash_blocks(count, &len, &update, meanwhile)
+}
+
+/// Hashes `count` modules of the lengths that `len` returns. `read` fills a piece with the bytes at an offset of a module. Each thread
+/// has [`READ_PIECE`] bytes in memory.
+///
+/// # Errors
+///
+/// NO_MEMORY, and the first error of `read`.
+pub fn hash_read(count: usize, len: &(dyn Fn(usize) -> u64 + Sync), read: Read<'_>) -> Result<Vec<Digest>> {
+    let update = |hasher: &mut Hasher, module: usize, range: Range<u64>| {
+        let mut buffer = alloc::zeroed((range.end - range.start).min(READ_PIECE) as usize, "a part of a module")?;
+        for at in range.clone().step_by(READ_PIECE as usize) {
+            let piece = buffer.get_mut(..(range.end - at).min(READ_PIECE) as usize).unwrap_or_default();
+            read(module, at, piece)?;
+            hasher.update(piece);
+        }
+        Ok(())
+    };
+    hash_blocks(count, len, &update, &mut || Ok(()))
+}
+
+/// Fills a piece with the bytes at an offset of a module.
+type Read<'r> = &'r (dyn Fn(usize, u64, &mut [u8]) -> Result<()> + Sync);
+
+/// Passes a range of a module to a hasher.
+type Update<'u> = &'u (dyn Fn(&mut Hasher, usize, Range<u64>) -> Result<()> + Sync);
+
+fn hash_blocks(
+    count: usize,
+    len: &(dyn Fn(usize) -> u64 + Sync),
+    update: Update<'_>,
+    meanwhile: &mut dyn FnMut() -> Result<()>,
+) -> Result<Vec<Digest>> {
     let total = (0..count).map(len).sum::<u64>();
     let block = (total / MAX_BLOCKS).next_power_of_two().max(MIN_BLOCK);
     let blocks = |module: usize| len(module).div_ceil(block).max(1) as usize;
@@ -46,6 +94,7 @@ pub fn hash_modules<'p>(
     digests.resize(results, [0; 32]);
     let digests = Mutex::new(digests);
     let next = Mutex::new(Job::default());
+    let failure: Mutex<Option<Error>> = Mutex::new(None);
     let key = digest::module_key();
     let work = || {
         while let Some((job, end)) = next_batch(&next, count, block, len) {
@@ -53,7 +102,14 @@ pub fn hash_modules<'p>(
             let batch = batch.get_mut(..end.result - job.result).unwrap_or_default();
             let mut at = job;
             for digest in batch.iter_mut() {
-                *digest = hash_block(key, pieces(at.module), at.block * block, block, len(at.module));
+                match hash_block(key, update, at, block, len(at.module)) {
+                    Ok(found) => *digest = found,
+                    Err(error) => {
+                        lock(&failure).get_or_insert(error);
+                        lock(&next).module = count; // the remaining digests are not needed
+                        return;
+                    }
+                }
                 at = at.next(block, len);
             }
             if let Some(slot) = lock(&digests).get_mut(job.result..end.result) {
@@ -70,6 +126,10 @@ pub fn hash_modules<'p>(
         done
     };
     if total < PARALLEL_THRESHOLD { main_work() } else { with_helpers(&work, main_work) }?;
+
+    if let Some(error) = failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        return Err(error);
+    }
 
     // Merge the digests of each module's blocks into the module's digest, in place.
     let mut digests = digests.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -132,17 +192,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Hashes one block: the whole of a module that has only one, or a subtree for [`merge_blocks`].
-fn hash_block(key: &ContextKey, pieces: &[&[u8]], start: u64, block: u64, len: u64) -> Digest {
+fn hash_block(key: &ContextKey, update: Update<'_>, job: Job, block: u64, len: u64) -> Result<Digest> {
     let mut hasher = Hasher::new_from_context_key(key);
+    let start = job.block * block;
     hasher.set_input_offset(start);
-    let end = len.min(start + block);
-    let mut at = 0;
-    for piece in pieces {
-        let clamp = |offset: u64| offset.saturating_sub(at).min(piece.len() as u64) as usize;
-        hasher.update(piece.get(clamp(start)..clamp(end)).unwrap_or_default());
-        at += piece.len() as u64;
-    }
-    if len <= block { hasher.finalize().into() } else { hasher.finalize_non_root() }
+    update(&mut hasher, job.module, start..len.min(start + block))?;
+    Ok(if len <= block { hasher.finalize().into() } else { hasher.finalize_non_root() })
 }
 
 /// Merges the digests of a module's blocks into the module's digest.
@@ -210,6 +265,26 @@ mod tests {
         // A single small module, below the threshold for threads.
         let found = super::hash_modules(1, &|module| &cuts[module], &mut || Ok(()));
         assert_eq!(found.expect("digests"), expected[..1]);
+    }
+
+    #[test]
+    fn hashing_what_is_read_gives_the_plain_digest() {
+        let piece = READ_PIECE as usize;
+        let sizes = [0, 1, piece - 1, piece, piece + 1, MIN_BLOCK as usize + 1, 17 * MIN_BLOCK as usize + piece + 5];
+        let modules: Vec<Vec<u8>> = sizes.iter().map(|size| bytes(*size)).collect();
+        let len = |module: usize| modules[module].len() as u64;
+        let found = hash_read(modules.len(), &len, &|module, offset, out| {
+            assert!(out.len() <= piece);
+            out.copy_from_slice(&modules[module][offset as usize..][..out.len()]);
+            Ok(())
+        });
+        let expected: Vec<_> = modules.iter().map(|module| hash_whole(module)).collect();
+        assert_eq!(found.expect("digests"), expected);
+        let error = |offset: u64| crate::error::Error::new(crate::error::Status::Truncated, "shorter").at(offset);
+        let cut = hash_read(modules.len(), &len, &|module, offset, _| {
+            if module == 6 && offset >= 4 * MIN_BLOCK { Err(error(offset)) } else { Ok(()) }
+        });
+        assert_eq!(cut.expect_err("an error").message(), "shorter");
     }
 
     #[test]

@@ -76,8 +76,8 @@ impl<'a> Mapper<'a> {
     pub fn new(artifact: &'a Artifact, allow_memfd: bool) -> Mapper<'a> {
         let region = artifact.region();
         let file = region.file().filter(|_| !allow_memfd || !region.noexec());
-        // Signed modules are checked in memory. They can be mapped from the file only if it can't have changed since.
-        let file = file.filter(|_| artifact.signer().is_none() || artifact.is_immutable());
+        // What is checked in private copies is mapped from the file only if it can't have changed since.
+        let file = file.filter(|_| !artifact.is_private());
         let file = file.map(|(file, offset)| Source { file, offset });
         Mapper { artifact, file, allow_memfd, page: rustix::param::page_size() as u64 }
     }
