@@ -4,15 +4,16 @@
 //! compatibility rules. What they share:
 //!
 //! - `input` opens files and standard input; `write` holds the options of commands that write artifacts.
-//! - `output` prints everything and determines the exit status; `failure` words the errors; `progress` shows progress.
+//! - `output` prints everything and determines the exit status, also if `closed` says that nobody reads; `failure` words the errors; `progress` shows progress.
 //! - `verdict` prints one result per file for `check` and `verify`.
 //! - `facts` collects what `inspect` shows; `summary`, `elf_names` and `types` format it for people.
 //! - `metadata` defines metadata.json, which `extract` writes and `pack` reads.
 
-// Only `run` has unsafe code, which is what that command is for.
+// Only `run` has unsafe code, which is what that command is for, and `closed`, which runs before `main`.
 #![deny(unsafe_code)]
 
 mod check;
+mod closed;
 mod elf_names;
 mod engine;
 mod extract;

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use artifact::error::{Error, Status, escape, needs_escape};
 use artifact::storage::without_size_signal;
 
+use crate::closed::is_stdout_closed;
 use crate::failure::Failure;
 use crate::progress::Progress;
 
@@ -106,7 +107,7 @@ fn colours(stream: &impl IsTerminal) -> bool {
 
 /// Both output streams, and the worst outcome so far.
 pub struct Console {
-    out: BufWriter<IgnoreBrokenPipe<StdoutLock<'static>>>,
+    out: BufWriter<Output<StdoutLock<'static>>>,
     terminal: bool,
     colours: bool,
     worst: Outcome,
@@ -116,7 +117,8 @@ impl Console {
     pub fn new() -> Console {
         let out = io::stdout().lock();
         let (terminal, colours) = (out.is_terminal(), colours(&out));
-        Console { terminal, colours, out: BufWriter::new(IgnoreBrokenPipe::Open(out)), worst: Outcome::Success }
+        let out = if is_stdout_closed() { Output::Missing } else { Output::Open(out) };
+        Console { terminal, colours, out: BufWriter::new(out), worst: Outcome::Success }
     }
 
     /// Prints a blank line and a heading.
@@ -277,18 +279,21 @@ impl<W: Write> Write for EscapeJson<W> {
 
 /// A stream that discards everything after its reader has closed the pipe, so that the command still runs to its end and
 /// returns the right exit status.
-enum IgnoreBrokenPipe<W> {
+enum Output<W> {
     Open(W),
+    /// The pipe is closed.
     Closed,
+    /// The stream was closed from the start: there never was a reader.
+    Missing,
 }
 
-impl<W: Write> IgnoreBrokenPipe<W> {
+impl<W: Write> Output<W> {
     /// Calls `write`, or returns `discarded` if the pipe is closed.
     fn with<T>(&mut self, discarded: T, write: impl FnOnce(&mut W) -> io::Result<T>) -> io::Result<T> {
-        let IgnoreBrokenPipe::Open(stream) = self else { return Ok(discarded) };
+        let Output::Open(stream) = self else { return Ok(discarded) };
         match without_size_signal(|| write(stream)) {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
-                *self = IgnoreBrokenPipe::Closed;
+                *self = Output::Closed;
                 Ok(discarded)
             }
             result => result,
@@ -296,8 +301,11 @@ impl<W: Write> IgnoreBrokenPipe<W> {
     }
 }
 
-impl<W: Write> Write for IgnoreBrokenPipe<W> {
+impl<W: Write> Write for Output<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if matches!(self, Output::Missing) {
+            return Err(io::Error::from_raw_os_error(libc::EBADF));
+        }
         self.with(bytes.len(), |stream| stream.write(bytes))
     }
 

@@ -294,6 +294,36 @@ fn failed_writes_are_an_error() {
 
 #[test]
 #[cfg(target_os = "linux")]
+fn standard_output_that_is_closed_is_an_error() {
+    let folder = Folder::new();
+    let (good, out) = (folder.artifact("good", &Engine::host()), folder.path("out").to_str().unwrap().to_owned());
+    let key = folder.file("key", PrivateKey::generate().unwrap().to_pem().unwrap());
+    let shell = |script: &str, args: &[&str]| -> Ran {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", script, env!("CARGO_BIN_EXE_artifact")]).args(args).output().unwrap().into()
+    };
+    for args in [
+        &["inspect", &good][..],
+        &["check", "--json", &good],
+        &["verify", &good],
+        &["engine"],
+        &["rewrite", &good, "-o", "-"],
+        &["sign", &good, "--key", &key, "-o", "-"],
+        &["--help"],
+    ] {
+        let ran = shell("exec \"$0\" \"$@\" >&-", args).expect(5);
+        assert_eq!(ran.err, "error: cannot write standard output: Bad file descriptor\n", "{args:?}");
+        // Callers that want no output open /dev/null for it, some of them for reading and writing.
+        shell("exec \"$0\" \"$@\" >/dev/null", args).expect(0);
+        shell("exec \"$0\" \"$@\" 1<>/dev/null", args).expect(0);
+    }
+    // Who writes nothing there needs no standard output.
+    shell("exec \"$0\" \"$@\" >&-", &["rewrite", &good, "-o", &out]).expect(0);
+    shell("exec \"$0\" \"$@\" <&- >&- 2>&-", &["rewrite", &good, "-o", &out]).expect(0);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
 fn the_exit_status_does_not_need_stderr() {
     for (args, status) in [(&["inspect", "/missing"][..], 5), (&["frobnicate"], 2)] {
         let full = fs::File::options().write(true).open("/dev/full").unwrap();
