@@ -188,7 +188,7 @@ TEST(threads_open_while_the_file_is_replaced) {
 
 /* Everything at once: opening, reading, checking, verifying, saving and closing, of shared artifacts and of separate
  * ones. */
-enum { FILES = 3, LARGE = 2, TURNS = 3, PAYLOAD = 6 << 20 };
+enum { FILES = 3, LARGE = 2, TURNS = 4, PAYLOAD = 6 << 20 };
 static const char *const names[FILES] = {"sealed", "bare", "large"};
 
 typedef struct worker_t {
@@ -220,7 +220,8 @@ static void *worker(void *context) {
     for (int turn = 0; turn < TURNS; turn++) {
         for (size_t i = 0; i < FILES; i++) {
             artifact_open_options_t options = ARTIFACT_OPEN_OPTIONS_INIT;
-            options.flags = turn == 0 ? 0 : turn == 1 ? ARTIFACT_OPEN_VERIFY : ARTIFACT_OPEN_COPY;
+            static const uint64_t flags[] = {0, ARTIFACT_OPEN_VERIFY, ARTIFACT_OPEN_COPY, ARTIFACT_OPEN_READ};
+            options.flags = flags[(size_t)turn % COUNT(flags)];
             artifact_t *artifact = GARBAGE;
             CHECK_OK(artifact_open_file(worker->paths[i], worker->shared->engine, &options, &artifact, &error));
             use_file(worker, artifact, i != 1);

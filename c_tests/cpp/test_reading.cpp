@@ -33,6 +33,13 @@ TEST(cpp_opening_functions_agree) {
     options.memory_limit = 1;
     CHECK(FAILS(artifact::file::open_bytes(artifact::bytes_of(inside), engine, options)).status() ==
           artifact::status::limit);
+
+    artifact::open_options reading;
+    reading.read = true;
+    const artifact::file read = OK(artifact::file::open(path, engine, reading));
+    std::filesystem::resize_file(path, 100);
+    CHECK(FAILS(read.verify()).status() == artifact::status::truncated);
+    CHECK(FAILS(read.module(0)).status() == artifact::status::truncated);
 }
 
 TEST(cpp_detection) {
