@@ -287,7 +287,7 @@ impl Artifact {
             Some(read) => read,
             None => {
                 let read = self.region.read_to_vec(start, self.body_end() - start, "Metadata")?;
-                self.unknown_tail.get_or_init(|| read)
+                fork::keep(&self.unknown_tail, read)
             }
         };
         Ok(read)
