@@ -111,6 +111,30 @@ TEST(objects_are_linked_deterministically) {
     bytes_free(&basic);
 }
 
+TEST(relative_relocations_are_packed_if_asked) {
+    bytes_t exits = object("exits"); /* registers destructors: a pointer in .fini_array */
+    artifact_engine_t *engine = artifact_engine_new();
+    artifact_builder_t *builder = new_builder(engine);
+    const artifact_object_t one = named("exits.o", &exits);
+    artifact_link_options_t options = ARTIFACT_LINK_OPTIONS_INIT;
+    options.flags = ARTIFACT_LINK_PACK_RELATIVE_RELOCS;
+    CHECK_OK(artifact_builder_add_objects(builder, &one, 1, NULL, NULL, &error));
+    CHECK_OK(artifact_builder_add_objects(builder, &one, 1, &options, NULL, &error));
+    options.flags = ARTIFACT_LINK_PACK_RELATIVE_RELOCS << 1;
+    CHECK_FAILS(artifact_builder_add_objects(builder, &one, 1, &options, NULL, &error), ARTIFACT_INVALID_ARGUMENT,
+                "flags");
+    bytes_t made = serialize(builder);
+    artifact_t *artifact = open_bytes(&made, NULL);
+    artifact_section_t section;
+    CHECK_STATUS(artifact_section(artifact, 0, ".relr.dyn", &section, NULL), ARTIFACT_NOT_FOUND);
+    CHECK_STATUS(artifact_section(artifact, 1, ".relr.dyn", &section, NULL), ARTIFACT_OK);
+    artifact_free(artifact);
+    artifact_builder_free(builder);
+    artifact_engine_free(engine);
+    bytes_free(&made);
+    bytes_free(&exits);
+}
+
 /* Returns an archive with one member. */
 static bytes_t archive_of(const char *name, const bytes_t *member) {
     char header[8 + 60 + 1];

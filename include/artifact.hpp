@@ -625,6 +625,8 @@ struct link_options {
     bool whole_archive = false;
     /// Leave out what no exported symbol needs: ARTIFACT_LINK_GC_SECTIONS.
     bool gc_sections = false;
+    /// Pack relative relocations: ARTIFACT_LINK_PACK_RELATIVE_RELOCS, which says where such a file cannot be opened.
+    bool pack_relative_relocs = false;
     /// The symbols that the module exports, needed during the call only; none: all. Implies gc_sections.
     span<const char *const> entries = {};
 };
@@ -1806,7 +1808,8 @@ class builder : public detail::handle<artifact_builder_t, artifact_builder_free>
         artifact_link_options_t raw = ARTIFACT_LINK_OPTIONS_INIT;
         raw.flags = (options.debug ? 0 : ARTIFACT_LINK_NO_DEBUG) |
                     (options.whole_archive ? ARTIFACT_LINK_WHOLE_ARCHIVE : 0) |
-                    (options.gc_sections ? ARTIFACT_LINK_GC_SECTIONS : 0);
+                    (options.gc_sections ? ARTIFACT_LINK_GC_SECTIONS : 0) |
+                    (options.pack_relative_relocs ? ARTIFACT_LINK_PACK_RELATIVE_RELOCS : 0);
         raw.entries = options.entries.data();
         raw.entry_count = options.entries.size();
         return detail::read<std::size_t>(artifact_builder_add_objects, get(), objects.data(), objects.size(), &raw);

@@ -56,6 +56,11 @@ pub struct artifact_link_options_t {
 const ARTIFACT_LINK_NO_DEBUG: u64 = 1;
 const ARTIFACT_LINK_WHOLE_ARCHIVE: u64 = 2;
 const ARTIFACT_LINK_GC_SECTIONS: u64 = 4;
+const ARTIFACT_LINK_PACK_RELATIVE_RELOCS: u64 = 8;
+const LINK_FLAGS: u64 = ARTIFACT_LINK_NO_DEBUG
+    | ARTIFACT_LINK_WHOLE_ARCHIVE
+    | ARTIFACT_LINK_GC_SECTIONS
+    | ARTIFACT_LINK_PACK_RELATIVE_RELOCS;
 
 /// Creates a builder for a new artifact.
 ///
@@ -215,7 +220,7 @@ pub unsafe extern "C" fn artifact_builder_add_objects(
     ffi!(add(builder, index, error, |builder| {
         let defaults = artifact_link_options_t { size: 0, flags: 0, entries: null(), entry_count: 0 };
         let artifact_link_options_t { flags, entries, entry_count, .. } = self::options(options, defaults, "options")?;
-        known_flags(flags, ARTIFACT_LINK_NO_DEBUG | ARTIFACT_LINK_WHOLE_ARCHIVE | ARTIFACT_LINK_GC_SECTIONS)?;
+        known_flags(flags, LINK_FLAGS)?;
         let entries = slice(entries, entry_count, "entries")?.iter().map(|entry| text(*entry, "entries[]"));
         let entries = entries.collect::<Result<Vec<_>>>()?;
         let given = slice(objects, count, "objects")?;
@@ -229,6 +234,7 @@ pub unsafe extern "C" fn artifact_builder_add_objects(
         options.leave_out_debug = flags & ARTIFACT_LINK_NO_DEBUG != 0;
         options.whole_archives = flags & ARTIFACT_LINK_WHOLE_ARCHIVE != 0;
         options.gc_sections = flags & ARTIFACT_LINK_GC_SECTIONS != 0;
+        options.pack_relative_relocs = flags & ARTIFACT_LINK_PACK_RELATIVE_RELOCS != 0;
         options.entries = &entries;
         builder.add_objects(&objects, &options)
     }))

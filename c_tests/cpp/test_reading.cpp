@@ -198,7 +198,7 @@ TEST(cpp_objects_are_linked) {
     CHECK(OK(builder.add_objects(one)) == 0 && OK(builder.add_objects(one, options)) == 1);
     const char *const entries[] = {"no_such_entry"};
     options.entries = entries;
-    options.gc_sections = options.whole_archive = true;
+    options.gc_sections = options.whole_archive = options.pack_relative_relocs = true;
     CHECK(FAILS(builder.add_objects(one, options)).status() == artifact::status::invalid_argument);
     const artifact::file file = reopened(builder);
     CHECK(OK(file.module(0)).bytes().size() > OK(file.module(1)).bytes().size());

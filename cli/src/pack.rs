@@ -65,6 +65,10 @@ struct LinkArgs {
     /// Leave out sections of objects that no exported symbol needs. --entry implies it
     #[arg(long, requires = "objects")]
     gc_sections: bool,
+    /// Pack relative relocations of objects (DT_RELR): smaller tables of pointers. `dlopen` of glibc before 2.36 and of musl before
+    /// 1.2.4 does not relocate such a file, without an error
+    #[arg(long, requires = "objects")]
+    pack_relative_relocs: bool,
     /// Leave out the objects' debug information
     #[arg(long)]
     no_debug: bool,
@@ -154,6 +158,7 @@ fn link(builder: &mut Builder<'_>, files: &[PathBuf], args: &LinkArgs, output: &
     let mut options = Options::default();
     options.entries = &entries;
     (options.whole_archives, options.gc_sections) = (args.whole_archive, args.gc_sections);
+    options.pack_relative_relocs = args.pack_relative_relocs;
     options.leave_out_debug = args.no_debug;
     // The messages name the objects.
     let linked = builder.add_objects(&objects, &options);

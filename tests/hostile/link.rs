@@ -31,6 +31,6 @@ pub fn run(data: &[u8]) {
     check(&[Object { name: "whole", bytes: data }], &Options::default());
     let mut options = Options::default();
     options.leave_out_debug = objects.len() > 2;
-    (options.whole_archives, options.gc_sections) = (true, true);
+    (options.whole_archives, options.gc_sections, options.pack_relative_relocs) = (true, true, true);
     check(&objects, &options);
 }

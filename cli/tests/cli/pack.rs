@@ -434,6 +434,23 @@ fn objects_are_linked_into_the_main_module() {
 }
 
 #[test]
+fn relative_relocations_are_packed_if_asked() {
+    let folder = Folder::new();
+    let source =
+        "int one(void) { return 1; }\nint (*table[])(void) = {one, one, one};\nint run(void) { return table[2](); }";
+    let (file, object, out) = (folder.file("a.c", source.as_bytes()), folder.path("a.o"), folder.path("out"));
+    let flags = ["-O1", "-fPIC", "-c", "-o", text(&object), &file];
+    assert!(std::process::Command::new("cc").args(flags).status().unwrap().success());
+    for (flag, packed) in [(None, false), (Some("--pack-relative-relocs"), true)] {
+        let given = ["pack", "-o", text(&out), "--object", text(&object)];
+        run(&given.into_iter().chain(flag).collect::<Vec<_>>()).expect(0);
+        let has = fs::read(&out).unwrap().windows(9).any(|window| window == b".relr.dyn");
+        assert_eq!(has, packed);
+        assert_eq!(run(&["run", text(&out), "run"]).expect(0).out(), "1\n");
+    }
+}
+
+#[test]
 fn archives_supply_what_is_needed() {
     let folder = Folder::new();
     let lines =

@@ -6,7 +6,7 @@ use super::debug::DebugAddress;
 use super::dynamic::DynamicReloc;
 use super::eh_frame::{self, Frames};
 use super::input::{Input, ORDER, Rela, Section, Site, kind};
-use super::layout::Layout;
+use super::layout::{Layout, Parts};
 use super::merge::Merged;
 use super::scan::{Need, Needs};
 use super::sections::{Class, Content, Synthetic};
@@ -101,6 +101,12 @@ fn page(address: i128) -> i128 {
 }
 
 impl<'a> LinkContext<'a> {
+    /// What the layout is made from.
+    pub fn parts(&self) -> Parts<'_, 'a> {
+        let LinkContext { inputs, dispositions, symbols, frames, needs, merged, .. } = self;
+        Parts { inputs, dispositions, symbols, frames, needs, merged }
+    }
+
     /// Assigns every symbol its address.
     pub fn give_addresses(&mut self) -> Result<()> {
         for entry in &mut self.symbols.entries {

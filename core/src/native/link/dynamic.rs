@@ -1,4 +1,4 @@
-//! The tables that the loader reads: `.dynsym`, `.dynstr`, `.gnu.hash`, `.rela.dyn`, and `.dynamic`, which has their addresses.
+//! The tables that the loader reads: `.dynsym`, `.dynstr`, `.gnu.hash`, `.rela.dyn`, `.relr.dyn`, and `.dynamic`, which has their addresses.
 
 use object::LittleEndian;
 use object::elf::{self, Dyn64, DynamicTag, RelocationType, Sym64, SymbolInfo, SymbolOther, SymbolSection};
@@ -7,6 +7,7 @@ use object::pod;
 
 use super::input::{ORDER, Rela};
 use super::layout::{Layout, Sizes};
+use super::relr::{self, Packed};
 use super::scan::Needs;
 use super::sections::Synthetic;
 use super::startup::STARTUP;
@@ -28,6 +29,8 @@ pub(super) struct Tables {
     pub strings: Vec<u8>,
     pub hash: Vec<u8>,
     relocations: u64,
+    /// The words of `.relr.dyn`, if relative relocations are packed.
+    packed: Option<u64>,
     static_tls: bool,
 }
 
@@ -89,7 +92,7 @@ pub(super) fn symbol(entry: &Entry<'_>, name: u32, local: bool) -> Result<Sym64<
 }
 
 impl Tables {
-    pub fn new(symbols: &Symbols<'_>, needs: &Needs, machine: &Machine) -> Result<Tables> {
+    pub fn new(symbols: &Symbols<'_>, needs: &Needs, machine: &Machine, pack: bool) -> Result<Tables> {
         let all = || symbols.entries.iter().enumerate();
         let imported = all().filter(|(_, entry)| entry.imported);
         let mut order = alloc::collect(imported.map(|(index, _)| index), "dynamic symbols")?;
@@ -109,6 +112,7 @@ impl Tables {
             strings: Vec::new(),
             hash: table,
             relocations: needs.words + needs.got.relocations(symbols, machine)?,
+            packed: pack.then_some(0),
             static_tls: needs.got.has_static_tls(),
             order,
         };
@@ -121,6 +125,16 @@ impl Tables {
         Ok(tables)
     }
 
+    /// Returns whether relative relocations are packed.
+    pub fn packs(&self) -> bool {
+        self.packed.is_some()
+    }
+
+    /// Takes note of which relocations are packed.
+    pub fn pack(&mut self, packed: &Packed) {
+        (self.packed, self.relocations) = (Some(packed.table.len() as u64), packed.rest.len() as u64);
+    }
+
     /// Returns how many bytes each table takes.
     pub fn sizes(&self) -> Sizes {
         Sizes {
@@ -128,7 +142,13 @@ impl Tables {
             symbols: size_of::<Sym64<LittleEndian>>() as u64 * (self.order.len() as u64 + 1),
             strings: self.strings.len() as u64,
             relocations: size_of::<Rela>() as u64 * self.relocations,
-            dynamic: 6 + if self.relocations > 0 { 4 } else { 0 } + u64::from(self.static_tls),
+            packed: relr::WORD * self.packed.unwrap_or(0),
+            // If relocations are packed there is room for the tags of both tables: the size of `.dynamic` must not depend on how many
+            // are, since it may be between words that are packed.
+            dynamic: 6
+                + if self.packs() || self.relocations > 0 { 4 } else { 0 }
+                + if self.packs() { 3 } else { 0 }
+                + u64::from(self.static_tls),
         }
     }
 
@@ -202,10 +222,21 @@ impl Tables {
                 (elf::DT_RELACOUNT, relative),
             ]);
         }
+        if sizes.packed > 0 {
+            list.extend([
+                (elf::DT_RELR, address(Synthetic::RelrDyn)?),
+                (elf::DT_RELRSZ, sizes.packed),
+                (elf::DT_RELRENT, relr::WORD),
+            ]);
+        }
         if self.static_tls {
             list.push((elf::DT_FLAGS, elf::DF_STATIC_TLS.0));
         }
         list.push((elf::DT_NULL, 0));
+        if self.packs() {
+            let room = layout.synthetic_size(Synthetic::Dynamic) as usize / size_of::<Dyn64<LittleEndian>>();
+            list.resize(list.len().max(room), (elf::DT_NULL, 0));
+        }
         let entry = |(tag, value)| Dyn64 { d_tag: I64::new(ORDER, tag), d_val: U64::new(ORDER, value) };
         Ok(list.into_iter().flat_map(|pair| pod::bytes_of(&entry(pair)).to_vec()).collect())
     }

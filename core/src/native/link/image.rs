@@ -7,8 +7,10 @@ use object::pod;
 
 use super::apply::{Deferred, LinkContext, put};
 use super::debug::DebugAddress;
-use super::dynamic::{Tables, add_name, symbol};
+use super::dynamic::{DynamicReloc, Tables, add_name, symbol};
 use super::input::{ORDER, Rela};
+use super::layout::Layout;
+use super::relr::Packed;
 use super::sections::{Class, Load, OutputSection, Synthetic, too_many_sections};
 use super::symbols::{Definition, Entry, Target};
 use super::{defect, item};
@@ -17,20 +19,33 @@ use crate::error::{Error, Result};
 
 type Header = SectionHeader64<LittleEndian>;
 
+/// Assigns every symbol its address and writes the sections, but for the tables. Returns the relocations that are left, too.
+pub(super) fn write_sections(context: &mut LinkContext<'_>) -> Result<(Vec<u8>, Deferred)> {
+    context.give_addresses()?;
+    let end = usize::try_from(context.layout.file_end).map_err(|_| Error::no_memory("a linked image"))?;
+    let mut image = alloc::zeroed(end, "a linked image")?;
+    let deferred = context.write_sections(&mut image)?;
+    Ok((image, deferred))
+}
+
 /// Writes the image.
 pub(super) fn write(mut context: LinkContext<'_>, tables: Tables) -> Result<Vec<u8>> {
-    context.give_addresses()?;
+    let (mut image, Deferred { dynamic, debug }) = write_sections(&mut context)?;
     let layout = &context.layout;
-    let end = usize::try_from(layout.file_end).map_err(|_| Error::no_memory("a linked image"))?;
-    let mut image = alloc::zeroed(end, "a linked image")?;
-
-    let Deferred { dynamic, debug } = context.write_sections(&mut image)?;
+    let (dynamic, packed) = if tables.packs() {
+        let Packed { packed, rest, table } = Packed::new(dynamic, layout, context.machine)?;
+        put_addends(&mut image, layout, &packed)?;
+        (rest, alloc::collect(table.iter().flat_map(|word| word.to_le_bytes()), ".relr.dyn")?)
+    } else {
+        (dynamic, Vec::new())
+    };
     let (relocations, relative) = tables.relocations(dynamic, context.machine)?;
     for (synthetic, bytes) in [
         (Synthetic::GnuHash, &tables.hash),
         (Synthetic::DynSym, &tables.symbols(&context.symbols)?),
         (Synthetic::DynStr, &tables.strings),
         (Synthetic::RelaDyn, &relocations),
+        (Synthetic::RelrDyn, &packed),
         (Synthetic::Dynamic, &tables.dynamic(layout, relative)?),
     ] {
         if bytes.len() as u64 != layout.synthetic_size(synthetic) {
@@ -46,6 +61,16 @@ pub(super) fn write(mut context: LinkContext<'_>, tables: Tables) -> Result<Vec<
     let header = finish(&context, &debug, &mut image)?;
     put(&mut image, 0, pod::bytes_of(&header))?;
     Ok(image)
+}
+
+/// Puts addends where packed relocations have them, over what another relocation may have put there: RELA would do the same.
+fn put_addends(image: &mut [u8], layout: &Layout<'_>, packed: &[DynamicReloc]) -> Result<()> {
+    packed.iter().try_for_each(|relocation| {
+        let segment = layout.segment_at(relocation.address);
+        let segment = segment.ok_or_else(|| defect("a packed relocation lies outside the image"))?;
+        let offset = segment.offset + (relocation.address - segment.address);
+        put(image, offset as usize, &relocation.addend.to_le_bytes())
+    })
 }
 
 const HEADER: usize = size_of::<FileHeader64<LittleEndian>>();

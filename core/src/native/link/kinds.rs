@@ -131,6 +131,7 @@ const KINDS: &[(Kind, Fate)] = &[
     (named(b".dynsym").loaded(), OF_LINKER),
     (named(b".dynstr").loaded(), OF_LINKER),
     (named(b".rela.dyn").loaded(), OF_LINKER),
+    (named(b".relr.dyn").loaded(), OF_LINKER),
     (named(b".eh_frame_hdr").loaded(), OF_LINKER),
     (named(b".plt.got").loaded(), OF_LINKER),
     (named(b".dynamic").loaded(), OF_LINKER),

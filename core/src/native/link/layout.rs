@@ -76,6 +76,7 @@ pub(super) struct Sizes {
     pub symbols: u64,
     pub strings: u64,
     pub relocations: u64,
+    pub packed: u64,
     /// Number of entries in `.dynamic`, without those for constructors and destructors.
     pub dynamic: u64,
 }
@@ -100,6 +101,9 @@ impl<'a> Layout<'a> {
         all.add_synthetic(Synthetic::DynStr, sizes.strings, 1)?;
         if sizes.relocations > 0 {
             all.add_synthetic(Synthetic::RelaDyn, sizes.relocations, 8)?;
+        }
+        if sizes.packed > 0 {
+            all.add_synthetic(Synthetic::RelrDyn, sizes.packed, 8)?;
         }
         let startup = STARTUP.iter().filter(|startup| startup.is_in(inputs, dispositions));
         for function in startup.clone() {
@@ -366,6 +370,12 @@ impl<'a> Layout<'a> {
     /// Returns the section of this name in a segment, if it is not thread-local.
     pub fn named(&self, name: &[u8]) -> Option<&OutputSection<'a>> {
         self.names.get(name).and_then(|index| self.outputs.get(*index))
+    }
+
+    /// Returns the segment that has file bytes for an address.
+    pub fn segment_at(&self, address: u64) -> Option<&Segment> {
+        let has = |segment: &&Segment| address.checked_sub(segment.address).is_some_and(|at| at < segment.file_size);
+        self.segments.iter().find(has)
     }
 
     fn segment(&self, load: Load) -> Option<&Segment> {

@@ -5,8 +5,8 @@
 //! object) → `select` (which sections are linked, by the table in `kinds`) → `symbols` (symbol resolution) and `eh_frame` → `gc`
 //! (which sections nothing needs) → `scan` (what each relocation needs, or why it cannot be linked) and `got` → `dynamic` (tables for
 //! the loader) → `merge` (equal strings and constants) → `sections`, `veneers` and `layout` (addresses) → `apply` (relocated
-//! section contents) → `image` (the file). What differs by machine is in `native/machine`. The rules are those of the ELF gABI and
-//! the machines' psABIs.
+//! section contents) → `relr` (packed relocations; there is a second layout with their size) → `image` (the file). What differs by
+//! machine is in `native/machine`. The rules are those of the ELF gABI and the machines' psABIs.
 //!
 //! The output depends only on the objects and their order: the same objects give the same bytes.
 
@@ -25,6 +25,7 @@ mod kinds;
 mod layout;
 mod merge;
 mod refusals;
+mod relr;
 mod scan;
 mod sections;
 mod select;
@@ -60,6 +61,9 @@ pub struct Options<'a> {
     pub whole_archives: bool,
     /// Leave out sections that nothing needs that is exported or runs when the shared object is loaded.
     pub gc_sections: bool,
+    /// Pack relative relocations (DT_RELR). Dynamic linkers that do not know DT_RELR, such as glibc's before 2.36, open the shared
+    /// object without an error, but do not relocate it; this loader knows it.
+    pub pack_relative_relocs: bool,
     /// The symbols that the shared object exports. If there are any, it exports no others, and sections that they do not need are
     /// left out.
     pub entries: &'a [&'a str],
@@ -127,7 +131,7 @@ pub fn link(objects: &[Object<'_>], options: &Options<'_>) -> Result<Vec<u8>> {
     let needs = scan::Needs::scan(&inputs, &dispositions, &mut symbols, &frames, &mut refusals)?;
     refusals.finish()?;
     frames.check_encodings(&inputs)?;
-    let tables = dynamic::Tables::new(&symbols, &needs, machine)?;
+    let mut tables = dynamic::Tables::new(&symbols, &needs, machine, options.pack_relative_relocs)?;
     let merged = merge::Merged::collect(&inputs, &dispositions, gc)?;
     let parts = layout::Parts {
         inputs: &inputs,
@@ -138,7 +142,12 @@ pub fn link(objects: &[Object<'_>], options: &Options<'_>) -> Result<Vec<u8>> {
         merged: &merged,
     };
     let layout = layout::Layout::new(&parts, &tables.sizes(), machine)?;
-    let context = apply::LinkContext { inputs, dispositions, symbols, frames, needs, merged, layout, machine };
+    let mut context = apply::LinkContext { inputs, dispositions, symbols, frames, needs, merged, layout, machine };
+    if options.pack_relative_relocs {
+        let (_, deferred) = image::write_sections(&mut context)?;
+        tables.pack(&relr::Packed::new(deferred.dynamic, &context.layout, machine)?);
+        context.layout = layout::Layout::new(&context.parts(), &tables.sizes(), machine)?;
+    }
     let image = image::write(context, tables)?;
     check_loadable(&image, machine).map_err(|error| error.within("linked image"))?;
     Ok(image)
