@@ -54,11 +54,11 @@ fn check<T>(name: &str, count: usize, input: impl Fn(usize) -> T, work: impl Fn(
 const MERGE: u64 = 0x10;
 const STRINGS: u64 = 0x20;
 
-/// Links an object, with and without what is unused. What it can't link, it refuses as fast.
+/// Links an object in the simplest way, and with all that options add. What it can't link, it refuses as fast.
 fn link_one(object: &Vec<u8>) {
-    for gc_sections in [false, true] {
+    for all in [false, true] {
         let mut options = Options::default();
-        options.gc_sections = gc_sections;
+        (options.gc_sections, options.pack_relative_relocs) = (all, all);
         if let Err(error) = link(&[Object { name: "a.o", bytes: object }], &options) {
             assert!([Status::Limit, Status::Unsupported].contains(&error.status()), "{error}");
         }

@@ -123,9 +123,15 @@ fn what_the_linker_makes_the_loader_takes() {
         hostile::link::run(&objects.concat());
         ALL.fetch_add(1, Ordering::Relaxed);
         let named: Vec<Object<'_>> = objects.iter().map(|bytes| Object { name: "part", bytes }).collect();
-        if let Ok(image) = link(&named, &Options::default()) {
-            LINKED.fetch_add(1, Ordering::Relaxed);
-            hostile::memory::run(&image);
+        let mut packing = Options::default();
+        packing.pack_relative_relocs = true;
+        match (link(&named, &Options::default()), link(&named, &packing)) {
+            (Ok(image), Ok(packed)) => {
+                LINKED.fetch_add(1, Ordering::Relaxed);
+                hostile::memory::run(&image);
+                hostile::memory::run(&packed);
+            }
+            (one, other) => assert_eq!(one.map_err(|error| error.status()), other.map_err(|error| error.status())),
         }
     });
     let (linked, all) = (LINKED.load(Ordering::Relaxed), ALL.load(Ordering::Relaxed));
