@@ -125,33 +125,53 @@ impl<'a> Names<'a> {
     /// Returns the index of a name, which is added if it is new. For names that the table defines the version doesn't count.
     pub fn find(&mut self, text: &'a CStr, version: Option<&'a CStr>, weak: bool) -> Result<usize> {
         self.budget.take(text.count_bytes() + version.map_or(0, CStr::count_bytes))?;
-        let mut first = None;
-        let hash = hash(self.seed, text.to_bytes());
-        let mask = self.slots.len().wrapping_sub(1);
-        let mut at = hash as usize & mask;
-        while let Some(index) = self.slots.get(at).and_then(|index| index.checked_sub(1)) {
-            let index = index as usize;
-            if let Some(name) = self.names.get_mut(index).filter(|name| name.hash == hash && name.text == text) {
-                if index < self.given || name.version == version {
-                    name.needed |= !weak;
-                    return Ok(index);
-                }
-                first = first.or(Some(index));
-            }
-            at = (at + 1) & mask;
+        let (mut key, mut first) = (hash(self.seed, text.to_bytes()), None);
+        let mut found = self.look_up(key, |name| name.first.is_none() && name.text == text);
+        if let Ok(index) = found
+            && index >= self.given
+            && self.names.get(index).is_some_and(|name| name.version != version)
+        {
+            // The hash of another version depends on the version: there may be many of one name.
+            first = Some(index);
+            key = hash(Seed { start: key, ..self.seed }, version.unwrap_or_default().to_bytes());
+            found = self.look_up(key, |name| name.first == first && name.version == version);
         }
+        let at = match found {
+            Ok(index) => {
+                if let Some(name) = self.names.get_mut(index) {
+                    name.needed |= !weak;
+                }
+                return Ok(index);
+            }
+            Err(at) => at,
+        };
         let index = self.names.len();
         if index >= u32::MAX as usize {
             return Err(Error::no_memory("names"));
         }
         let definition = Definition::Undefined;
-        let name = Name { text, version, first, hash, address: 0, definition, needed: !weak };
+        let name = Name { text, version, first, hash: key, address: 0, definition, needed: !weak };
         alloc::push(&mut self.names, name, "names")?;
+        let mask = self.slots.len().wrapping_sub(1);
         match self.slots.get_mut(at) {
             Some(slot) if index * 2 < mask => *slot = index as u32 + 1,
             _ => self.grow(index * 4)?,
         }
         Ok(index)
+    }
+
+    /// Returns the index of the name with this hash that is accepted or, if there is none, the slot that it would take.
+    fn look_up(&self, hash: u64, accept: impl Fn(&Name<'a>) -> bool) -> std::result::Result<usize, usize> {
+        let mask = self.slots.len().wrapping_sub(1);
+        let mut at = hash as usize & mask;
+        while let Some(index) = self.slots.get(at).and_then(|index| index.checked_sub(1)) {
+            let index = index as usize;
+            if self.names.get(index).is_some_and(|name| name.hash == hash && accept(name)) {
+                return Ok(index);
+            }
+            at = (at + 1) & mask;
+        }
+        Err(at)
     }
 
     /// The symbol's address, if it is defined and the same in all modules.
@@ -349,6 +369,20 @@ mod tests {
             }
         }
         assert!(names.are_missing());
+    }
+
+    /// They take linear time: comparing each with all others would take minutes.
+    #[test]
+    fn a_name_may_have_many_versions() {
+        let versions: Vec<CString> = (0..200_000).map(|n| CString::new(format!("V{n}")).unwrap()).collect();
+        let mut names = Names::new(&[], true, NameBudget::unlimited()).unwrap();
+        let start = std::time::Instant::now();
+        for _ in 0..2 {
+            for (index, version) in versions.iter().enumerate() {
+                assert_eq!(names.find(c"name", Some(version), false).unwrap(), index);
+            }
+        }
+        assert!(start.elapsed().as_secs() < 30, "{:?}", start.elapsed());
     }
 
     #[test]
