@@ -97,6 +97,34 @@ fn only_whole_entries_are_merged() {
     assert_eq!(contents(&array, b"array").len(), 16);
 }
 
+/// A constant that each thread has its own copy of isn't the same as an equal one of the image.
+#[test]
+fn thread_local_constants_are_not_merged() {
+    let text = "
+        .section .rodata.own, \"aMT\", @progbits, 8
+        .globl own
+        .type own, @tls_object
+        own: .quad 5, 5
+        .section .rodata, \"aM\", @progbits, 8
+        .globl shared
+        shared: .quad 5, 7, 5
+        .data
+        .quad shared + 8
+        .text
+        .globl run
+        run: ret";
+    let folder = folder("merge-thread-local");
+    let object = compile_text("cc", &["-Wa,--no-warn"], "s", text, &folder.join("object.o"));
+    let image = link_to(&[&object], &folder.join("ours.so"));
+    let module = Module::parse(&image).unwrap();
+    let symbols = module.symbols().unwrap();
+    let value = |name: &[u8]| symbols.named(name).unwrap().value as usize;
+    assert_eq!(value(b"own"), 0, "in the TLS segment");
+    // Read-only sections have the same addresses and offsets.
+    let shared = &image[value(b"shared")..][..16];
+    assert_eq!(shared, [5u64.to_le_bytes(), 7u64.to_le_bytes()].as_flattened());
+}
+
 /// Relocations against the section's symbol, and against symbols within and at the end of entries.
 #[test]
 fn references_find_their_entries() {

@@ -246,7 +246,8 @@ fn is_mergeable(section: &Section<'_>) -> bool {
         true => [1, 2, 4].contains(&entry) && terminated(&section.data, entry as usize),
         false => section.align <= entry && entry.is_multiple_of(section.align),
     };
-    let other = section.is(elf::SHF_WRITE) || section.is(elf::SHF_EXECINSTR) || section.is(elf::SHF_LINK_ORDER);
+    let other = [elf::SHF_WRITE, elf::SHF_EXECINSTR, elf::SHF_TLS, elf::SHF_LINK_ORDER];
+    let other = other.into_iter().any(|flag| section.is(flag));
     section.is(elf::SHF_MERGE)
         && !other
         && whole
