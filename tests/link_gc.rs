@@ -182,6 +182,38 @@ fn sections_that_cannot_be_linked_may_be_left_out() {
     }
 }
 
+/// The base of thread-local storage is needed, but none of its variables.
+#[test]
+fn thread_local_storage_may_be_left_out() {
+    const TEXT: &str = "
+        .section .text.base, \"ax\"
+        .globl base
+        base: leaq _TLS_MODULE_BASE_@tlsdesc(%rip), %rax
+        call *_TLS_MODULE_BASE_@tlscall(%rax)
+        ret
+        .text
+        .globl run
+        run: xorl %eax, %eax
+        ret
+        .section .tbss.unused, \"awT\", @nobits
+        .globl unused
+        unused: .zero 8";
+    if !X86_64.is_here() {
+        return;
+    }
+    let folder = folder("gc-tls-base");
+    let object = compile_text(X86_64.cc, &[], "s", TEXT, &folder.join("object.o"));
+    let image = folder.join("ours.so");
+    for (entries, base) in [(&["run"][..], ""), (&["base"], "symbol"), (&["base", "unused"], "PT_TLS")] {
+        let mut options = Options::default();
+        options.entries = entries;
+        link_to_with(&[&object], &options, &image);
+        let text = run(Command::new("readelf").args(["--wide", "--dyn-syms", "--segments"]).arg(&image));
+        assert_eq!(text.contains("UND _TLS_MODULE_BASE_"), base == "symbol", "{entries:?}");
+        assert_eq!(text.contains("\n  TLS "), base == "PT_TLS", "{entries:?}");
+    }
+}
+
 #[test]
 fn unwind_tables_and_debug_information_follow() {
     let folder = folder("gc-follow");

@@ -57,6 +57,8 @@ pub(super) fn drop_unused<'a>(
     marker.mark_roots()?;
     marker.follow()?;
     let Marker { sections, entries, .. } = marker;
+    let mut of_inputs = inputs.iter().zip(&sections).flat_map(|(input, kept)| input.sections.iter().zip(kept));
+    let has_tls = of_inputs.any(|(section, kept)| *kept && section.is(elf::SHF_TLS));
     let (mut handle, mut exit_functions) = (false, Vec::new());
     for (entry, needed) in symbols.entries.iter_mut().zip(&entries) {
         let gone = match entry.definition {
@@ -77,6 +79,7 @@ pub(super) fn drop_unused<'a>(
                 false
             }
             Definition::Linker(LinkerSymbol::ExitFunction(_)) => true,
+            Definition::Linker(LinkerSymbol::TlsStart) => !has_tls,
             Definition::Linker(symbol) => {
                 handle |= *needed && symbol == LinkerSymbol::DsoHandle;
                 false
