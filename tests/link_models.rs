@@ -221,7 +221,15 @@ fn branches_farther_than_they_reach() {
         bl far
         bl far_local_caller
         bl near
+        bl chosen
         ldp x29, x30, [sp], #16
+        ret
+        .globl chosen
+        .type chosen, %gnu_indirect_function
+        chosen: adrp x0, add_ten
+        add x0, x0, :lo12:add_ten
+        ret
+        add_ten: add w0, w0, #10
         ret
         add_three: add w0, w0, #3
         ret
@@ -248,8 +256,8 @@ fn branches_farther_than_they_reach() {
     let objects: Vec<&Path> = objects.iter().map(PathBuf::as_path).collect();
     let image = folder.join("image.so");
     std::fs::write(&image, try_link(&objects).unwrap()).unwrap();
-    // ((1 + 3) * 2) * 2 + 100
-    assert_eq!(AARCH64.open(&AARCH64.driver(&folder), &[&image]), "returned 116\nclosed\n");
+    // ((1 + 3) * 2) * 2 + 100 + 10; `chosen` is near, but its PLT entry is far.
+    assert_eq!(AARCH64.open(&AARCH64.driver(&folder), &[&image]), "returned 126\nclosed\n");
     std::fs::remove_dir_all(&folder).unwrap();
 
     // The target must be near the island of the section, which a single section can be too large for.

@@ -9,7 +9,7 @@ use object::elf;
 
 use super::input::{Input, ORDER, kind};
 use super::sections::{Class, Content, OutputSection};
-use super::symbols::{Definition, Symbols};
+use super::symbols::{Definition, Symbols, Target};
 use super::{item, item_mut};
 use crate::alloc;
 use crate::error::{Error, Result};
@@ -91,7 +91,10 @@ impl Veneers {
                     let entry = symbols.find(object, rela, &input.site(section, rela))?;
                     let target = item(&symbols.entries, entry, "symbol")?;
                     let near = match target.definition {
-                        Definition::Section { section, .. } => groups.get(&(target.object, section)) == Some(group),
+                        // A branch to an indirect function goes to its PLT entry.
+                        Definition::Section { section, .. } if target.target() == Target::Inside => {
+                            groups.get(&(target.object, section)) == Some(group)
+                        }
                         _ => false,
                     };
                     if !near {
