@@ -3,6 +3,7 @@ mod native;
 
 use std::process::Command;
 
+use artifact::error::Status;
 use native::{AARCH64, Machine, X86_64, compile_text, folder, have, link_to, run, try_link};
 
 /// run() calls indirect functions in every way, compares their addresses, and returns a sum of what they say.
@@ -119,5 +120,20 @@ fn distances_are_those_of_plt_entries() {
         let object = compile_text("cc", &[], "s", &format!("{declaration}{text}\n"), &folder.join("refused.o"));
         let error = try_link(&[&object]).map(|_| text).unwrap_err();
         assert!(error.message().contains("STT_GNU_IFUNC") && error.message().contains(words), "{text}: {error}");
+    }
+}
+
+/// The loader would call them damage.
+#[test]
+fn resolvers_outside_code_are_corrupt() {
+    let folder = folder("ifunc-outside");
+    for resolver in [".data\nchosen: .quad 0", ".set chosen, caller + 0x100000"] {
+        let text = format!(
+            ".globl caller\ncaller: ret\n.type chosen, %gnu_indirect_function\n{resolver}\n.data\n.quad chosen\n"
+        );
+        let object = compile_text("cc", &[], "s", &text, &folder.join("object.o"));
+        let error = try_link(&[&object]).unwrap_err();
+        assert_eq!(error.status(), Status::Corrupt, "{error}");
+        assert!(error.message().contains("expected a resolver in the module's code"), "{error}");
     }
 }

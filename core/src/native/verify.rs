@@ -18,10 +18,21 @@ const PAGE: u64 = 4096;
 /// CORRUPT or TRUNCATED if loading would fail with that, NO_MEMORY. Offsets count from the image's start.
 pub fn verify(bytes: &[u8], machine: u16) -> Result<()> {
     let Some(machine) = Machine::of(machine) else { return Ok(()) };
-    match check(bytes, machine) {
-        Err(error) if [Status::Corrupt, Status::Truncated, Status::NoMemory].contains(&error.status()) => Err(error),
-        _ => Ok(()),
-    }
+    only_damage(check(bytes, machine))
+}
+
+/// The part of [`verify`] that is about relocations.
+///
+/// # Errors
+///
+/// As [`verify`].
+pub fn verify_relocations(image: &Image<'_>, machine: &Machine) -> Result<()> {
+    only_damage(relocations(image, machine))
+}
+
+fn only_damage(result: Result<()>) -> Result<()> {
+    let is_damage = |status| [Status::Corrupt, Status::Truncated, Status::NoMemory].contains(&status);
+    result.or_else(|error| if is_damage(error.status()) { Err(error) } else { Ok(()) })
 }
 
 /// Checks in the order of loading: what comes after something unsupported isn't looked at.

@@ -41,6 +41,7 @@ use crate::alloc;
 use crate::error::{Error, Result, Status, quote};
 use crate::native::image::{Bytes, Image};
 use crate::native::machine::Machine;
+use crate::native::verify::verify_relocations;
 
 /// A relocatable object, as `cc -c` writes it, or an archive of them.
 #[derive(Clone, Copy, Debug)]
@@ -157,8 +158,9 @@ pub fn link(objects: &[Object<'_>], options: &Options<'_>) -> Result<Vec<u8>> {
 /// gets the error from the linker, not its user from the loader.
 fn check_loadable(image: &[u8], machine: &Machine) -> Result<()> {
     let tables = super::image::parse(image, machine.number.0, machine.max_page_size)?;
-    Image { bytes: Bytes::whole(image), tables: &tables }.check_unwind_table()?;
-    Ok(())
+    let image = Image { bytes: Bytes::whole(image), tables: &tables };
+    image.check_unwind_table()?;
+    verify_relocations(&image, machine)
 }
 
 /// Reports a broken invariant of the linker, which no object can cause. Without this error the image would be wrong.
