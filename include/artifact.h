@@ -932,7 +932,8 @@ artifact_status_t artifact_builder_add_module_file(artifact_builder_t *builder,
  * their members, are refused: `artifact pack` reads the files that they name.
  *
  * Objects must match the engine's target (x86-64 or aarch64) and be compiled with -fPIC. -fPIE objects also work if
- * they refer directly only to their own data, and have no thread-local variables of their own.
+ * they refer directly only to their own data, and have no thread-local variables of their own. Code of LLVM's large code
+ * model and of Cranelift without is_pic works, too: instructions that put a whole address into a register are replaced.
  *
  * Thread-local variables may be reached as in any shared object: general dynamic, local dynamic or through descriptors,
  * which is what -fPIC gives. Initial exec is possible for variables of the host only; artifact_load() refuses it if the
@@ -948,9 +949,9 @@ artifact_status_t artifact_builder_add_module_file(artifact_builder_t *builder,
  *     for another machine than the engine's target, two objects define the same symbol, no object defines an entry, or
  *     the builder rewrites an artifact.
  *   - ARTIFACT_UNSUPPORTED: an object needs its code to be written when it is loaded (relocations in text),
- *     static thread-local storage of its own (local exec, initial exec), indirect functions, symbol versions, an
- *     executable stack, or an unknown relocation. The message names object, section, offset, symbol and relocation,
- *     and says what to do. It lists all that cannot be linked, duplicate symbols too, up to 20, separated by " | ".
+ *     static thread-local storage of its own (local exec, initial exec), symbol versions, an executable stack, or an
+ *     unknown relocation. The message names object, section, offset, symbol and relocation, and says what to do. It
+ *     lists all that cannot be linked, duplicate symbols too, up to 20, separated by " | ".
  *   - ARTIFACT_TRUNCATED, ARTIFACT_CORRUPT: an object is damaged.
  *   - ARTIFACT_LIMIT: the linked image exceeds 2 GiB, has more than 64 MiB of padding, or more than 256 MiB of
  *     thread-local storage.
