@@ -62,7 +62,8 @@
  * A function that can fail returns an artifact_status_t, 0 for success. Its last parameter, `artifact_error_t **error`, may
  * be NULL. Otherwise *error is set to NULL on success, and to an error that you own on failure: artifact_error_message()
  * says what went wrong, artifact_error_free() frees it. The previous value of *error is ignored: free an error before you
- * pass the same variable again. The comments below do not repeat this parameter.
+ * pass the same variable again. The comments below do not repeat this parameter. artifact_symbolize() and
+ * artifact_code_symbolize(), which signal handlers call, do not have it.
  *
  * Any function that returns a status can return these *general statuses*, which its comment does not repeat:
  *
@@ -840,8 +841,8 @@ typedef struct artifact_link_options_t {
     /** A combination of ARTIFACT_LINK_ flags. */
     uint64_t flags;
     /**
-     * The names of the symbols that the module exports; NULL: all global symbols of default or protected visibility.
-     * With names, it exports no others, and sections that these symbols do not need are left out, as with
+     * The names of the symbols that the module exports, among the global ones of default or protected visibility; NULL:
+     * all of those. With names, it exports no others, and sections that these symbols do not need are left out, as with
      * ARTIFACT_LINK_GC_SECTIONS.
      */
     const char *const *entries;
@@ -931,9 +932,10 @@ artifact_status_t artifact_builder_add_module_file(artifact_builder_t *builder,
  * counts. Members come after all objects. Messages name them `lib.a(member.o)`. Thin archives, which have no bytes of
  * their members, are refused: `artifact pack` reads the files that they name.
  *
- * Objects must match the engine's target (x86-64 or aarch64) and be compiled with -fPIC. -fPIE objects also work if
- * they refer directly only to their own data, and have no thread-local variables of their own. Code of LLVM's large code
- * model and of Cranelift without is_pic works, too: instructions that put a whole address into a register are replaced.
+ * Objects must match the engine's target (x86-64 or aarch64) and be compiled with -fPIC. Other objects also work if
+ * they refer directly only to their own data, have no thread-local variables of their own, and have whole addresses
+ * only in instructions that the linker can replace: those of -fPIE, of LLVM's large code model, which its JITs use, and
+ * of Cranelift without is_pic.
  *
  * Thread-local variables may be reached as in any shared object: general dynamic, local dynamic or through descriptors,
  * which is what -fPIC gives. Initial exec is possible for variables of the host only; artifact_load() refuses it if the
@@ -945,13 +947,13 @@ artifact_status_t artifact_builder_add_module_file(artifact_builder_t *builder,
  * @param options How to link; NULL: the defaults.
  * @param index Receives the module's index; may be NULL.
  * @return ARTIFACT_OK, a general status, or one of these, in which case nothing was added:
- *   - ARTIFACT_INVALID_ARGUMENT: there is nothing to link, an input is neither a relocatable object nor an archive or is
- *     for another machine than the engine's target, two objects define the same symbol, no object defines an entry, or
- *     the builder rewrites an artifact.
- *   - ARTIFACT_UNSUPPORTED: an object needs its code to be written when it is loaded (relocations in text),
- *     static thread-local storage of its own (local exec, initial exec), symbol versions, an executable stack, or an
- *     unknown relocation. The message names object, section, offset, symbol and relocation, and says what to do. It
- *     lists all that cannot be linked, duplicate symbols too, up to 20, separated by " | ".
+ *   - ARTIFACT_INVALID_ARGUMENT: there is nothing to link, an input is neither a relocatable object nor an archive, is a
+ *     thin archive, or is for another machine than the engine's target, two objects define the same symbol, no object
+ *     defines an entry with default or protected visibility, or the builder rewrites an artifact.
+ *   - ARTIFACT_UNSUPPORTED: an object refers directly to data of the host, or needs its code to be written when it is
+ *     loaded (relocations in text), static thread-local storage of its own (local exec, initial exec), symbol versions,
+ *     an executable stack, or an unknown relocation. The message names object, section, offset, symbol and relocation,
+ *     and says what to do. It lists all that cannot be linked, duplicate symbols too, up to 20, separated by " | ".
  *   - ARTIFACT_TRUNCATED, ARTIFACT_CORRUPT: an object is damaged.
  *   - ARTIFACT_LIMIT: the linked image exceeds 2 GiB, has more than 64 MiB of padding, or more than 256 MiB of
  *     thread-local storage.
@@ -2255,9 +2257,9 @@ typedef struct artifact_load_options_t {
 
 /** The function or object that an address belongs to. */
 typedef struct artifact_symbolized_t {
-    /** The index of its module. */
+    /** The index of its module in the artifact that the code was loaded from. */
     size_t module;
-    /** The distance of the address from its first byte, in bytes. */
+    /** The distance of the address from the first byte of the function or object, in bytes. */
     size_t offset;
     /** The length of its name in bytes, without the NUL, whether or not the name fits into the buffer. */
     size_t name_len;
@@ -2274,8 +2276,10 @@ typedef struct artifact_symbolized_t {
  * vector lengths that the artifact's ISA flags name, and this process must be permitted to use them.
  *
  * Undefined symbols are looked up in the table of the options, then with its callback, then, only with
- * ARTIFACT_LOAD_PROCESS_SYMBOLS, in the process, in the version that the module names. Modules do not see each other's
- * symbols. After a failure nothing stays mapped.
+ * ARTIFACT_LOAD_PROCESS_SYMBOLS, in the process, in the version that the module names. Of what compilers use
+ * without being asked, the library defines __cxa_atexit(), 128-bit arithmetic and the like unless the table or the
+ * callback does, and __tls_get_addr() always. Modules do not see each other's symbols. After a failure nothing stays
+ * mapped.
  *
  * Each thread has its own instances of the modules' thread-local variables. A thread gets them, with their initial
  * values, when it first uses one, and keeps them until it ends or the code is freed. That first use takes memory and a
@@ -2302,12 +2306,11 @@ typedef struct artifact_symbolized_t {
  *     this host.
  *   - ARTIFACT_UNRESOLVED: symbols are undefined and not weak; artifact_error_missing() returns all their names.
  *   - ARTIFACT_INVALID_ARGUMENT: also if a module imports a thread-local variable, and the host's symbol is not one.
- *   - ARTIFACT_UNSUPPORTED: a module is a relocatable object, or needs COPY
- *     relocations, relocations in text, or an executable stack; or it uses thread-local variables by the initial-exec
- *     model that are not in the static storage of the process, such as its own; or it has constructors, and the flags
- *     say neither ARTIFACT_LOAD_RUN_CONSTRUCTORS nor ARTIFACT_LOAD_SKIP_CONSTRUCTORS; or it has indirect functions
- *     (IRELATIVE), whose resolvers run only with ARTIFACT_LOAD_RUN_CONSTRUCTORS; or the options need a newer
- *     library.
+ *   - ARTIFACT_UNSUPPORTED: a module is a relocatable object, or needs COPY relocations, relocations in text, or an
+ *     executable stack; or it uses thread-local variables by the initial-exec model that are not in the static storage
+ *     of the process, such as its own; or it has constructors, and the flags say neither
+ *     ARTIFACT_LOAD_RUN_CONSTRUCTORS nor ARTIFACT_LOAD_SKIP_CONSTRUCTORS; or it has indirect functions (IRELATIVE),
+ *     whose resolvers run only with ARTIFACT_LOAD_RUN_CONSTRUCTORS; or the options need a newer library.
  *   - ARTIFACT_CORRUPT, ARTIFACT_TRUNCATED, ARTIFACT_DIGEST_MISMATCH, ARTIFACT_LIMIT: the file is damaged, or is not
  *     what was signed.
  *   - ARTIFACT_IO: the file cannot be mapped.
@@ -2371,7 +2374,8 @@ artifact_status_t artifact_code_symbolize(const artifact_code_t *code,
  * handler may call it: it takes no lock and no memory. It may change errno. Who frees code waits for calls that are
  * reading its symbols.
  *
- * Code of another copy of this library in the same process is not found.
+ * It does not tell which code contains the address; artifact_code_symbolize() does, of one that you name. Code of another
+ * copy of this library in the same process is not found.
  *
  * @param pc The address, as for artifact_code_symbolize().
  * @param name As artifact_code_symbolize().
@@ -2399,7 +2403,9 @@ artifact_status_t artifact_symbolize(const void *pc,
  * unwinders and debuggers, until they have run, and the last of these threads unmaps it: until then the symbols that the
  * host defines must stay valid. That is never if a thread does not end, and in the child of a fork(), which has only one
  * of the threads. The thread-local variables of all threads are freed with the code. When the process exits, the thread
- * that calls exit() runs its destructors; other threads do not.
+ * that calls exit() runs its destructors; other threads do not. Of code that is not freed, exit() also runs what it has
+ * registered with atexit() and the destructors of its static objects, but no other destructors of the modules, such as
+ * functions with the attribute destructor.
  *
  * All this holds for what is registered through __cxa_atexit(), __cxa_thread_atexit(), and what calls them. If the host
  * defines these functions itself for the code, in another way than the C library, that is the host's task.

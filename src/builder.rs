@@ -45,8 +45,8 @@ pub struct artifact_link_options_t {
     pub size: usize,
     /// A combination of ARTIFACT_LINK_ flags.
     pub flags: u64,
-    /// The names of the symbols that the module exports; NULL: all global symbols of default or protected visibility.
-    /// With names, it exports no others, and sections that these symbols do not need are left out, as with
+    /// The names of the symbols that the module exports, among the global ones of default or protected visibility; NULL:
+    /// all of those. With names, it exports no others, and sections that these symbols do not need are left out, as with
     /// ARTIFACT_LINK_GC_SECTIONS.
     pub entries: *const *const c_char,
     /// The number of entries.
@@ -185,9 +185,10 @@ pub unsafe extern "C" fn artifact_builder_add_module_file(
 /// counts. Members come after all objects. Messages name them `lib.a(member.o)`. Thin archives, which have no bytes of
 /// their members, are refused: `artifact pack` reads the files that they name.
 ///
-/// Objects must match the engine's target (x86-64 or aarch64) and be compiled with -fPIC. -fPIE objects also work if
-/// they refer directly only to their own data, and have no thread-local variables of their own. Code of LLVM's large code
-/// model and of Cranelift without is_pic works, too: instructions that put a whole address into a register are replaced.
+/// Objects must match the engine's target (x86-64 or aarch64) and be compiled with -fPIC. Other objects also work if
+/// they refer directly only to their own data, have no thread-local variables of their own, and have whole addresses
+/// only in instructions that the linker can replace: those of -fPIE, of LLVM's large code model, which its JITs use, and
+/// of Cranelift without is_pic.
 ///
 /// Thread-local variables may be reached as in any shared object: general dynamic, local dynamic or through descriptors,
 /// which is what -fPIC gives. Initial exec is possible for variables of the host only; artifact_load() refuses it if the
@@ -199,13 +200,13 @@ pub unsafe extern "C" fn artifact_builder_add_module_file(
 /// @param options How to link; NULL: the defaults.
 /// @param index Receives the module's index; may be NULL.
 /// @return ARTIFACT_OK, a general status, or one of these, in which case nothing was added:
-///   - ARTIFACT_INVALID_ARGUMENT: there is nothing to link, an input is neither a relocatable object nor an archive or is
-///     for another machine than the engine's target, two objects define the same symbol, no object defines an entry, or
-///     the builder rewrites an artifact.
-///   - ARTIFACT_UNSUPPORTED: an object needs its code to be written when it is loaded (relocations in text),
-///     static thread-local storage of its own (local exec, initial exec), symbol versions, an executable stack, or an
-///     unknown relocation. The message names object, section, offset, symbol and relocation, and says what to do. It
-///     lists all that cannot be linked, duplicate symbols too, up to 20, separated by " | ".
+///   - ARTIFACT_INVALID_ARGUMENT: there is nothing to link, an input is neither a relocatable object nor an archive, is a
+///     thin archive, or is for another machine than the engine's target, two objects define the same symbol, no object
+///     defines an entry with default or protected visibility, or the builder rewrites an artifact.
+///   - ARTIFACT_UNSUPPORTED: an object refers directly to data of the host, or needs its code to be written when it is
+///     loaded (relocations in text), static thread-local storage of its own (local exec, initial exec), symbol versions,
+///     an executable stack, or an unknown relocation. The message names object, section, offset, symbol and relocation,
+///     and says what to do. It lists all that cannot be linked, duplicate symbols too, up to 20, separated by " | ".
 ///   - ARTIFACT_TRUNCATED, ARTIFACT_CORRUPT: an object is damaged.
 ///   - ARTIFACT_LIMIT: the linked image exceeds 2 GiB, has more than 64 MiB of padding, or more than 256 MiB of
 ///     thread-local storage.

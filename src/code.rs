@@ -102,8 +102,10 @@ const KNOWN: u64 = ARTIFACT_LOAD_ALLOW_MEMFD
 /// vector lengths that the artifact's ISA flags name, and this process must be permitted to use them.
 ///
 /// Undefined symbols are looked up in the table of the options, then with its callback, then, only with
-/// ARTIFACT_LOAD_PROCESS_SYMBOLS, in the process, in the version that the module names. Modules do not see each other's
-/// symbols. After a failure nothing stays mapped.
+/// ARTIFACT_LOAD_PROCESS_SYMBOLS, in the process, in the version that the module names. Of what compilers use
+/// without being asked, the library defines __cxa_atexit(), 128-bit arithmetic and the like unless the table or the
+/// callback does, and __tls_get_addr() always. Modules do not see each other's symbols. After a failure nothing stays
+/// mapped.
 ///
 /// Each thread has its own instances of the modules' thread-local variables. A thread gets them, with their initial
 /// values, when it first uses one, and keeps them until it ends or the code is freed. That first use takes memory and a
@@ -130,12 +132,11 @@ const KNOWN: u64 = ARTIFACT_LOAD_ALLOW_MEMFD
 ///     this host.
 ///   - ARTIFACT_UNRESOLVED: symbols are undefined and not weak; artifact_error_missing() returns all their names.
 ///   - ARTIFACT_INVALID_ARGUMENT: also if a module imports a thread-local variable, and the host's symbol is not one.
-///   - ARTIFACT_UNSUPPORTED: a module is a relocatable object, or needs COPY
-///     relocations, relocations in text, or an executable stack; or it uses thread-local variables by the initial-exec
-///     model that are not in the static storage of the process, such as its own; or it has constructors, and the flags
-///     say neither ARTIFACT_LOAD_RUN_CONSTRUCTORS nor ARTIFACT_LOAD_SKIP_CONSTRUCTORS; or it has indirect functions
-///     (IRELATIVE), whose resolvers run only with ARTIFACT_LOAD_RUN_CONSTRUCTORS; or the options need a newer
-///     library.
+///   - ARTIFACT_UNSUPPORTED: a module is a relocatable object, or needs COPY relocations, relocations in text, or an
+///     executable stack; or it uses thread-local variables by the initial-exec model that are not in the static storage
+///     of the process, such as its own; or it has constructors, and the flags say neither
+///     ARTIFACT_LOAD_RUN_CONSTRUCTORS nor ARTIFACT_LOAD_SKIP_CONSTRUCTORS; or it has indirect functions (IRELATIVE),
+///     whose resolvers run only with ARTIFACT_LOAD_RUN_CONSTRUCTORS; or the options need a newer library.
 ///   - ARTIFACT_CORRUPT, ARTIFACT_TRUNCATED, ARTIFACT_DIGEST_MISMATCH, ARTIFACT_LIMIT: the file is damaged, or is not
 ///     what was signed.
 ///   - ARTIFACT_IO: the file cannot be mapped.
@@ -265,9 +266,9 @@ pub unsafe extern "C" fn artifact_code_symbol(
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct artifact_symbolized_t {
-    /// The index of its module.
+    /// The index of its module in the artifact that the code was loaded from.
     pub module: usize,
-    /// The distance of the address from its first byte, in bytes.
+    /// The distance of the address from the first byte of the function or object, in bytes.
     pub offset: usize,
     /// The length of its name in bytes, without the NUL, whether or not the name fits into the buffer.
     pub name_len: usize,
@@ -307,7 +308,8 @@ pub unsafe extern "C" fn artifact_code_symbolize(
 /// handler may call it: it takes no lock and no memory. It may change errno. Who frees code waits for calls that are
 /// reading its symbols.
 ///
-/// Code of another copy of this library in the same process is not found.
+/// It does not tell which code contains the address; artifact_code_symbolize() does, of one that you name. Code of another
+/// copy of this library in the same process is not found.
 ///
 /// @param pc The address, as for artifact_code_symbolize().
 /// @param name As artifact_code_symbolize().
@@ -367,7 +369,9 @@ unsafe fn give_symbol(
 /// unwinders and debuggers, until they have run, and the last of these threads unmaps it: until then the symbols that the
 /// host defines must stay valid. That is never if a thread does not end, and in the child of a fork(), which has only one
 /// of the threads. The thread-local variables of all threads are freed with the code. When the process exits, the thread
-/// that calls exit() runs its destructors; other threads do not.
+/// that calls exit() runs its destructors; other threads do not. Of code that is not freed, exit() also runs what it has
+/// registered with atexit() and the destructors of its static objects, but no other destructors of the modules, such as
+/// functions with the attribute destructor.
 ///
 /// All this holds for what is registered through __cxa_atexit(), __cxa_thread_atexit(), and what calls them. If the host
 /// defines these functions itself for the code, in another way than the C library, that is the host's task.
