@@ -8,6 +8,7 @@ use artifact::format::flags::{Features, Flag, Tunables};
 use artifact::format::module as elf;
 use artifact::format::types::Types;
 use artifact::format::upvars::Upvars;
+use artifact::limits::NameBudget;
 use artifact::trust::keys::PublicKey;
 use serde::Serialize;
 
@@ -116,7 +117,8 @@ impl<'a> Facts<'a> {
         let metadata = artifact.metadata().ok();
         let trailer = Trailer::new(artifact)?;
         let signed_by = if trailer.is_none() { artifact.signer().map(PublicKey::to_string) } else { None };
-        let modules = (0..artifact.module_count()).map(|index| Module::new(artifact, index, symbols));
+        let mut names = NameBudget::for_file(artifact.len());
+        let modules = (0..artifact.module_count()).map(|index| Module::new(artifact, index, symbols, &mut names));
         Ok(Facts {
             file_len: artifact.len(),
             producer: artifact.producer(),
@@ -139,7 +141,7 @@ impl<'a> Facts<'a> {
 }
 
 impl Module {
-    fn new(artifact: &Artifact, index: usize, symbols: bool) -> Result<Module> {
+    fn new(artifact: &Artifact, index: usize, symbols: bool, names: &mut NameBudget) -> Result<Module> {
         let range = artifact.module_range(index)?;
         let extent = artifact.extent(index)?;
         let mut module = Module {
@@ -156,17 +158,22 @@ impl Module {
         };
         let decoded = artifact.module(index).and_then(|view| {
             let in_module = |error: Error| error.within(format!("module {index}")).at(0).shifted(range.offset);
-            module.decode(&view, symbols).map_err(in_module)
+            module.decode(&view, symbols, names).map_err(in_module)
         });
         module.damage = decoded.err();
         Ok(module)
     }
 
     /// Fills in what the section headers describe, up to the first error.
-    fn decode(&mut self, view: &elf::Module<'_>, symbols: bool) -> Result<()> {
+    fn decode(&mut self, view: &elf::Module<'_>, symbols: bool, names: &mut NameBudget) -> Result<()> {
+        let mut text = |name| -> Result<String> {
+            let name = String::from_utf8_lossy(name);
+            names.take(name.len())?;
+            Ok(name.into_owned())
+        };
         let section = |index| {
             let elf::Section { name, offset, size, align, kind, flags, .. } = view.section(index)?;
-            Ok(Section { name: String::from_utf8_lossy(name).into_owned(), offset, size, align, kind, flags })
+            Ok(Section { name: text(name)?, offset, size, align, kind, flags })
         };
         self.sections = Some((0..view.section_count()).map(section).collect::<Result<_>>()?);
         self.align = Some(view.align()?);
@@ -180,8 +187,7 @@ impl Module {
                 _ => counts.defined += 1,
             }
             if symbols {
-                let name = String::from_utf8_lossy(name).into_owned();
-                list.push(Symbol { name, value, size, kind, binding, section });
+                list.push(Symbol { name: text(name)?, value, size, kind, binding, section });
             }
         }
         self.counts = Some(counts);

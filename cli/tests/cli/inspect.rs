@@ -1,7 +1,9 @@
 //! `artifact inspect`.
 
+use artifact::builder::Builder;
 use artifact::engine::Engine;
 
+use crate::elf::Shape;
 use crate::json::Json;
 use crate::support::{Folder, command, facts, fixture, fixtures, garbled, genuine, patched, run, run_with};
 use crate::terminal::shown;
@@ -231,4 +233,39 @@ fn text_from_a_file_is_escaped() {
     let ran = run(&["inspect", &folder.file("a", bytes)]).expect(0);
     assert!(!ran.out().contains('\x1b'));
     assert!(ran.out().contains("opt\\u{1b}[31m\\n"), "{}", ran.out());
+}
+
+#[test]
+fn names_that_overlap_take_memory_in_proportion_to_the_file() {
+    const COUNT: usize = 1000;
+    let strings = format!("\0{}\0", "S".repeat(60_000));
+    let section = |kind: u32, size: usize| {
+        let mut header = vec![0; 64];
+        header[4..8].copy_from_slice(&kind.to_le_bytes());
+        header[24..32].copy_from_slice(&64u64.to_le_bytes()); // sh_offset
+        header[32..40].copy_from_slice(&(size as u64).to_le_bytes());
+        header
+    };
+    let mut elf = Shape::default().image();
+    elf.truncate(64);
+    elf.extend(strings.bytes());
+    let headers = elf.len().next_multiple_of(8);
+    elf.resize(headers, 0);
+    elf.extend([vec![0; 64], section(3, strings.len())].concat()); // SHT_STRTAB
+    (2..COUNT).for_each(|_| elf.extend(section(8, 0))); // SHT_NOBITS
+    elf[0x28..0x30].copy_from_slice(&(headers as u64).to_le_bytes());
+    elf[0x3c..0x40].copy_from_slice(&[COUNT.to_le_bytes()[0], COUNT.to_le_bytes()[1], 1, 0]);
+    let mut builder = Builder::new(&Engine::new());
+    builder.add_module(&elf).unwrap();
+    let mut bytes = builder.serialize().unwrap();
+    for index in 1..COUNT {
+        bytes[headers + index * 64..][..4].copy_from_slice(&(index as u32).to_le_bytes()); // the name
+    }
+    let folder = Folder::new();
+    let file = folder.file("a", bytes);
+    let ran = run(&["inspect", "--json", &file]).expect(5);
+    assert_eq!(ran.json().get("modules").list()[0].get("sections"), &Json::Null);
+    let expected =
+        "module 0: names: expected at most 1048576 bytes of them in a file of this size, found more that overlap";
+    assert!(ran.err.contains(expected), "{}", ran.err);
 }
