@@ -186,7 +186,7 @@ TEST(archives_supply_what_is_needed) {
     engine = artifact_engine_new();
     builder = new_builder(engine);
     CHECK_FAILS(artifact_builder_add_module(builder, second.data, second.len, NULL, &error), ARTIFACT_INVALID_ARGUMENT,
-                "an archive; extract its members");
+                "an archive; pass it among the objects to link");
     for (size_t len = 8; len < second.len; len += len < 68 ? 1 : 97) {
         bytes_t cut = bytes_copy(second.data, len);
         artifact_object_t damaged[] = {named("imports.o", &imports), named("host.a", &cut)};

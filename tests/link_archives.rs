@@ -110,7 +110,8 @@ fn entries_are_exported_and_pull_members() {
     let message = "entry 'nowhere': expected an object that defines and exports it, found none";
     assert_eq!((error.status(), error.message()), (Status::InvalidArgument, message));
     let error = fails(&[&library], &Options::default());
-    let message = "objects: expected at least one, found only archives, of which nothing is needed";
+    let message = "objects: expected at least one, found only archives, of which nothing is needed; name an entry, or link \
+                   all members";
     assert_eq!((error.status(), error.message()), (Status::InvalidArgument, message));
 }
 

@@ -7,7 +7,7 @@ use crate::error::{Error, Status};
 const OBJECT: &str =
     "compile it to an ELF object first, such as with `clang -c -fPIC` or `llc -filetype=obj -relocation-model=pic`";
 const TARGET: &str = "compile the code for an ELF target, such as with `clang --target=x86_64-linux-gnu -c -fPIC`";
-const MEMBERS: &str = "extract its members with `ar x` and pass those";
+const MEMBERS: &str = "pass it among the objects to link, or extract its members with `ar x`";
 const UNPACK: &str = "decompress it first";
 
 /// Files that begin with these bytes: what they are, and what to do.

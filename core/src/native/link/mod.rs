@@ -96,7 +96,11 @@ pub fn link(objects: &[Object<'_>], options: &Options<'_>) -> Result<Vec<u8>> {
         return Err(match options.entries.first() {
             Some(entry) if !objects.is_empty() => symbols::no_entry(entry),
             _ => {
-                let found = if objects.is_empty() { "none" } else { "only archives, of which nothing is needed" };
+                let found = if objects.is_empty() {
+                    "none"
+                } else {
+                    "only archives, of which nothing is needed; name an entry, or link all members"
+                };
                 Error::new(Status::InvalidArgument, format!("objects: expected at least one, found {found}"))
             }
         });

@@ -226,8 +226,11 @@ impl Needs {
             () => Ok(need),
         };
         let host = || {
-            let instead = if site.hidden { "the symbol is hidden: add the object that defines it" } else { PIC };
-            Err(site.refuse(format_args!("refers directly to data of the host, which may be out of reach; {instead}")))
+            // Compilers may take a symbol for the objects' own, as clang does libgcc's __cpu_model, whatever the options are.
+            let instead = if site.hidden { "the symbol is hidden:" } else { &format!("{PIC}, or") };
+            Err(site.refuse(format_args!(
+                "refers directly to data of the host, which may be out of reach; {instead} add the object that defines it"
+            )))
         };
         if target == Target::Missing {
             return Err(site.corrupt("refers to a local symbol that is undefined"));

@@ -118,7 +118,7 @@ pub fn find_in_c_library(name: &[u8]) -> Option<*const c_void> {
 pub fn hint(name: &[u8]) -> Option<&'static str> {
     match name {
         b"__cpu_model" | b"__cpu_features2" | b"__cpu_indicator_init" => {
-            Some("__builtin_cpu_supports needs data of libgcc.a: add its cpuinfo.o to the objects, or give __cpu_model")
+            Some("__builtin_cpu_supports needs data of libgcc.a: add that archive to the objects, or give __cpu_model")
         }
         _ if name.starts_with(b"__aarch64_") => Some("an outline atomic: compile with -mno-outline-atomics"),
         _ if name.starts_with(b"_Unwind_") || name.starts_with(b"__cxa_") || name.starts_with(b"__gxx_") => {
