@@ -228,8 +228,7 @@ TEST(objects_that_cannot_be_linked) {
     refuses(&bad_name, 1, ARTIFACT_INVALID_ARGUMENT, "name|UTF-8");
     bytes_free(&bytes);
 
-    bytes_t small = object("small"), thread = object("tls_own_static"),
-            direct = object("direct");
+    bytes_t small = object("small"), thread = object("tls_own_static"), direct = object("direct");
     const artifact_object_t twice[] = {named("first.o", &small), named("second.o", &small)};
     refuses(twice, 2, ARTIFACT_INVALID_ARGUMENT, "duplicate symbol '| in first.o and second.o");
     const artifact_object_t local = named("local.o", &thread);
