@@ -138,7 +138,7 @@ mod tests {
             (&[0; 100], "found only zero bytes"),
             (b"BC\xc0\xde5\x14\0\0", "found LLVM bitcode; compile it"),
             (b"\xde\xc0\x17\x0b\0\0\0\0", "found wrapped LLVM bitcode; compile it"),
-            (b"!<arch>\n/  ", "found an archive; extract"),
+            (b"!<arch>\n/  ", "found an archive; pass it"),
             (b"!<thin>\n/  ", "found a thin archive"),
             (b"\xcf\xfa\xed\xfe\x07\0\0\x01", "found a Mach-O file"),
             (b"\xca\xfe\xba\xbe\0\0\0\x02", "found a universal Mach-O file"),
