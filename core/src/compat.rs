@@ -141,6 +141,13 @@ fn flag_finding(
         FlagMismatch::NotInEngine => {
             format!("Module was compiled with setting '{name}' but it is not present for the host")
         }
+        // The engine has none of them as long as the process hasn't asked for them, whatever the CPU has.
+        FlagMismatch::NotSupported if name.starts_with("amx-") => {
+            format!(
+                "Module was compiled with setting '{name}' enabled but the host does not support it, or has not asked for \
+                 it before its engine was created (arch_prctl(ARCH_REQ_XCOMP_PERM, 18))"
+            )
+        }
         FlagMismatch::NotSupported => {
             format!("Module was compiled with setting '{name}' enabled but the host does not support it")
         }
