@@ -62,14 +62,15 @@ static void fork_often(loaded_t *from) {
     for (size_t i = 0; i < THREADS; i++) CHECK(pthread_join(threads[i], NULL) == 0);
 }
 
-static void skip_sanitized(void) {
+static void skip_watched(void) {
 #ifdef __SANITIZE_ADDRESS__
     SKIP("in a child of a process with threads, the sanitizer's allocator may be locked");
 #endif
+    if (is_valgrind()) SKIP("valgrind reports what its child processes leave allocated");
 }
 
 TEST(fork_while_threads_load) {
-    skip_sanitized();
+    skip_watched();
     pack("small.artifact", "small.o", 1);
     loaded_t from = open_packed("small.artifact");
     fork_often(&from);
@@ -78,7 +79,7 @@ TEST(fork_while_threads_load) {
 
 /* The modules have unwind tables, which are copied and registered as one. */
 TEST(fork_while_threads_load_several_modules) {
-    skip_sanitized();
+    skip_watched();
     pack("small.artifact", "small", 3);
     loaded_t from = open_packed("small.artifact");
     fork_often(&from);
