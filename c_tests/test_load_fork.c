@@ -67,6 +67,7 @@ static void skip_watched(void) {
     SKIP("in a child of a process with threads, the sanitizer's allocator may be locked");
 #endif
     if (is_valgrind()) SKIP("valgrind reports what its child processes leave allocated");
+    if (is_emulated()) SKIP("in a child of a process with threads, the emulator itself may be locked");
 }
 
 TEST(fork_while_threads_load) {
