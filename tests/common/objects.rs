@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use artifact::error::{Error, Status};
+use artifact::format::archive::Members;
 use artifact::format::elf::ImageFixup;
 use artifact::native::image::parse;
 use artifact::native::link::{Object, Options, link};
@@ -13,29 +14,10 @@ use artifact::native::link::{Object, Options, link};
 /// `e_machine` of the host: EM_AARCH64 or EM_X86_64.
 const MACHINE: u16 = if cfg!(target_arch = "aarch64") { 183 } else { 62 };
 
-/// Returns the members of a System V archive. A header of 60 bytes precedes each; member `//` holds names over 15 bytes.
+/// Returns the members of an archive, by their names.
 pub fn members(archive: &[u8]) -> Vec<(String, &[u8])> {
-    let mut rest = archive.strip_prefix(b"!<arch>\n").expect("an archive");
-    let (mut long, mut found) = (&[][..], Vec::new());
-    while !rest.is_empty() {
-        let (header, after) = rest.split_at(60);
-        let text = |range: std::ops::Range<usize>| std::str::from_utf8(&header[range]).unwrap().trim_end();
-        let size: usize = text(48..58).parse().unwrap();
-        let (bytes, after) = after.split_at(size);
-        match text(0..16) {
-            "//" => long = bytes,
-            "/" | "/SYM64/" => {}
-            name => {
-                let name = match name.strip_prefix('/').map(|at| at.parse::<usize>().unwrap()) {
-                    Some(at) => std::str::from_utf8(&long[at..]).unwrap().split('/').next().unwrap(),
-                    None => name.trim_end_matches('/'),
-                };
-                found.push((name.to_owned(), bytes));
-            }
-        }
-        rest = after.strip_prefix(b"\n").filter(|_| size % 2 == 1).unwrap_or(after);
-    }
-    found
+    let members = Members::new(archive).map(Result::unwrap);
+    members.map(|member| (String::from_utf8_lossy(member.name).into_owned(), member.bytes.unwrap())).collect()
 }
 
 /// Returns the first reason of a refusal: the message without the names of object, section and symbol.
