@@ -87,6 +87,9 @@ impl Tally {
     /// Compares with the counts that are committed in `folder`: no reason may have more objects than before. Of another release of the
     /// archive, the share of objects that link may be a hundredth smaller. With ARTIFACT_UPDATE_COUNTS the counts are written instead.
     pub fn compare(&self, folder: &Path) {
+        if !folder.exists() {
+            return println!("{}: nobody has counted on this machine yet", folder.display());
+        }
         let path = folder.join(format!("{}.txt", self.name));
         if std::env::var_os("ARTIFACT_UPDATE_COUNTS").is_some() {
             return std::fs::write(&path, self.text()).unwrap();
