@@ -1209,9 +1209,8 @@ artifact_status_t artifact_serialize_to(const artifact_builder_t *builder,
 /**
  * For artifact_open_options_t.flags: read modules into private memory on first use, rather than mapping the file. If another
  * process truncates the file, reading a module is then an error, ARTIFACT_TRUNCATED; with a mapping, it kills the process
- * (SIGBUS). What has been read does not change until the artifact is freed. Reading is slower than a mapping: on one processor
- * artifact_verify() takes two to three times as long. Loading copies the code too. The modules of signed files are always read,
- * and memory is never copied.
+ * (SIGBUS). What has been read does not change until the artifact is freed. Reading is slower than a mapping, since every
+ * byte is copied. Loading copies the code too. The modules of signed files are always read, and memory is never copied.
  */
 #define ARTIFACT_OPEN_READ UINT64_C(4)
 
