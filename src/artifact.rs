@@ -101,9 +101,9 @@ unsafe fn open(
 /// rule must match, before anything else is decoded. artifact_check_compat() checks everything else. A NULL engine
 /// opens any artifact for inspection, even one whose settings cannot be decoded because another version wrote them.
 ///
-/// If another process truncates the file while it is open, reading or verifying modules can kill the process (SIGBUS).
-/// Replace files instead, as artifact_serialize_to_file() does. If other users can write to the file, use
-/// ARTIFACT_OPEN_READ or ARTIFACT_OPEN_COPY.
+/// If another process truncates the file while it is open, reading its modules can kill the process (SIGBUS). Replace
+/// files instead, as artifact_serialize_to_file() does. If other users can write to the file, use ARTIFACT_OPEN_READ or
+/// ARTIFACT_OPEN_COPY. Verifying is safe if other users can write to the file: it then reads a copy.
 ///
 /// @param path The file's path.
 /// @param engine The engine whose trusted keys, producer and version rule the artifact must match; may be NULL.

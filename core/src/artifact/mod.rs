@@ -3,6 +3,7 @@
 
 mod modules;
 mod open;
+mod spans;
 mod trust;
 mod verify;
 

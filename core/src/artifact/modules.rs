@@ -274,14 +274,14 @@ impl Artifact {
     }
 
     /// Copies the bytes that a module's digest is over. Without a module table, the image is only aligned to a word.
-    fn private_span(&self, index: usize, start: u64, end: u64) -> Result<PrivateCopy> {
+    pub(super) fn private_span(&self, index: usize, start: u64, end: u64) -> Result<PrivateCopy> {
         let align = self.table()?.entries.get(index).map_or(8, |entry| entry.align.get());
         let copy = self.region.private_copy(start, end - start, self.module_range(index)?.offset - start, align);
         copy.map_err(|error| error.shifted(self.base()))
     }
 
     /// Returns the offset of the first byte that a module's digest is over.
-    fn span_start(&self, index: usize) -> Result<u64> {
+    pub(super) fn span_start(&self, index: usize) -> Result<u64> {
         index.checked_sub(1).map_or(Ok(0), |previous| Ok(self.module_range(previous)?.end()))
     }
 
@@ -292,8 +292,13 @@ impl Artifact {
     /// NOT_FOUND if there is no such module; IO or NO_MEMORY if the file can't be mapped; DIGEST_MISMATCH if the bytes of a signed
     /// module do not match its digest.
     pub fn module_bytes(&self, index: usize) -> Result<&[u8]> {
+        self.image_in(index, self.module_span(index)?)
+    }
+
+    /// Returns the ELF image in the bytes that a module's digest is over.
+    pub(super) fn image_in<'a>(&self, index: usize, span: &'a [u8]) -> Result<&'a [u8]> {
         let prefix = self.module_range(index)?.offset - self.span_start(index)?;
-        Ok(self.module_span(index)?.get(prefix as usize..).unwrap_or(&[]))
+        Ok(span.get(prefix as usize..).unwrap_or(&[]))
     }
 
     /// Returns the facts that a module's ELF header gives.
@@ -302,10 +307,15 @@ impl Artifact {
     ///
     /// As [`Artifact::module_bytes`], and CORRUPT if the header or the module's link contradicts the trailer.
     pub fn extent(&self, index: usize) -> Result<Extent> {
+        self.extent_in(index, self.module_span(index)?)
+    }
+
+    /// As [`Artifact::extent`], of the bytes that a module's digest is over.
+    pub(super) fn extent_in(&self, index: usize, span: &[u8]) -> Result<Extent> {
         let in_file = |error: Error| self.in_module(index, error);
-        let bytes = self.module_bytes(index)?;
+        let bytes = self.image_in(index, span)?;
         let extent = extent_of(bytes).map_err(as_damage).map_err(in_file)?;
-        self.check_link(index)?;
+        self.check_link(index, span)?;
         if extent.len == bytes.len() as u64 {
             return Ok(extent);
         }
@@ -342,10 +352,10 @@ impl Artifact {
     }
 
     /// Checks that the link to a module agrees with the trailer's module table, since other readers follow the links.
-    fn check_link(&self, index: usize) -> Result<()> {
+    fn check_link(&self, index: usize, span: &[u8]) -> Result<()> {
         let Some(previous) = index.checked_sub(1) else { return Ok(()) };
         let (from, to) = (self.module_range(previous)?.end(), self.module_range(index)?.offset);
-        let found = self.module_span(index)?.first_chunk().map(|word| u64::from_le_bytes(*word));
+        let found = span.first_chunk().map(|word| u64::from_le_bytes(*word));
         if found == Some(to) {
             return Ok(());
         }
@@ -431,7 +441,12 @@ impl Artifact {
     ///
     /// As [`Artifact::module`]; CORRUPT also for an alignment over 2 MiB, which no artifact has.
     pub fn module_align(&self, index: usize) -> Result<u64> {
-        self.module(index)?.align().map_err(|error| self.in_module(index, excess_as_damage(error)))
+        self.align_of(index, &self.module(index)?)
+    }
+
+    /// As [`Artifact::module_align`], of the view of a module.
+    pub(super) fn align_of(&self, index: usize, module: &Module<'_>) -> Result<u64> {
+        module.align().map_err(|error| self.in_module(index, excess_as_damage(error)))
     }
 
     /// Adds the module's index to an error, and turns its offset in the module into one in the file.

@@ -1,15 +1,14 @@
 //! Full verification: everything that opening does not check because the time for it grows with the file. Damage is an error.
 //! What a genuine Wasmtime 0.33 accepts although no known writer creates it is an oddity, listed in the report.
 
-use std::borrow::Cow;
-
 use object::elf;
 
+use super::spans::each_span;
 use super::{Artifact, Trailer, digest_mismatch};
 use crate::alloc;
 use crate::engine::target::elf_identity;
 use crate::error::{Error, Result, quote};
-use crate::format::body::{self, LINK_SIZE, ModuleRange};
+use crate::format::body::{self, LINK_SIZE};
 use crate::format::elf::{Extent, Identity};
 use crate::format::metadata::Metadata;
 use crate::format::module::{Module, Section};
@@ -19,8 +18,8 @@ use crate::format::{Map, first_nonzero};
 use crate::limits::NameBudget;
 use crate::native;
 use crate::report::{Finding, Kind, Report};
+use crate::trust::digest;
 use crate::trust::keys::PublicKey;
-use crate::trust::{digest, hashing};
 
 /// Verifies every digest, link, bound and table of an artifact.
 ///
@@ -30,25 +29,29 @@ use crate::trust::{digest, hashing};
 pub fn verify(artifact: &Artifact) -> Result<Report> {
     let mut report = Report::default();
     artifact.region.check_length()?;
-    check_all_digests(artifact)?;
-    let metadata = artifact.metadata()?;
-    let expected = elf_identity(metadata.target);
-    let mut names = NameBudget::for_file(artifact.len());
-    let mut previous: Option<&ModuleRange> = None;
-    for (index, range) in artifact.module_ranges()?.iter().enumerate() {
-        let module = artifact.module(index)?;
-        let align = artifact.module_align(index)?;
-        if let Some(previous) = previous {
-            check_link(&mut report, artifact, index, previous, range, align)?;
-        }
-        if let Some(expected) = expected {
-            check_machine(&mut report, metadata, expected, index, &artifact.extent(index)?)?;
-        }
-        check_sections(&mut report, artifact, index, &module, &mut names)
-            .map_err(|error| artifact.in_module(index, error))?;
-        check_code(artifact, index).map_err(|error| artifact.in_module(index, error))?;
-        previous = Some(range);
+    if let Some(trailer) = artifact.trailer() {
+        check_frame(artifact, trailer)?;
     }
+    // Damage is found before a Metadata of an unknown layout is.
+    let metadata = artifact.metadata();
+    let expected = metadata.as_ref().ok().and_then(|metadata| elf_identity(metadata.target));
+    let mut names = NameBudget::for_file(artifact.len());
+    each_span(artifact, &mut |index, span, digest| {
+        check_digest(artifact, index, span, digest)?;
+        let Ok(metadata) = metadata else { return Ok(()) };
+        let in_module = |error| artifact.in_module(index, error);
+        let extent = artifact.extent_in(index, span)?;
+        let bytes = artifact.image_in(index, span)?;
+        let module = Module::parse(bytes).map_err(in_module)?;
+        check_link(&mut report, artifact, index, span, artifact.align_of(index, &module)?)?;
+        if let Some(expected) = expected {
+            check_machine(&mut report, metadata, expected, index, &extent)?;
+        }
+        check_sections(&mut report, bytes, index, &module, &mut names).map_err(in_module)?;
+        // What loading the module would check, so that no module is called corrupt only then.
+        if extent.big_endian { Ok(()) } else { native::verify::verify(bytes, extent.machine).map_err(in_module) }
+    })?;
+    let metadata = artifact.metadata()?;
     check_maps(&mut report, metadata)?;
     check_signatures(&mut report, artifact)?;
     let (end, len) = (artifact.body_end(), artifact.len());
@@ -64,23 +67,11 @@ pub fn verify(artifact: &Artifact) -> Result<Report> {
 ///
 /// # Errors
 ///
-/// As [`check_digests`].
+/// DIGEST_MISMATCH or CORRUPT, with the offset.
 pub fn check_all_digests(artifact: &Artifact) -> Result<()> {
-    match artifact.trailer() {
-        Some(trailer) => check_digests(artifact, trailer, &digests(artifact)?),
-        None => Ok(()),
-    }
-}
-
-/// Computes the modules' digests.
-fn digests(artifact: &Artifact) -> Result<Vec<Digest>> {
-    let mut spans = artifact.body()?;
-    spans.truncate(artifact.module_count());
-    if artifact.signer().is_some() {
-        // A signed artifact's bytes are only returned after they matched their digests.
-        return alloc::collect(artifact.entries()?.iter().map(|entry| entry.digest), "the digests of all modules");
-    }
-    hashing::hash_each(&spans)
+    let Some(trailer) = artifact.trailer() else { return Ok(()) };
+    check_frame(artifact, trailer)?;
+    each_span(artifact, &mut |index, span, digest| check_digest(artifact, index, span, digest))
 }
 
 /// Checks what opening does not, in an artifact with a trailer whose modules have the given digests: all digests, the bytes between
@@ -90,10 +81,20 @@ fn digests(artifact: &Artifact) -> Result<Vec<Digest>> {
 ///
 /// DIGEST_MISMATCH or CORRUPT, with the offset.
 pub fn check_digests(artifact: &Artifact, trailer: &Trailer, digests: &[Digest]) -> Result<()> {
+    check_frame(artifact, trailer)?;
+    digests
+        .iter()
+        .enumerate()
+        .try_for_each(|(index, digest)| check_digest(artifact, index, artifact.module_span(index)?, digest))
+}
+
+/// Checks the parts of an artifact with a trailer that are not modules: the tail, attributes, and the bytes between the parts.
+fn check_frame(artifact: &Artifact, trailer: &Trailer) -> Result<()> {
     let Trailer { layout, root, .. } = trailer;
     let base = artifact.base();
     let (tail, end) = (root.tail_offset(), root.body_end.get());
-    let gap = read_range(artifact, end, layout.table)?;
+    let stable = |start, end, what| artifact.region.stable(start, end, what);
+    let gap = stable(end, layout.table, "the bytes before the trailer")?;
     let (zeros, magic) = gap.split_at(gap.len().saturating_sub(TRAILER_MAGIC.len()));
     if first_nonzero(zeros).is_some() {
         let message = "trailer: expected zero padding before it, found nonzero bytes";
@@ -103,53 +104,35 @@ pub fn check_digests(artifact: &Artifact, trailer: &Trailer, digests: &[Digest])
         let message = "trailer: expected its magic, found other bytes";
         return Err(Error::corrupt(message).at(base + layout.start));
     }
-    if digest::tail(&read_range(artifact, tail, end)?) != root.tail_digest {
+    if digest::tail(&stable(tail, end, "HEADER and Metadata")?) != root.tail_digest {
         return Err(digest_mismatch("HEADER and Metadata", base + tail));
     }
-    artifact.attributes()?;
-    let mut position = 0;
-    for (index, entry) in artifact.entries()?.iter().enumerate() {
-        let module_span = artifact.module_span(index)?;
-        if digests.get(index) != Some(&entry.digest) {
-            return Err(digest_mismatch(&format!("module {index}"), base + position));
-        }
-        let align = artifact.module_align(index)?;
-        let linked = match index {
-            0 => Some(0),
-            _ => module_span.first_chunk().map(|word| u64::from_le_bytes(*word)),
-        };
-        if linked != Some(entry.offset.get()) || align != entry.align.get() {
-            let message =
-                format!("module {index}: expected link and alignment as in the module table, found different ones");
-            return Err(Error::corrupt(message).at(base + position));
-        }
-        position += module_span.len() as u64;
-    }
-    Ok(())
+    artifact.attributes().map(|_| ())
 }
 
-/// Returns the current bytes between two offsets. They come from the mapping if modules do too. If those are private copies they are
-/// read, so that truncating the file does not raise SIGBUS.
-fn read_range(artifact: &Artifact, from: u64, to: u64) -> Result<Cow<'_, [u8]>> {
-    if artifact.is_private() {
-        return artifact.region.read_to_vec(from, to.saturating_sub(from), "the bytes between modules").map(Cow::Owned);
+/// Compares a module with its entry in the module table, if there is one: digest, link and alignment.
+fn check_digest(artifact: &Artifact, index: usize, span: &[u8], digest: &Digest) -> Result<()> {
+    let (true, Some(entry)) = (artifact.trailer().is_some(), artifact.entries()?.get(index)) else { return Ok(()) };
+    let start = artifact.base() + artifact.span_start(index)?;
+    if *digest != entry.digest {
+        return Err(digest_mismatch(&format!("module {index}"), start));
     }
-    // The casts are lossless: opening has compared the layout with the region's length.
-    Ok(Cow::Borrowed(artifact.bytes()?.get(from as usize..to as usize).unwrap_or(&[])))
+    artifact.extent_in(index, span)?;
+    let module = Module::parse(artifact.image_in(index, span)?).map_err(|error| artifact.in_module(index, error))?;
+    if artifact.align_of(index, &module)? != entry.align.get() {
+        let message = format!("module {index}: expected an alignment as in the module table, found another one");
+        return Err(Error::corrupt(message).at(start));
+    }
+    Ok(())
 }
 
 fn oddity(kind: Kind, setting: impl Into<String>, sentence: String) -> Finding {
     Finding { kind, setting: setting.into(), artifact: String::new(), engine: String::new(), sentence }
 }
 
-fn check_link(
-    report: &mut Report,
-    artifact: &Artifact,
-    index: usize,
-    previous: &ModuleRange,
-    range: &ModuleRange,
-    align: u64,
-) -> Result<()> {
+fn check_link(report: &mut Report, artifact: &Artifact, index: usize, span: &[u8], align: u64) -> Result<()> {
+    let Some(previous) = index.checked_sub(1) else { return Ok(()) };
+    let (previous, range) = (artifact.module_range(previous)?, artifact.module_range(index)?);
     let name = format!("module {index}");
     let expected = body::link_target(previous.end(), align);
     if expected != Some(range.offset) {
@@ -159,7 +142,7 @@ fn check_link(
     }
     let start = previous.end().saturating_add(LINK_SIZE);
     let gap = range.offset - previous.end();
-    let padding = artifact.module_span(index)?.get(LINK_SIZE as usize..gap as usize).unwrap_or(&[]);
+    let padding = span.get(LINK_SIZE as usize..gap as usize).unwrap_or(&[]);
     if let Some(nonzero) = first_nonzero(padding) {
         let sentence = format!(
             "padding before module {index}: expected zeros, found a nonzero byte at {}",
@@ -186,20 +169,13 @@ fn check_machine(
     report.add(oddity(Kind::Machine, format!("module {index}"), sentence))
 }
 
-/// Checks what loading the module would, so that no module is called corrupt only then.
-fn check_code(artifact: &Artifact, index: usize) -> Result<()> {
-    let Extent { machine, big_endian, .. } = artifact.extent(index)?;
-    if big_endian { Ok(()) } else { native::verify::verify(artifact.module_bytes(index)?, machine) }
-}
-
 fn check_sections(
     report: &mut Report,
-    artifact: &Artifact,
+    bytes: &[u8],
     index: usize,
     module: &Module<'_>,
     names: &mut NameBudget,
 ) -> Result<()> {
-    let bytes = artifact.module_bytes(index)?;
     let mut found = alloc::with_capacity(module.section_count(), "the list of sections")?;
     for number in 0..module.section_count() {
         let section = module.section(number)?;

@@ -6,10 +6,11 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 
 use rustix::fs::{
-    AtFlags, MemfdFlags, SealFlags, SeekFrom, StatVfsMountFlags, StatxAttributes, StatxFlags, fcntl_add_seals,
-    fcntl_get_seals, fstatvfs, memfd_create, seek, statx,
+    AtFlags, MemfdFlags, Mode, SealFlags, SeekFrom, StatVfsMountFlags, StatxAttributes, StatxFlags, fcntl_add_seals,
+    fcntl_get_seals, fstat, fstatvfs, memfd_create, seek, statx,
 };
 use rustix::io::Errno;
+use rustix::process::geteuid;
 
 use super::{Backing, LazyMapping, Region};
 use crate::alloc;
@@ -103,6 +104,17 @@ impl Region {
             Err(Errno::NXIO) => None,
             Err(_) => Some(offset),
         }
+    }
+
+    /// Returns whether a user other than root and this process's can write to the file, or could allow it. Memory is no one else's.
+    #[must_use]
+    pub fn others_can_write(&self) -> bool {
+        let Backing::File(file, _) = &self.backing else { return false };
+        fstat(file).map_or(true, |found| {
+            let others = Mode::WGRP | Mode::WOTH;
+            let ours = [0, geteuid().as_raw()].contains(&found.st_uid);
+            !ours || Mode::from_raw_mode(found.st_mode).intersects(others)
+        })
     }
 
     /// Returns whether only this library can change the bytes from now on: they are in its own memory, in a sealed memfd, or under
