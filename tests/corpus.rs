@@ -36,3 +36,24 @@ fn system_archives_link_object_by_object() {
         Tally::new(name, &members).compare(&counts);
     }
 }
+
+/// All archives of LLVM that a Debian machine has. Two thousand objects take a minute in a debug build.
+#[test]
+#[ignore = "scripts/projects runs it, with optimization"]
+fn llvm_links_object_by_object() {
+    let config = Command::new("llvm-config-14").arg("--libdir").output();
+    let config = config.expect("llvm-config-14, from Debian's llvm-14-dev");
+    let folder = String::from_utf8(config.stdout).unwrap();
+    let archives = std::fs::read_dir(folder.trim()).unwrap().map(|entry| entry.unwrap().path());
+    let is_llvm = |path: &PathBuf| {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        name.starts_with("libLLVM") && name.ends_with(".a")
+    };
+    let mut archives: Vec<PathBuf> = archives.filter(is_llvm).collect();
+    archives.sort();
+    let archives: Vec<Vec<u8>> = archives.iter().map(|path| std::fs::read(path).unwrap()).collect();
+    let members: Vec<_> = archives.iter().flat_map(|bytes| members(bytes)).collect();
+    assert!(members.len() > 1000, "only {} objects", members.len());
+    let counts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/counts").join(std::env::consts::ARCH);
+    Tally::new("libLLVM.a", &members).compare(&counts);
+}
