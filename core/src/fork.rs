@@ -6,6 +6,7 @@
 
 use std::cell::{Cell, UnsafeCell};
 use std::ops::{Deref, DerefMut};
+use std::os::fd::{BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -101,7 +102,52 @@ extern "C" fn in_parent() {
 
 extern "C" fn in_child() {
     GENERATION.fetch_add(1, SeqCst);
+    // Locked only by a thread that forks in a signal handler while it changes the list. That child keeps them.
+    if let Ok(mut unshared) = UNSHARED.try_lock() {
+        for file in unshared.drain(..) {
+            // SAFETY: the child's copy of a descriptor that `Unshared` owned, and doesn't use in this generation.
+            drop(unsafe { OwnedFd::from_raw_fd(file) });
+        }
+    }
     in_parent();
+}
+
+/// The descriptors that children close.
+static UNSHARED: Mutex<Vec<RawFd>> = Mutex::new(Vec::new());
+
+/// A descriptor that a child of a fork doesn't have. Create it within [`hold`].
+#[derive(Debug)]
+pub struct Unshared {
+    file: RawFd,
+    generation: u32,
+}
+
+impl Unshared {
+    /// Takes a descriptor.
+    #[must_use]
+    pub fn new(file: OwnedFd) -> Unshared {
+        let file = file.into_raw_fd();
+        lock(&UNSHARED).push(file);
+        Unshared { file, generation: generation() }
+    }
+
+    /// Returns the descriptor; none in a child.
+    #[must_use]
+    pub fn get(&self) -> Option<BorrowedFd<'_>> {
+        // SAFETY: open until this is dropped, in the process that made it.
+        (self.generation == generation()).then(|| unsafe { BorrowedFd::borrow_raw(self.file) })
+    }
+}
+
+impl Drop for Unshared {
+    fn drop(&mut self) {
+        let mut unshared = lock(&UNSHARED);
+        if self.generation == generation() {
+            unshared.retain(|file| *file != self.file);
+            // SAFETY: owned by this, and nothing borrows it any more.
+            drop(unsafe { OwnedFd::from_raw_fd(self.file) });
+        }
+    }
 }
 
 extern "C" fn register() {

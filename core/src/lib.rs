@@ -50,6 +50,7 @@
 //! | [`artifact`] | [`Artifact`] and [`OpenOptions`]: open, check, verify; modules, sections, symbols, attributes |
 //! | [`engine`] | [`Engine`]: target, flags, tunables, features, version rule, trusted keys; fingerprints and JSON |
 //! | [`report`] | [`Report`]: every mismatch between an artifact and an engine, or every warning that verification found |
+//! | [`cache`] | [`Cache`]: key → code, in a folder that many processes share |
 //! | [`detect`] | tells whether a file is an artifact, and who made it, by its headers only |
 //! | [`native`] | [`native::link`] combines object files into a module; [`native::load`] makes modules runnable |
 //! | [`trust`] | [`PrivateKey`] and [`PublicKey`]: who signs artifacts, and whose signatures are trusted |
@@ -73,6 +74,7 @@
 
 pub mod artifact;
 pub mod builder;
+pub mod cache;
 pub mod detect;
 pub mod engine;
 pub mod error;
@@ -97,6 +99,7 @@ mod threads;
 
 pub use artifact::{Artifact, Integrity, OpenOptions};
 pub use builder::{Builder, Settings};
+pub use cache::Cache;
 pub use engine::{Engine, FlagMap, VersionRule};
 pub use error::{Error, Result, Status};
 pub use report::Report;

@@ -47,6 +47,12 @@ pub const MAX_ALIGN: u64 = 2 << 20;
 /// size of a supported host.
 pub const MAX_SEGMENT_ALIGN: u64 = 64 << 10;
 
+/// Maximum size in bytes of an entry that a cache takes from a remote: it is received into memory before it is checked.
+pub const MAX_REMOTE_ENTRY: u64 = 256 << 20;
+
+/// Maximum number of folders that the folder of a cache is in.
+pub const MAX_FOLDER_DEPTH: u32 = 256;
+
 /// Maximum length of a producer's name in bytes.
 pub const MAX_PRODUCER: usize = 32;
 

@@ -123,6 +123,8 @@ pub struct Artifact {
     signer: Option<PublicKey>,
     /// Whether the modules are private copies.
     private: bool,
+    /// Whether it was made by this process and never left its memory.
+    own: bool,
     /// The rest of a tail that Metadata of an unknown layout is in, read on first use of the tail.
     unknown_tail: OnceLock<Vec<u8>>,
     /// What the headers of all modules say, if they say the same; read at the first check.
@@ -177,7 +179,17 @@ impl Artifact {
         Artifact::from_region(Region::borrowed(bytes, options.part)?, engine, options)
     }
 
-    fn from_region(region: Region, engine: Option<&Engine>, options: &OpenOptions<'_>) -> Result<Artifact> {
+    /// Opens what this process has just made. It needs no signature: nobody else could have changed it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Artifact::open`].
+    pub(crate) fn own(bytes: Vec<u8>) -> Result<Artifact> {
+        let artifact = Artifact::from_region(Region::owned(bytes), None, &OpenOptions::default())?;
+        Ok(Artifact { own: true, ..artifact })
+    }
+
+    pub(crate) fn from_region(region: Region, engine: Option<&Engine>, options: &OpenOptions<'_>) -> Result<Artifact> {
         let base = region.base();
         let region = match options.copy {
             true => {

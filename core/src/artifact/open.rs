@@ -144,6 +144,7 @@ pub fn open(region: Region, engine: Option<&Engine>, options: &OpenOptions<'_>) 
         detached,
         signer,
         private,
+        own: false,
         unknown_tail,
         identity,
         chunks,

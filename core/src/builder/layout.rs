@@ -1,23 +1,35 @@
 //! The layout of an artifact being written: modules, link words, padding, tail and trailer. The body is a list of slices; the
 //! modules' bytes are not copied.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::settings::FileFlags;
-use super::{Builder, Content, Parts, Settings, StoredModule};
+use super::{Builder, Content, Parts, Settings, Signer, StoredModule};
 use crate::artifact::{Artifact, check_digests};
+use crate::compat;
+use crate::engine::Engine;
 use crate::error::{Error, Result, Status};
 use crate::format::body::{Header, LINK_SIZE, ModuleRange, TERMINATOR, link_target};
 use crate::format::flags::Flag;
-use crate::format::metadata::Fields;
+use crate::format::metadata::{Fields, Metadata};
 use crate::format::trailer::{Digest, ModuleEntry, Root, encode_attribute};
 use crate::storage::Sink;
 use crate::trust::hashing;
 use crate::trust::seal::{self, BodyInfo};
 
+/// What is written in addition to the builder's own attributes and signatures.
+#[derive(Default)]
+pub(crate) struct Addition<'a> {
+    /// Attributes, which replace the builder's of the same names.
+    pub attributes: &'a [(&'a str, &'a [u8])],
+    pub signer: Option<&'a Signer>,
+}
+
 /// The computed layout of an artifact.
-pub(super) struct Layout<'l> {
+pub(crate) struct Layout<'l> {
     builder: &'l Builder<'l>,
+    addition: &'l Addition<'l>,
     /// The body: slices of the modules, and small pieces between them.
     body: Vec<&'l [u8]>,
     /// For each module, the indexes of its slices in `body`, those of its link word and padding included.
@@ -35,7 +47,7 @@ pub(super) struct Layout<'l> {
 
 impl Layout<'_> {
     /// Writes the body, then the trailer. The modules' digests, the slow part of the trailer, are computed while the body is written.
-    pub(super) fn write(&self, to: &mut Sink<'_>) -> Result<()> {
+    pub(crate) fn write(&self, to: &mut Sink<'_>) -> Result<()> {
         let trailer = self.builder.trailer;
         if !trailer && !self.has_digests {
             return to(&self.body);
@@ -45,14 +57,29 @@ impl Layout<'_> {
             return Ok(());
         }
         let body = self.body_info(&entries);
-        let (root, chunks) = self.builder.root(&body)?;
-        to(&[&seal::encode_trailer(&body, &chunks, &root, &self.builder.signing.signatures(&root)?)?])
+        let (root, chunks) = self.sealed(&body)?;
+        let signatures = self.builder.signing.signatures(&root, self.addition.signer)?;
+        to(&[&seal::encode_trailer(&body, &chunks, &root, &signatures)?])
     }
 
     /// Returns the root record, which signatures are over.
     pub(super) fn root(&self) -> Result<Root> {
         let entries = self.entries(&mut || Ok(()))?;
-        Ok(self.builder.root(&self.body_info(&entries))?.0)
+        Ok(self.sealed(&self.body_info(&entries))?.0)
+    }
+
+    /// Returns the root record and the encoded chunks.
+    fn sealed(&self, body: &BodyInfo<'_>) -> Result<(Root, Vec<u8>)> {
+        let own = self.builder.attributes.iter().map(|(name, value)| (name.as_str(), value.as_slice()));
+        let mut attributes = BTreeMap::new();
+        for (name, value) in own.chain(self.addition.attributes.iter().copied()) {
+            attributes.insert(name, value); // one by one: `collect` would add kilobytes of sorting code
+        }
+        let mut chunks = Vec::new();
+        for (name, value) in attributes {
+            encode_attribute(&mut chunks, name, value)?;
+        }
+        Ok((seal::root_record(body, &chunks, 0), chunks))
     }
 
     fn entries(&self, meanwhile: &mut dyn FnMut() -> Result<()>) -> Result<Vec<ModuleEntry>> {
@@ -68,19 +95,19 @@ impl Layout<'_> {
 }
 
 impl Builder<'_> {
-    /// Returns the root record and the encoded chunks.
-    fn root(&self, body: &BodyInfo<'_>) -> Result<(Root, Vec<u8>)> {
-        let mut chunks = Vec::new();
-        for (name, value) in &self.attributes {
-            encode_attribute(&mut chunks, name, value)?;
-        }
-        Ok((seal::root_record(body, &chunks, 0), chunks))
-    }
-
     /// Computes the layout and passes it to `consume`.
     pub(super) fn with_layout(&self, consume: &mut dyn FnMut(&Layout<'_>) -> Result<()>) -> Result<()> {
+        self.with_addition(&Addition::default(), consume)
+    }
+
+    /// As [`Builder::with_layout`], with something to write in addition.
+    pub(crate) fn with_addition(
+        &self,
+        addition: &Addition<'_>,
+        consume: &mut dyn FnMut(&Layout<'_>) -> Result<()>,
+    ) -> Result<()> {
         let parts = match &self.content {
-            Content::Existing(artifact) => return self.with_existing(artifact, consume),
+            Content::Existing(artifact) => return self.with_existing(artifact, addition, consume),
             Content::New(parts) => parts,
         };
         let too_large = || Error::new(Status::Limit, "artifact: expected a file shorter than 2^64 bytes, found more");
@@ -124,6 +151,7 @@ impl Builder<'_> {
         };
         consume(&Layout {
             builder: self,
+            addition,
             body,
             modules,
             tail: &tail,
@@ -136,9 +164,15 @@ impl Builder<'_> {
     }
 
     /// Passes the layout of an existing artifact's body to `consume`.
-    fn with_existing(&self, artifact: &Artifact, consume: &mut dyn FnMut(&Layout<'_>) -> Result<()>) -> Result<()> {
+    fn with_existing(
+        &self,
+        artifact: &Artifact,
+        addition: &Addition<'_>,
+        consume: &mut dyn FnMut(&Layout<'_>) -> Result<()>,
+    ) -> Result<()> {
         consume(&Layout {
             builder: self,
+            addition,
             body: artifact.body()?,
             modules: (0..artifact.module_count()).map(|module| module..module + 1).collect(),
             tail: artifact.tail()?,
@@ -156,6 +190,17 @@ impl Builder<'_> {
 }
 
 impl Parts<'_> {
+    /// Compares the settings with an engine.
+    pub(super) fn check(&self, engine: &Engine) -> Result<()> {
+        let mut tail = Vec::new();
+        let metadata = self.encode_tail(&mut tail)?;
+        let Settings { producer, version, .. } = &self.settings;
+        if let Some(finding) = compat::origin(engine, producer, version) {
+            return Err(finding.into());
+        }
+        compat::check(engine, &Metadata::decode(tail.get(metadata..).unwrap_or(&[]))?.0)
+    }
+
     /// Appends HEADER, version and Metadata to `out`, and returns the offset of Metadata in `out`.
     fn encode_tail(&self, out: &mut Vec<u8>) -> Result<usize> {
         let Settings { producer, version, target, shared_flags, isa_flags, tunables, features } = &self.settings;

@@ -23,8 +23,10 @@ use crate::limits::{MAX_ATTRIBUTES, MAX_CHUNKS, MAX_MODULES};
 use crate::storage::{PrivateCopy, quote_path, replace_with};
 
 pub use crate::storage::Sync;
+pub(crate) use layout::Addition;
 pub use settings::{FileFlags, Settings};
 use signing::Signing;
+pub use signing::{SignFn, Signer};
 
 /// Builds an artifact. Borrows the modules added to it for `'m`.
 #[derive(Debug)]
@@ -72,7 +74,6 @@ struct StoredModule<'m> {
 enum Bytes<'m> {
     Borrowed(&'m [u8]),
     Copied(PrivateCopy),
-    /// Linked by `add_objects`.
     Owned(Vec<u8>),
 }
 
@@ -188,7 +189,7 @@ impl<'m> Builder<'m> {
         Ok(())
     }
 
-    fn needs_trailer(&self, what: &str) -> Result<()> {
+    pub(crate) fn needs_trailer(&self, what: &str) -> Result<()> {
         if self.trailer {
             return Ok(());
         }
@@ -238,6 +239,15 @@ impl<'m> Builder<'m> {
     /// its alignment is over 2 MiB or there are too many modules or sections, NO_MEMORY. Nothing is added then.
     pub fn add_module(&mut self, elf: &'m [u8]) -> Result<usize> {
         self.store(Bytes::Borrowed(elf))
+    }
+
+    /// Adds an ELF image, which the builder keeps, as a module and returns its index.
+    ///
+    /// # Errors
+    ///
+    /// As [`Builder::add_module`].
+    pub fn add_owned_module(&mut self, elf: Vec<u8>) -> Result<usize> {
+        self.store(Bytes::Owned(elf))
     }
 
     /// Adds a module from a file, which is read, and returns its index.
@@ -374,6 +384,23 @@ impl<'m> Builder<'m> {
         parts.upvars.add(parent, module, artifact_upvars)
     }
 
+    /// Returns whether the settings are exactly these.
+    pub(crate) fn is_for(&self, settings: &Settings) -> bool {
+        matches!(&self.content, Content::New(parts) if parts.settings == *settings)
+    }
+
+    /// Compares the settings with an engine.
+    ///
+    /// # Errors
+    ///
+    /// WRONG_PRODUCER, WRONG_VERSION or INCOMPATIBLE, with the first mismatch as the message.
+    pub(crate) fn check(&self, engine: &Engine) -> Result<()> {
+        match &self.content {
+            Content::New(parts) => parts.check(engine),
+            Content::Existing(artifact) => artifact.check(engine),
+        }
+    }
+
     /// Serializes the artifact into memory.
     ///
     /// # Errors
@@ -381,8 +408,13 @@ impl<'m> Builder<'m> {
     /// INVALID_ARGUMENT if there is no module, or if an added signature does not match the artifact; DIGEST_MISMATCH or CORRUPT if an
     /// existing body is damaged; LIMIT, NO_MEMORY, IO.
     pub fn serialize(&self) -> Result<Vec<u8>> {
+        self.serialize_with(&Addition::default())
+    }
+
+    /// As [`Builder::serialize`], with something to write in addition.
+    pub(crate) fn serialize_with(&self, addition: &Addition<'_>) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        self.with_layout(&mut |layout| {
+        self.with_addition(addition, &mut |layout| {
             layout.write(&mut |pieces| {
                 // Room for one more byte, so that the C interface can append a NUL without copying.
                 let len = pieces.iter().map(|piece| piece.len()).sum::<usize>() + 1;

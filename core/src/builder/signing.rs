@@ -1,6 +1,7 @@
 //! The signatures of an artifact being built: those of keys added to the builder, those made elsewhere, and those that an existing
 //! artifact already had.
 
+use std::fmt;
 use std::sync::Arc;
 
 use zerocopy::FromZeros;
@@ -9,7 +10,45 @@ use super::Builder;
 use crate::error::{Error, Result, Status};
 use crate::format::trailer::{Root, Signature};
 use crate::limits::MAX_SIGNATURES;
-use crate::trust::keys::{PrivateKey, PublicKey};
+use crate::trust::keys::{PrivateKey, PublicKey, message};
+
+/// A function that signs a message, and returns the key that verifies the signature.
+pub type SignFn = dyn Fn(&[u8]) -> Result<(PublicKey, [u8; 64])> + Send + Sync;
+
+/// Who signs what is written.
+#[derive(Clone)]
+#[non_exhaustive]
+pub enum Signer {
+    /// A key in memory.
+    Key(Arc<PrivateKey>),
+    /// A function, for keys that are elsewhere. The message is 24 bytes of context and the root record.
+    Callback(Arc<SignFn>),
+}
+
+impl fmt::Debug for Signer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Signer::Key(key) => key.fmt(f),
+            Signer::Callback(_) => f.write_str("Callback"),
+        }
+    }
+}
+
+impl Signer {
+    fn sign(&self, root: &Root) -> Result<Signature> {
+        let sign = match self {
+            Signer::Key(key) => return Ok(key.sign(root)),
+            Signer::Callback(sign) => sign,
+        };
+        let (key, bytes) = sign(&message(root))?;
+        let signature = Signature { key: key.bytes(), bytes };
+        if key.verifies(root, &signature) {
+            return Ok(signature);
+        }
+        let message = format!("signer: expected a signature of key {key} over the message, found another");
+        Err(Error::new(Status::InvalidArgument, message))
+    }
+}
 
 #[derive(Debug, Default)]
 pub(super) struct Signing {
@@ -31,9 +70,12 @@ impl Signing {
         !self.keys.is_empty() || !self.added.is_empty()
     }
 
-    /// Returns the signatures of `root`, at most one for each key.
-    pub(super) fn signatures(&self, root: &Root) -> Result<Vec<Signature>> {
+    /// Returns the signatures of `root`, at most one for each key; one of `signer` among them.
+    pub(super) fn signatures(&self, root: &Root, signer: Option<&Signer>) -> Result<Vec<Signature>> {
         let mut signatures: Vec<Signature> = self.keys.iter().map(|key| key.sign(root)).collect();
+        if let Some(signer) = signer {
+            push(&mut signatures, &signer.sign(root)?)?;
+        }
         for (key, signature) in &self.added {
             if !key.verifies(root, signature) {
                 let message = format!(

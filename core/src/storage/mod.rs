@@ -1,8 +1,10 @@
 //! The sources and destinations of bytes: files, mappings, memory. Only this module accesses the file system.
 
+mod lock;
 mod mapping;
 mod save;
 mod snapshot;
+mod tree;
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -18,10 +20,12 @@ use rustix::fs::fstat;
 use rustix::io::{Errno, pread};
 
 pub use crate::threads::without_size_signal;
+pub use lock::{Lock, LockFile};
 use mapping::LazyMapping;
 pub use mapping::PrivateCopy;
 pub use save::{Folder, PRIVATE_MODE, PUBLIC_MODE, Sink, Sync, create, replace, replace_with};
 pub use snapshot::sealed;
+pub use tree::{Listed, Tree, Usage, touch};
 
 use crate::alloc;
 use crate::error::{Error, Result, Status, quote};
@@ -153,6 +157,19 @@ impl Region {
         let file = File::from(copy);
         let (base, len) = part.resolve(regular_len(&file)?)?;
         Ok(Region { backing: Backing::File(file, LazyMapping::new(base, len)), base, start: base, len, noexec: false })
+    }
+
+    /// Creates a region of a whole open file of `len` bytes.
+    #[must_use]
+    pub fn of_file(file: File, len: u64) -> Region {
+        Region { backing: Backing::File(file, LazyMapping::new(0, len)), base: 0, start: 0, len, noexec: false }
+    }
+
+    /// Creates a region of bytes that it owns.
+    #[must_use]
+    pub fn owned(bytes: Vec<u8>) -> Region {
+        let len = bytes.len() as u64;
+        Region { backing: Backing::Owned(bytes), base: 0, start: 0, len, noexec: false }
     }
 
     /// Copies a part of `bytes` into a region.

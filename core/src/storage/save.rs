@@ -81,6 +81,36 @@ pub fn replace_with(path: &Path, sync: Sync, fill: &mut dyn FnMut(&mut Sink<'_>)
     Ok(())
 }
 
+/// Replaces the file `name` in an open folder atomically by one that only this user can read. The folder isn't synced: after a power
+/// failure it has the old file or the whole new one.
+///
+/// # Errors
+///
+/// IO; any error of `fill`. The old file is left unchanged, and the temporary file is removed.
+pub(super) fn replace_at(
+    folder: BorrowedFd<'_>,
+    name: &str,
+    sync: Sync,
+    fill: &mut dyn FnMut(&mut Sink<'_>) -> Result<()>,
+) -> Result<()> {
+    let failed = |what: &'static str| move |error: io::Error| Error::io(what, &error);
+    let name = OsStr::new(name);
+    let mut temporary = Temporary::create(folder, name, PRIVATE_MODE).map_err(failed("making a temporary file"))?;
+    fill(&mut |pieces| write_all(&mut temporary.file, pieces, sync).map_err(failed("writing")))?;
+    if sync == Sync::Yes {
+        temporary.file.sync_all().map_err(failed("syncing"))?;
+    }
+    let replaced = match temporary.rename(name) {
+        // A folder is there. Unless it is empty, it stays.
+        Err(error) if error.raw_os_error() == Some(libc::EISDIR) => {
+            let _ = unlinkat(folder, name, AtFlags::REMOVEDIR);
+            temporary.rename(name)
+        }
+        replaced => replaced,
+    };
+    replaced.map_err(failed("replacing the entry"))
+}
+
 /// Creates a file with permission bits `mode`, reduced by the umask, and syncs it. The file appears at `path` complete or not at
 /// all.
 ///
@@ -222,19 +252,30 @@ fn file_name(path: &Path) -> Option<&OsStr> {
 }
 
 fn check_regular(path: &Path, found: &Stat) -> Result<()> {
-    let kind = match FileType::from_raw_mode(found.st_mode) {
-        FileType::RegularFile => return Ok(()),
+    if FileType::from_raw_mode(found.st_mode).is_file() {
+        return Ok(());
+    }
+    let message = format!("{}: expected a regular file or no file, found {}", quote_path(path), file_type(found));
+    Err(Error::new(Status::InvalidArgument, message))
+}
+
+/// Returns what something is that isn't a regular file.
+pub(super) fn file_type(found: &Stat) -> &'static str {
+    match FileType::from_raw_mode(found.st_mode) {
         FileType::Directory => "a directory",
         FileType::Fifo => "a FIFO",
         FileType::Socket => "a socket",
         FileType::BlockDevice | FileType::CharacterDevice => "a device",
         _ => "something else",
-    };
-    let message = format!("{}: expected a regular file or no file, found {kind}", quote_path(path));
-    Err(Error::new(Status::InvalidArgument, message))
+    }
 }
 
-fn open_at(at: BorrowedFd<'_>, path: impl AsRef<OsStr>, flags: OFlags, mode: u32) -> rustix::io::Result<OwnedFd> {
+pub(super) fn open_at(
+    at: BorrowedFd<'_>,
+    path: impl AsRef<OsStr>,
+    flags: OFlags,
+    mode: u32,
+) -> rustix::io::Result<OwnedFd> {
     let path = path.as_ref();
     retry_on_intr(|| openat(at, path, flags | OFlags::CLOEXEC, Mode::from_raw_mode(mode)))
 }
@@ -260,6 +301,12 @@ const MAX_TEMPORARY_NAME: usize = 128;
 /// What [`Temporary::create`] adds to a name in bytes.
 const AFFIXES: usize = 22;
 
+/// Returns whether a file has the name of a temporary one.
+#[must_use]
+pub(super) fn is_temporary(name: &[u8]) -> bool {
+    name.starts_with(b".") && name.ends_with(b".tmp")
+}
+
 impl<'f> Temporary<'f> {
     fn create(folder: BorrowedFd<'f>, name: &OsStr, mode: u32) -> io::Result<Temporary<'f>> {
         // Not longer than the target's name, which the file system takes.
@@ -284,6 +331,10 @@ impl<'f> Temporary<'f> {
 
     /// Gives the file its name, in place of the file that has it.
     fn replace(mut self, name: &OsStr) -> io::Result<()> {
+        self.rename(name)
+    }
+
+    fn rename(&mut self, name: &OsStr) -> io::Result<()> {
         renameat(self.folder, &self.name, self.folder, name)?;
         self.is_named = true;
         Ok(())

@@ -10,7 +10,7 @@ use crate::fork;
 use crate::format::trailer::{Digest, Footer, Root, Signature};
 
 /// The context of one kind of data. Its key is derived once, which takes as long as hashing a small module table.
-struct Context {
+pub struct Context {
     name: &'static str,
     key: OnceLock<ContextKey>,
 }
@@ -20,6 +20,9 @@ static TAIL: Context = Context::new("libartifact 2026-11 trailer 1: tail");
 static TABLE: Context = Context::new("libartifact 2026-11 trailer 1: module table");
 static CHUNKS: Context = Context::new("libartifact 2026-11 trailer 1: chunks");
 static FOOTER: Context = Context::new("libartifact 2026-11 trailer 1: footer");
+/// Keys of the cache.
+pub static CACHE_KEY: Context = Context::new("libartifact 2026-11 cache 1: key");
+static REMOTE_NAME: Context = Context::new("libartifact 2026-11 cache 1: name at a remote");
 
 impl Context {
     const fn new(name: &'static str) -> Context {
@@ -31,12 +34,24 @@ impl Context {
     }
 
     fn digest(&self, parts: &[&[u8]]) -> Digest {
-        let mut hasher = Hasher::new_from_context_key(self.key());
+        let mut hasher = hasher(self);
         for part in parts {
             hasher.update(part);
         }
         hasher.finalize().into()
     }
+}
+
+/// Returns a hasher for data of one kind.
+#[must_use]
+pub fn hasher(context: &Context) -> Hasher {
+    Hasher::new_from_context_key(context.key())
+}
+
+/// Returns the digest that names an entry of the cache at a remote: of the digest of its key and the fingerprint of its target.
+#[must_use]
+pub fn remote_name(key: &Digest, target: &Digest) -> Digest {
+    REMOTE_NAME.digest(&[key, target])
 }
 
 /// Returns the key for digests of modules, which cover the link word and padding before a module, if any, and its ELF image.

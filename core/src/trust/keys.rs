@@ -48,7 +48,8 @@ fn unencodable(what: &str, why: impl fmt::Display) -> Error {
 }
 
 /// Returns the message that a signature is over.
-fn message(root: &Root) -> [u8; CONTEXT.len() + ROOT_SIZE as usize] {
+#[must_use]
+pub(crate) fn message(root: &Root) -> [u8; CONTEXT.len() + ROOT_SIZE as usize] {
     let mut message = [0; CONTEXT.len() + ROOT_SIZE as usize];
     let (context, record) = message.split_at_mut(CONTEXT.len());
     context.copy_from_slice(CONTEXT);

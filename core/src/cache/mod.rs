@@ -1,0 +1,260 @@
+//! A cache of compiled code: key → artifact, in a folder that any number of threads, processes and machines share.
+//!
+//! [`Cache::get_or_make`] is the whole of it for most programs: it finds the code of a key, or has it made once, by one of all
+//! processes that ask for it at the same time. Whatever a disk, another process or a network does is an [`Outcome`], and the program gets its
+//! code all the same. docs/cache.md describes the design.
+
+mod collect;
+mod key;
+mod options;
+mod outcome;
+mod remote;
+mod search;
+mod shared;
+mod store;
+mod target;
+#[cfg(test)]
+mod tests;
+mod turns;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use crate::builder::Builder;
+use crate::engine::Engine;
+use crate::error::{Error, Result, Status};
+use crate::format::trailer::Digest;
+use crate::storage::Tree;
+
+pub use crate::builder::{SignFn, Signer};
+pub use crate::storage::Usage;
+pub use collect::Entry;
+pub use key::Key;
+pub use options::{CacheOptions, OnEvent, Remote};
+pub use outcome::{Event, Lookup, Outcome, Stats};
+pub use search::{KEY_ATTRIBUTE, UNSYNCED_ATTRIBUTE};
+
+use collect::Scan;
+use outcome::Counters;
+use search::{Found, entry_name};
+use shared::Shared;
+use target::Target;
+use turns::{Turns, key_byte};
+
+/// A cache. Any number of threads may use it, and a child of a fork may, too.
+pub struct Cache {
+    /// The engine of the host, with the keys that it trusts.
+    engine: Engine,
+    targets: Vec<Target>,
+    options: CacheOptions,
+    path: PathBuf,
+    /// The folder, or why it can't be used.
+    folder: Result<Tree>,
+    layers: Vec<Tree>,
+    shared: Shared,
+    turns: Turns,
+    counters: Counters,
+    /// A collection that a store has begun.
+    scan: Mutex<Option<Scan>>,
+}
+
+impl fmt::Debug for Cache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cache").field("path", &self.path).field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+impl Cache {
+    /// Opens the cache in `folder`, which is created with mode 0700 if it does not exist. `engine` is that of the host that runs the code:
+    /// its producer and version say which compiler the code must be of, and its keys whose signatures are trusted.
+    ///
+    /// A folder that can't be used is no error: nothing is found or stored there then, each call says why, and [`Cache::trouble`] does.
+    /// Unless the engine trusts keys, that includes a folder that others than root and this user can write to or replace.
+    ///
+    /// # Errors
+    ///
+    /// INVALID_ARGUMENT for targets of another producer or version, a signing key that the engine does not trust, or a remote whose
+    /// entries would be used without a signature although [`CacheOptions::remote_unsigned`] is not set; NO_MEMORY.
+    pub fn open(folder: &Path, engine: &Engine, options: CacheOptions) -> Result<Cache> {
+        let trusted = engine.trusted_keys();
+        let wrong = |message: &str| Err(Error::new(Status::InvalidArgument, message));
+        if options.remote.is_some() && trusted.is_empty() && !options.remote_unsigned {
+            return wrong(
+                "remote: expected an engine that trusts keys, or permission for unsigned entries, found neither",
+            );
+        }
+        if let Some(Signer::Key(key)) = &options.signer
+            && !trusted.is_empty()
+            && !trusted.contains(&key.public())
+        {
+            return wrong("signing key: expected one that the engine trusts, found another");
+        }
+        let open = |path: &Path, create| match Tree::open(path, create, trusted.is_empty()) {
+            Err(error) if error.status() == Status::NoMemory => Err(error),
+            opened => Ok(opened),
+        };
+        let mut cache = Cache {
+            engine: engine.clone(),
+            targets: target::targets(engine, &options)?,
+            path: folder.to_owned(),
+            folder: open(folder, !options.read_only)?,
+            layers: Vec::new(),
+            shared: Shared::default(),
+            turns: Turns::default(),
+            counters: Counters::default(),
+            scan: Mutex::new(None),
+            options,
+        };
+        if let Err(error) = &cache.folder {
+            cache.report(Outcome::of(error).unwrap_or(Outcome::Unreadable), folder, Some(error));
+        }
+        for path in &cache.options.layers {
+            match open(path, false)? {
+                Ok(tree) => cache.layers.push(tree),
+                Err(error) => cache.report(Outcome::of(&error).unwrap_or(Outcome::Unreadable), path, Some(&error)),
+            }
+        }
+        Ok(cache)
+    }
+
+    /// Returns why the folder can't be used; none if it can.
+    #[must_use]
+    pub fn trouble(&self) -> Option<&Error> {
+        self.folder.as_ref().err()
+    }
+
+    /// Returns how often each outcome was the result of a call, or an event, for this handle.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.counters.read()
+    }
+
+    /// Finds the code of a key. It fits the host's engine, and is whole as far as it was checked: as [`Artifact::open`] says, and all of
+    /// it if the entry was not synced, came from a remote, or [`CacheOptions::verify_always`] is set.
+    ///
+    /// While the artifact of a key is open in this process, it is shared.
+    ///
+    /// [`Artifact::open`]: crate::Artifact::open
+    ///
+    /// # Errors
+    ///
+    /// NO_MEMORY, INTERNAL. A miss is no error.
+    pub fn get(&self, key: &Key) -> Result<Lookup> {
+        let key = key.digest();
+        let (outcome, error) = match self.find(&key, true)? {
+            Found::Artifact(artifact) => return Ok(self.hit(artifact, Outcome::Hit)),
+            Found::Nothing(outcome, error) => (outcome, error),
+        };
+        if let Some(artifact) = self.fetch(&key)? {
+            return Ok(Lookup { artifact: Some(artifact), outcome: Outcome::Fetched, error: None });
+        }
+        self.absent(&key, outcome);
+        Ok(Lookup { artifact: None, outcome, error })
+    }
+
+    /// Stores the code that a builder has, in place of what is stored for the key, and opens it. It is stored for the target whose settings
+    /// the builder has, or else for the last one that it fits. The outcome is `Stored`, or `NotStored` if it is in memory only.
+    ///
+    /// # Errors
+    ///
+    /// INVALID_ARGUMENT if the builder has no module or writes no trailer; INCOMPATIBLE, WRONG_PRODUCER or WRONG_VERSION if it fits none of
+    /// the targets; as [`Builder::serialize`]; NO_MEMORY.
+    pub fn put(&self, key: &Key, builder: &Builder<'_>) -> Result<Lookup> {
+        let kept = self.store(&key.digest(), builder, Outcome::Stored)?;
+        let outcome = if kept.error.is_some() { Outcome::NotStored } else { Outcome::Stored };
+        Ok(Lookup { artifact: Some(kept.artifact), outcome, error: kept.error })
+    }
+
+    /// Finds the code of a key, or has it made and stores it. `make` fills a builder with the settings of the first target. Of all threads
+    /// and processes that share the folder, one calls `make` for a key at a time, and the others wait for it: for at most
+    /// [`CacheOptions::wait`], or until it fails, or its process dies.
+    ///
+    /// # Errors
+    ///
+    /// The error of `make`, unchanged; as [`Cache::put`]; INCOMPATIBLE if what was made does not fit the host; INVALID_ARGUMENT if `make`
+    /// itself asks for the key that it makes.
+    pub fn get_or_make<'m>(&self, key: &Key, make: impl FnOnce(&mut Builder<'m>) -> Result<()>) -> Result<Lookup> {
+        let key = key.digest();
+        let outcome = match self.find(&key, true)? {
+            Found::Artifact(artifact) => return Ok(self.hit(artifact, Outcome::Hit)),
+            Found::Nothing(outcome, _) => outcome,
+        };
+        let target = self.targets.first().ok_or_else(|| Error::new(Status::Internal, "a cache without targets"))?;
+        let lock_file = || match &self.folder {
+            Ok(tree) if !self.options.read_only => Some(tree.lock_file()),
+            _ => None,
+        };
+        let waited = self.turns.wait(&key, key_byte(&key, &target.fingerprint), self.options.wait, lock_file)?;
+        if let Some(error) = &waited.error {
+            self.report(Outcome::NotLocked, &self.path_of(&entry_name(&key, target)), Some(error));
+        }
+        // Others may have made it since it was searched for.
+        if let Found::Artifact(artifact) = self.find(&key, false)? {
+            return Ok(self.hit(artifact, Outcome::MadeByOther));
+        }
+        if let Some(artifact) = self.fetch(&key)? {
+            return Ok(Lookup { artifact: Some(artifact), outcome: Outcome::Fetched, error: None });
+        }
+        self.absent(&key, outcome);
+        let mut builder = Builder::new(&target.engine);
+        make(&mut builder)?;
+        let kept = self.store(&key, &builder, Outcome::Made)?;
+        if let Some(error) = kept.misfit {
+            return Err(error);
+        }
+        let outcome = if kept.error.is_some() { Outcome::NotStored } else { Outcome::Made };
+        Ok(Lookup { artifact: Some(kept.artifact), outcome, error: kept.error })
+    }
+
+    /// Removes what the folder has for a key and the targets. Returns whether there was something. Whoever has it open keeps it.
+    ///
+    /// # Errors
+    ///
+    /// INVALID_ARGUMENT if the cache is read-only; IO.
+    pub fn remove(&self, key: &Key) -> Result<bool> {
+        let (tree, key) = (self.own_folder()?, key.digest());
+        self.shared.forget(&key);
+        let mut any = false;
+        for name in self.targets.iter().map(|target| entry_name(&key, target)) {
+            if tree.remove(&name, None)? {
+                any = true;
+                self.report(Outcome::Removed, &tree.path(&name), None);
+            }
+        }
+        Ok(any)
+    }
+
+    /// Returns the folder if it may be written to.
+    fn own_folder(&self) -> Result<&Tree> {
+        if self.options.read_only {
+            let message = "expected a cache that may be changed, found that it was opened read-only";
+            return Err(Error::new(Status::InvalidArgument, message));
+        }
+        self.folder.as_ref().map_err(Error::duplicate)
+    }
+
+    fn hit(&self, artifact: Arc<crate::Artifact>, outcome: Outcome) -> Lookup {
+        self.counters.add(outcome);
+        Lookup { artifact: Some(artifact), outcome, error: None }
+    }
+
+    /// Reports that nothing was found, unless something else was reported.
+    fn absent(&self, key: &Digest, outcome: Outcome) {
+        if let (Outcome::Absent, Some(target)) = (outcome, self.targets.first()) {
+            self.report(outcome, &self.path_of(&entry_name(key, target)), None);
+        }
+    }
+
+    fn path_of(&self, name: &str) -> PathBuf {
+        self.folder.as_ref().map_or_else(|_| self.path.join(name), |tree| tree.path(name))
+    }
+
+    /// Counts an event, and tells the program.
+    fn report(&self, outcome: Outcome, path: &Path, error: Option<&Error>) {
+        self.counters.add(outcome);
+        if let Some(on_event) = &self.options.on_event {
+            on_event(&Event { outcome, path, error });
+        }
+    }
+}
