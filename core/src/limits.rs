@@ -15,6 +15,9 @@ pub const MAX_ATTRIBUTES: usize = 1 << 16;
 /// Maximum number of signatures in an artifact.
 pub const MAX_SIGNATURES: u32 = 64;
 
+/// Maximum number of artifacts in a pack: its directory takes 18 MiB then.
+pub const MAX_PACK_ROWS: u64 = 1 << 24;
+
 /// Maximum number of findings in a report.
 pub const MAX_FINDINGS: usize = 4096;
 

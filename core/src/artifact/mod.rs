@@ -36,9 +36,9 @@ pub use open::Trailer;
 pub(crate) use open::digest_mismatch;
 use trust::Detached;
 pub use trust::Integrity;
-pub(crate) use trust::reopen_trusted;
-pub(crate) use verify::check_digests;
+pub(crate) use trust::{Voucher, reopen_trusted};
 use verify::verify;
+pub(crate) use verify::{check_digests, signature_oddity};
 
 /// Options for opening an artifact.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -61,6 +61,8 @@ pub struct OpenOptions<'s> {
     pub signature: &'s [u8],
     /// Keys to trust in addition to the engine's, for instance when opening without an engine.
     pub trusted: &'s [PublicKey],
+    /// What the pack says that the artifact is in.
+    pub(crate) voucher: Option<&'s Voucher>,
 }
 
 impl Default for OpenOptions<'_> {
@@ -74,6 +76,7 @@ impl Default for OpenOptions<'_> {
             copy_limit: u64::MAX,
             signature: &[],
             trusted: &[],
+            voucher: None,
         }
     }
 }
@@ -121,6 +124,8 @@ pub struct Artifact {
     detached: Detached,
     /// The trusted key whose signature was verified when the artifact was opened.
     signer: Option<PublicKey>,
+    /// Whether the signer has signed the pack that the artifact is in, and with it this root record.
+    vouched: bool,
     /// Whether the modules are private copies.
     private: bool,
     /// Whether it was made by this process and never left its memory.
@@ -189,6 +194,11 @@ impl Artifact {
         Ok(Artifact { own: true, ..artifact })
     }
 
+    /// Opens the artifact in a region.
+    ///
+    /// # Errors
+    ///
+    /// As [`Artifact::open`].
     pub(crate) fn from_region(region: Region, engine: Option<&Engine>, options: &OpenOptions<'_>) -> Result<Artifact> {
         let base = region.base();
         let region = match options.copy {

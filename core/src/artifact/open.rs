@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use zerocopy::FromBytes;
 
 use super::modules::{Table, implied_root};
-use super::trust::{Detached, signer, unsigned_error};
+use super::trust::{Detached, Voucher, signer, unsigned_error};
 use super::{Artifact, Decoded, OpenOptions, Tail, header_offset};
 use crate::alloc;
 use crate::compat;
@@ -19,7 +19,8 @@ use crate::format::align_up;
 use crate::format::body::{Header, LINK_SIZE, TERMINATOR, follow_links};
 use crate::format::metadata::Metadata;
 use crate::format::trailer::{
-    ALIGN, FOOTER_SIZE, Footer, Layout, MODULE_ENTRY_SIZE, ROOT_SIZE, Root, SIGNATURE_SIZE, Signature, TRAILER_MAGIC,
+    ALIGN, FOOTER_SIZE, Footer, Layout, MODULE_ENTRY_SIZE, ROOT_SIZE, Root, SIGNATURE_SIZE, SIGNED, Signature,
+    TRAILER_MAGIC,
 };
 use crate::limits::{MAX_METADATA, MAX_MODULES};
 use crate::storage::{Region, Window};
@@ -50,7 +51,7 @@ impl Trailer {
     ///
     /// DIGEST_MISMATCH, TRUNCATED or CORRUPT if the trailer is damaged; UNSUPPORTED for another trailer format; LIMIT; IO; NO_MEMORY.
     pub(crate) fn find(window: &Window<'_>, len: u64) -> Result<Option<Trailer>> {
-        let Some(footer) = Footer::find(window.bytes(), len)? else { return Ok(None) };
+        let Some(footer) = Footer::find(window.bytes(), len, &SIGNED)? else { return Ok(None) };
         let offset = footer.root_offset.get();
         let signatures = u64::from(footer.signatures.get()) * SIGNATURE_SIZE;
         let bytes = window.read_to_vec(offset, ROOT_SIZE + signatures, "the root record")?;
@@ -97,9 +98,14 @@ pub fn open(region: Region, engine: Option<&Engine>, options: &OpenOptions<'_>) 
     let mut window = Window::new(&region, &mut buffer)?;
     let limit = options.memory_limit.min(MAX_METADATA);
     let trailer = Trailer::find(&window, region.len())?;
+    options.voucher.map_or(Ok(()), |voucher| voucher.check(trailer.as_ref()))?;
+    let vouched = vouched_by(options.voucher, &trusted);
     let (tail, header_offset, modules, table, signer) = match &trailer {
         Some(Trailer { root, signatures, .. }) => {
-            let signer = signer(&trusted, root, signatures, &detached)?;
+            let signer = match vouched {
+                Some(key) => Some(key.clone()),
+                None => signer(&trusted, root, signatures, &detached)?,
+            };
             let tail = read_sealed_tail(&window, root, engine, limit)?;
             let modules = root.modules.get() as usize; // at most MAX_MODULES
             (tail, root.header_offset.get(), modules, None, signer)
@@ -143,6 +149,7 @@ pub fn open(region: Region, engine: Option<&Engine>, options: &OpenOptions<'_>) 
         trailer,
         detached,
         signer,
+        vouched: vouched.is_some(),
         private,
         own: false,
         unknown_tail,
@@ -169,10 +176,16 @@ pub fn require_signature(region: &Region, engine: Option<&Engine>, options: &Ope
     let detached = Detached::new(options.signature)?;
     let mut buffer = Window::BUFFER;
     match Trailer::find(&Window::new(region, &mut buffer)?, region.len())? {
+        Some(_) if vouched_by(options.voucher, &trusted).is_some() => Ok(()),
         Some(Trailer { root, signatures, .. }) => signer(&trusted, &root, &signatures, &detached).map(|_| ()),
         None if detached.is_empty() => Err(unsigned_error()),
         None => Ok(()),
     }
+}
+
+/// Returns the trusted key that has signed the pack that the artifact is in.
+fn vouched_by<'v>(voucher: Option<&'v Voucher>, trusted: &[&PublicKey]) -> Option<&'v PublicKey> {
+    voucher?.signer.as_ref().filter(|key| trusted.contains(key))
 }
 
 fn trusted_keys<'k>(engine: Option<&'k Engine>, options: &OpenOptions<'k>) -> Vec<&'k PublicKey> {

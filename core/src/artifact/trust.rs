@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use zerocopy::{FromBytes, IntoBytes};
 
-use super::{Artifact, OpenOptions, digest_mismatch};
+use super::{Artifact, OpenOptions, Trailer, digest_mismatch};
 use crate::alloc;
 use crate::engine::Engine;
 use crate::error::{Error, Result, Status};
-use crate::format::trailer::{Root, SIGNATURE_SIZE, Signature};
+use crate::format::trailer::{Digest, Root, SIGNATURE_SIZE, Signature};
 use crate::limits::MAX_SIGNATURES;
+use crate::trust::digest;
 use crate::trust::keys::{self, PublicKey};
 
 /// Signatures that are stored outside the file.
@@ -39,6 +40,26 @@ impl Detached {
     }
 }
 
+/// What a pack says about an artifact in it.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Voucher {
+    /// Digest of the artifact's root record.
+    pub digest: Digest,
+    /// The trusted key that has signed the pack.
+    pub signer: Option<PublicKey>,
+}
+
+impl Voucher {
+    /// Checks that an artifact with this trailer is the one that the pack lists.
+    pub(super) fn check(&self, trailer: Option<&Trailer>) -> Result<()> {
+        match trailer {
+            Some(trailer) if digest::packed(&trailer.root) == self.digest => Ok(()),
+            Some(trailer) => Err(digest_mismatch("root record in a pack", trailer.layout.root)),
+            None => Err(Error::corrupt("pack: expected an artifact with a trailer, found one without")),
+        }
+    }
+}
+
 /// Returns the trusted key that has signed a root record; none if no keys are trusted.
 ///
 /// # Errors
@@ -53,7 +74,7 @@ pub(super) fn signer(
     if trusted.is_empty() {
         return Ok(None);
     }
-    keys::signer(trusted.iter().copied(), root, embedded.iter().chain(&detached.signatures))
+    keys::signer(trusted.iter().copied(), &root.into(), embedded.iter().chain(&detached.signatures))
         .map(|key| Some(key.clone()))
 }
 
@@ -115,7 +136,9 @@ impl Artifact {
         let trusted = engine.trusted_keys();
         match self.root() {
             _ if trusted.is_empty() || self.own => Ok(()),
-            Some(root) => keys::signer(trusted, root, self.signatures()).map(|_| ()),
+            // That was verified when the pack was opened.
+            _ if self.vouched && self.signer().is_some_and(|key| trusted.contains(key)) => Ok(()),
+            Some(root) => keys::signer(trusted, &root.into(), self.signatures()).map(|_| ()),
             None => Err(unsigned_error()),
         }
     }

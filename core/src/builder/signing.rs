@@ -10,7 +10,7 @@ use super::Builder;
 use crate::error::{Error, Result, Status};
 use crate::format::trailer::{Root, Signature};
 use crate::limits::MAX_SIGNATURES;
-use crate::trust::keys::{PrivateKey, PublicKey, message};
+use crate::trust::keys::{Message, PrivateKey, PublicKey};
 
 /// A function that signs a message, and returns the key that verifies the signature.
 pub type SignFn = dyn Fn(&[u8]) -> Result<(PublicKey, [u8; 64])> + Send + Sync;
@@ -40,7 +40,7 @@ impl Signer {
             Signer::Key(key) => return Ok(key.sign(root)),
             Signer::Callback(sign) => sign,
         };
-        let (key, bytes) = sign(&message(root))?;
+        let (key, bytes) = sign(Message::from(root).bytes())?;
         let signature = Signature { key: key.bytes(), bytes };
         if key.verifies(root, &signature) {
             return Ok(signature);

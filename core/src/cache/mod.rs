@@ -8,6 +8,7 @@ mod collect;
 mod key;
 mod options;
 mod outcome;
+pub mod pack;
 mod remote;
 mod search;
 mod shared;

@@ -12,6 +12,9 @@ pub mod flags;
 pub(crate) mod foreign;
 pub mod metadata;
 pub mod module;
+// For the cache, the command line and tests of this repository.
+#[doc(hidden)]
+pub mod pack;
 mod symbols;
 // For tests of this repository.
 #[doc(hidden)]

@@ -88,6 +88,27 @@ pub struct Signature {
     pub bytes: [u8; 64],
 }
 
+/// The prefix of the signed message, NUL included; the root record follows. It keeps signatures over other data with the same key
+/// from being valid for a root record.
+pub const SIGNATURE_CONTEXT: &[u8; 24] = b"libartifact signature 1\0";
+
+/// A kind of file that ends with a root record, signatures over it, and a footer.
+#[derive(Debug)]
+pub struct Signed {
+    /// What ends with them, for messages.
+    pub what: &'static str,
+    /// The last bytes of the footer.
+    pub magic: [u8; 8],
+    /// Size of the root record.
+    pub record_size: u64,
+    /// The prefix of the signed message; the root record follows.
+    pub context: &'static [u8],
+}
+
+/// An artifact with a trailer.
+pub const SIGNED: Signed =
+    Signed { what: "trailer", magic: FOOTER_MAGIC, record_size: ROOT_SIZE, context: SIGNATURE_CONTEXT };
+
 /// The footer: the last bytes of the file.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
@@ -102,7 +123,7 @@ pub struct Footer {
     pub reserved: [u8; 4],
     /// Digest of root record, signatures and footer, computed with this field set to zero.
     pub checksum: Digest,
-    /// [`FOOTER_MAGIC`].
+    /// [`Signed::magic`]: [`FOOTER_MAGIC`] in an artifact.
     pub magic: [u8; 8],
 }
 
@@ -145,31 +166,58 @@ impl Layout {
 }
 
 impl Footer {
-    /// Finds the footer in `bytes`, the last bytes of a file of `len` bytes. Returns none if the file has no trailer.
+    /// Creates the footer that follows a root record at `root_offset` and this number of signatures, without its checksum.
+    ///
+    /// # Errors
+    ///
+    /// LIMIT for more signatures than a file may have, or a file of 2^64 bytes or more.
+    pub fn new(root_offset: u64, signatures: usize, signed: &Signed) -> Result<Footer> {
+        let too_large = || {
+            Error::new(Status::Limit, format!("{}: expected a file shorter than 2^64 bytes, found more", signed.what))
+        };
+        let count = u32::try_from(signatures).ok().filter(|count| *count <= MAX_SIGNATURES);
+        let count = count.ok_or_else(|| {
+            let message = format!("{}: expected at most {MAX_SIGNATURES} signatures, found {signatures}", signed.what);
+            Error::new(Status::Limit, message)
+        })?;
+        let end_size = signed.record_size + u64::from(count) * SIGNATURE_SIZE + FOOTER_SIZE;
+        Ok(Footer {
+            root_offset: root_offset.into(),
+            file_len: root_offset.checked_add(end_size).ok_or_else(too_large)?.into(),
+            signatures: count.into(),
+            reserved: [0; 4],
+            checksum: [0; 32],
+            magic: signed.magic,
+        })
+    }
+
+    /// Finds the footer in `bytes`, the last bytes of a file of `len` bytes. Returns none if the file is not of the kind `signed`: an
+    /// artifact may have no trailer.
     ///
     /// # Errors
     ///
     /// CORRUPT if the footer contradicts itself or the file, TRUNCATED if it describes a longer file.
-    pub fn find(bytes: &[u8], len: u64) -> Result<Option<Footer>> {
+    pub fn find(bytes: &[u8], len: u64, signed: &Signed) -> Result<Option<Footer>> {
+        let what = signed.what;
         let Ok((_, footer)) = Footer::read_from_suffix(bytes) else { return Ok(None) };
-        if footer.magic != FOOTER_MAGIC {
+        if footer.magic != signed.magic {
             return Ok(None);
         }
         let at = len - FOOTER_SIZE;
         if footer.file_len.get() != len {
-            let message = format!("trailer: expected a file of {} bytes, found {len}", footer.file_len);
+            let message = format!("{what}: expected a file of {} bytes, found {len}", footer.file_len);
             let status = if footer.file_len.get() > len { Status::Truncated } else { Status::Corrupt };
             return Err(Error::new(status, message).at(at));
         }
         if footer.signatures.get() > MAX_SIGNATURES {
-            let message = format!("trailer: expected at most {MAX_SIGNATURES} signatures, found {}", footer.signatures);
+            let message = format!("{what}: expected at most {MAX_SIGNATURES} signatures, found {}", footer.signatures);
             return Err(Error::corrupt(message).at(at));
         }
         let signatures = u64::from(footer.signatures.get()) * SIGNATURE_SIZE;
-        let expected = at.checked_sub(signatures).and_then(|end| end.checked_sub(ROOT_SIZE));
+        let expected = at.checked_sub(signatures).and_then(|end| end.checked_sub(signed.record_size));
         if expected != Some(footer.root_offset.get()) {
             let message = format!(
-                "trailer: expected the root record before {} signatures and the footer, found it at {}",
+                "{what}: expected the root record before {} signatures and the footer, found it at {}",
                 footer.signatures, footer.root_offset
             );
             return Err(Error::corrupt(message).at(at));

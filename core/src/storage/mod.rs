@@ -203,15 +203,32 @@ impl Region {
     ///
     /// IO, NO_MEMORY.
     pub fn try_clone(&self) -> Result<Region> {
+        self.part(Part::default())
+    }
+
+    /// Returns a part of the region: with a duplicated descriptor, or a copy of that part of owned memory.
+    ///
+    /// # Errors
+    ///
+    /// IO, NO_MEMORY; INVALID_ARGUMENT if the part lies outside the region.
+    pub fn part(&self, part: Part) -> Result<Region> {
+        let (offset, len) = part.resolve(self.len)?;
+        let start = self.start + offset;
         let backing = match &self.backing {
             Backing::File(file, _) => {
                 let copy = file.try_clone().map_err(|error| Error::io("duplicating the descriptor", &error))?;
-                Backing::File(copy, LazyMapping::new(self.start, self.len))
+                Backing::File(copy, LazyMapping::new(start, len))
             }
-            Backing::Owned(bytes) => Backing::Owned(alloc::copy(bytes, "a copy of the artifact")?),
-            Backing::Borrowed(bytes) => Backing::Borrowed(bytes),
+            // The casts are lossless: both bounds lie within a slice.
+            Backing::Owned(bytes) => {
+                let bytes = bytes.get(offset as usize..(offset + len) as usize).unwrap_or(&[]);
+                Backing::Owned(alloc::copy(bytes, "a copy of the artifact")?)
+            }
+            Backing::Borrowed(bytes) => {
+                Backing::Borrowed(bytes.get(offset as usize..(offset + len) as usize).unwrap_or(&[]))
+            }
         };
-        Ok(Region { backing, ..*self })
+        Ok(Region { backing, base: self.base + offset, start, len, noexec: self.noexec })
     }
 
     /// Returns the offset of the region in the file or memory that the caller gave.

@@ -7,6 +7,7 @@ use blake3::hazmat::{ContextKey, HasherExt, hash_derive_key_context};
 use zerocopy::IntoBytes;
 
 use crate::fork;
+use crate::format::pack::PackRoot;
 use crate::format::trailer::{Digest, Footer, Root, Signature};
 
 /// The context of one kind of data. Its key is derived once, which takes as long as hashing a small module table.
@@ -23,6 +24,11 @@ static FOOTER: Context = Context::new("libartifact 2026-11 trailer 1: footer");
 /// Keys of the cache.
 pub static CACHE_KEY: Context = Context::new("libartifact 2026-11 cache 1: key");
 static REMOTE_NAME: Context = Context::new("libartifact 2026-11 cache 1: name at a remote");
+
+static PACKED: Context = Context::new("libartifact 2026-11 pack 1: artifact");
+static ROWS: Context = Context::new("libartifact 2026-11 pack 1: rows");
+static DIRECTORY: Context = Context::new("libartifact 2026-11 pack 1: directory");
+static PACK_FOOTER: Context = Context::new("libartifact 2026-11 pack 1: footer");
 
 impl Context {
     const fn new(name: &'static str) -> Context {
@@ -82,6 +88,34 @@ pub fn chunks(bytes: &[u8]) -> Digest {
 /// Hashes root record, signatures and footer, with the footer's checksum field taken as zero.
 #[must_use]
 pub fn footer(root: &Root, signatures: &[Signature], footer: &Footer) -> Digest {
+    seal(&FOOTER, root.as_bytes(), signatures, footer)
+}
+
+/// Hashes root record, signatures and footer of a pack, with the footer's checksum field taken as zero.
+#[must_use]
+pub fn pack_footer(root: &PackRoot, signatures: &[Signature], footer: &Footer) -> Digest {
+    seal(&PACK_FOOTER, root.as_bytes(), signatures, footer)
+}
+
+fn seal(context: &Context, root: &[u8], signatures: &[Signature], footer: &Footer) -> Digest {
     let blank = Footer { checksum: [0; 32], ..*footer };
-    FOOTER.digest(&[root.as_bytes(), signatures.as_bytes(), blank.as_bytes()])
+    context.digest(&[root, signatures.as_bytes(), blank.as_bytes()])
+}
+
+/// Hashes the root record of an artifact that is in a pack.
+#[must_use]
+pub fn packed(root: &Root) -> Digest {
+    PACKED.digest(&[root.as_bytes()])
+}
+
+/// Hashes a block of a pack's table.
+#[must_use]
+pub fn rows(bytes: &[u8]) -> Digest {
+    ROWS.digest(&[bytes])
+}
+
+/// Hashes the directory of a pack.
+#[must_use]
+pub fn directory(bytes: &[u8]) -> Digest {
+    DIRECTORY.digest(&[bytes])
 }

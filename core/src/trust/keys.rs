@@ -1,4 +1,4 @@
-//! Ed25519 keys and signatures (RFC 8032) over root records. Keys are read and written as openssl does: as PKCS#8 and
+//! Ed25519 keys and signatures (RFC 8032) over root records, of artifacts and of packs. Keys are read and written as openssl does: as PKCS#8 and
 //! SubjectPublicKeyInfo (RFC 8410) in PEM.
 //!
 //! Verification is strict: encodings must be canonical, neither the key nor the first half of the signature may have small order,
@@ -16,11 +16,9 @@ use zerocopy::IntoBytes;
 use zeroize::Zeroizing;
 
 use crate::error::{Error, Result, Status};
-use crate::format::trailer::{ROOT_SIZE, Root, Signature};
-
-/// The prefix of the signed message, NUL included; the root record follows. It keeps signatures over other data with the same key
-/// from being valid for a root record.
-pub const CONTEXT: &[u8; 24] = b"libartifact signature 1\0";
+use crate::format::pack::{self, PackRoot};
+pub use crate::format::trailer::SIGNATURE_CONTEXT as CONTEXT;
+use crate::format::trailer::{self, Root, Signature, Signed};
 
 /// Maximum length of PEM text to parse in bytes. A key takes about two hundred.
 const MAX_PEM: usize = 16 << 10;
@@ -47,14 +45,30 @@ fn unencodable(what: &str, why: impl fmt::Display) -> Error {
     Error::new(Status::Internal, format!("{what}: {why}"))
 }
 
-/// Returns the message that a signature is over.
-#[must_use]
-pub(crate) fn message(root: &Root) -> [u8; CONTEXT.len() + ROOT_SIZE as usize] {
-    let mut message = [0; CONTEXT.len() + ROOT_SIZE as usize];
-    let (context, record) = message.split_at_mut(CONTEXT.len());
-    context.copy_from_slice(CONTEXT);
-    record.copy_from_slice(root.as_bytes());
-    message
+/// A message that a signature is over: a context and a root record.
+pub(crate) struct Message(Vec<u8>);
+
+impl Message {
+    fn new(signed: &Signed, record: &[u8]) -> Message {
+        Message([signed.context, record].concat())
+    }
+
+    /// Returns the bytes to sign.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl From<&Root> for Message {
+    fn from(root: &Root) -> Message {
+        Message::new(&trailer::SIGNED, root.as_bytes())
+    }
+}
+
+impl From<&PackRoot> for Message {
+    fn from(root: &PackRoot) -> Message {
+        Message::new(&pack::SIGNED, root.as_bytes())
+    }
 }
 
 /// A private key, which signs. It is wiped from memory when it is dropped.
@@ -115,7 +129,17 @@ impl PrivateKey {
     /// Signs a root record. Signatures are deterministic.
     #[must_use]
     pub fn sign(&self, root: &Root) -> Signature {
-        Signature { key: self.public().bytes(), bytes: self.0.sign(&message(root)).to_bytes() }
+        self.sign_message(&root.into())
+    }
+
+    /// Signs the root record of a pack.
+    #[must_use]
+    pub(crate) fn sign_pack(&self, root: &PackRoot) -> Signature {
+        self.sign_message(&root.into())
+    }
+
+    fn sign_message(&self, message: &Message) -> Signature {
+        Signature { key: self.public().bytes(), bytes: self.0.sign(&message.0).to_bytes() }
     }
 }
 
@@ -177,7 +201,17 @@ impl PublicKey {
     /// Returns whether `signature` is a valid signature of this key over `root`.
     #[must_use]
     pub fn verifies(&self, root: &Root, signature: &Signature) -> bool {
-        self.0.verify_strict(&message(root), &signature.bytes.into()).is_ok()
+        self.confirms(&root.into(), signature)
+    }
+
+    /// Returns whether `signature` is a valid signature of this key over the root record of a pack.
+    #[must_use]
+    pub(crate) fn verifies_pack(&self, root: &PackRoot, signature: &Signature) -> bool {
+        self.confirms(&root.into(), signature)
+    }
+
+    fn confirms(&self, message: &Message, signature: &Signature) -> bool {
+        self.0.verify_strict(&message.0, &signature.bytes.into()).is_ok()
     }
 }
 
@@ -212,7 +246,7 @@ impl FromStr for PublicKey {
 /// UNTRUSTED if no trusted key has: there is no signature, or only signatures of other keys or ones that don't match.
 pub(crate) fn signer<'k, 's>(
     trusted: impl IntoIterator<Item = &'k PublicKey> + Clone,
-    root: &Root,
+    message: &Message,
     signatures: impl IntoIterator<Item = &'s Signature>,
 ) -> Result<&'k PublicKey> {
     let (mut claimed, mut count) = (false, 0);
@@ -220,7 +254,7 @@ pub(crate) fn signer<'k, 's>(
         count += 1;
         let mut keys = trusted.clone().into_iter();
         let Some(key) = keys.find(|key| *key.0.as_bytes() == signature.key) else { continue };
-        if key.verifies(root, signature) {
+        if key.confirms(message, signature) {
             return Ok(key);
         }
         claimed = true;
@@ -250,10 +284,10 @@ mod tests {
         let root = Root::new_zeroed();
         let other = Root { modules: 1.into(), ..root };
         let trusted = [a.public(), b.public()];
-        assert_eq!(signer(&trusted, &root, &[a.sign(&root)]).unwrap(), &a.public());
-        assert_eq!(signer(&trusted, &root, &[key(3).sign(&root), b.sign(&root)]).unwrap(), &b.public());
+        assert_eq!(signer(&trusted, &(&root).into(), &[a.sign(&root)]).unwrap(), &a.public());
+        assert_eq!(signer(&trusted, &(&root).into(), &[key(3).sign(&root), b.sign(&root)]).unwrap(), &b.public());
         // An invalid signature of one trusted key does not prevent accepting a valid one of another.
-        assert_eq!(signer(&trusted, &root, &[a.sign(&other), b.sign(&root)]).unwrap(), &b.public());
+        assert_eq!(signer(&trusted, &(&root).into(), &[a.sign(&other), b.sign(&root)]).unwrap(), &b.public());
         let renamed = Signature { key: a.public().bytes(), ..b.sign(&root) };
         let cases = [
             (vec![], "none"),
@@ -263,7 +297,7 @@ mod tests {
             (vec![renamed], "doesn't match"),
         ];
         for (signatures, words) in cases {
-            let error = signer(&trusted, &root, &signatures).unwrap_err();
+            let error = signer(&trusted, &(&root).into(), &signatures).unwrap_err();
             assert_eq!(error.status(), Status::Untrusted);
             assert!(error.message().ends_with(words), "{error}");
         }

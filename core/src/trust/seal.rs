@@ -7,7 +7,7 @@ use crate::alloc;
 use crate::error::{Error, Result, Status};
 use crate::format::body::ModuleRange;
 use crate::format::trailer::{
-    ALIGN, Digest, FOOTER_MAGIC, FOOTER_SIZE, FORMAT, Footer, Layout, ModuleEntry, Root, Signature, TRAILER_MAGIC,
+    ALIGN, Digest, FOOTER_SIZE, FORMAT, Footer, Layout, ModuleEntry, Root, SIGNED, Signature, TRAILER_MAGIC,
 };
 
 /// The facts about a body that a trailer records.
@@ -63,18 +63,9 @@ pub fn encode_trailer(
     let too_large = || Error::new(Status::Limit, "trailer: expected a file shorter than 2^64 bytes, found more");
     let layout = Layout::new(body.body_end, body.entries.len() as u64, chunks.len() as u64).ok_or_else(too_large)?;
     let signature_bytes = signatures.as_bytes();
-    let count = u32::try_from(signatures.len()).map_err(|_| too_large())?;
     let root_bytes = root_record.as_bytes();
     let end_size = root_bytes.len() + signature_bytes.len() + FOOTER_SIZE as usize;
-    let file_len = layout.root.checked_add(end_size as u64).ok_or_else(too_large)?;
-    let mut footer = Footer {
-        root_offset: layout.root.into(),
-        file_len: file_len.into(),
-        signatures: count.into(),
-        reserved: [0; 4],
-        checksum: [0; 32],
-        magic: FOOTER_MAGIC,
-    };
+    let mut footer = Footer::new(layout.root, signatures.len(), &SIGNED)?;
     footer.checksum = digest::footer(root_record, signatures, &footer);
 
     let padding = (layout.start - body.body_end) as usize;
