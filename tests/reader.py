@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A second reader of artifacts, written from docs/format.md alone, with nothing but Python's standard library.
+"""A second reader of artifacts and packs, written from docs/format.md alone, with nothing but Python's standard library.
 
 reader.py FILE...: for each file a line with its name and a verdict, separated by a tab. The verdict begins with
     sound      everything is as the document says
@@ -77,8 +77,8 @@ def derive(context, data):
     return struct.pack("<8I", *subtree(key, data, 0, MATERIAL, ROOT))
 
 
-def digest(what, data):
-    return derive("libartifact 2026-11 trailer 1: " + what, data)
+def digest(what, data, of="trailer"):
+    return derive(f"libartifact 2026-11 {of} 1: {what}", data)
 
 
 # ---- Reading ----
@@ -338,8 +338,8 @@ def check(found, expected, at, what):
         damaged(at, f"{what}: expected {expected}, found {found}")
 
 
-def check_digest(found, what, data, at):
-    if bytes(found) != digest(what, data):
+def check_digest(found, what, data, at, of="trailer"):
+    if bytes(found) != digest(what, data, of):
         damaged(at, f"digest of the {what} doesn't match")
 
 
@@ -421,16 +421,36 @@ def chunks(data, start, end):
     return names, critical
 
 
+def footer(data, record_size, of):
+    """Where the root record is, and the number of signatures."""
+    reader = Reader(data, len(data) - 64)
+    root_at, file_len, signatures = reader.u64(), reader.u64(), reader.u32()
+    check(file_len, len(data), len(data) - 56, "length of the file")
+    check(root_at, len(data) - 64 - 96 * signatures - record_size, len(data) - 64, "place of the root record")
+    if root_at < 0 or signatures > 64:
+        damaged(len(data) - 64, f"expected at most 64 signatures, found {signatures}")
+    reader.zeros(4, "footer")
+    blank = bytes(data[root_at:-40]) + bytes(32) + bytes(data[-8:])
+    check_digest(reader.take(32), "footer", blank, len(data) - 40, of)
+    return root_at, signatures
+
+
+def signers(data, root_at, record_size, count, context, odd):
+    """The keys that have signed the root record."""
+    found, message = [], context + bytes(data[root_at:root_at + record_size])
+    for number in range(count):
+        at = root_at + record_size + 96 * number
+        key, signature = bytes(data[at:at + 32]), bytes(data[at + 32:at + 96])
+        if signed(key, signature, message):
+            found.append(key.hex())
+        else:
+            odd.append(f"at {at}: a signature that isn't its key's")
+    return found
+
+
 def trailer(data, modules, tail, header_at, metadata_at, body_end, odd):
     """Checks it against the body, and every byte of the file against it."""
-    footer = Reader(data, len(data) - 64)
-    root_at, file_len, signatures = footer.u64(), footer.u64(), footer.u32()
-    check(file_len, len(data), len(data) - 56, "length of the file")
-    check(root_at, len(data) - 64 - 96 * signatures - 256, len(data) - 64, "place of the root record")
-    footer.zeros(4, "footer")
-    blank = bytes(data[root_at:-40]) + bytes(32) + bytes(data[-8:])
-    check_digest(footer.take(32), "footer", blank, len(data) - 40)
-
+    root_at, signatures = footer(data, 256, "trailer")
     root = Reader(data, root_at)
     check(root.u32(), 1, root_at, "format")
     critical = root.u32()
@@ -460,21 +480,64 @@ def trailer(data, modules, tail, header_at, metadata_at, body_end, odd):
         before = module.end
     names, found = chunks(data, chunks_at, root_at)
     check(critical, found, root_at + 4, "number of critical chunks")
-    if signatures > 64 or len(names) > 65536:
-        damaged(root_at, f"expected at most 64 signatures and 65536 attributes, found {signatures} and {len(names)}")
-    signers, message = [], b"libartifact signature 1\0" + bytes(data[root_at:root_at + 256])
-    for number in range(signatures):
-        at = root_at + 256 + 96 * number
-        key, signature = bytes(data[at:at + 32]), bytes(data[at + 32:at + 96])
-        if signed(key, signature, message):
-            signers.append(key.hex())
-        else:
-            odd.append(f"at {at}: a signature that isn't its key's")
-    return names, signers
+    if len(names) > 65536:
+        damaged(root_at, f"expected at most 65536 attributes, found {len(names)}")
+    return names, signers(data, root_at, 256, signatures, b"libartifact signature 1\0", odd)
+
+
+# ---- Packs ----
+
+PACK_START = b"\x93AFP\r\n\x1a\n"
+PACK_END = b"\x93AFQ\r\n\x1a\n"
+
+
+def pack(data, odd):
+    """Checks a pack and every artifact in it."""
+    root_at, signatures = footer(data, 128, "pack")
+    check(bytes(data[:8]), PACK_START, 0, "start of the pack")
+    root = Reader(data, root_at)
+    check(root.u32(), 1, root_at, "format")
+    root.zeros(4, "root record")
+    align, count, table = root.u64(), root.u64(), root.u64()
+    directory_digest = root.take(32)
+    root.zeros(64, "root record")
+    if align not in [1 << power for power in range(3, 22)]:
+        damaged(root_at + 8, f"expected a power of two from 8 to 2 MiB as alignment, found {align}")
+    directory_at = table + 88 * count
+    if count > 16777216 or table < 8 or table % 8 or directory_at + 72 * -(-count // 64) != root_at:
+        damaged(root_at + 16, f"expected {count} rows and their directory before the root record")
+    check_digest(directory_digest, "directory", data[directory_at:root_at], directory_at, "pack")
+    directory, rows = Reader(data, directory_at), Reader(data, table)
+    last, end = b"", 8
+    for number in range(count):
+        at = rows.at
+        if number % 64 == 0:
+            check(bytes(directory.take(40)), bytes(data[at:at + 40]), at, "first row of a block")
+            check_digest(directory.take(32), "rows", data[at:min(at + 64 * 88, directory_at)], at, "pack")
+        name, offset, size, root_digest = bytes(rows.take(40)), rows.u64(), rows.u64(), rows.take(32)
+        if last >= name:
+            damaged(at, "rows out of order, or twice")
+        if offset < end or offset % align or size == 0 or offset + size > table:
+            damaged(at, f"expected an artifact from {end} to {table}, at a multiple of {align}, found it at {offset}")
+        Reader(data, end).zeros(offset - end, "bytes between artifacts")
+        artifact = data[offset:offset + size]
+        if artifact[-8:] != END:
+            damaged(offset, "expected an artifact with a trailer")
+        read_artifact(artifact, odd)
+        record = int.from_bytes(artifact[-64:-56], "little")
+        check_digest(root_digest, "artifact", artifact[record:record + 256], offset, "pack")
+        last, end = name, offset + size
+    Reader(data, end).zeros(table - end, "bytes before the table")
+    return f"pack of {count}, signed by {signers(data, root_at, 128, signatures, b'libartifact pack signature 1' + bytes(1), odd)!r}"
 
 
 def read(data):
     odd = []
+    what = pack(data, odd) if data[-8:] == PACK_END else read_artifact(data, odd)
+    return f"odd: {'; '.join(odd)}" if odd else f"sound: {what}"
+
+
+def read_artifact(data, odd):
     modules, tail = walk(data, odd)
     reader = Reader(data, tail + 8)
     header_at = reader.at
@@ -484,13 +547,13 @@ def read(data):
     body_end = reader.at
     what = f"{len(modules)} modules, producer {producer}, version {version.decode(errors='replace')!r}"
     if data[-8:] == END:
-        names, signers = trailer(data, modules, tail, header_at, metadata_at, body_end, odd)
-        what += f", trailer, attributes {names!r}, signed by {signers!r}"
+        names, keys = trailer(data, modules, tail, header_at, metadata_at, body_end, odd)
+        what += f", trailer, attributes {names!r}, signed by {keys!r}"
     elif data[align_up(body_end, 8):][:8] == START:
         damaged(body_end, "a trailer begins, but there is no footer")
     elif body_end < len(data):
         odd.append(f"at {body_end}: bytes behind the body")
-    return f"odd: {'; '.join(odd)}" if odd else f"sound: {what}"
+    return what
 
 
 def main():

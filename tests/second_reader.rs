@@ -11,12 +11,15 @@ use std::sync::Arc;
 
 use artifact::artifact::{Artifact, OpenOptions};
 use artifact::builder::Builder;
+use artifact::cache::pack::{Pack, PackOptions, Packed, write};
 use artifact::engine::{Engine, FlagMap, VersionRule};
-use artifact::error::Status;
+use artifact::error::{Error, Status};
 use artifact::format::flags::Flag;
+use artifact::format::pack::SIGNED;
 use artifact::format::trailer::{Footer, Root, Signature};
 use artifact::format::types::{EntityType, Memory, WasmType};
 use artifact::report::Kind;
+use artifact::storage::{Part, Region};
 use artifact::trust::digest;
 use artifact::trust::keys::PrivateKey;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
@@ -48,6 +51,9 @@ fn read(files: &Files) -> Option<BTreeMap<String, String>> {
 
 /// Returns the library's verdict on a file, in the second reader's words.
 fn verify(bytes: &[u8]) -> &'static str {
+    if bytes.ends_with(&SIGNED.magic) {
+        return verify_pack(bytes).unwrap_or("damaged");
+    }
     let options = OpenOptions::default();
     let Ok(report) = Artifact::open_bytes(bytes, None, &options).and_then(|artifact| artifact.verify()) else {
         return "damaged";
@@ -56,6 +62,21 @@ fn verify(bytes: &[u8]) -> &'static str {
     let format =
         |kind| matches!(kind, Kind::Link | Kind::Padding | Kind::Metadata | Kind::TrailingBytes | Kind::Signature);
     if report.findings.iter().any(|finding| format(finding.kind)) { "odd" } else { "sound" }
+}
+
+fn verify_pack(bytes: &[u8]) -> artifact::error::Result<&'static str> {
+    let pack = Pack::from_region(Region::copied(bytes, Part::default())?, &[])?;
+    let mut worst = if pack.verify()?.findings.is_empty() { "sound" } else { "odd" };
+    pack.each(&mut |row| {
+        pack.artifact(row, None, &OpenOptions::default())?;
+        match verify(&bytes[row.offset.get() as usize..row.end() as usize]) {
+            "sound" => {}
+            "odd" => worst = "odd",
+            _ => return Err(Error::corrupt("an artifact")),
+        }
+        Ok(())
+    })?;
+    Ok(worst)
 }
 
 fn agree(files: &Files) -> BTreeMap<&'static str, usize> {
@@ -121,6 +142,67 @@ fn written() -> Files {
         }
     }
     files
+}
+
+/// Packs the artifacts that have a trailer.
+fn packs() -> Files {
+    let artifacts = written();
+    let sealed: Vec<_> = artifacts.iter().filter(|(name, _)| !name.ends_with("plain")).collect();
+    let folder = tempfile::tempdir().unwrap();
+    let mut files = Files::new();
+    for (count, align, signatures) in [(0, 8, 0), (2, 4096, 1), (sealed.len(), 8, 0), (70, 64, 2)] {
+        let mut options = PackOptions::default();
+        options.align = align;
+        options.keys = (1..=signatures).map(|seed| Arc::new(key(seed))).collect();
+        let mut numbers = 0..count;
+        let path = folder.path().join("pack");
+        let next = &mut || {
+            let Some(number) = numbers.next() else { return Ok(None) };
+            let bytes = if count > sealed.len() { sealed[0].1 } else { sealed[number].1 };
+            let artifact = Artifact::open_bytes(bytes, None, &OpenOptions::default())?;
+            let target = (number as u64 % 2).to_be_bytes();
+            Ok(Some(Packed { key: [number as u8 / 2; 32], target, artifact }))
+        };
+        write(&path, &options, next).unwrap();
+        files.insert(format!("pack-{count}"), fs::read(&path).unwrap());
+    }
+    files
+}
+
+#[test]
+fn packs_of_the_library_are_sound() {
+    let files = packs();
+    for (name, bytes) in &files {
+        assert_eq!(verify(bytes), "sound", "{name}");
+    }
+    let Some(verdicts) = read(&files) else { return };
+    for (name, verdict) in &verdicts {
+        let count = name.strip_prefix("pack-").unwrap();
+        assert!(verdict.starts_with(&format!("sound: pack of {count}, signed by [")), "{name}: {verdict}");
+        let signers = match count {
+            "2" => 1,
+            "70" => 2,
+            _ => 0,
+        };
+        assert_eq!(verdict.matches("'").count(), 2 * signers, "{name}: {verdict}");
+    }
+}
+
+#[test]
+fn both_readers_agree_on_damaged_packs() {
+    let mut files = Files::new();
+    for (name, bytes) in packs().into_iter().filter(|(name, _)| name != "pack-70") {
+        let end = bytes.len().saturating_sub(500);
+        for byte in (0..end).step_by(bytes.len() / 24 + 1).chain((end..bytes.len()).step_by(7)) {
+            let bit = byte * 8 + byte % 8;
+            files.insert(format!("{name}-flip-{bit}"), flip(&bytes, bit));
+        }
+        for cut in (0..bytes.len()).step_by(bytes.len() / 12 + 1) {
+            files.insert(format!("{name}-cut-{cut}"), bytes[..cut].to_vec());
+        }
+    }
+    let counts = agree(&files);
+    assert!(counts.is_empty() || counts.keys().eq(["damaged"].iter()), "{counts:?}");
 }
 
 fn flip(bytes: &[u8], bit: usize) -> Vec<u8> {
