@@ -55,6 +55,11 @@ fn memory() {
 }
 
 #[test]
+fn pack() {
+    replay_all("pack", "pack", hostile::pack::run);
+}
+
+#[test]
 fn texts() {
     replay_all("texts", "texts", hostile::texts::run);
 }

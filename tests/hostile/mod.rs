@@ -21,6 +21,7 @@ pub mod link;
 pub mod load;
 pub mod memory;
 pub mod open_all;
+pub mod pack;
 pub mod rewrite;
 pub mod signed;
 pub mod texts;
