@@ -81,6 +81,15 @@ impl TrustArgs {
 }
 
 impl OpenRules {
+    /// The trusted keys of the engine and those of --trust.
+    pub fn trusted_keys(&self) -> Vec<PublicKey> {
+        self.engine.as_ref().map_or(&[][..], Engine::trusted_keys).iter().chain(&self.trusted).cloned().collect()
+    }
+
+    pub fn has_detached_signature(&self) -> bool {
+        !self.signature.is_empty()
+    }
+
     pub fn require_signature(&self) -> bool {
         !self.trusted.is_empty() || self.engine.as_ref().is_some_and(|engine| !engine.trusted_keys().is_empty())
     }

@@ -4,13 +4,15 @@ use std::path::{Path, PathBuf};
 
 use crate::facts::Facts;
 use crate::failure::Failure;
-use crate::input::OpenArgs;
+use crate::input::{Input, OpenArgs};
 use crate::output::{CommandResult, Console};
+use crate::packs;
 use crate::summary;
 
 /// Show the contents of an artifact: origin, modules, settings and types
 ///
-/// Works on incompatible artifacts, too. If the layout of the version is unknown, shows what can be decoded.
+/// Works on incompatible artifacts, too. If the layout of the version is unknown, shows what can be decoded. Of a pack, shows which
+/// artifacts it has; with --trust, the pack itself has to be signed.
 #[derive(clap::Args)]
 #[command(after_help = "\
 With --json, prints {\"file_len\", \"producer\", \"version\", \"target\", \"modules\": [{\"offset\", \"len\", \"align\", \
@@ -19,7 +21,8 @@ With --json, prints {\"file_len\", \"producer\", \"version\", \"target\", \"modu
 \"metadata_offset\", \"shared_flags\", \"isa_flags\", \"tunables\", \"features\", \"module_upvars\", \"types\", \
 \"trailer\": {\"format\", \"attributes\", \"signed_by\", \"signatures\"}}. Maps keep the order of the file. Attributes are \
 base64. \"symbols\" is present only with --symbols. Values that cannot be decoded are null. For a file without a trailer, \
-\"signed_by\" is a key of the outermost object, and present only if a signature given with --signature is trusted.
+\"signed_by\" is a key of the outermost object, and present only if a signature given with --signature is trusted. For a pack, \
+prints {\"file_len\", \"align\", \"signed_by\", \"signatures\", \"artifacts\": [{\"key\", \"target\", \"offset\", \"len\"}]}.
 
 Without --json, tables are aligned on a terminal, and tab-separated elsewhere.
 
@@ -29,7 +32,7 @@ Examples:
   artifact inspect --symbols kernels.artifact | awk -F '\\t' '$3 == \"FUNC\"'
   curl -s https://example.org/module.cwasm | artifact inspect -")]
 pub struct Args {
-    /// Artifact to inspect; `-` is standard input
+    /// Artifact or pack to inspect; `-` is standard input
     file: PathBuf,
     /// Print one JSON object
     #[arg(long)]
@@ -51,7 +54,12 @@ pub fn run(args: &Args, console: &mut Console) -> CommandResult {
     let file = args.file.as_path();
     let in_file = |error| Failure::in_file(file, error);
     let progress = console.progress("reading", file)?;
-    let artifact = args.open.artifact(file)?;
+    let (rules, input) = (args.open.rules()?, Input::open(file)?);
+    if let Some(pack) = packs::open(file, &input, &rules)? {
+        drop(progress);
+        return packs::inspect(console, file, &pack, &rules, args.json);
+    }
+    let artifact = input.artifact(&rules)?;
     let facts = Facts::new(&artifact, args.symbols).map_err(in_file)?;
     drop(progress);
     if args.json {

@@ -7,6 +7,7 @@
 //! - `output` prints everything and determines the exit status, also if `closed` says that nobody reads; `failure` words the errors; `progress` shows progress.
 //! - `verdict` prints one result per file for `check` and `verify`.
 //! - `facts` collects what `inspect` shows; `summary`, `elf_names` and `types` format it for people.
+//! - `packs` shows and verifies packs of artifacts.
 //! - `metadata` defines metadata.json, which `extract` writes and `pack` reads.
 
 // Only `run` has unsafe code, which is what that command is for, and `closed`, which runs before `main`.
@@ -26,6 +27,7 @@ mod manual;
 mod metadata;
 mod output;
 mod pack;
+mod packs;
 mod progress;
 mod rewrite;
 mod run;

@@ -7,11 +7,12 @@ use artifact::report::Report;
 use crate::failure::Failure;
 use crate::input::{Input, OpenArgs, OpenRules};
 use crate::output::{CommandResult, Console, Outcome};
+use crate::packs;
 use crate::verdict::{self, Format};
 
 /// Verify all digests, bounds, links and tables of artifacts
 ///
-/// Prints `FILE: OK`, or one line for each warning. A warning reports a deviation that Wasmtime 0.33 accepts but no known writer
+/// Prints `FILE: OK`, or one line for each warning. Of a pack, all artifacts in it are verified. A warning reports a deviation that Wasmtime 0.33 accepts but no known writer
 /// produces. Damage is an error.
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -24,7 +25,7 @@ Examples:
   artifact verify --strict *.cwasm
   curl -s https://example.org/module.cwasm | artifact verify -")]
 pub struct Args {
-    /// Artifacts to verify; `-` is standard input
+    /// Artifacts or packs to verify; `-` is standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Treat warnings as damage: exit with status 3
@@ -56,5 +57,9 @@ pub fn run(args: &Args, console: &mut Console) -> CommandResult {
 }
 
 fn verify(file: &Path, rules: &OpenRules) -> Result<Report, Failure> {
-    Input::open(file)?.artifact(rules)?.verify().map_err(|error| Failure::in_file(file, error))
+    let input = Input::open(file)?;
+    if let Some(pack) = packs::open(file, &input, rules)? {
+        return packs::verify(file, &pack, rules);
+    }
+    input.artifact(rules)?.verify().map_err(|error| Failure::in_file(file, error))
 }

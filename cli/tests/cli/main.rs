@@ -11,6 +11,7 @@ mod json;
 mod keys;
 mod manual;
 mod pack;
+mod packs;
 mod readme;
 mod rewrite;
 mod run;

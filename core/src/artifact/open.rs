@@ -18,6 +18,7 @@ use crate::error::{Error, Result, Status};
 use crate::format::align_up;
 use crate::format::body::{Header, LINK_SIZE, TERMINATOR, follow_links};
 use crate::format::metadata::Metadata;
+use crate::format::pack;
 use crate::format::trailer::{
     ALIGN, FOOTER_SIZE, Footer, Layout, MODULE_ENTRY_SIZE, ROOT_SIZE, Root, SIGNATURE_SIZE, SIGNED, Signature,
     TRAILER_MAGIC,
@@ -98,6 +99,10 @@ pub fn open(region: Region, engine: Option<&Engine>, options: &OpenOptions<'_>) 
     let mut window = Window::new(&region, &mut buffer)?;
     let limit = options.memory_limit.min(MAX_METADATA);
     let trailer = Trailer::find(&window, region.len())?;
+    if trailer.is_none() && window.bytes().ends_with(&pack::SIGNED.magic) {
+        let message = "expected an artifact, found a pack of artifacts, each of which can be opened";
+        return Err(Error::new(Status::NotAnArtifact, message));
+    }
     options.voucher.map_or(Ok(()), |voucher| voucher.check(trailer.as_ref()))?;
     let vouched = vouched_by(options.voucher, &trusted);
     let (tail, header_offset, modules, table, signer) = match &trailer {

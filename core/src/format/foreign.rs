@@ -2,6 +2,7 @@
 
 use object::elf;
 
+use super::pack::PACK_MAGIC;
 use crate::error::{Error, Status};
 
 const OBJECT: &str =
@@ -12,6 +13,7 @@ const UNPACK: &str = "decompress it first";
 
 /// Files that begin with these bytes: what they are, and what to do.
 const MAGICS: &[(&[u8], &str, &str)] = &[
+    (&PACK_MAGIC, "a pack of artifacts", "list them with `artifact inspect`"),
     (b"BC\xc0\xde", "LLVM bitcode", OBJECT),
     (b"\xde\xc0\x17\x0b", "wrapped LLVM bitcode", OBJECT),
     (b"ML\xefR", "MLIR bytecode", OBJECT),
