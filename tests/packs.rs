@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use artifact::artifact::{Artifact, OpenOptions};
 use artifact::builder::{Builder, Sync};
+use artifact::cache::Signer;
 use artifact::cache::pack::{Pack, PackOptions, Packed, write};
 use artifact::engine::Engine;
 use artifact::error::{Error, Result, Status};
@@ -60,7 +61,7 @@ fn write_to(path: &Path, artifacts: &Artifacts, options: &PackOptions) -> Result
 fn options(align: u64, keys: &[&Arc<PrivateKey>]) -> PackOptions {
     let mut options = PackOptions::default();
     (options.align, options.sync) = (align, Sync::No);
-    options.keys = keys.iter().map(|key| Arc::clone(key)).collect();
+    options.signers = keys.iter().map(|key| Signer::Key(Arc::clone(key))).collect();
     options
 }
 

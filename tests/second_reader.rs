@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use artifact::artifact::{Artifact, OpenOptions};
 use artifact::builder::Builder;
+use artifact::cache::Signer;
 use artifact::cache::pack::{Pack, PackOptions, Packed, write};
 use artifact::engine::{Engine, FlagMap, VersionRule};
 use artifact::error::{Error, Status};
@@ -153,7 +154,7 @@ fn packs() -> Files {
     for (count, align, signatures) in [(0, 8, 0), (2, 4096, 1), (sealed.len(), 8, 0), (70, 64, 2)] {
         let mut options = PackOptions::default();
         options.align = align;
-        options.keys = (1..=signatures).map(|seed| Arc::new(key(seed))).collect();
+        options.signers = (1..=signatures).map(|seed| Signer::Key(Arc::new(key(seed)))).collect();
         let mut numbers = 0..count;
         let path = folder.path().join("pack");
         let next = &mut || {

@@ -10,6 +10,7 @@ use super::elf::Shape;
 use super::{FOOTER, number};
 use artifact::artifact::{Artifact, OpenOptions};
 use artifact::builder::Builder;
+use artifact::cache::Signer;
 use artifact::cache::pack::{Pack, PackOptions, Packed, write};
 use artifact::engine::Engine;
 use artifact::format::pack::{Row, Target};
@@ -44,7 +45,7 @@ fn base() -> &'static Base {
         let key = Arc::new(PrivateKey::generate().expect("a key"));
         let path = std::env::temp_dir().join(format!("pack-{}", std::process::id()));
         let mut options = PackOptions::default();
-        (options.align, options.keys) = (8, vec![Arc::clone(&key)]);
+        (options.align, options.signers) = (8, vec![Signer::Key(Arc::clone(&key))]);
         let (mut numbers, mut roots) = (0..COUNT, BTreeMap::new());
         let next = &mut || {
             let Some(number) = numbers.next() else { return Ok(None) };

@@ -4,6 +4,7 @@ use std::fs;
 use std::sync::Arc;
 
 use artifact::artifact::{Artifact, OpenOptions};
+use artifact::cache::Signer;
 use artifact::cache::pack::{PackOptions, Packed, write};
 use artifact::engine::Engine;
 use artifact::format::pack::PackRoot;
@@ -19,7 +20,7 @@ use crate::support::{Folder, module, run, run_with};
 fn pack(folder: &Folder, name: &str, keys: &[&Arc<PrivateKey>]) -> String {
     let file = folder.artifact("packed", &Engine::new());
     let mut options = PackOptions::default();
-    options.keys = keys.iter().map(|key| Arc::clone(key)).collect();
+    options.signers = keys.iter().map(|key| Signer::Key(Arc::clone(key))).collect();
     let mut numbers = 1..3;
     let path = folder.path(name);
     write(&path, &options, &mut || {

@@ -21,7 +21,7 @@ pub type SignFn = dyn Fn(&[u8]) -> Result<(PublicKey, [u8; 64])> + Send + Sync;
 pub enum Signer {
     /// A key in memory.
     Key(Arc<PrivateKey>),
-    /// A function, for keys that are elsewhere. The message is 24 bytes of context and the root record.
+    /// A function, for keys that are elsewhere. The message is a context and a root record, as docs/format.md says.
     Callback(Arc<SignFn>),
 }
 
@@ -35,14 +35,15 @@ impl fmt::Debug for Signer {
 }
 
 impl Signer {
-    fn sign(&self, root: &Root) -> Result<Signature> {
+    /// Signs the root record of an artifact or of a pack.
+    pub(crate) fn sign(&self, message: &Message) -> Result<Signature> {
         let sign = match self {
-            Signer::Key(key) => return Ok(key.sign(root)),
+            Signer::Key(key) => return Ok(key.sign_message(message)),
             Signer::Callback(sign) => sign,
         };
-        let (key, bytes) = sign(Message::from(root).bytes())?;
+        let (key, bytes) = sign(message.bytes())?;
         let signature = Signature { key: key.bytes(), bytes };
-        if key.verifies(root, &signature) {
+        if key.confirms(message, &signature) {
             return Ok(signature);
         }
         let message = format!("signer: expected a signature of key {key} over the message, found another");
@@ -74,7 +75,7 @@ impl Signing {
     pub(super) fn signatures(&self, root: &Root, signer: Option<&Signer>) -> Result<Vec<Signature>> {
         let mut signatures: Vec<Signature> = self.keys.iter().map(|key| key.sign(root)).collect();
         if let Some(signer) = signer {
-            push(&mut signatures, &signer.sign(root)?)?;
+            push(&mut signatures, &signer.sign(&root.into())?)?;
         }
         for (key, signature) in &self.added {
             if !key.verifies(root, signature) {

@@ -22,7 +22,7 @@ use crate::format::trailer::Digest;
 use crate::storage::{Listed, Tree, Usage};
 
 /// The number of subfolders.
-const FOLDERS: u32 = 256;
+pub(super) const FOLDERS: u32 = 256;
 /// How long a store may list files, and how long it may take in all, for a collection.
 const LIST_TIME: Duration = Duration::from_millis(25);
 const SLICE_TIME: Duration = Duration::from_millis(50);
@@ -31,7 +31,7 @@ const ROOM_TIME: Duration = Duration::from_millis(500);
 /// The number of entries that say enough about the others.
 const SAMPLE: usize = 4096;
 /// Age in seconds from which on a temporary file is one that nobody writes any more.
-const TEMPORARY_AGE: i64 = 60;
+pub(super) const TEMPORARY_AGE: i64 = 60;
 /// The part of the limit after which, on average, stores collect.
 const PARTS: u64 = 16;
 
@@ -52,30 +52,35 @@ pub struct Entry {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Aged {
-    key: Digest,
+pub(super) struct Aged {
+    pub key: Digest,
     target: [u8; 8],
-    size: u64,
+    pub size: u64,
     used: i64,
 }
 
 impl Aged {
     /// Reads the name of an entry in a subfolder. Returns none for other files.
-    fn new(folder: &str, file: &Listed<'_>) -> Option<Aged> {
+    pub fn new(folder: &str, file: &Listed<'_>) -> Option<Aged> {
         let (key, rest) = file.name.split_at_checked(64)?;
         let target = rest.strip_prefix(b".")?;
         let found = Aged { key: unhex(key)?, target: unhex(target)?, size: file.size, used: file.used };
         key.starts_with(folder.as_bytes()).then_some(found)
     }
 
-    fn name(&self) -> String {
-        format!("{}/{}.{}", Hex(self.key.get(..1).unwrap_or(&[])), Hex(&self.key), Hex(&self.target))
+    pub fn name(&self) -> String {
+        name_of(&self.key, &self.target)
     }
 
     /// When it was used, for comparisons: a time in the future counts as the oldest.
     fn age_order(&self, now: i64) -> i64 {
         if self.used > now.saturating_add(CLOCK_SLACK) { i64::MIN } else { self.used }
     }
+}
+
+/// The name of an entry in the folder.
+pub(super) fn name_of(key: &Digest, target: &[u8; 8]) -> String {
+    format!("{}/{}.{}", Hex(key.get(..1).unwrap_or(&[])), Hex(key), Hex(target))
 }
 
 fn unhex<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
@@ -95,7 +100,7 @@ fn unhex<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
     Some(bytes)
 }
 
-fn folder_name(index: u32) -> String {
+pub(super) fn folder_name(index: u32) -> String {
     format!("{:02x}", index % FOLDERS)
 }
 

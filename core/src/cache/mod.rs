@@ -5,6 +5,7 @@
 //! code all the same. docs/cache.md describes the design.
 
 mod collect;
+mod folder;
 mod key;
 mod options;
 mod outcome;

@@ -1,12 +1,12 @@
 //! Packs: files of many artifacts, found by key and target. `format::pack` has the layout.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use zerocopy::{FromBytes, IntoBytes};
 
 use crate::alloc;
 use crate::artifact::{Artifact, OpenOptions, Voucher, digest_mismatch, signature_oddity};
+use crate::builder::Signer;
 use crate::engine::Engine;
 use crate::error::{Error, Result, Status};
 use crate::format::first_nonzero;
@@ -18,7 +18,7 @@ use crate::limits::MAX_PACK_ROWS;
 use crate::report::Report;
 use crate::storage::{self, Part, Region, Sink, Sync, Window};
 use crate::trust::digest;
-use crate::trust::keys::{self, PrivateKey, PublicKey};
+use crate::trust::keys::{self, PublicKey};
 
 /// An opened pack. Its directory is in memory; rows are read when they are searched.
 #[derive(Debug)]
@@ -109,7 +109,7 @@ impl Pack {
         self.check_gap(end, self.layout.table)?;
         let mut report = Report::default();
         for (index, signature) in self.signatures.iter().enumerate() {
-            if !PublicKey::from_bytes(&signature.key).is_ok_and(|key| key.verifies_pack(&self.root, signature)) {
+            if !PublicKey::from_bytes(&signature.key).is_ok_and(|key| key.confirms(&(&self.root).into(), signature)) {
                 report.add(signature_oddity(index))?;
             }
         }
@@ -231,15 +231,15 @@ pub struct PackOptions {
     /// Each artifact begins at a multiple of this: a power of two from 8 bytes to 2 MiB. The default is 4 KiB. A host whose pages are
     /// larger copies code that it could map otherwise.
     pub align: u64,
-    /// Keys that sign the pack.
-    pub keys: Vec<Arc<PrivateKey>>,
+    /// Who signs the pack.
+    pub signers: Vec<Signer>,
     /// Whether the file has reached the disk when the call returns.
     pub sync: Sync,
 }
 
 impl Default for PackOptions {
     fn default() -> Self {
-        PackOptions { align: 4096, keys: Vec::new(), sync: Sync::Yes }
+        PackOptions { align: 4096, signers: Vec::new(), sync: Sync::Yes }
     }
 }
 
@@ -302,7 +302,8 @@ impl Writer<'_, '_> {
         };
         self.put(rows.as_bytes())?;
         self.put(directory.as_bytes())?;
-        let signatures: Vec<_> = options.keys.iter().map(|key| key.sign_pack(&root)).collect();
+        let message = (&root).into();
+        let signatures = alloc::try_collect(options.signers.iter().map(|signer| signer.sign(&message)), "signatures")?;
         let mut footer = Footer::new(self.at, signatures.len(), &SIGNED)?;
         footer.checksum = digest::pack_footer(&root, &signatures, &footer);
         self.put(root.as_bytes())?;

@@ -132,13 +132,8 @@ impl PrivateKey {
         self.sign_message(&root.into())
     }
 
-    /// Signs the root record of a pack.
-    #[must_use]
-    pub(crate) fn sign_pack(&self, root: &PackRoot) -> Signature {
-        self.sign_message(&root.into())
-    }
-
-    fn sign_message(&self, message: &Message) -> Signature {
+    /// Signs a message.
+    pub(crate) fn sign_message(&self, message: &Message) -> Signature {
         Signature { key: self.public().bytes(), bytes: self.0.sign(&message.0).to_bytes() }
     }
 }
@@ -204,13 +199,8 @@ impl PublicKey {
         self.confirms(&root.into(), signature)
     }
 
-    /// Returns whether `signature` is a valid signature of this key over the root record of a pack.
-    #[must_use]
-    pub(crate) fn verifies_pack(&self, root: &PackRoot, signature: &Signature) -> bool {
-        self.confirms(&root.into(), signature)
-    }
-
-    fn confirms(&self, message: &Message, signature: &Signature) -> bool {
+    /// Returns whether `signature` is a valid signature of this key over a message.
+    pub(crate) fn confirms(&self, message: &Message, signature: &Signature) -> bool {
         self.0.verify_strict(&message.0, &signature.bytes.into()).is_ok()
     }
 }
