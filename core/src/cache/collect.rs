@@ -152,7 +152,8 @@ fn is_over(time: Option<Instant>) -> bool {
 impl Cache {
     /// Collects a part of the times that it is called, and goes on with a collection that has begun.
     pub(super) fn collect_after(&self, len: u64) {
-        let Ok(tree) = &self.folder else { return };
+        let folder = self.folder();
+        let Ok(tree) = &*folder else { return };
         let limits = &self.options;
         let chance = |part: u64, limit: u64| part as f64 / (limit / PARTS).max(1) as f64;
         let chance = chance(len, limits.max_bytes).max(chance(1, limits.max_entries));
@@ -178,7 +179,8 @@ impl Cache {
     /// IO if the folder can't be read; LIMIT if another process collects for longer than [`CacheOptions::wait`](super::CacheOptions::wait);
     /// INVALID_ARGUMENT if the cache is read-only; NO_MEMORY.
     pub fn trim(&self) -> Result<u64> {
-        let tree = self.own_folder()?;
+        let folder = self.own_folder()?;
+        let tree = (*folder).as_ref().map_err(Error::duplicate)?;
         *fork::lock(&self.scan) = None;
         let freed = self.collect(tree, Times { list: None, all: None }, self.options.wait, None)?;
         freed.ok_or_else(|| {
@@ -295,7 +297,8 @@ impl Cache {
     ///
     /// IO if the folder can't be read; the error of `each`.
     pub fn each(&self, mut each: impl FnMut(&Entry) -> Result<()>) -> Result<()> {
-        let tree = self.folder.as_ref().map_err(Error::duplicate)?;
+        let folder = self.folder();
+        let tree = (*folder).as_ref().map_err(Error::duplicate)?;
         for folder in (0..FOLDERS).map(folder_name) {
             tree.list(&folder, &mut |file| {
                 let Some(found) = Aged::new(&folder, &file) else { return Ok(()) };

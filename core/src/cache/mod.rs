@@ -15,17 +15,17 @@ mod search;
 mod shared;
 mod store;
 mod target;
-#[cfg(test)]
-mod tests;
 mod turns;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use crate::artifact::Artifact;
 use crate::builder::Builder;
 use crate::engine::Engine;
 use crate::error::{Error, Result, Status};
+use crate::fork;
 use crate::format::trailer::Digest;
 use crate::storage::Tree;
 
@@ -52,7 +52,7 @@ pub struct Cache {
     options: CacheOptions,
     path: PathBuf,
     /// The folder, or why it can't be used.
-    folder: Result<Tree>,
+    folder: Mutex<Arc<Result<Tree>>>,
     layers: Vec<Tree>,
     shared: Shared,
     turns: Turns,
@@ -99,8 +99,8 @@ impl Cache {
         let mut cache = Cache {
             engine: engine.clone(),
             targets: target::targets(engine, &options)?,
-            path: folder.to_owned(),
-            folder: open(folder, !options.read_only)?,
+            path: std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned()),
+            folder: Mutex::new(Arc::new(open(folder, !options.read_only)?)),
             layers: Vec::new(),
             shared: Shared::default(),
             turns: Turns::default(),
@@ -108,7 +108,7 @@ impl Cache {
             scan: Mutex::new(None),
             options,
         };
-        if let Err(error) = &cache.folder {
+        if let Err(error) = &*cache.folder() {
             cache.report(Outcome::of(error).unwrap_or(Outcome::Unreadable), folder, Some(error));
         }
         for path in &cache.options.layers {
@@ -120,10 +120,33 @@ impl Cache {
         Ok(cache)
     }
 
-    /// Returns why the folder can't be used; none if it can.
+    /// Returns why the folder can't be used; none if it can. The next search tries to open it again.
     #[must_use]
-    pub fn trouble(&self) -> Option<&Error> {
-        self.folder.as_ref().err()
+    pub fn trouble(&self) -> Option<Error> {
+        self.folder().as_ref().as_ref().err().map(Error::duplicate)
+    }
+
+    fn folder(&self) -> Arc<Result<Tree>> {
+        Arc::clone(&fork::lock(&self.folder))
+    }
+
+    /// Opens the folder again if it could not be opened, or was deleted. Returns what became of it; none if it is what it was.
+    ///
+    /// # Errors
+    ///
+    /// NO_MEMORY.
+    fn reopen(&self, current: &Result<Tree>) -> Result<Option<Arc<Result<Tree>>>> {
+        if current.as_ref().is_ok_and(|tree| !tree.is_gone()) {
+            return Ok(None);
+        }
+        let opened = Tree::open(&self.path, !self.options.read_only, self.engine.trusted_keys().is_empty());
+        if opened.as_ref().is_err_and(|error| error.status() == Status::NoMemory) {
+            opened?;
+            return Ok(None);
+        }
+        let opened = Arc::new(opened);
+        *fork::lock(&self.folder) = Arc::clone(&opened);
+        Ok(Some(opened))
     }
 
     /// Returns how often each outcome was the result of a call, or an event, for this handle.
@@ -136,8 +159,6 @@ impl Cache {
     /// it if the entry was not synced, came from a remote, or [`CacheOptions::verify_always`] is set.
     ///
     /// While the artifact of a key is open in this process, it is shared.
-    ///
-    /// [`Artifact::open`]: crate::Artifact::open
     ///
     /// # Errors
     ///
@@ -183,7 +204,7 @@ impl Cache {
             Found::Nothing(outcome, _) => outcome,
         };
         let target = self.targets.first().ok_or_else(|| Error::new(Status::Internal, "a cache without targets"))?;
-        let lock_file = || match &self.folder {
+        let lock_file = || match &*self.folder() {
             Ok(tree) if !self.options.read_only => Some(tree.lock_file()),
             _ => None,
         };
@@ -215,7 +236,8 @@ impl Cache {
     ///
     /// INVALID_ARGUMENT if the cache is read-only; IO.
     pub fn remove(&self, key: &Key) -> Result<bool> {
-        let (tree, key) = (self.own_folder()?, key.digest());
+        let (folder, key) = (self.own_folder()?, key.digest());
+        let tree = (*folder).as_ref().map_err(Error::duplicate)?;
         self.shared.forget(&key);
         let mut any = false;
         for name in self.targets.iter().map(|target| entry_name(&key, target)) {
@@ -228,15 +250,15 @@ impl Cache {
     }
 
     /// Returns the folder if it may be written to.
-    fn own_folder(&self) -> Result<&Tree> {
+    fn own_folder(&self) -> Result<Arc<Result<Tree>>> {
         if self.options.read_only {
             let message = "expected a cache that may be changed, found that it was opened read-only";
             return Err(Error::new(Status::InvalidArgument, message));
         }
-        self.folder.as_ref().map_err(Error::duplicate)
+        Ok(self.folder())
     }
 
-    fn hit(&self, artifact: Arc<crate::Artifact>, outcome: Outcome) -> Lookup {
+    fn hit(&self, artifact: Arc<Artifact>, outcome: Outcome) -> Lookup {
         self.counters.add(outcome);
         Lookup { artifact: Some(artifact), outcome, error: None }
     }
@@ -249,7 +271,7 @@ impl Cache {
     }
 
     fn path_of(&self, name: &str) -> PathBuf {
-        self.folder.as_ref().map_or_else(|_| self.path.join(name), |tree| tree.path(name))
+        self.path.join(Tree::ENTRIES).join(name)
     }
 
     /// Counts an event, and tells the program.

@@ -15,17 +15,17 @@ use crate::error::{Error, Status};
 #[non_exhaustive]
 pub enum Outcome {
     /// The entry was found.
-    Hit = 0,
+    Hit = 1,
     /// It was made and stored.
-    Made = 1,
+    Made = 2,
     /// It was found after waiting for another thread or process that made it.
-    MadeByOther = 2,
+    MadeByOther = 3,
     /// It was stored.
-    Stored = 3,
+    Stored = 4,
     /// It is in memory only: it could not be stored.
-    NotStored = 4,
+    NotStored = 5,
     /// It came from the remote.
-    Fetched = 5,
+    Fetched = 6,
     /// There is none.
     Absent = 10,
     /// What was found was made by another producer or version, or for a newer library.

@@ -85,7 +85,7 @@ impl Cache {
     fn keep_fetched(&self, key: &Digest, target: &Target, artifact: Artifact) -> Result<Arc<Artifact>> {
         let name = entry_name(key, target);
         let mut kept = artifact;
-        let stored = match &self.folder {
+        let stored = match &*self.folder() {
             Err(error) => Err(error.duplicate()),
             Ok(tree) if !self.options.read_only => {
                 let bytes = kept.bytes()?;
@@ -105,9 +105,7 @@ impl Cache {
             }
             Ok(None) => {}
         }
-        let kept = Arc::new(kept);
-        self.shared.keep(key, &kept);
-        Ok(kept)
+        Ok(self.shared.share(key, kept))
     }
 
     /// Gives the remote an entry that was just stored.

@@ -45,12 +45,16 @@ impl Cache {
     ///
     /// NO_MEMORY, INTERNAL.
     pub(super) fn find(&self, key: &Digest, report: bool) -> Result<Found> {
+        let mut folder = self.folder();
         if let Some((artifact, is_old)) = self.shared.get(key) {
-            if let (true, Ok(tree)) = (is_old, &self.folder) {
+            if let (true, Ok(tree)) = (is_old, &*folder) {
                 // Opening refreshes the age. Whatever is wrong with the file, the artifact is fine.
                 self.targets.iter().for_each(|target| drop(self.open_entry(tree, &entry_name(key, target))));
             }
             return Ok(Found::Artifact(artifact));
+        }
+        if let Some(reopened) = self.reopen(&folder)? {
+            folder = reopened;
         }
         let mut miss = (Outcome::Absent, None);
         let mut fail = |error: Error, path: &dyn Fn() -> PathBuf| {
@@ -66,17 +70,15 @@ impl Cache {
             }
             outcome.map(|_| ()).ok_or(error)
         };
-        if let Err(error) = &self.folder {
+        if let Err(error) = &*folder {
             fail(error.duplicate(), &|| self.path.clone())?;
         }
-        for tree in self.folder.iter().chain(&self.layers) {
+        for tree in folder.iter().chain(&self.layers) {
             for target in &self.targets {
                 let name = entry_name(key, target);
                 match self.open_entry(tree, &name).and_then(|found| self.accept(found, key)) {
                     Ok(Some(artifact)) => {
-                        let artifact = Arc::new(artifact);
-                        self.shared.keep(key, &artifact);
-                        return Ok(Found::Artifact(artifact));
+                        return Ok(Found::Artifact(self.shared.share(key, artifact)));
                     }
                     Ok(None) => {}
                     Err(error) => fail(error, &|| tree.path(&name))?,

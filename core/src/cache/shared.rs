@@ -42,19 +42,35 @@ impl Shared {
         Some((artifact, is_old))
     }
 
-    /// Shares an artifact from now on.
-    pub fn keep(&self, key: &Digest, artifact: &Arc<Artifact>) {
+    /// Shares an artifact from now on, unless another one of its key is open, and returns the one that is shared.
+    pub fn share(&self, key: &Digest, artifact: Artifact) -> Arc<Artifact> {
+        let artifact = Arc::new(artifact);
         let mut table = fork::lock(&self.0);
-        if table.open.len() >= table.clean_at {
-            // So that the list has at most twice as many dead entries as live ones, at a constant cost for each.
-            table.open.retain(|_, open| open.artifact.strong_count() > 0);
-            table.clean_at = MIN_CLEAN.max(2 * table.open.len());
+        if let Some(open) = table.open.get(key).and_then(|open| open.artifact.upgrade()) {
+            return open;
         }
-        table.open.insert(*key, Open { artifact: Arc::downgrade(artifact), since: Instant::now() });
+        table.insert(key, &artifact);
+        artifact
+    }
+
+    /// Shares an artifact from now on, in place of any other one of its key.
+    pub fn replace(&self, key: &Digest, artifact: &Arc<Artifact>) {
+        fork::lock(&self.0).insert(key, artifact);
     }
 
     /// Doesn't share the artifact of a key any more.
     pub fn forget(&self, key: &Digest) {
         fork::lock(&self.0).open.remove(key);
+    }
+}
+
+impl Table {
+    fn insert(&mut self, key: &Digest, artifact: &Arc<Artifact>) {
+        if self.open.len() >= self.clean_at {
+            // So that the list has at most twice as many dead entries as live ones, at a constant cost for each.
+            self.open.retain(|_, open| open.artifact.strong_count() > 0);
+            self.clean_at = MIN_CLEAN.max(2 * self.open.len());
+        }
+        self.open.insert(*key, Open { artifact: Arc::downgrade(artifact), since: Instant::now() });
     }
 }

@@ -32,7 +32,8 @@ impl Cache {
         builder.needs_trailer("cache")?;
         let target = target_of(&self.targets, builder)?;
         let name = entry_name(key, target);
-        let written = self.writable_folder().and_then(|tree| {
+        let written = self.writable_folder().and_then(|folder| {
+            let tree = folder.as_ref().as_ref().map_err(Error::duplicate)?;
             let sync = if self.options.no_sync { Sync::No } else { Sync::Yes };
             let len = self.write(tree, &name, sync, &mut |to| self.write_builder(key, builder, to))?;
             let missing = || Error::new(Status::NotFound, "expected the entry just stored, found that it was removed");
@@ -58,13 +59,13 @@ impl Cache {
         let misfit = artifact.check(&self.engine).err();
         let artifact = Arc::new(artifact);
         if misfit.is_none() {
-            self.shared.keep(key, &artifact);
+            self.shared.replace(key, &artifact);
         }
         Ok(Kept { artifact, error, misfit })
     }
 
     /// Returns the folder if something may be stored in it.
-    fn writable_folder(&self) -> Result<&Tree> {
+    fn writable_folder(&self) -> Result<Arc<Result<Tree>>> {
         let refused = |message| Err(Error::new(Status::InvalidArgument, message));
         if self.options.read_only {
             return refused("expected a folder to store to, found that it was opened read-only");
@@ -72,7 +73,8 @@ impl Cache {
         if self.options.signer.is_none() && !self.engine.trusted_keys().is_empty() {
             return refused("expected a key to sign with, since the engine trusts only what is signed, found none");
         }
-        self.folder.as_ref().map_err(Error::duplicate)
+        let folder = self.folder();
+        Ok(self.reopen(&folder)?.unwrap_or(folder))
     }
 
     fn write_builder(&self, key: &Digest, builder: &Builder<'_>, to: &mut Sink<'_>) -> Result<()> {

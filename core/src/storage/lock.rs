@@ -10,7 +10,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use rustix::fs::OFlags;
 
-use super::save::{PRIVATE_MODE, open_at};
+use super::save::open_at;
 use crate::fork::{self, Unshared};
 
 /// A file whose bytes can be locked. A child of a fork doesn't have it: it would hold the locks longer than its parent.
@@ -25,15 +25,15 @@ pub struct Lock {
 }
 
 impl LockFile {
-    /// Opens the file `name`, or creates it.
+    /// Opens the file `name`, or creates it with permission bits `mode`.
     ///
     /// # Errors
     ///
     /// The system's.
-    pub(super) fn open(folder: BorrowedFd<'_>, name: &str) -> io::Result<LockFile> {
+    pub(super) fn open(folder: BorrowedFd<'_>, name: &str, mode: u32) -> io::Result<LockFile> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
         let _hold = fork::hold(); // no child gets the descriptor before it is known to be one to close
-        Ok(LockFile(Unshared::new(open_at(folder, name, flags, PRIVATE_MODE)?)))
+        Ok(LockFile(Unshared::new(open_at(folder, name, flags, mode)?)))
     }
 
     /// Locks a byte unless somebody else, in this process or another, has locked it. Its number is below 2^31.
@@ -85,7 +85,7 @@ mod tests {
     fn a_byte_is_locked_once() {
         let folder = tempfile::tempdir().unwrap();
         let folder = std::fs::File::open(folder.path()).unwrap();
-        let open = || LockFile::open(folder.as_fd(), "lock").unwrap();
+        let open = || LockFile::open(folder.as_fd(), "lock", 0o600).unwrap();
         let first = open().try_lock(7).unwrap().unwrap();
         let waiting = open().try_lock(7).unwrap().unwrap_err();
         drop(open().try_lock(8).unwrap().unwrap());
@@ -97,7 +97,7 @@ mod tests {
     fn a_child_does_not_keep_a_lock() {
         let folder = tempfile::tempdir().unwrap();
         let folder = std::fs::File::open(folder.path()).unwrap();
-        let open = || LockFile::open(folder.as_fd(), "lock").unwrap();
+        let open = || LockFile::open(folder.as_fd(), "lock", 0o600).unwrap();
         let (mut ready, mut go) = ([0; 2], [0; 2]);
         // SAFETY: arrays of two.
         unsafe { assert_eq!(libc::pipe(ready.as_mut_ptr()) | libc::pipe(go.as_mut_ptr()), 0) };

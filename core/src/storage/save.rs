@@ -81,7 +81,7 @@ pub fn replace_with(path: &Path, sync: Sync, fill: &mut dyn FnMut(&mut Sink<'_>)
     Ok(())
 }
 
-/// Replaces the file `name` in an open folder atomically by one that only this user can read. The folder isn't synced: after a power
+/// Replaces the file `name` in an open folder atomically by one with permission bits `mode`, reduced by the umask. The folder isn't synced: after a power
 /// failure it has the old file or the whole new one.
 ///
 /// # Errors
@@ -90,12 +90,13 @@ pub fn replace_with(path: &Path, sync: Sync, fill: &mut dyn FnMut(&mut Sink<'_>)
 pub(super) fn replace_at(
     folder: BorrowedFd<'_>,
     name: &str,
+    mode: u32,
     sync: Sync,
     fill: &mut dyn FnMut(&mut Sink<'_>) -> Result<()>,
 ) -> Result<()> {
     let failed = |what: &'static str| move |error: io::Error| Error::io(what, &error);
     let name = OsStr::new(name);
-    let mut temporary = Temporary::create(folder, name, PRIVATE_MODE).map_err(failed("making a temporary file"))?;
+    let mut temporary = Temporary::create(folder, name, mode).map_err(failed("making a temporary file"))?;
     fill(&mut |pieces| write_all(&mut temporary.file, pieces, sync).map_err(failed("writing")))?;
     if sync == Sync::Yes {
         temporary.file.sync_all().map_err(failed("syncing"))?;

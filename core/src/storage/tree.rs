@@ -16,12 +16,10 @@ use rustix::process::geteuid;
 
 use super::lock::LockFile;
 use super::quote_path;
-use super::save::{PRIVATE_MODE, Sink, Sync, file_type, is_temporary, open_at, replace_at};
+use super::save::{PUBLIC_MODE, Sink, Sync, file_type, is_temporary, open_at, replace_at};
 use crate::error::{Error, Result, Status};
 use crate::limits::MAX_FOLDER_DEPTH;
 
-/// The subfolder with the entries in their current layout.
-const ENTRIES: &str = "v1";
 const LOCK: &str = "lock";
 /// What tells backup programs to leave the folder out (<https://bford.info/cachedir/>).
 const TAG: (&str, &[u8]) = (
@@ -29,6 +27,8 @@ const TAG: (&str, &[u8]) = (
     b"Signature: 8a477f597d28d172789f06886806bc55\n# A cache of compiled code, made by libartifact. It can be deleted.\n",
 );
 const PRIVATE_FOLDER: u32 = 0o700;
+/// Permission bits for an entry, as far as the folder has them.
+const ENTRY_MODE: u32 = 0o644;
 /// The size of the blocks that files are counted in.
 const BLOCK: u64 = 4 << 10;
 
@@ -80,6 +80,8 @@ pub struct Tree {
     path: PathBuf,
     root: OwnedFd,
     entries: OwnedFd,
+    /// The folder's permission bits, which what is made in it has, too: by default, only this user can read it.
+    mode: u32,
     /// Who may own what is found, in addition to root; none: anybody, since signatures are checked.
     owner: Option<u32>,
     is_remote: bool,
@@ -87,6 +89,9 @@ pub struct Tree {
 }
 
 impl Tree {
+    /// The subfolder with the entries in their current layout.
+    pub const ENTRIES: &str = "v1";
+
     /// Opens a folder, and creates it with mode 0700 if `create` is set. If `private` is set, it is refused if anybody but root and
     /// this user can write to it or replace it.
     ///
@@ -104,22 +109,23 @@ impl Tree {
             root => root,
         };
         let root = root.map_err(|error| failed(error.into()))?;
+        let mode = fstat(&root).map_err(|error| failed(error.into()))?.st_mode & 0o777;
         let owner = private.then(|| geteuid().as_raw());
         if let Some(owner) = owner {
             check_folder(&root, path, owner)?;
         }
         if create {
-            write_tag(root.as_fd());
-            let _ = mkdirat(&root, ENTRIES, Mode::from_raw_mode(PRIVATE_FOLDER)); // opening it says more
+            write_tag(root.as_fd(), mode & ENTRY_MODE);
+            let _ = mkdirat(&root, Tree::ENTRIES, Mode::from_raw_mode(mode)); // opening it says more
         }
-        let entries = open_at(root.as_fd(), ENTRIES, flags | OFlags::NOFOLLOW, 0);
-        let entries = entries.map_err(|error| failed(error.into()).within(ENTRIES))?;
+        let entries = open_at(root.as_fd(), Tree::ENTRIES, flags | OFlags::NOFOLLOW, 0);
+        let entries = entries.map_err(|error| failed(error.into()).within(Tree::ENTRIES))?;
         if let Some(owner) = owner {
             let found = fstat(&entries).map_err(|error| failed(error.into()))?;
-            check_owner(&found, owner).map_err(|error| error.within(quote_path(&path.join(ENTRIES))))?;
+            check_owner(&found, owner).map_err(|error| error.within(quote_path(&path.join(Tree::ENTRIES))))?;
         }
         let is_remote = fstatfs(&entries).is_ok_and(|found| REMOTE_FILE_SYSTEMS.contains(&(found.f_type as u32)));
-        Ok(Tree { path: path.join(ENTRIES), root, entries, owner, is_remote, is_writable: create })
+        Ok(Tree { path: path.join(Tree::ENTRIES), root, entries, mode, owner, is_remote, is_writable: create })
     }
 
     /// Returns the path of a file, for messages.
@@ -132,6 +138,12 @@ impl Tree {
     #[must_use]
     pub fn is_remote(&self) -> bool {
         self.is_remote
+    }
+
+    /// Returns whether the folder was deleted.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        fstat(&self.entries).is_ok_and(|found| found.st_nlink == 0)
     }
 
     /// Returns whether the tree was opened for writing.
@@ -188,18 +200,19 @@ impl Tree {
     pub fn replace(&self, name: &str, sync: Sync, fill: &mut dyn FnMut(&mut Sink<'_>) -> Result<()>) -> Result<()> {
         let failed = |error: Errno| Error::io("opening the subfolder", &error.into());
         let (folder, file) = split(name);
-        let make = || mkdirat(&self.entries, folder, Mode::from_raw_mode(PRIVATE_FOLDER));
+        let make = || mkdirat(&self.entries, folder, Mode::from_raw_mode(self.mode));
+        let mode = self.mode & ENTRY_MODE;
         let made = match self.subfolder(folder) {
             Err(Errno::NOENT) => make(),
             // A file or a link is there.
             Err(Errno::NOTDIR | Errno::LOOP) => unlinkat(&self.entries, folder, AtFlags::empty()).and_then(|()| make()),
-            opened => return replace_at(opened.map_err(failed)?.as_fd(), file, sync, fill),
+            opened => return replace_at(opened.map_err(failed)?.as_fd(), file, mode, sync, fill),
         };
         match made {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(error) => return Err(Error::io("making the subfolder", &error.into())),
         }
-        replace_at(self.subfolder(folder).map_err(failed)?.as_fd(), file, sync, fill)
+        replace_at(self.subfolder(folder).map_err(failed)?.as_fd(), file, mode, sync, fill)
     }
 
     /// Removes the file `SUBFOLDER/NAME`, unless it was used at another time than `used` if that is given. Returns whether it did.
@@ -256,7 +269,7 @@ impl Tree {
     ///
     /// The system's.
     pub fn lock_file(&self) -> io::Result<LockFile> {
-        LockFile::open(self.root.as_fd(), LOCK)
+        LockFile::open(self.root.as_fd(), LOCK, self.mode & PUBLIC_MODE)
     }
 }
 
@@ -271,10 +284,10 @@ fn split(name: &str) -> (&str, &str) {
     name.split_once('/').unwrap_or((".", name))
 }
 
-fn write_tag(root: BorrowedFd<'_>) {
+fn write_tag(root: BorrowedFd<'_>, mode: u32) {
     let (name, content) = TAG;
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
-    if let Ok(file) = open_at(root, name, flags, PRIVATE_MODE | 0o044) {
+    if let Ok(file) = open_at(root, name, flags, mode) {
         // Without it, backups are larger.
         let _ = rustix::io::write(file, content);
     }
