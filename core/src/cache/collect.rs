@@ -199,8 +199,11 @@ impl Cache {
             return Ok(None);
         }
         let mut scan = fork::lock(&self.scan).take().unwrap_or_else(Scan::new);
-        while scan.goal.is_none() && !scan.is_complete() && !is_over(times.list) {
+        while scan.goal.is_none() && !scan.is_complete() {
             self.list(tree, &mut scan, times.list)?;
+            if is_over(times.list) {
+                break; // after some progress
+            }
         }
         if scan.goal.is_none() {
             if !scan.is_complete() && scan.entries.len() < SAMPLE {
@@ -274,7 +277,7 @@ impl Cache {
     fn remove_oldest(&self, tree: &Tree, scan: &mut Scan, until: Option<Instant>) -> u64 {
         let (oldest, now) = (self.oldest(), now());
         let mut freed = 0;
-        while !scan.is_done(oldest, now) && !is_over(until) {
+        while !scan.is_done(oldest, now) {
             let Some(entry) = scan.entries.pop() else { break };
             let name = entry.name();
             // One that was used or stored meanwhile, or can't be removed, stays and still counts.
@@ -286,6 +289,9 @@ impl Cache {
                     self.report(Outcome::Evicted, &tree.path(&name), None);
                 }
                 Ok(false) | Err(_) => {}
+            }
+            if is_over(until) {
+                break; // after some progress
             }
         }
         freed

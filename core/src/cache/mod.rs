@@ -39,7 +39,7 @@ pub use search::{KEY_ATTRIBUTE, UNSYNCED_ATTRIBUTE};
 
 use collect::Scan;
 use outcome::Counters;
-use search::{Found, entry_name};
+use search::{Found, Layer, entry_name};
 use shared::Shared;
 use target::Target;
 use turns::{Turns, key_byte};
@@ -53,7 +53,7 @@ pub struct Cache {
     path: PathBuf,
     /// The folder, or why it can't be used.
     folder: Mutex<Arc<Result<Tree>>>,
-    layers: Vec<Tree>,
+    layers: Vec<Layer>,
     shared: Shared,
     turns: Turns,
     counters: Counters,
@@ -112,8 +112,9 @@ impl Cache {
             cache.report(Outcome::of(error).unwrap_or(Outcome::Unreadable), folder, Some(error));
         }
         for path in &cache.options.layers {
-            match open(path, false)? {
-                Ok(tree) => cache.layers.push(tree),
+            match Layer::open(path, trusted) {
+                Ok(layer) => cache.layers.push(layer),
+                Err(error) if error.status() == Status::NoMemory => return Err(error),
                 Err(error) => cache.report(Outcome::of(&error).unwrap_or(Outcome::Unreadable), path, Some(&error)),
             }
         }

@@ -1,6 +1,6 @@
 //! Finding an entry: what is open already, then the folder, then the layers, each under the names of all targets.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::time::{ClockId, clock_gettime};
@@ -8,12 +8,15 @@ use rustix::time::{ClockId, clock_gettime};
 use super::Cache;
 use super::key::Hex;
 use super::outcome::Outcome;
+use super::pack::Pack;
 use super::target::Target;
-use crate::artifact::{Artifact, OpenOptions};
+use crate::artifact::{Artifact, OpenOptions, Part};
+use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::format::trailer::Digest;
 use crate::limits::MAX_CODE;
-use crate::storage::{self, Region, Tree};
+use crate::storage::{self, Region, Tree, quote_path};
+use crate::trust::keys::PublicKey;
 
 /// The attribute with the digest of the key that an entry was stored under.
 pub const KEY_ATTRIBUTE: &str = "artifact.cache.key";
@@ -73,15 +76,22 @@ impl Cache {
         if let Err(error) = &*folder {
             fail(error.duplicate(), &|| self.path.clone())?;
         }
-        for tree in folder.iter().chain(&self.layers) {
+        let own = folder.iter().map(Place::Folder);
+        for place in own.chain(self.layers.iter().map(Layer::place)) {
             for target in &self.targets {
-                let name = entry_name(key, target);
-                match self.open_entry(tree, &name).and_then(|found| self.accept(found, key)) {
+                let opened = match place {
+                    Place::Folder(tree) => self.open_entry(tree, &entry_name(key, target)),
+                    Place::Pack(pack) => pack.open_entry(key, target, &self.engine),
+                };
+                match opened.and_then(|found| self.accept(found, key)) {
                     Ok(Some(artifact)) => {
                         return Ok(Found::Artifact(self.shared.share(key, artifact)));
                     }
                     Ok(None) => {}
-                    Err(error) => fail(error, &|| tree.path(&name))?,
+                    Err(error) => fail(error, &|| match place {
+                        Place::Folder(tree) => tree.path(&entry_name(key, target)),
+                        Place::Pack(pack) => pack.path.clone(),
+                    })?,
                 }
             }
         }
@@ -102,8 +112,7 @@ impl Cache {
         if tree.is_writable() && !(-CLOCK_SLACK..REFRESH).contains(&now().saturating_sub(used)) {
             storage::touch(&file);
         }
-        // A mapping of a file that another machine truncates ends the process.
-        let options = OpenOptions { copy: tree.is_remote(), copy_limit: MAX_CODE, ..OpenOptions::default() };
+        let options = open_options(tree.is_remote());
         match Artifact::from_region(Region::of_file(file, len), Some(&self.engine), &options) {
             Err(error) if Outcome::of(&error) == Some(Outcome::Absent) => Ok(None),
             opened => opened.map(Some),
@@ -124,6 +133,73 @@ impl Cache {
             artifact.verify()?;
         }
         Ok(Some(artifact))
+    }
+}
+
+/// Returns how entries are opened: copied where a mapping could end the process, as on a network file system, whose files other machines
+/// truncate.
+fn open_options(is_remote: bool) -> OpenOptions<'static> {
+    OpenOptions { copy: is_remote, copy_limit: MAX_CODE, ..OpenOptions::default() }
+}
+
+/// Where entries are searched.
+#[derive(Clone, Copy)]
+enum Place<'p> {
+    Folder(&'p Tree),
+    Pack(&'p PackFile),
+}
+
+/// Where entries are searched after the folder, and never written to.
+#[derive(Debug)]
+pub(super) enum Layer {
+    Folder(Tree),
+    Pack(PackFile),
+}
+
+#[derive(Debug)]
+pub(super) struct PackFile {
+    path: PathBuf,
+    pack: Pack,
+    is_remote: bool,
+}
+
+impl Layer {
+    /// Opens a folder of a cache, or a pack.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tree::open`] and [`Pack::open`]; UNTRUSTED for a pack that others than root and this user can write to or replace, unless keys
+    /// are trusted.
+    pub fn open(path: &Path, trusted: &[PublicKey]) -> Result<Layer> {
+        match Tree::open(path, false, trusted.is_empty()) {
+            Err(error) if error.errno() == libc::ENOTDIR => {}
+            opened => return opened.map(Layer::Folder),
+        }
+        let region = Region::open(path, Part::default())?;
+        let mut is_remote = false;
+        if let Some((file, _)) = region.file() {
+            is_remote = storage::is_remote(file);
+            if trusted.is_empty() {
+                storage::check_private(file, path)?;
+            }
+        }
+        let pack = Pack::from_region(region, trusted).map_err(|error| error.within(quote_path(path)))?;
+        Ok(Layer::Pack(PackFile { path: path.to_owned(), pack, is_remote }))
+    }
+
+    fn place(&self) -> Place<'_> {
+        match self {
+            Layer::Folder(tree) => Place::Folder(tree),
+            Layer::Pack(pack) => Place::Pack(pack),
+        }
+    }
+}
+
+impl PackFile {
+    fn open_entry(&self, key: &Digest, target: &Target, engine: &Engine) -> Result<Option<Artifact>> {
+        let Some(target) = target.fingerprint.first_chunk() else { return Ok(None) };
+        let Some(row) = self.pack.find(key, target)? else { return Ok(None) };
+        self.pack.artifact(&row, Some(engine), &open_options(self.is_remote)).map(Some)
     }
 }
 

@@ -26,7 +26,7 @@ use mapping::LazyMapping;
 pub use mapping::PrivateCopy;
 pub use save::{Folder, PRIVATE_MODE, PUBLIC_MODE, Sink, Sync, create, replace, replace_with};
 pub use snapshot::sealed;
-pub use tree::{Listed, Tree, Usage, touch};
+pub use tree::{Listed, Tree, Usage, check_private, is_remote, touch};
 pub(crate) use window::Window;
 
 use crate::alloc;

@@ -282,7 +282,7 @@ pub(super) fn open_at(
 }
 
 /// Opens the folder that a path's file is in. Only one that is going to be synced has to be readable.
-fn open_folder(at: BorrowedFd<'_>, path: &Path, sync: Sync) -> io::Result<OwnedFd> {
+pub(super) fn open_folder(at: BorrowedFd<'_>, path: &Path, sync: Sync) -> io::Result<OwnedFd> {
     let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let access = if sync == Sync::Yes { OFlags::RDONLY } else { OFlags::PATH };
     Ok(open_at(at, folder, access | OFlags::DIRECTORY, 0)?)

@@ -16,7 +16,7 @@ use rustix::process::geteuid;
 
 use super::lock::LockFile;
 use super::quote_path;
-use super::save::{PUBLIC_MODE, Sink, Sync, file_type, is_temporary, open_at, replace_at};
+use super::save::{PUBLIC_MODE, Sink, Sync, file_type, is_temporary, open_at, open_folder, replace_at};
 use crate::error::{Error, Result, Status};
 use crate::limits::MAX_FOLDER_DEPTH;
 
@@ -124,7 +124,7 @@ impl Tree {
             let found = fstat(&entries).map_err(|error| failed(error.into()))?;
             check_owner(&found, owner).map_err(|error| error.within(quote_path(&path.join(Tree::ENTRIES))))?;
         }
-        let is_remote = fstatfs(&entries).is_ok_and(|found| REMOTE_FILE_SYSTEMS.contains(&(found.f_type as u32)));
+        let is_remote = is_remote(entries.as_fd());
         Ok(Tree { path: path.join(Tree::ENTRIES), root, entries, mode, owner, is_remote, is_writable: create })
     }
 
@@ -291,6 +291,25 @@ fn write_tag(root: BorrowedFd<'_>, mode: u32) {
         // Without it, backups are larger.
         let _ = rustix::io::write(file, content);
     }
+}
+
+/// Returns whether other machines or programs may change an open file or folder.
+pub fn is_remote(file: BorrowedFd<'_>) -> bool {
+    fstatfs(file).is_ok_and(|found| REMOTE_FILE_SYSTEMS.contains(&(found.f_type as u32)))
+}
+
+/// Checks that nobody but root and this user can write to the open file at `path`, or replace it.
+///
+/// # Errors
+///
+/// UNTRUSTED; IO.
+pub fn check_private(file: BorrowedFd<'_>, path: &Path) -> Result<()> {
+    let failed = |error: Errno| Error::io(format!("looking up {}", quote_path(path)), &error.into());
+    let user = geteuid().as_raw();
+    check_owner(&fstat(file).map_err(failed)?, user).map_err(|error| error.within(quote_path(path)))?;
+    let folder = open_folder(CWD, path, Sync::No)
+        .map_err(|error| Error::io(format!("opening the folder of {}", quote_path(path)), &error))?;
+    check_folder(&folder, path, user)
 }
 
 /// Checks that nobody but root and `user` owns a file or folder, or can write to it.
