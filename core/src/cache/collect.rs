@@ -152,8 +152,7 @@ fn is_over(time: Option<Instant>) -> bool {
 impl Cache {
     /// Collects a part of the times that it is called, and goes on with a collection that has begun.
     pub(super) fn collect_after(&self, len: u64) {
-        let folder = self.folder();
-        let Ok(tree) = &*folder else { return };
+        let Ok(tree) = &self.tree() else { return };
         let limits = &self.options;
         let chance = |part: u64, limit: u64| part as f64 / (limit / PARTS).max(1) as f64;
         let chance = chance(len, limits.max_bytes).max(chance(1, limits.max_entries));
@@ -179,8 +178,7 @@ impl Cache {
     /// IO if the folder can't be read; LIMIT if another process collects for longer than [`CacheOptions::wait`](super::CacheOptions::wait);
     /// INVALID_ARGUMENT if the cache is read-only; NO_MEMORY.
     pub fn trim(&self) -> Result<u64> {
-        let folder = self.own_folder()?;
-        let tree = (*folder).as_ref().map_err(Error::duplicate)?;
+        let tree = &*self.own_tree()?;
         *fork::lock(&self.scan) = None;
         let freed = self.collect(tree, Times { list: None, all: None }, self.options.wait, None)?;
         freed.ok_or_else(|| {
@@ -303,8 +301,7 @@ impl Cache {
     ///
     /// IO if the folder can't be read; the error of `each`.
     pub fn each(&self, mut each: impl FnMut(&Entry) -> Result<()>) -> Result<()> {
-        let folder = self.folder();
-        let tree = (*folder).as_ref().map_err(Error::duplicate)?;
+        let tree = &*self.tree()?;
         for folder in (0..FOLDERS).map(folder_name) {
             tree.list(&folder, &mut |file| {
                 let Some(found) = Aged::new(&folder, &file) else { return Ok(()) };
@@ -334,5 +331,92 @@ impl Cache {
             Ok(())
         })?;
         Ok(usage)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::CacheOptions;
+    use crate::engine::Engine;
+
+    /// Makes files with the names of entries, the first one used longest ago.
+    fn plant(folder: &std::path::Path, count: u32) {
+        for number in 0..count {
+            let key = *blake3::hash(&number.to_le_bytes()).as_bytes();
+            let path = folder.join("v1").join(name_of(&key, &[0; 8]));
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            let file = std::fs::File::create(path).unwrap();
+            file.set_len(1).unwrap();
+            file.set_modified(SystemTime::now() - Duration::from_secs(10_000 - u64::from(number))).unwrap();
+        }
+    }
+
+    fn open(folder: &std::path::Path, max_entries: u64) -> Cache {
+        Cache::open(folder, &Engine::new(), CacheOptions { max_entries, ..CacheOptions::default() }).unwrap()
+    }
+
+    /// Collects for as short as possible.
+    fn slice(cache: &Cache) -> u64 {
+        let over = Some(Instant::now());
+        let times = Times { list: over, all: over };
+        cache.collect(&cache.tree().unwrap(), times, Duration::ZERO, None).unwrap().unwrap()
+    }
+
+    #[test]
+    fn slices_reach_the_limit() {
+        let folder = tempfile::tempdir().unwrap();
+        plant(folder.path(), 300);
+        let cache = open(folder.path(), 100);
+        // One subfolder is listed each time, and then one entry removed: 300 are no sample of more.
+        for _ in 0..255 {
+            assert_eq!(slice(&cache), 0);
+        }
+        assert_eq!(cache.usage().unwrap().entries, 300);
+        for _ in 0..220 {
+            assert!(fork::lock(&cache.scan).is_some());
+            assert_eq!(slice(&cache), 4096);
+        }
+        assert_eq!(cache.usage().unwrap().entries, 80);
+        assert!(fork::lock(&cache.scan).is_none());
+    }
+
+    #[test]
+    fn a_part_of_many_entries_is_cut_to_its_share() {
+        let folder = tempfile::tempdir().unwrap();
+        plant(folder.path(), 8000);
+        let cache = open(folder.path(), 2000);
+        let over = Some(Instant::now());
+        let times = Times { list: over, all: None };
+        let tree = cache.tree().unwrap();
+        let mut collect = || cache.collect(&tree, times, Duration::ZERO, None).unwrap().unwrap();
+        let slices = (0..256).take_while(|_| collect() == 0).count();
+        // Half of the subfolders have 4096 entries, of which 80 % of half the limit are left.
+        assert!((120..144).contains(&slices), "{slices}");
+        let left = cache.usage().unwrap().entries;
+        assert!((4500..4900).contains(&left), "{left}");
+        // The next collections cut other subfolders, too.
+        (0..256).for_each(|_| drop(collect()));
+        assert!(cache.usage().unwrap().entries < left);
+        cache.trim().unwrap();
+        assert!(cache.usage().unwrap().entries <= 2000);
+    }
+
+    #[test]
+    fn names_are_read_strictly() {
+        let name = name_of(&[0xab; 32], &[0x01; 8]);
+        let (folder, file) = name.split_once('/').unwrap();
+        let parse = |folder: &str, file: &str| {
+            let file = Listed { name: file.as_bytes(), size: 0, used: 0, is_temporary: false };
+            Aged::new(folder, &file).map(|entry| (entry.key, entry.target))
+        };
+        assert_eq!(parse(folder, file), Some(([0xab; 32], [0x01; 8])));
+        for end in 0..file.len() {
+            assert_eq!(parse(folder, &file[..end]), None);
+        }
+        for wrong in [file.to_uppercase(), file.replace('.', "-"), file.replace('1', "g"), format!("{file}0")] {
+            assert_eq!(parse(folder, &wrong), None, "{wrong}");
+        }
+        assert_eq!(parse("ac", file), None);
     }
 }

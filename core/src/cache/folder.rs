@@ -23,7 +23,7 @@ impl Cache {
     ///
     /// IO if the folder can't be read; LIMIT for more entries than a pack may have; NO_MEMORY; as [`pack::write`].
     pub fn export(&self, path: &Path, options: &PackOptions) -> Result<Usage> {
-        let tree = self.folder.as_ref().map_err(Error::duplicate)?;
+        let tree = &*self.tree()?;
         let mut names = Vec::new();
         self.each(|entry| alloc::push(&mut names, (entry.key, entry.target), "the list of entries"))?;
         alloc::sort(&mut names, "the list of entries", |name| *name)?;
@@ -60,7 +60,7 @@ impl Cache {
     ///
     /// CORRUPT for another key's artifact; UNTRUSTED; INVALID_ARGUMENT for anything but a regular file; as [`Artifact::verify`].
     pub fn verify(&self, entry: &Entry) -> Result<()> {
-        let tree = self.folder.as_ref().map_err(Error::duplicate)?;
+        let tree = &*self.tree()?;
         self.read_whole(tree, &name_of(&entry.key, &entry.target), &entry.key).map(drop)
     }
 
@@ -84,7 +84,7 @@ impl Cache {
     ///
     /// INVALID_ARGUMENT if the cache is read-only; IO for the first entry that can't be removed, after the others were.
     pub fn clear(&self) -> Result<Usage> {
-        let tree = self.own_folder()?;
+        let tree = &*self.own_tree()?;
         let (mut usage, mut failed, now) = (Usage::default(), None, now());
         for folder in (0..FOLDERS).map(folder_name) {
             tree.list(&folder, &mut |file| {

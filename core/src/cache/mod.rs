@@ -52,7 +52,7 @@ pub struct Cache {
     options: CacheOptions,
     path: PathBuf,
     /// The folder, or why it can't be used.
-    folder: Mutex<Arc<Result<Tree>>>,
+    folder: Mutex<Result<Arc<Tree>>>,
     layers: Vec<Layer>,
     shared: Shared,
     turns: Turns,
@@ -92,15 +92,15 @@ impl Cache {
         {
             return wrong("signing key: expected one that the engine trusts, found another");
         }
-        let open = |path: &Path, create| match Tree::open(path, create, trusted.is_empty()) {
-            Err(error) if error.status() == Status::NoMemory => Err(error),
-            opened => Ok(opened),
+        let opened = match Tree::open(folder, !options.read_only, trusted.is_empty()) {
+            Err(error) if error.status() == Status::NoMemory => return Err(error),
+            opened => opened,
         };
         let mut cache = Cache {
             engine: engine.clone(),
             targets: target::targets(engine, &options)?,
             path: std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned()),
-            folder: Mutex::new(Arc::new(open(folder, !options.read_only)?)),
+            folder: Mutex::new(opened.map(Arc::new)),
             layers: Vec::new(),
             shared: Shared::default(),
             turns: Turns::default(),
@@ -108,8 +108,8 @@ impl Cache {
             scan: Mutex::new(None),
             options,
         };
-        if let Err(error) = &*cache.folder() {
-            cache.report(Outcome::of(error).unwrap_or(Outcome::Unreadable), folder, Some(error));
+        if let Some(error) = cache.trouble() {
+            cache.report(Outcome::of(&error).unwrap_or(Outcome::Unreadable), folder, Some(&error));
         }
         for path in &cache.options.layers {
             match Layer::open(path, trusted) {
@@ -124,30 +124,23 @@ impl Cache {
     /// Returns why the folder can't be used; none if it can. The next search tries to open it again.
     #[must_use]
     pub fn trouble(&self) -> Option<Error> {
-        self.folder().as_ref().as_ref().err().map(Error::duplicate)
+        self.tree().err()
     }
 
-    fn folder(&self) -> Arc<Result<Tree>> {
-        Arc::clone(&fork::lock(&self.folder))
+    /// Returns the folder, or why it can't be used.
+    fn tree(&self) -> Result<Arc<Tree>> {
+        fork::lock(&self.folder).as_ref().map(Arc::clone).map_err(Error::duplicate)
     }
 
-    /// Opens the folder again if it could not be opened, or was deleted. Returns what became of it; none if it is what it was.
-    ///
-    /// # Errors
-    ///
-    /// NO_MEMORY.
-    fn reopen(&self, current: &Result<Tree>) -> Result<Option<Arc<Result<Tree>>>> {
+    /// Returns the folder after opening it again, if it could not be opened or was deleted.
+    fn reopened_tree(&self) -> Result<Arc<Tree>> {
+        let current = self.tree();
         if current.as_ref().is_ok_and(|tree| !tree.is_gone()) {
-            return Ok(None);
+            return current;
         }
         let opened = Tree::open(&self.path, !self.options.read_only, self.engine.trusted_keys().is_empty());
-        if opened.as_ref().is_err_and(|error| error.status() == Status::NoMemory) {
-            opened?;
-            return Ok(None);
-        }
-        let opened = Arc::new(opened);
-        *fork::lock(&self.folder) = Arc::clone(&opened);
-        Ok(Some(opened))
+        *fork::lock(&self.folder) = opened.map(Arc::new);
+        self.tree()
     }
 
     /// Returns how often each outcome was the result of a call, or an event, for this handle.
@@ -205,7 +198,7 @@ impl Cache {
             Found::Nothing(outcome, _) => outcome,
         };
         let target = self.targets.first().ok_or_else(|| Error::new(Status::Internal, "a cache without targets"))?;
-        let lock_file = || match &*self.folder() {
+        let lock_file = || match self.tree() {
             Ok(tree) if !self.options.read_only => Some(tree.lock_file()),
             _ => None,
         };
@@ -237,8 +230,7 @@ impl Cache {
     ///
     /// INVALID_ARGUMENT if the cache is read-only; IO.
     pub fn remove(&self, key: &Key) -> Result<bool> {
-        let (folder, key) = (self.own_folder()?, key.digest());
-        let tree = (*folder).as_ref().map_err(Error::duplicate)?;
+        let (tree, key) = (self.own_tree()?, key.digest());
         self.shared.forget(&key);
         let mut any = false;
         for name in self.targets.iter().map(|target| entry_name(&key, target)) {
@@ -251,12 +243,12 @@ impl Cache {
     }
 
     /// Returns the folder if it may be written to.
-    fn own_folder(&self) -> Result<Arc<Result<Tree>>> {
+    fn own_tree(&self) -> Result<Arc<Tree>> {
         if self.options.read_only {
             let message = "expected a cache that may be changed, found that it was opened read-only";
             return Err(Error::new(Status::InvalidArgument, message));
         }
-        Ok(self.folder())
+        self.tree()
     }
 
     fn hit(&self, artifact: Arc<Artifact>, outcome: Outcome) -> Lookup {

@@ -85,7 +85,7 @@ impl Cache {
     fn keep_fetched(&self, key: &Digest, target: &Target, artifact: Artifact) -> Result<Arc<Artifact>> {
         let name = entry_name(key, target);
         let mut kept = artifact;
-        let stored = match &*self.folder() {
+        let stored = match &self.tree() {
             Err(error) => Err(error.duplicate()),
             Ok(tree) if !self.options.read_only => {
                 let bytes = kept.bytes()?;

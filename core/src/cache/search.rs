@@ -48,17 +48,14 @@ impl Cache {
     ///
     /// NO_MEMORY, INTERNAL.
     pub(super) fn find(&self, key: &Digest, report: bool) -> Result<Found> {
-        let mut folder = self.folder();
         if let Some((artifact, is_old)) = self.shared.get(key) {
-            if let (true, Ok(tree)) = (is_old, &*folder) {
+            if let (true, Ok(tree)) = (is_old, &self.tree()) {
                 // Opening refreshes the age. Whatever is wrong with the file, the artifact is fine.
                 self.targets.iter().for_each(|target| drop(self.open_entry(tree, &entry_name(key, target))));
             }
             return Ok(Found::Artifact(artifact));
         }
-        if let Some(reopened) = self.reopen(&folder)? {
-            folder = reopened;
-        }
+        let folder = self.tree().or_else(|_| self.reopened_tree());
         let mut miss = (Outcome::Absent, None);
         let mut fail = |error: Error, path: &dyn Fn() -> PathBuf| {
             let outcome = Outcome::of(&error);
@@ -73,10 +70,10 @@ impl Cache {
             }
             outcome.map(|_| ()).ok_or(error)
         };
-        if let Err(error) = &*folder {
+        if let Err(error) = &folder {
             fail(error.duplicate(), &|| self.path.clone())?;
         }
-        let own = folder.iter().map(Place::Folder);
+        let own = folder.iter().map(|tree| Place::Folder(tree));
         for place in own.chain(self.layers.iter().map(Layer::place)) {
             for target in &self.targets {
                 let opened = match place {
@@ -95,6 +92,7 @@ impl Cache {
                 }
             }
         }
+        let _ = self.reopened_tree(); // for the next search, if the folder was deleted
         let (outcome, error) = miss;
         Ok(Found::Nothing(outcome, error))
     }

@@ -32,8 +32,8 @@ impl Cache {
         builder.needs_trailer("cache")?;
         let target = target_of(&self.targets, builder)?;
         let name = entry_name(key, target);
-        let written = self.writable_folder().and_then(|folder| {
-            let tree = folder.as_ref().as_ref().map_err(Error::duplicate)?;
+        let written = self.writable_tree().and_then(|tree| {
+            let tree = &*tree;
             let sync = if self.options.no_sync { Sync::No } else { Sync::Yes };
             let len = self.write(tree, &name, sync, &mut |to| self.write_builder(key, builder, to))?;
             let missing = || Error::new(Status::NotFound, "expected the entry just stored, found that it was removed");
@@ -65,7 +65,7 @@ impl Cache {
     }
 
     /// Returns the folder if something may be stored in it.
-    fn writable_folder(&self) -> Result<Arc<Result<Tree>>> {
+    fn writable_tree(&self) -> Result<Arc<Tree>> {
         let refused = |message| Err(Error::new(Status::InvalidArgument, message));
         if self.options.read_only {
             return refused("expected a folder to store to, found that it was opened read-only");
@@ -73,8 +73,7 @@ impl Cache {
         if self.options.signer.is_none() && !self.engine.trusted_keys().is_empty() {
             return refused("expected a key to sign with, since the engine trusts only what is signed, found none");
         }
-        let folder = self.folder();
-        Ok(self.reopen(&folder)?.unwrap_or(folder))
+        self.reopened_tree()
     }
 
     fn write_builder(&self, key: &Digest, builder: &Builder<'_>, to: &mut Sink<'_>) -> Result<()> {
