@@ -1,5 +1,6 @@
-//! Keeping the folder within its limits. There is no thread and no counter on disk: a store of n bytes collects with probability
-//! n / (limit / 16), for at most 50 ms. What is left of the work waits in this handle for its next store.
+//! Keeping the folder within its limits. There is no thread and no counter on disk: each handle collects when it has stored a sixteenth of
+//! the limit, for at most 50 ms. What is left of the work waits in the handle for its next store. The handle begins to count anywhere, so
+//! that a process that stores n bytes and ends has collected with probability n / (limit / 16).
 //!
 //! A collection lists subfolders, beginning with any, and removes the files that were not used for longest. As entries are spread over
 //! the subfolders by digest, some subfolders with many entries are a sample of all: they are cut to their share of the limits if there is no
@@ -8,6 +9,7 @@
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::path::PathBuf;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::Cache;
@@ -32,8 +34,10 @@ const ROOM_TIME: Duration = Duration::from_millis(500);
 const SAMPLE: usize = 4096;
 /// Age in seconds from which on a temporary file is one that nobody writes any more.
 pub(super) const TEMPORARY_AGE: i64 = 60;
-/// The part of the limit after which, on average, stores collect.
+/// The part of the limit after which a handle collects.
 const PARTS: u64 = 16;
+/// That part, in the unit of [`Cache::stored`].
+pub(super) const TURN: u64 = 1 << 40;
 
 /// An entry of a cache's folder.
 #[derive(Clone, Debug)]
@@ -134,7 +138,8 @@ impl Scan {
     }
 }
 
-fn random() -> u64 {
+/// Returns any number.
+pub(super) fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 
@@ -150,18 +155,24 @@ fn is_over(time: Option<Instant>) -> bool {
 }
 
 impl Cache {
-    /// Collects a part of the times that it is called, and goes on with a collection that has begun.
+    /// Collects if enough was stored with these `len` bytes, and goes on with a collection that has begun.
     pub(super) fn collect_after(&self, len: u64) {
         let Ok(tree) = &self.tree() else { return };
         let limits = &self.options;
-        let chance = |part: u64, limit: u64| part as f64 / (limit / PARTS).max(1) as f64;
-        let chance = chance(len, limits.max_bytes).max(chance(1, limits.max_entries));
+        // The cast is lossless: a number up to TURN.
+        let part = |stored: u64, limit: u64| {
+            let turn = u128::from(limit / PARTS).max(1);
+            (u128::from(stored) * u128::from(TURN) / turn).min(u128::from(TURN)) as u64
+        };
+        let stored = part(len, limits.max_bytes).max(part(1, limits.max_entries));
         let begun = fork::lock(&self.scan).is_some();
-        if begun || (random() as f64) < chance * u64::MAX as f64 {
+        if self.stored.fetch_add(stored, Relaxed).saturating_add(stored) >= TURN || begun {
             let start = Instant::now();
             let times = Times { list: Some(start + LIST_TIME), all: Some(start + SLICE_TIME) };
-            // A collection that fails is tried again.
-            let _ = self.collect(tree, times, Duration::ZERO, None);
+            // A collection that fails, or that another process is at, is tried again after the next store.
+            if let Ok(Some(_)) = self.collect(tree, times, Duration::ZERO, None) {
+                self.stored.store(0, Relaxed);
+            }
         }
     }
 
@@ -301,7 +312,10 @@ impl Cache {
     ///
     /// IO if the folder can't be read; the error of `each`.
     pub fn each(&self, mut each: impl FnMut(&Entry) -> Result<()>) -> Result<()> {
-        let tree = &*self.tree()?;
+        let tree = match self.tree() {
+            Err(error) if Outcome::of(&error) == Some(Outcome::Absent) => return Ok(()),
+            tree => tree?,
+        };
         for folder in (0..FOLDERS).map(folder_name) {
             tree.list(&folder, &mut |file| {
                 let Some(found) = Aged::new(&folder, &file) else { return Ok(()) };

@@ -19,6 +19,7 @@ mod turns;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
 use crate::artifact::Artifact;
@@ -59,6 +60,8 @@ pub struct Cache {
     counters: Counters,
     /// A collection that a store has begun.
     scan: Mutex<Option<Scan>>,
+    /// What was stored since the last collection, in [`collect::TURN`]ths of what is stored between two.
+    stored: AtomicU64,
 }
 
 impl fmt::Debug for Cache {
@@ -106,6 +109,7 @@ impl Cache {
             turns: Turns::default(),
             counters: Counters::default(),
             scan: Mutex::new(None),
+            stored: AtomicU64::new(collect::random() % collect::TURN),
             options,
         };
         if let Some(error) = cache.trouble() {
@@ -163,10 +167,21 @@ impl Cache {
             Found::Artifact(artifact) => return Ok(self.hit(artifact, Outcome::Hit)),
             Found::Nothing(outcome, error) => (outcome, error),
         };
-        if let Some(artifact) = self.fetch(&key)? {
-            return Ok(Lookup { artifact: Some(artifact), outcome: Outcome::Fetched, error: None });
+        self.find_elsewhere(&key, outcome, error)
+    }
+
+    /// Asks the remote, after `outcome` in the folder and the layers, and reports if there is nothing at all.
+    fn find_elsewhere(&self, key: &Digest, outcome: Outcome, error: Option<Error>) -> Result<Lookup> {
+        let (outcome, error) = match (self.fetch(key)?, outcome) {
+            (Found::Artifact(artifact), _) => {
+                return Ok(Lookup { artifact: Some(artifact), outcome: Outcome::Fetched, error: None });
+            }
+            (Found::Nothing(outcome, error), Outcome::Absent) => (outcome, error),
+            _ => (outcome, error),
+        };
+        if let (Outcome::Absent, Some(target)) = (outcome, self.targets.first()) {
+            self.report(outcome, &self.path_of(&entry_name(key, target)), None);
         }
-        self.absent(&key, outcome);
         Ok(Lookup { artifact: None, outcome, error })
     }
 
@@ -210,10 +225,10 @@ impl Cache {
         if let Found::Artifact(artifact) = self.find(&key, false)? {
             return Ok(self.hit(artifact, Outcome::MadeByOther));
         }
-        if let Some(artifact) = self.fetch(&key)? {
-            return Ok(Lookup { artifact: Some(artifact), outcome: Outcome::Fetched, error: None });
+        let elsewhere = self.find_elsewhere(&key, outcome, None)?;
+        if elsewhere.artifact.is_some() {
+            return Ok(elsewhere);
         }
-        self.absent(&key, outcome);
         let mut builder = Builder::new(&target.engine);
         make(&mut builder)?;
         let kept = self.store(&key, &builder, Outcome::Made)?;
@@ -254,13 +269,6 @@ impl Cache {
     fn hit(&self, artifact: Arc<Artifact>, outcome: Outcome) -> Lookup {
         self.counters.add(outcome);
         Lookup { artifact: Some(artifact), outcome, error: None }
-    }
-
-    /// Reports that nothing was found, unless something else was reported.
-    fn absent(&self, key: &Digest, outcome: Outcome) {
-        if let (Outcome::Absent, Some(target)) = (outcome, self.targets.first()) {
-            self.report(outcome, &self.path_of(&entry_name(key, target)), None);
-        }
     }
 
     fn path_of(&self, name: &str) -> PathBuf {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Cache;
 use super::key::Hex;
 use super::outcome::Outcome;
-use super::search::{check_key, entry_name};
+use super::search::{Found, check_key, entry_name};
 use super::target::Target;
 use crate::alloc;
 use crate::artifact::{Artifact, OpenOptions};
@@ -24,12 +24,13 @@ impl Cache {
     }
 
     /// Asks the remote for an entry. What it gives is checked before it is stored or used: size, signature, key, settings, digests, in this
-    /// order. Returns none if there is nothing usable.
+    /// order. What is refused is the reason why nothing is found.
     ///
     /// # Errors
     ///
     /// NO_MEMORY, INTERNAL.
-    pub(super) fn fetch(&self, key: &Digest) -> Result<Option<Arc<Artifact>>> {
+    pub(super) fn fetch(&self, key: &Digest) -> Result<Found> {
+        let mut miss = (Outcome::Absent, None);
         for target in &self.targets {
             let name = Hex(&remote_name(key, &target.fingerprint)).to_string();
             let bytes = match self.receive(&name) {
@@ -38,18 +39,21 @@ impl Cache {
                 Err(error) if error.status() == Status::NoMemory => return Err(error),
                 Err(error) => {
                     self.report(Outcome::RemoteFailed, Path::new(&name), Some(&error));
-                    return Ok(None);
+                    break; // it would for the next target, too
                 }
             };
             match self.checked(bytes, key) {
-                Ok(artifact) => return self.keep_fetched(key, target, artifact).map(Some),
+                Ok(artifact) => return self.keep_fetched(key, target, artifact).map(Found::Artifact),
                 Err(error) => {
                     let Some(outcome) = Outcome::of(&error) else { return Err(error) };
                     self.report(outcome, Path::new(&name), Some(&error));
+                    if miss.0 == Outcome::Absent {
+                        miss = (outcome, Some(error));
+                    }
                 }
             }
         }
-        Ok(None)
+        Ok(Found::Nothing(miss.0, miss.1))
     }
 
     /// Receives what the remote has under a name.

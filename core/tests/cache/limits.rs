@@ -64,8 +64,8 @@ fn stores_keep_the_folder_within_its_limits() {
         cache.put(&key(number), &builder).unwrap();
         most = most.max(cache.usage().unwrap().entries);
     }
-    // Each store collects with a probability of one half. That twenty in a row don't happens once in a million runs.
-    assert!((26..=52).contains(&most), "{most}");
+    // Every second store collects; on a slow machine, the next ones go on.
+    assert!((33..=48).contains(&most), "{most}");
     let events = cache.stats();
     assert_eq!(events.count(Outcome::Stored) - events.count(Outcome::Evicted), cache.usage().unwrap().entries);
     // What is larger than the folder may be is not stored.
@@ -119,6 +119,8 @@ fn only_what_the_cache_made_is_removed() {
 #[test]
 fn every_entry_is_listed() {
     let folder = tempfile::tempdir().unwrap();
+    let missing = open_with(&folder.path().join("missing"), |options| options.read_only = true);
+    assert_eq!(missing.usage().unwrap().entries, 0);
     let cache = open(folder.path());
     cache.put(&key(1), &built(&Engine::host(), 1)).unwrap();
     plant(folder.path(), 2..20, |_| 1000);
