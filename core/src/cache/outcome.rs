@@ -153,6 +153,30 @@ impl Counters {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io;
+
+    #[test]
+    fn errors_are_outcomes() {
+        let io = |errno| Outcome::of(&Error::io("opening", &io::Error::from_raw_os_error(errno)));
+        // A file that was replaced on the server of a network file system is one that isn't there.
+        assert_eq!((io(libc::ENOENT), io(libc::ESTALE)), (Some(Outcome::Absent), Some(Outcome::Absent)));
+        assert_eq!((io(libc::ELOOP), io(libc::ENOTDIR)), (Some(Outcome::Damaged), Some(Outcome::Damaged)));
+        for errno in [libc::EACCES, libc::EIO, libc::EMFILE, libc::ENFILE, libc::EPERM] {
+            assert_eq!(io(errno), Some(Outcome::Unreadable));
+        }
+        assert_eq!(io(libc::ENOMEM), None);
+        for status in Status::ALL {
+            let expected = match status {
+                Status::NoMemory | Status::Internal => None,
+                Status::WrongProducer | Status::WrongVersion | Status::Unsupported => Some(Outcome::Stale),
+                Status::Incompatible => Some(Outcome::Incompatible),
+                Status::Untrusted => Some(Outcome::Untrusted),
+                Status::Io => Some(Outcome::Unreadable),
+                _ => Some(Outcome::Damaged),
+            };
+            assert_eq!(Outcome::of(&Error::new(*status, "")), expected, "{status:?}");
+        }
+    }
 
     #[test]
     fn every_outcome_is_counted() {

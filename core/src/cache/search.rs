@@ -151,7 +151,7 @@ enum Place<'p> {
 #[derive(Debug)]
 pub(super) enum Layer {
     Folder(Tree),
-    Pack(PackFile),
+    Pack(Box<PackFile>),
 }
 
 #[derive(Debug)]
@@ -182,7 +182,7 @@ impl Layer {
             }
         }
         let pack = Pack::from_region(region, trusted).map_err(|error| error.within(quote_path(path)))?;
-        Ok(Layer::Pack(PackFile { path: path.to_owned(), pack, is_remote }))
+        Ok(Layer::Pack(Box::new(PackFile { path: path.to_owned(), pack, is_remote })))
     }
 
     fn place(&self) -> Place<'_> {
@@ -221,4 +221,33 @@ pub(super) fn check_key(artifact: &Artifact, key: &Digest) -> Result<()> {
 /// Returns the time in seconds since 1970.
 pub(super) fn now() -> i64 {
     clock_gettime(ClockId::Realtime).tv_sec as i64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::builder::{Builder, Sync};
+
+    #[test]
+    fn on_a_network_file_system_entries_are_copied() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("entry");
+        let mut elf = vec![0; 100_000];
+        elf.splice(..20, *b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0\x3e\0");
+        // Version, offset of the section headers, size of the header and of theirs, their number, the index of the one with their names, and
+        // of that the type, offset and size.
+        [(20, 1), (40, 64), (52, 64), (58, 64), (60, 2), (62, 1), (132, 3), (152, 255), (160, 1)]
+            .into_iter()
+            .for_each(|(at, value)| elf[at] = value);
+        for (is_remote, survives) in [(true, true), (false, false)] {
+            let mut builder = Builder::new(&Engine::new());
+            builder.add_module(&elf).unwrap();
+            builder.serialize_to_file(&path, Sync::No).unwrap();
+            let artifact = Artifact::open(&path, None, &open_options(is_remote)).unwrap();
+            // Another machine truncates it.
+            std::fs::File::options().write(true).open(&path).unwrap().set_len(0).unwrap();
+            assert_eq!(artifact.bytes().is_ok(), survives);
+        }
+        assert!(!storage::is_remote(std::os::fd::AsFd::as_fd(&std::fs::File::open("/proc").unwrap())));
+    }
 }
