@@ -199,6 +199,17 @@ fn a_read_only_cache_changes_nothing() {
     assert_is(cache.get(&key(1)), Outcome::Hit, 2);
 }
 
+#[test]
+fn without_locks_everybody_makes_for_himself() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("lock")).unwrap();
+    let cache = open(folder.path());
+    assert_is(cache.get_or_make(&key(1), |builder| fill(builder, 1)), Outcome::Made, 1);
+    assert_eq!(cache.stats().count(Outcome::NotLocked), 1);
+    assert_eq!(cache.trim().unwrap_err().errno(), libc::EISDIR);
+    assert_is(open(folder.path()).get(&key(1)), Outcome::Hit, 1);
+}
+
 /// Runs a test in a child process, as user 12345 if this is root. Returns false if `prepare` says that it can't be done here.
 fn in_child(prepare: impl FnOnce() -> bool, test: impl FnOnce()) -> bool {
     // SAFETY: the child runs the test, and ends.
