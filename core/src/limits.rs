@@ -53,6 +53,9 @@ pub const MAX_SEGMENT_ALIGN: u64 = 64 << 10;
 /// Maximum size in bytes of an entry that a cache takes from a remote: it is received into memory before it is checked.
 pub const MAX_REMOTE_ENTRY: u64 = 256 << 20;
 
+/// Maximum number of entries of a cache's folder that a collection has in memory, 64 bytes each. It goes on with others later.
+pub const MAX_COLLECTED: usize = 1 << 20;
+
 /// Maximum number of folders that the folder of a cache is in.
 pub const MAX_FOLDER_DEPTH: u32 = 256;
 

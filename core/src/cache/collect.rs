@@ -21,6 +21,7 @@ use crate::alloc;
 use crate::error::{Error, Result, Status};
 use crate::fork;
 use crate::format::trailer::Digest;
+use crate::limits::MAX_COLLECTED;
 use crate::storage::{Listed, Tree, Usage};
 
 /// The number of subfolders.
@@ -198,12 +199,18 @@ impl Cache {
     pub fn trim(&self) -> Result<u64> {
         let tree = &*self.own_tree()?;
         *fork::lock(&self.scan) = None;
-        let freed = self.collect(tree, Times { list: None, all: None }, self.options.wait, None)?;
-        freed.ok_or_else(|| {
-            let message =
-                format!("collecting: expected to wait at most {:?} for another process, found more", self.options.wait);
-            Error::new(Status::Limit, message)
-        })
+        let mut freed = 0;
+        loop {
+            let part = self.collect(tree, Times { list: None, all: None }, self.options.wait, None)?;
+            freed += part.ok_or_else(|| {
+                let wait = self.options.wait;
+                let message = format!("collecting: expected to wait at most {wait:?} for another process, found more");
+                Error::new(Status::Limit, message)
+            })?;
+            if fork::lock(&self.scan).is_none() {
+                return Ok(freed);
+            }
+        }
     }
 
     /// Lists files and removes the oldest ones until the time is over. Returns how many bytes were removed; none if another process is
@@ -217,7 +224,7 @@ impl Cache {
         let mut scan = fork::lock(&self.scan).take().unwrap_or_else(|| Scan::new(random() as u32, FOLDERS));
         while scan.goal.is_none() && !scan.is_complete() {
             self.list(tree, &mut scan, times.list)?;
-            if is_over(times.list) {
+            if is_over(times.list) || scan.entries.len() >= MAX_COLLECTED {
                 break; // after some progress
             }
         }
@@ -252,7 +259,8 @@ impl Cache {
                 alloc::push(&mut scan.entries, entry, "the list of entries")?;
                 scan.usage.bytes = scan.usage.bytes.saturating_add(entry.size);
                 scan.usage.entries += 1;
-                is_long = scan.entries.len().is_multiple_of(SAMPLE) && is_over(until);
+                let listed = scan.entries.len();
+                is_long = listed >= MAX_COLLECTED || listed.is_multiple_of(SAMPLE) && is_over(until);
             }
             // Many of a subfolder's entries are as good a sample.
             if is_long { Err(Error::new(Status::Limit, "a long subfolder")) } else { Ok(()) }

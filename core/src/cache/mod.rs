@@ -79,11 +79,14 @@ impl Cache {
     ///
     /// # Errors
     ///
-    /// INVALID_ARGUMENT for targets of another producer or version, a signing key that the engine does not trust, or a remote whose
+    /// INVALID_ARGUMENT for an empty path, targets of another producer or version, a signing key that the engine does not trust, or a remote whose
     /// entries would be used without a signature although [`CacheOptions::remote_unsigned`] is not set; NO_MEMORY.
     pub fn open(folder: &Path, engine: &Engine, options: CacheOptions) -> Result<Cache> {
         let trusted = engine.trusted_keys();
         let wrong = |message: &str| Err(Error::new(Status::InvalidArgument, message));
+        if folder.as_os_str().is_empty() {
+            return wrong("folder: expected a path, found an empty one");
+        }
         if options.remote.is_some() && trusted.is_empty() && !options.remote_unsigned {
             return wrong(
                 "remote: expected an engine that trusts keys, or permission for unsigned entries, found neither",
