@@ -13,6 +13,7 @@
 // Only `run` has unsafe code, which is what that command is for, and `closed`, which runs before `main`.
 #![deny(unsafe_code)]
 
+mod cache;
 mod check;
 mod closed;
 mod elf_names;
@@ -86,6 +87,7 @@ enum Command {
     Extract(extract::Args),
     Rewrite(rewrite::Args),
     Run(run::Args),
+    Cache(cache::Args),
     Keygen(keys::Keygen),
     Sign(keys::Sign),
     #[command(hide = true)]
@@ -106,6 +108,7 @@ impl Command {
             Command::Extract(args) => args.inputs(),
             Command::Rewrite(args) => args.inputs(),
             Command::Run(args) => args.inputs(),
+            Command::Cache(args) => args.inputs(),
             Command::Sign(args) => args.inputs(),
         }
     }
@@ -115,9 +118,10 @@ impl Command {
 fn cli() -> clap::Command {
     fn with_exit_status(command: clap::Command) -> clap::Command {
         let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-        command.after_help(help.replacen("Examples:\n", &format!("{EXIT_STATUS}Examples:\n"), 1))
+        let command = command.after_help(help.replacen("Examples:\n", &format!("{EXIT_STATUS}Examples:\n"), 1));
+        command.mut_subcommands(with_exit_status)
     }
-    with_exit_status(Cli::command()).mut_subcommands(with_exit_status)
+    with_exit_status(Cli::command())
 }
 
 /// Parses the arguments. Requests for help and for the version are errors, too, as in clap.
@@ -149,6 +153,7 @@ fn main() -> ExitCode {
         Command::Extract(args) => extract::run(&args, &mut console),
         Command::Rewrite(args) => rewrite::run(&args, &mut console),
         Command::Run(args) => run::run(&args, &mut console),
+        Command::Cache(args) => cache::run(&args, &mut console),
         Command::Keygen(args) => keys::generate(&args, &mut console),
         Command::Sign(args) => keys::sign(&args, &mut console),
         Command::Man(args) => manual::man(&args),

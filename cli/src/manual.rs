@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use artifact::storage::{Sync, replace};
 use clap::Command;
@@ -37,13 +37,17 @@ pub fn man(args: &Man) -> CommandResult {
     fs::create_dir_all(directory).map_err(|error| Failure::io("create", directory, &error))?;
     let mut root = cli().disable_help_subcommand(true);
     root.build();
-    for command in std::iter::once(&root).chain(root.get_subcommands().filter(|command| !command.is_hide_set())) {
-        let file = directory.join(format!("{}.1", name(command)));
-        let mut text = Vec::new();
-        page(command, &mut text).map_err(|error| Failure::io("write", &file, &error))?;
-        replace(&file, &[&text], Sync::No).map_err(|error| Failure::storage("write", &file, error))?;
-    }
-    Ok(())
+    write(&root, directory)
+}
+
+/// Writes the page of a command and those of its subcommands.
+fn write(command: &Command, directory: &Path) -> CommandResult {
+    let file = directory.join(format!("{}.1", name(command)));
+    let mut text = Vec::new();
+    page(command, &mut text).map_err(|error| Failure::io("write", &file, &error))?;
+    replace(&file, &[&text], Sync::No).map_err(|error| Failure::storage("write", &file, error))?;
+    let mut shown = command.get_subcommands().filter(|command| !command.is_hide_set() && command.get_name() != "help");
+    shown.try_for_each(|command| write(command, directory))
 }
 
 /// The name of a command's page, such as `artifact-pack`.
@@ -67,7 +71,7 @@ fn page(command: &Command, out: &mut Vec<u8>) -> io::Result<()> {
         man.render_options_section(out)?;
     }
     sections(&after_help, out)?;
-    if !command.has_subcommands() {
+    if name(command) != "artifact" {
         writeln!(out, ".SH SEE ALSO\n\\fBartifact\\fR(1)")?;
     }
     Ok(())

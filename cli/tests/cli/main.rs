@@ -1,6 +1,7 @@
 //! Runs the built program on genuine artifacts and checks its output and exit status. Most commands have a module of their
 //! own.
 
+mod cache;
 mod check;
 mod cpu;
 #[path = "../../../tests/common/elf.rs"]

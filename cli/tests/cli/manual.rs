@@ -14,8 +14,16 @@ fn manual_pages() {
     let mut names: Vec<_> =
         fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
-    let commands = COMMANDS.map(|command| format!("artifact-{command}.1"));
-    assert_eq!(names, [&commands[..], &["artifact.1".to_owned()]].concat());
+    let of_cache = ["clear", "list", "pack", "stat", "trim", "verify"].map(|command| format!("cache-{command}"));
+    let mut expected: Vec<_> = COMMANDS
+        .map(str::to_owned)
+        .into_iter()
+        .chain(of_cache)
+        .map(|command| format!("artifact-{command}.1"))
+        .collect();
+    expected.push("artifact.1".to_owned());
+    expected.sort();
+    assert_eq!(names, expected);
     for name in names {
         let page = fs::read_to_string(directory.join(&name)).unwrap();
         for section in ["NAME", "SYNOPSIS", "DESCRIPTION", "EXIT STATUS", "EXAMPLES"] {

@@ -14,8 +14,8 @@ use crate::elf::Shape;
 use crate::json::Json;
 
 /// All commands but the hidden ones.
-pub const COMMANDS: [&str; 10] =
-    ["check", "engine", "extract", "inspect", "keygen", "pack", "rewrite", "run", "sign", "verify"];
+pub const COMMANDS: [&str; 11] =
+    ["cache", "check", "engine", "extract", "inspect", "keygen", "pack", "rewrite", "run", "sign", "verify"];
 
 /// The commands that open an artifact, all of which have --trust and --engine.
 pub const OPENING: [&str; 7] = ["check", "extract", "inspect", "rewrite", "run", "sign", "verify"];

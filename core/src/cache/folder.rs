@@ -10,6 +10,7 @@ use super::search::{check_key, now};
 use crate::alloc;
 use crate::artifact::{Artifact, OpenOptions};
 use crate::error::{Error, Result};
+use crate::report::Report;
 use crate::storage::{Region, Tree, Usage};
 
 impl Cache {
@@ -36,7 +37,7 @@ impl Cache {
             for (key, target) in names.by_ref() {
                 let name = name_of(&key, &target);
                 match self.read_whole(tree, &name, &key) {
-                    Ok(artifact) => {
+                    Ok((artifact, _)) => {
                         usage.entries += 1;
                         usage.bytes += artifact.len();
                         return Ok(Some(Packed { key, target, artifact }));
@@ -54,18 +55,18 @@ impl Cache {
     }
 
     /// Verifies an entry, all of it: its digests, that it belongs to the key in its name and, if the engine trusts keys, that one of them has
-    /// signed it. It need not fit the host.
+    /// signed it. It need not fit the host. The report lists oddities, as that of [`Artifact::verify`].
     ///
     /// # Errors
     ///
     /// CORRUPT for another key's artifact; UNTRUSTED; INVALID_ARGUMENT for anything but a regular file; as [`Artifact::verify`].
-    pub fn verify(&self, entry: &Entry) -> Result<()> {
+    pub fn verify(&self, entry: &Entry) -> Result<Report> {
         let tree = &*self.tree()?;
-        self.read_whole(tree, &name_of(&entry.key, &entry.target), &entry.key).map(drop)
+        self.read_whole(tree, &name_of(&entry.key, &entry.target), &entry.key).map(|(_, report)| report)
     }
 
     /// Opens and verifies an entry of any target, producer and version. Nothing is mapped: another process may truncate the file.
-    fn read_whole(&self, tree: &Tree, name: &str, key: &[u8; 32]) -> Result<Artifact> {
+    fn read_whole(&self, tree: &Tree, name: &str, key: &[u8; 32]) -> Result<(Artifact, Report)> {
         let (file, len, _) = tree.open_file(name)?;
         let options = OpenOptions { read: true, trusted: self.engine.trusted_keys(), ..OpenOptions::default() };
         let artifact = Artifact::from_region(Region::of_file(file, len), None, &options)?;
@@ -73,8 +74,8 @@ impl Cache {
         if artifact.trailer().is_none() {
             return Err(Error::corrupt("expected an entry with a trailer, found one without"));
         }
-        artifact.verify()?;
-        Ok(artifact)
+        let report = artifact.verify()?;
+        Ok((artifact, report))
     }
 
     /// Removes all entries, and temporary files of processes that have died. The folder stays, with its subfolders and what is not of the
