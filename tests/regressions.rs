@@ -60,6 +60,11 @@ fn pack() {
 }
 
 #[test]
+fn cache_folder() {
+    replay_all("cache_folder", "cache_folder", hostile::cache_folder::run);
+}
+
+#[test]
 fn texts() {
     replay_all("texts", "texts", hostile::texts::run);
 }

@@ -12,6 +12,7 @@ macro_rules! call {
 }
 
 pub mod api;
+pub mod cache_folder;
 // The source of the C interface, since the C library can't be linked into Rust programs.
 #[path = "../../src/lib.rs"]
 pub mod capi;
