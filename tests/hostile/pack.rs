@@ -75,7 +75,7 @@ fn reseal(file: &mut [u8]) {
     let root = number(file, footer);
     let (rows, table) = (number(file, root.saturating_add(16)), number(file, root.saturating_add(24)));
     let directory = table.saturating_add(rows.saturating_mul(ROW));
-    if directory > root || root + 128 > footer {
+    if directory > root || root > footer.saturating_sub(128) {
         return;
     }
     for block in 0..rows.div_ceil(64) {

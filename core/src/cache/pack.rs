@@ -11,8 +11,9 @@ use crate::engine::Engine;
 use crate::error::{Error, Result, Status};
 use crate::format::first_nonzero;
 use crate::format::pack::{
-    self, BLOCK_ROWS, BLOCK_SIZE, Block, FORMAT, Layout, PACK_MAGIC, PackRoot, ROW_SIZE, Row, SIGNED, Target,
+    self, BLOCK_ROWS, BLOCK_SIZE, Block, FORMAT, Layout, PACK_MAGIC, PackRoot, ROW_SIZE, SIGNED,
 };
+pub use crate::format::pack::{Row, Target};
 use crate::format::trailer::{Digest, FOOTER_SIZE, Footer, SIGNATURE_SIZE, Signature};
 use crate::limits::MAX_PACK_ROWS;
 use crate::report::Report;

@@ -250,3 +250,22 @@ pub fn find_block(directory: &[Block], name: (&Digest, &Target)) -> Option<usize
 pub fn find_row<'r>(rows: &'r [Row], name: (&Digest, &Target)) -> Option<&'r Row> {
     rows.get(rows.binary_search_by(|row| row.name().cmp(&name)).ok()?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_match_the_documented_tables() {
+        assert_eq!((ROW_SIZE, BLOCK_SIZE, SIGNED.record_size, SIGNED.context.len()), (88, 72, 128, 29));
+    }
+
+    #[test]
+    fn offsets_that_overflow_are_no_layout() {
+        assert_eq!(Layout::new(u64::MAX, 8, 8), None);
+        assert_eq!(Layout::new(1, 8, u64::MAX - 7), None);
+        let layout = Layout::new(65, 8, 16).unwrap();
+        assert_eq!((layout.blocks, layout.directory, layout.root), (2, 16 + 65 * 88, 16 + 65 * 88 + 144));
+        assert_eq!([0, 1, 2, u64::MAX].map(|index| layout.block(index).1), [64, 1, 0, 0]);
+    }
+}
