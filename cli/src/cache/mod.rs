@@ -83,7 +83,7 @@ fn open(folder: &Path, engine: &Engine, change: impl FnOnce(&mut CacheOptions)) 
     let open = |options| {
         let cache = Cache::open(folder, engine, options).map_err(|error| Failure::cannot("open", folder, error))?;
         match cache.trouble() {
-            Some(error) => Err(Failure::storage("open", folder, error.duplicate())),
+            Some(error) => Err(Failure::storage("open", folder, error)),
             None => Ok(cache),
         }
     };
