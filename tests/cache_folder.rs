@@ -15,6 +15,8 @@ use artifact::cache::pack::{Pack, PackOptions};
 use artifact::cache::{Cache, CacheOptions, Entry, KEY_ATTRIBUTE, Key, Outcome, Signer};
 use artifact::engine::Engine;
 use artifact::error::Status;
+use artifact::native::link::Object;
+use artifact::native::load::{LoadOptions, load};
 use artifact::trust::keys::PrivateKey;
 use common::elf::Shape;
 
@@ -202,4 +204,54 @@ fn clearing_removes_what_the_cache_made_and_nothing_else() {
     assert!(place.join("CACHEDIR.TAG").exists());
     put(&cache, 1, &engine);
     assert_eq!(cache.get(&key(1)).unwrap().outcome, Outcome::Hit);
+}
+
+/// Code is found in a pack behind an empty folder, and runs: mapped from the pack, or copied if it isn't aligned or was signed.
+#[test]
+fn code_in_a_pack_runs() {
+    const OBJECT: &[u8] = match cfg!(target_arch = "aarch64") {
+        true => include_bytes!("../core/tests/objects/fib-aarch64.o"),
+        false => include_bytes!("../core/tests/objects/fib-x86_64.o"),
+    };
+    if !cfg!(any(target_arch = "x86_64", target_arch = "aarch64")) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (path, host, signing_key) = (folder.path().join("a.pack"), Engine::host(), PrivateKey::generate().unwrap());
+    let (signing_key, mut trusting) = (Arc::new(signing_key), host.clone());
+    trusting.trust(signing_key.public());
+    let (cache, _) = open(&folder.path().join("cache"), &host, |_| ());
+    for number in 0..5 {
+        let make = |builder: &mut Builder<'_>| {
+            builder.set_attribute("number", &[number])?;
+            builder.add_objects(&[Object { name: "fib.o", bytes: OBJECT }], &Default::default()).map(drop)
+        };
+        cache.get_or_make(&key(number), make).unwrap();
+    }
+    let page = rustix::param::page_size() as u64;
+    for (align, signed) in [(64, false), (4096, false), (65_536, false), (65_536, true)] {
+        let mut options = no_sync();
+        options.align = align;
+        options.signers.extend(signed.then(|| Signer::Key(Arc::clone(&signing_key))));
+        cache.export(&path, &options).unwrap();
+        let engine = if signed { &trusting } else { &host };
+        let set = |options: &mut CacheOptions| options.layers = vec![path.clone()];
+        let (behind, events) = open(&folder.path().join(format!("empty-{align}-{signed}")), engine, set);
+        for number in 0..5 {
+            let found = behind.get(&key(number)).unwrap();
+            assert_eq!(found.outcome, Outcome::Hit, "{align} {signed}: {:?} {:?}", found.error, events.lock().unwrap());
+            let artifact = found.artifact.unwrap();
+            assert_eq!(artifact.attribute("number").unwrap(), [number]);
+            // SAFETY: the object above, which imports nothing.
+            let code = unsafe { load(artifact, engine, LoadOptions::default()) }.unwrap();
+            let fib = code.symbol(0, b"fib").unwrap().address;
+            // SAFETY: `long fib(long)`, of code that is still loaded.
+            let fib: extern "C" fn(i64) -> i64 = unsafe { std::mem::transmute(fib) };
+            assert_eq!(fib(10), 55);
+            let maps = fs::read_to_string("/proc/self/maps").unwrap();
+            let mapped = maps.lines().any(|line| line.contains(" r-xp ") && line.ends_with("/a.pack"));
+            assert_eq!(mapped, align >= page && !signed, "{align}: {maps}");
+        }
+        assert_eq!(behind.get(&key(9)).unwrap().outcome, Outcome::Absent);
+    }
 }
