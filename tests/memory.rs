@@ -14,14 +14,19 @@ use std::sync::Arc;
 
 use artifact::artifact::{Artifact, OpenOptions};
 use artifact::builder::Builder;
+use artifact::cache::pack::{Pack, Row};
 use artifact::engine::Engine;
 use artifact::error::Status;
 use artifact::format::metadata::Metadata;
 use artifact::format::module::Module;
+use artifact::format::pack::{Block, PACK_MAGIC, PackRoot, SIGNED};
+use artifact::format::trailer::Footer;
 use artifact::native::link::{Object, Options, link};
 use artifact::native::load::{LoadOptions, load};
-use artifact::storage::sealed;
+use artifact::storage::{Part, Region, sealed};
+use artifact::trust::digest;
 use artifact::trust::keys::PrivateKey;
+use zerocopy::IntoBytes;
 
 use hostile::capi::artifact::{artifact_free, artifact_open_bytes, artifact_t};
 use hostile::capi::code::{artifact_code_free, artifact_import_t, artifact_load, artifact_load_options_t};
@@ -388,6 +393,49 @@ unsafe extern "C" fn define_all(_: *mut c_void, missing: *mut artifact_import_t,
 }
 
 /// Every large allocation of a load fails in turn, also those between the loader and the host's callback.
+/// A pack of any size takes memory for its directory, 1.125 bytes for each artifact, and searching it takes none.
+#[test]
+fn a_pack_takes_memory_for_its_directory_only() {
+    let rows: Vec<Row> = (0..100_000u64)
+        .map(|number| {
+            let mut key = [0; 32];
+            key[..8].copy_from_slice(&number.to_be_bytes());
+            Row { key, target: [0; 8], offset: (8 + number * 8).into(), len: 8.into(), root_digest: [0; 32] }
+        })
+        .collect();
+    let block = |rows: &[Row]| Block { key: rows[0].key, target: [0; 8], digest: digest::rows(rows.as_bytes()) };
+    let blocks: Vec<Block> = rows.chunks(64).map(block).collect();
+    let table = 8 + rows.len() * 8;
+    let root = PackRoot {
+        format: 1.into(),
+        reserved: [0; 4],
+        align: 8.into(),
+        rows: (rows.len() as u64).into(),
+        table: (table as u64).into(),
+        directory_digest: digest::directory(blocks.as_bytes()),
+        reserved_end: [0; 64],
+    };
+    let mut bytes = PACK_MAGIC.to_vec();
+    bytes.resize(table, 0);
+    bytes.extend([rows.as_bytes(), blocks.as_bytes()].concat());
+    let mut footer = Footer::new(bytes.len() as u64, 0, &SIGNED).unwrap();
+    footer.checksum = digest::pack_footer(&root, &[], &footer);
+    bytes.extend([root.as_bytes(), footer.as_bytes()].concat());
+    let bytes: &'static [u8] = bytes.leak();
+    let open = || Pack::from_region(Region::borrowed(bytes, Part::default()).unwrap(), &[]).unwrap();
+    let taken = peak(open);
+    assert!(taken <= blocks.len() * 72 + 1024, "{taken}");
+    assert!(taken <= rows.len() * 9 / 8 + 1024, "{taken}");
+    let pack = open();
+    let searched = peak(|| {
+        for row in rows.iter().step_by(999) {
+            assert_eq!(pack.find(&row.key, &row.target).unwrap().as_ref(), Some(row));
+        }
+        pack.verify().unwrap();
+    });
+    assert!(searched <= 1024, "{searched}");
+}
+
 #[test]
 fn loading_without_memory_is_never_another_error() {
     let engine = artifact_engine_new_host();

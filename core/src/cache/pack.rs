@@ -27,7 +27,8 @@ pub struct Pack {
     region: Region,
     root: PackRoot,
     layout: Layout,
-    directory: Vec<Block>,
+    /// The directory, checked.
+    directory: Vec<u8>,
     signatures: Vec<Signature>,
     signer: Option<PublicKey>,
 }
@@ -68,7 +69,7 @@ impl Pack {
     /// DIGEST_MISMATCH or CORRUPT if that block is damaged; TRUNCATED, IO, NO_MEMORY.
     pub fn find(&self, key: &Digest, target: &Target) -> Result<Option<Row>> {
         let name = (key, target);
-        let Some(index) = pack::find_block(&self.directory, name) else { return Ok(None) };
+        let Some(index) = pack::find_block(self.directory(), name) else { return Ok(None) };
         self.with_block(index, |rows| Ok(pack::find_row(rows, name).copied()))
     }
 
@@ -90,7 +91,7 @@ impl Pack {
     ///
     /// As [`Pack::find`]; any error of `visit`.
     pub fn each(&self, visit: &mut dyn FnMut(&Row) -> Result<()>) -> Result<()> {
-        (0..self.directory.len())
+        (0..self.directory().len())
             .try_for_each(|index| self.with_block(index, |rows| rows.iter().try_for_each(&mut *visit)))
     }
 
@@ -148,16 +149,20 @@ impl Pack {
         self.signer.as_ref()
     }
 
+    fn directory(&self) -> &[Block] {
+        <[Block]>::ref_from_bytes(&self.directory).unwrap_or(&[])
+    }
+
     fn with_block<T>(&self, index: usize, use_rows: impl FnOnce(&[Row]) -> Result<T>) -> Result<T> {
         let (offset, count) = self.layout.block(index as u64);
         let mut buffer = [0; (BLOCK_ROWS * ROW_SIZE) as usize];
         let bytes = buffer.get_mut(..(count * ROW_SIZE) as usize).unwrap_or_default(); // at most BLOCK_ROWS
         let in_file = |error: Error| error.shifted(self.region.base());
         self.region.read_at(offset, bytes).map_err(in_file)?;
-        if self.directory.get(index).is_none_or(|block| block.digest != digest::rows(bytes)) {
+        if self.directory().get(index).is_none_or(|block| block.digest != digest::rows(bytes)) {
             return Err(in_file(digest_mismatch("table of a pack", offset)));
         }
-        use_rows(pack::check_rows(bytes, &self.layout, &self.directory, index).map_err(in_file)?)
+        use_rows(pack::check_rows(bytes, &self.layout, self.directory(), index).map_err(in_file)?)
     }
 
     /// Checks that the bytes from `start` to `end` are zeros.
@@ -216,11 +221,11 @@ fn read(region: Region, trusted: &[PublicKey]) -> Result<Pack> {
     if magic != PACK_MAGIC {
         return Err(Error::corrupt("pack: expected the first bytes of a pack, found other bytes").at(0));
     }
-    let bytes = window.read_to_vec(layout.directory, layout.blocks * BLOCK_SIZE, "the directory of a pack")?;
-    if digest::directory(&bytes) != root.directory_digest {
+    let directory = window.read_to_vec(layout.directory, layout.blocks * BLOCK_SIZE, "the directory of a pack")?;
+    if digest::directory(&directory) != root.directory_digest {
         return Err(digest_mismatch("directory of a pack", layout.directory));
     }
-    let directory = alloc::copy(pack::check_directory(&bytes, &layout)?, "the directory of a pack")?;
+    pack::check_directory(&directory, &layout)?;
     let signatures = alloc::copy(signed, "the signatures")?;
     Ok(Pack { region, root, layout, directory, signatures, signer })
 }

@@ -187,12 +187,12 @@ impl Block {
     }
 }
 
-/// Decodes the directory and checks that it is sorted.
+/// Checks that the directory has an entry for each block and is sorted.
 ///
 /// # Errors
 ///
 /// CORRUPT if it has another length than the layout says, or isn't sorted.
-pub fn check_directory<'b>(bytes: &'b [u8], layout: &Layout) -> Result<&'b [Block]> {
+pub fn check_directory(bytes: &[u8], layout: &Layout) -> Result<()> {
     let wrong = |what: &str| Error::corrupt(format!("pack: expected {what}")).at(layout.directory);
     let blocks = <[Block]>::ref_from_bytes(bytes).ok().filter(|blocks| blocks.len() as u64 == layout.blocks);
     let blocks =
@@ -200,7 +200,7 @@ pub fn check_directory<'b>(bytes: &'b [u8], layout: &Layout) -> Result<&'b [Bloc
     if !blocks.is_sorted_by(|a, b| a.name() < b.name()) {
         return Err(wrong("a directory sorted by key and target, found one out of order"));
     }
-    Ok(blocks)
+    Ok(())
 }
 
 /// Decodes the rows of the block with this index, and checks that they are where the directory says, sorted, and describe artifacts that
