@@ -92,7 +92,7 @@ fn reseal(file: &mut [u8]) {
     file[footer + 24..footer + 56].copy_from_slice(&sum);
 }
 
-/// Looks at all of a pack that opens, and at every name of the base.
+/// Looks at all of a pack that opens, and searches for some names of the base.
 fn read(bytes: &[u8], engine: &Engine, mut found: impl FnMut(&Row, &Artifact)) {
     let region = Region::copied(bytes, Part::default()).expect("memory");
     let Ok(pack) = Pack::from_region(region, engine.trusted_keys()) else { return };
@@ -107,7 +107,7 @@ fn read(bytes: &[u8], engine: &Engine, mut found: impl FnMut(&Row, &Artifact)) {
         artifact(row);
         Ok(())
     });
-    for (key, target) in base().roots.keys() {
+    for (key, target) in base().roots.keys().step_by(7) {
         if let Ok(Some(row)) = pack.find(key, target) {
             assert_eq!((&row.key, &row.target), (key, target));
             artifact(&row);
