@@ -46,4 +46,4 @@ fuzz: ## Fuzz with hostile files and sequences of calls, each target for SECONDS
 
 format: ## Format the Rust and C sources as CI requires
 	@cargo fmt --all
-	@clang-format -i $$(git ls-files '*.c' '*.cc' '*.cpp' '*.hpp' 'c_tests/*.h')
+	@clang-format -i $$(git ls-files '*.c' '*.cc' '*.cpp' '*.hpp' 'c_tests/*.h' 'remotes/*.h')
