@@ -3,6 +3,8 @@
 //!
 //! In its sentences `expected '{}'` gives the artifact's value, as in Wasmtime's.
 
+pub mod cwasm;
+
 use std::ops::ControlFlow;
 
 use crate::engine::cpu::table::Support;

@@ -52,6 +52,7 @@
 //! | [`report`] | [`Report`]: every mismatch between an artifact and an engine, or every warning that verification found |
 //! | [`cache`] | [`Cache`]: key → code, in a folder that many processes share |
 //! | [`detect`] | tells whether a file is an artifact, and who made it, by its headers only |
+//! | [`cwasm`] | [`Cwasm`](cwasm::Cwasm): files of Wasmtime 3 and newer, which are only read: settings, check, signature |
 //! | [`native`] | [`native::link`] combines object files into a module; [`native::load`] makes modules runnable |
 //! | [`trust`] | [`PrivateKey`] and [`PublicKey`]: who signs artifacts, and whose signatures are trusted |
 //! | [`format`](mod@format) | what is in a file: flags, tunables, types, upvars; the view of an ELF module |
@@ -75,6 +76,7 @@
 pub mod artifact;
 pub mod builder;
 pub mod cache;
+pub mod cwasm;
 pub mod detect;
 pub mod engine;
 pub mod error;

@@ -6,6 +6,10 @@ use crate::error::{Error, Result, Status};
 /// Maximum size of encoded Metadata in bytes. Decoded, it takes at most eight times as much memory.
 pub const MAX_METADATA: u64 = 64 << 20;
 
+/// Maximum size of the section with the settings in a file of Wasmtime, and of the names of its sections, in bytes. Real ones have
+/// one or two thousand.
+pub const MAX_ENGINE_SECTION: u64 = 1 << 20;
+
 /// Maximum size of all chunks of a trailer in bytes, attributes included.
 pub const MAX_CHUNKS: u64 = 64 << 20;
 

@@ -13,6 +13,7 @@ use super::trust::{Detached, Voucher, signer, unsigned_error};
 use super::{Artifact, Decoded, OpenOptions, Tail, header_offset};
 use crate::alloc;
 use crate::compat;
+use crate::cwasm;
 use crate::engine::{Engine, library_version};
 use crate::error::{Error, Result, Status};
 use crate::format::align_up;
@@ -116,14 +117,15 @@ pub fn open(region: Region, engine: Option<&Engine>, options: &OpenOptions<'_>) 
             (tail, root.header_offset.get(), modules, None, signer)
         }
         None if trusted.is_empty() => {
-            let ranges = follow_links(&mut window, region.len())?;
+            let ranges = follow_links(&mut window, region.len()).map_err(|error| cwasm::refusal(&region, error))?;
             let (header_offset, modules) = (header_offset(&ranges), ranges.len());
             let tail = read_unsealed_tail(&window, region.len(), header_offset, modules as u64, engine, limit)?;
             (tail, header_offset, modules, Some(Table::new(ranges, Vec::new(), private)?), None)
         }
         None if detached.is_empty() => return Err(unsigned_error()),
         None => {
-            let ranges = follow_links(&mut window, region.len()).map_err(as_untrusted)?;
+            let ranges = follow_links(&mut window, region.len());
+            let ranges = ranges.map_err(|error| as_untrusted(cwasm::refusal(&region, error)))?;
             let (header_offset, modules) = (header_offset(&ranges), ranges.len());
             if region.len() - header_offset > limit + Header::MAX_SIZE {
                 // Checked before every byte is read: in a sparse file, most of them may not exist.

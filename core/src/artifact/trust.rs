@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use zerocopy::{FromBytes, IntoBytes};
+use zerocopy::IntoBytes;
 
 use super::{Artifact, OpenOptions, Trailer, digest_mismatch};
 use crate::alloc;
 use crate::engine::Engine;
 use crate::error::{Error, Result, Status};
-use crate::format::trailer::{Digest, Root, SIGNATURE_SIZE, Signature};
-use crate::limits::MAX_SIGNATURES;
+use crate::format::trailer::{Digest, Root, Signature};
 use crate::trust::digest;
 use crate::trust::keys::{self, PublicKey};
 
@@ -24,15 +23,7 @@ pub(super) struct Detached {
 impl Detached {
     /// Decodes a sequence of signatures, in the form that a trailer stores them in.
     pub(super) fn new(bytes: &[u8]) -> Result<Detached> {
-        let found = <[Signature]>::ref_from_bytes(bytes).ok().filter(|found| found.len() <= MAX_SIGNATURES as usize);
-        let found = found.ok_or_else(|| {
-            let message = format!(
-                "detached signature: expected up to {MAX_SIGNATURES} times {SIGNATURE_SIZE} bytes, found {}",
-                bytes.len()
-            );
-            Error::new(Status::Untrusted, message)
-        })?;
-        Ok(Detached { signatures: alloc::copy(found, "the signatures")?, root: None })
+        Ok(Detached { signatures: alloc::copy(keys::detached(bytes)?, "the signatures")?, root: None })
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -74,7 +65,7 @@ pub(super) fn signer(
     if trusted.is_empty() {
         return Ok(None);
     }
-    keys::signer(trusted.iter().copied(), &root.into(), embedded.iter().chain(&detached.signatures))
+    keys::signer(trusted.iter().copied(), root, embedded.iter().chain(&detached.signatures))
         .map(|key| Some(key.clone()))
 }
 
@@ -138,7 +129,7 @@ impl Artifact {
             _ if trusted.is_empty() || self.own => Ok(()),
             // That was verified when the pack was opened.
             _ if self.vouched && self.signer().is_some_and(|key| trusted.contains(key)) => Ok(()),
-            Some(root) => keys::signer(trusted, &root.into(), self.signatures()).map(|_| ()),
+            Some(root) => keys::signer(trusted, root, self.signatures()).map(|_| ()),
             None => Err(unsigned_error()),
         }
     }

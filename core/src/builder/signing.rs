@@ -10,7 +10,7 @@ use super::Builder;
 use crate::error::{Error, Result, Status};
 use crate::format::trailer::{Root, Signature};
 use crate::limits::MAX_SIGNATURES;
-use crate::trust::keys::{Message, PrivateKey, PublicKey};
+use crate::trust::keys::{PrivateKey, PublicKey, Statement};
 
 /// A function that signs a message, and returns the key that verifies the signature.
 pub type SignFn = dyn Fn(&[u8]) -> Result<(PublicKey, [u8; 64])> + Send + Sync;
@@ -36,14 +36,14 @@ impl fmt::Debug for Signer {
 
 impl Signer {
     /// Signs the root record of an artifact or of a pack.
-    pub(crate) fn sign(&self, message: &Message) -> Result<Signature> {
+    pub(crate) fn sign(&self, statement: &impl Statement) -> Result<Signature> {
         let sign = match self {
-            Signer::Key(key) => return Ok(key.sign_message(message)),
+            Signer::Key(key) => return Ok(key.sign(statement)),
             Signer::Callback(sign) => sign,
         };
-        let (key, bytes) = sign(message.bytes())?;
+        let (key, bytes) = sign(&statement.message())?;
         let signature = Signature { key: key.bytes(), bytes };
-        if key.confirms(message, &signature) {
+        if key.verifies(statement, &signature) {
             return Ok(signature);
         }
         let message = format!("signer: expected a signature of key {key} over the message, found another");
@@ -75,7 +75,7 @@ impl Signing {
     pub(super) fn signatures(&self, root: &Root, signer: Option<&Signer>) -> Result<Vec<Signature>> {
         let mut signatures: Vec<Signature> = self.keys.iter().map(|key| key.sign(root)).collect();
         if let Some(signer) = signer {
-            push(&mut signatures, &signer.sign(&root.into())?)?;
+            push(&mut signatures, &signer.sign(root)?)?;
         }
         for (key, signature) in &self.added {
             if !key.verifies(root, signature) {

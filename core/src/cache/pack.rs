@@ -111,7 +111,7 @@ impl Pack {
         self.check_gap(end, self.layout.table)?;
         let mut report = Report::default();
         for (index, signature) in self.signatures.iter().enumerate() {
-            if !PublicKey::from_bytes(&signature.key).is_ok_and(|key| key.confirms(&(&self.root).into(), signature)) {
+            if !PublicKey::from_bytes(&signature.key).is_ok_and(|key| key.verifies(&self.root, signature)) {
                 report.add(signature_oddity(index))?;
             }
         }
@@ -215,7 +215,7 @@ fn read(region: Region, trusted: &[PublicKey]) -> Result<Pack> {
         return Err(Error::corrupt(message).at(len - FOOTER_SIZE));
     }
     let layout = root.check(offset)?;
-    let signer = keys::signer(trusted, &(&root).into(), signed).ok().cloned();
+    let signer = keys::signer(trusted, &root, signed).ok().cloned();
     let mut magic = [0; PACK_MAGIC.len()];
     region.read_at(0, &mut magic)?;
     if magic != PACK_MAGIC {
@@ -308,8 +308,7 @@ impl Writer<'_, '_> {
         };
         self.put(rows.as_bytes())?;
         self.put(directory.as_bytes())?;
-        let message = (&root).into();
-        let signatures = alloc::try_collect(options.signers.iter().map(|signer| signer.sign(&message)), "signatures")?;
+        let signatures = alloc::try_collect(options.signers.iter().map(|signer| signer.sign(&root)), "signatures")?;
         let mut footer = Footer::new(self.at, signatures.len(), &SIGNED)?;
         footer.checksum = digest::pack_footer(&root, &signatures, &footer);
         self.put(root.as_bytes())?;

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use object::elf;
-use target_lexicon::{Architecture, Environment, HOST, OperatingSystem, PointerWidth, Triple};
+use target_lexicon::{Architecture, Endianness, Environment, HOST, OperatingSystem, PointerWidth, Triple};
 
 use crate::error::{Error, Result, Status, quote};
 use crate::format::elf::Identity;
@@ -60,6 +60,19 @@ fn system_name(system: OperatingSystem) -> String {
         OperatingSystem::XROS(_) => OperatingSystem::XROS(None).to_string(),
         other => other.to_string(),
     }
+}
+
+/// Returns the number of bits of a pointer on a target, if it is known.
+#[must_use]
+pub fn pointer_bits(triple: &str) -> Option<u8> {
+    let width = Triple::from_str(triple).ok()?.pointer_width().ok()?;
+    Some(width.bits())
+}
+
+/// Returns whether a target is known to be big-endian.
+#[must_use]
+pub fn is_big_endian(triple: &str) -> bool {
+    Triple::from_str(triple).is_ok_and(|triple| triple.endianness() == Ok(Endianness::Big))
 }
 
 /// Returns the machine, class and byte order of images for a triple; none if they are unknown. On targets whose pointers have 32 bits,

@@ -5,6 +5,7 @@
 
 pub mod archive;
 pub(crate) mod body;
+pub mod cwasm;
 // For tests of this repository.
 #[doc(hidden)]
 pub mod elf;

@@ -73,6 +73,7 @@ pub struct Module<'a> {
     segments: &'a [ProgramHeader64<Endianness>],
     sections: SectionTable<'a, Header>,
     names: &'a [u8],
+    name_section: usize,
 }
 
 /// One section of a module.
@@ -151,9 +152,10 @@ impl<'a> Module<'a> {
         let segments = header.program_headers(endian, bytes).map_err(malformed("program headers"))?;
         let sections = header.sections(endian, bytes).map_err(malformed("section headers"))?;
         let names = header.shstrndx(endian, bytes).map_err(malformed("section names"))?;
-        let mut module = Module { bytes, header, endian, segments, sections, names: &[] };
+        let name_section = names as usize;
+        let mut module = Module { bytes, header, endian, segments, sections, names: &[], name_section };
         if names != 0 {
-            module.names = module.data(SectionIndex(names as usize)).map_err(malformed("section names"))?;
+            module.names = module.data(SectionIndex(name_section)).map_err(malformed("section names"))?;
         }
         Ok(module)
     }
@@ -165,6 +167,14 @@ impl<'a> Module<'a> {
     /// Returns the file header and the byte order of the image.
     pub(super) fn header(&self) -> (Header, Endianness) {
         (*self.header, self.endian)
+    }
+
+    /// Returns where in the image the names of its sections are.
+    #[must_use]
+    pub(crate) fn names_range(&self) -> Range<u64> {
+        let headers = self.sections.section(SectionIndex(self.name_section));
+        let range = headers.ok().and_then(|header| header.file_range(self.endian));
+        range.map_or(0..0, |(start, len)| start..start.saturating_add(len))
     }
 
     /// Returns the number of sections, including the null section.

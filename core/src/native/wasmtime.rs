@@ -10,6 +10,7 @@ use object::elf;
 use super::image::{Segment, Tables};
 use crate::alloc;
 use crate::error::{Error, Result, Status, quote};
+use crate::format::cwasm;
 use crate::format::module::{Module, Section};
 
 /// Finds and checks the tables of such a module.
@@ -18,6 +19,11 @@ use crate::format::module::{Module, Section};
 ///
 /// UNSUPPORTED if it is any other relocatable object, CORRUPT.
 pub fn parse(bytes: &[u8], machine: u16, page: u64) -> Result<Tables> {
+    if bytes.first_chunk().and_then(cwasm::kind).is_some() {
+        let message = "expected a shared object or a module of Wasmtime 0.33, found a file of Wasmtime 3 or newer: memories, traps and \
+            imports need the runtime of the version that compiled it";
+        return Err(Error::new(Status::Unsupported, message));
+    }
     let module = Module::parse(bytes)?;
     let text = module.section_named(b".text").map_err(|_| not_linked())?;
     let text = place(&text, bytes)?;

@@ -12,13 +12,14 @@ use ed25519_dalek::pkcs8::{
     DecodePrivateKey as _, DecodePublicKey as _, EncodePrivateKey as _, EncodePublicKey as _, KeypairBytes,
 };
 use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
-use zerocopy::IntoBytes;
+use zerocopy::{FromBytes, IntoBytes};
 use zeroize::Zeroizing;
 
 use crate::error::{Error, Result, Status};
 use crate::format::pack::{self, PackRoot};
 pub use crate::format::trailer::SIGNATURE_CONTEXT as CONTEXT;
-use crate::format::trailer::{self, Root, Signature, Signed};
+use crate::format::trailer::{Digest, Root, SIGNATURE_SIZE, Signature};
+use crate::limits::MAX_SIGNATURES;
 
 /// Maximum length of PEM text to parse in bytes. A key takes about two hundred.
 const MAX_PEM: usize = 16 << 10;
@@ -45,29 +46,42 @@ fn unencodable(what: &str, why: impl fmt::Display) -> Error {
     Error::new(Status::Internal, format!("{what}: {why}"))
 }
 
-/// A message that a signature is over: a context and a root record.
-pub(crate) struct Message(Vec<u8>);
+/// What a signature is over.
+pub trait Statement {
+    /// Returns the signed message. It begins with a context of its own, so that no statement can pass for one of another kind.
+    fn message(&self) -> Vec<u8>;
+}
 
-impl Message {
-    fn new(signed: &Signed, record: &[u8]) -> Message {
-        Message([signed.context, record].concat())
-    }
-
-    /// Returns the bytes to sign.
-    pub fn bytes(&self) -> &[u8] {
-        &self.0
+impl Statement for Root {
+    fn message(&self) -> Vec<u8> {
+        [&CONTEXT[..], self.as_bytes()].concat()
     }
 }
 
-impl From<&Root> for Message {
-    fn from(root: &Root) -> Message {
-        Message::new(&trailer::SIGNED, root.as_bytes())
+impl Statement for PackRoot {
+    fn message(&self) -> Vec<u8> {
+        [pack::SIGNED.context, self.as_bytes()].concat()
     }
 }
 
-impl From<&PackRoot> for Message {
-    fn from(root: &PackRoot) -> Message {
-        Message::new(&pack::SIGNED, root.as_bytes())
+/// The statement about a file that is not an artifact, as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FileRecord {
+    /// The length of the file in bytes.
+    pub len: u64,
+    /// The digest that the file would have as the first module of an artifact.
+    pub digest: Digest,
+}
+
+impl FileRecord {
+    /// The prefix of the signed message, NUL included; length and digest follow.
+    pub const CONTEXT: &[u8; 24] = b"libartifact file record\0";
+}
+
+impl Statement for FileRecord {
+    fn message(&self) -> Vec<u8> {
+        [FileRecord::CONTEXT, &self.len.to_le_bytes()[..], &self.digest].concat()
     }
 }
 
@@ -126,15 +140,10 @@ impl PrivateKey {
         PublicKey(self.0.verifying_key())
     }
 
-    /// Signs a root record. Signatures are deterministic.
+    /// Signs a statement, such as a root record. Signatures are deterministic.
     #[must_use]
-    pub fn sign(&self, root: &Root) -> Signature {
-        self.sign_message(&root.into())
-    }
-
-    /// Signs a message.
-    pub(crate) fn sign_message(&self, message: &Message) -> Signature {
-        Signature { key: self.public().bytes(), bytes: self.0.sign(&message.0).to_bytes() }
+    pub fn sign(&self, statement: &impl Statement) -> Signature {
+        Signature { key: self.public().bytes(), bytes: self.0.sign(&statement.message()).to_bytes() }
     }
 }
 
@@ -193,15 +202,10 @@ impl PublicKey {
         self.0.to_bytes()
     }
 
-    /// Returns whether `signature` is a valid signature of this key over `root`.
+    /// Returns whether `signature` is a valid signature of this key over a statement.
     #[must_use]
-    pub fn verifies(&self, root: &Root, signature: &Signature) -> bool {
-        self.confirms(&root.into(), signature)
-    }
-
-    /// Returns whether `signature` is a valid signature of this key over a message.
-    pub(crate) fn confirms(&self, message: &Message, signature: &Signature) -> bool {
-        self.0.verify_strict(&message.0, &signature.bytes.into()).is_ok()
+    pub fn verifies(&self, statement: &impl Statement, signature: &Signature) -> bool {
+        self.0.verify_strict(&statement.message(), &signature.bytes.into()).is_ok()
     }
 }
 
@@ -229,14 +233,30 @@ impl FromStr for PublicKey {
     }
 }
 
-/// Returns the first trusted key that has signed a root record.
+/// Decodes detached signatures: a sequence of them, in the form that a trailer stores them in.
+///
+/// # Errors
+///
+/// UNTRUSTED if the bytes are no such sequence, or too many.
+pub(crate) fn detached(bytes: &[u8]) -> Result<&[Signature]> {
+    let found = <[Signature]>::ref_from_bytes(bytes).ok().filter(|found| found.len() <= MAX_SIGNATURES as usize);
+    found.ok_or_else(|| {
+        let message = format!(
+            "detached signature: expected up to {MAX_SIGNATURES} times {SIGNATURE_SIZE} bytes, found {}",
+            bytes.len()
+        );
+        Error::new(Status::Untrusted, message)
+    })
+}
+
+/// Returns the first trusted key that has signed a statement, such as a root record.
 ///
 /// # Errors
 ///
 /// UNTRUSTED if no trusted key has: there is no signature, or only signatures of other keys or ones that don't match.
 pub(crate) fn signer<'k, 's>(
     trusted: impl IntoIterator<Item = &'k PublicKey> + Clone,
-    message: &Message,
+    statement: &impl Statement,
     signatures: impl IntoIterator<Item = &'s Signature>,
 ) -> Result<&'k PublicKey> {
     let (mut claimed, mut count) = (false, 0);
@@ -244,7 +264,7 @@ pub(crate) fn signer<'k, 's>(
         count += 1;
         let mut keys = trusted.clone().into_iter();
         let Some(key) = keys.find(|key| *key.0.as_bytes() == signature.key) else { continue };
-        if key.confirms(message, signature) {
+        if key.verifies(statement, signature) {
             return Ok(key);
         }
         claimed = true;
