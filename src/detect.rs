@@ -1,25 +1,30 @@
-//! Detection: whether a file is an artifact.
+//! Detection: what a file is.
 
 use std::ffi::{c_char, c_int};
 
 use super::artifact::borrow_fd;
 use super::boundary::{fallible, ffi, out, path, slice};
+use super::cwasm::detected;
 use super::error::artifact_error_t;
 use super::library::artifact_status_t;
-use artifact::detect::{Detection, detect_region};
+use artifact::detect::{Detection, What, detect_region};
 use artifact::error::Result;
 use artifact::storage::{Part, Region};
 
 /// What a file is.
 #[repr(C)]
 pub enum artifact_detected_t {
-    /// Not an artifact.
+    /// Neither an artifact nor a file of Wasmtime.
     ARTIFACT_DETECTED_NOTHING = 0,
     /// An artifact.
     ARTIFACT_DETECTED_ARTIFACT = 1,
+    /// A WebAssembly module that Wasmtime 3 or newer compiled, which is no artifact: see artifact_cwasm_open_file().
+    ARTIFACT_DETECTED_WASMTIME_MODULE = 2,
+    /// A WebAssembly component that Wasmtime 3 or newer compiled, which is no artifact either.
+    ARTIFACT_DETECTED_WASMTIME_COMPONENT = 3,
 }
 
-/// What a file is, and who wrote it if it is an artifact.
+/// What a file is, and who wrote it.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct artifact_detection_t {
@@ -27,7 +32,7 @@ pub struct artifact_detection_t {
     pub kind: u32,
     /// The length of version in bytes, 0 to 255.
     pub version_len: u32,
-    /// The producer, NUL-terminated.
+    /// The producer, NUL-terminated: "wasmtime" for a file of Wasmtime.
     pub producer: [c_char; 36],
     /// The version that the producer wrote: any bytes, followed by NULs.
     pub version: [c_char; 256],
@@ -38,7 +43,11 @@ impl artifact_detection_t {
         artifact_detection_t { kind: 0, version_len: 0, producer: [0; 36], version: [0; 256] };
 
     fn of(detection: &Detection) -> artifact_detection_t {
-        let mut found = artifact_detection_t { kind: 1, ..artifact_detection_t::NOTHING };
+        let kind = match detection.what {
+            What::Wasmtime(kind) => detected(kind),
+            _ => artifact_detected_t::ARTIFACT_DETECTED_ARTIFACT,
+        };
+        let mut found = artifact_detection_t { kind: kind as u32, ..artifact_detection_t::NOTHING };
         let copy = |from: &[u8], to: &mut [c_char]| {
             from.iter().zip(to).for_each(|(from, to)| *to = from.cast_signed() as c_char);
         };
@@ -64,14 +73,14 @@ unsafe fn detecting(
     }))
 }
 
-/// Finds out whether a file is an artifact, and who wrote it, with as few reads as possible: it reads headers, no
-/// settings.
+/// Finds out whether a file is an artifact or one of Wasmtime 3 or newer, and who wrote it, with as few reads as
+/// possible: it reads headers, and settings only of a file of Wasmtime.
 ///
 /// @param path The file's path.
 /// @param detection Receives what the file is.
-/// @return ARTIFACT_OK for an artifact and for anything that is not one, a general status, or one of these:
+/// @return ARTIFACT_OK whatever the file is, a general status, or one of these:
 ///   - ARTIFACT_TRUNCATED, ARTIFACT_CORRUPT, ARTIFACT_DIGEST_MISMATCH, ARTIFACT_LIMIT, ARTIFACT_UNSUPPORTED: the file
-///     is an artifact, but its headers are damaged, or need a newer library.
+///     is an artifact or one of Wasmtime, but its headers are damaged, or need a newer library.
 ///   - ARTIFACT_IO: the file cannot be read.
 ///   - ARTIFACT_INVALID_ARGUMENT: path is a directory, device, FIFO or socket.
 #[unsafe(no_mangle)]

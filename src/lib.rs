@@ -51,6 +51,8 @@ pub mod cache;
 
 pub mod detect;
 
+pub mod cwasm;
+
 #[cfg(test)]
 mod tests {
     /// Many threads may use a const handle at once.
@@ -64,6 +66,7 @@ mod tests {
         shared::<super::code::artifact_code_t>();
         shared::<super::report::artifact_report_t>();
         shared::<super::buffer::artifact_buffer_t>();
+        shared::<super::cwasm::artifact_cwasm_t>();
         shared::<super::error::artifact_error_t>();
         shared::<super::cache::artifact_cache_t>();
         shared::<super::cache_key::artifact_cache_key_t>();

@@ -294,10 +294,10 @@ mod tests {
         let root = Root::new_zeroed();
         let other = Root { modules: 1.into(), ..root };
         let trusted = [a.public(), b.public()];
-        assert_eq!(signer(&trusted, &(&root).into(), &[a.sign(&root)]).unwrap(), &a.public());
-        assert_eq!(signer(&trusted, &(&root).into(), &[key(3).sign(&root), b.sign(&root)]).unwrap(), &b.public());
+        assert_eq!(signer(&trusted, &root, &[a.sign(&root)]).unwrap(), &a.public());
+        assert_eq!(signer(&trusted, &root, &[key(3).sign(&root), b.sign(&root)]).unwrap(), &b.public());
         // An invalid signature of one trusted key does not prevent accepting a valid one of another.
-        assert_eq!(signer(&trusted, &(&root).into(), &[a.sign(&other), b.sign(&root)]).unwrap(), &b.public());
+        assert_eq!(signer(&trusted, &root, &[a.sign(&other), b.sign(&root)]).unwrap(), &b.public());
         let renamed = Signature { key: a.public().bytes(), ..b.sign(&root) };
         let cases = [
             (vec![], "none"),
@@ -307,7 +307,7 @@ mod tests {
             (vec![renamed], "doesn't match"),
         ];
         for (signatures, words) in cases {
-            let error = signer(&trusted, &(&root).into(), &signatures).unwrap_err();
+            let error = signer(&trusted, &root, &signatures).unwrap_err();
             assert_eq!(error.status(), Status::Untrusted);
             assert!(error.message().ends_with(words), "{error}");
         }
