@@ -278,7 +278,7 @@ fn a_signature_is_over_every_byte() {
     let bytes = file("v03_settings");
     let signature = key.sign(&cwasm::file_record(&bytes).unwrap());
     let (public, stranger) = (key.public(), other.public());
-    let signer = |bytes: &[u8]| cwasm::signer(bytes, &[&public], signature.as_bytes());
+    let signer = |bytes: &[u8]| cwasm::signer(bytes, std::slice::from_ref(&public), signature.as_bytes());
     assert_eq!(signer(&bytes).unwrap(), Some(public.clone()));
     for at in 0..bytes.len() {
         let mut flipped = bytes.clone();
@@ -291,8 +291,8 @@ fn a_signature_is_over_every_byte() {
     let refused = |trusted: &[_], signatures: &[Signature]| {
         cwasm::signer(&bytes, trusted, signatures.as_bytes()).unwrap_err().status()
     };
-    assert_eq!(refused(&[&stranger], &[signature]), Status::Untrusted);
-    assert_eq!(refused(&[&public], &[]), Status::Untrusted);
+    assert_eq!(refused(&[stranger], &[signature]), Status::Untrusted);
+    assert_eq!(refused(std::slice::from_ref(&public), &[]), Status::Untrusted);
     assert_eq!(refused(&[], &[signature]), Status::InvalidArgument);
     assert_eq!(cwasm::signer(&bytes, &[], &[]).unwrap(), None);
     // The signature of an artifact that holds the file as its module is another one.
@@ -300,7 +300,7 @@ fn a_signature_is_over_every_byte() {
     builder.add_module(&bytes).unwrap();
     let artifact = Artifact::open_bytes(&builder.serialize().unwrap(), None, &OpenOptions::default()).unwrap();
     let over_root = key.sign(&artifact.root_record().unwrap());
-    assert_eq!(refused(&[&public], &[over_root]), Status::Untrusted);
+    assert_eq!(refused(std::slice::from_ref(&public), &[over_root]), Status::Untrusted);
 }
 
 fn sentences(report: &artifact::report::Report) -> Vec<&str> {

@@ -9,8 +9,9 @@ use artifact::engine::Engine;
 use artifact::error::Status;
 use artifact::report::Report;
 
+use crate::cwasm::{self, Against};
 use crate::failure::Failure;
-use crate::input::{self, Input, OpenRules, TrustArgs};
+use crate::input::{Input, OpenRules, TrustArgs};
 use crate::output::{CommandResult, Console, Outcome};
 use crate::verdict::{self, Format};
 
@@ -19,6 +20,9 @@ use crate::verdict::{self, Format};
 /// Prints `FILE: compatible`, or `FILE: REASON` for the first mismatch; with --all, one line for each mismatch.
 #[derive(clap::Args)]
 #[command(after_help = "\
+A file of Wasmtime 3 or newer is compared with this CPU, whatever version compiled it: target and ISA flags. With --engine, everything is \
+compared that an engine of Wasmtime compares; E.json is what `artifact inspect --json` prints of any file which that engine compiled.
+
 The default engine has this host's target and CPU features, and no compiler flags. For code compiled with flags, pass an \
 engine with the same flags to --engine.
 
@@ -58,23 +62,26 @@ impl Args {
 }
 
 pub fn run(args: &Args, console: &mut Console) -> CommandResult {
-    let engine = match &args.engine {
-        Some(path) => input::engine(path)?,
-        None if args.wasmtime => Engine::wasmtime(),
-        None => Engine::host(),
+    let against = match &args.engine {
+        Some(path) => Against::read(path)?,
+        None if args.wasmtime => Against::engine(Engine::wasmtime()),
+        None => Against::this_cpu(),
     };
-    let rules = args.trust.rules(Some(engine.clone()))?;
+    let rules = args.trust.rules(Some(against.engine.clone()))?;
     let format = Format { json: args.json, all: args.all, success: "compatible", finding: Outcome::Incompatible };
     args.files.iter().try_for_each(|file| {
         let progress = console.progress("checking", file)?;
-        let report = check(file, &engine, &rules);
+        let report = check(file, &against, &rules, console);
         drop(progress);
         verdict::print(console, file, &report, &format)
     })
 }
 
-fn check(file: &Path, engine: &Engine, rules: &OpenRules) -> Result<Report, Failure> {
-    let input = Input::open(file)?;
+fn check(file: &Path, against: &Against, rules: &OpenRules, console: &mut Console) -> Result<Report, Failure> {
+    let (input, engine) = (Input::open(file)?, &against.engine);
+    if let Some(found) = cwasm::open(&input, rules)? {
+        return found.check(against, console);
+    }
     // If another producer or version wrote the file, nothing after its version needs to make sense: this comes before
     // everything but the signature.
     if !rules.require_signature()

@@ -4,6 +4,7 @@
 use artifact::artifact::Artifact;
 use artifact::error::{Error, Result};
 use artifact::format::Map;
+use artifact::format::elf::{Extent, extent_of};
 use artifact::format::flags::{Features, Flag, Tunables};
 use artifact::format::module as elf;
 use artifact::format::types::Types;
@@ -161,6 +162,19 @@ impl Module {
             module.decode(&view, symbols, names).map_err(in_module)
         });
         module.damage = decoded.err();
+        Ok(module)
+    }
+
+    /// Collects the facts of an image that is a whole file.
+    pub fn of_file(bytes: &[u8], symbols: bool) -> Result<Module> {
+        let Extent { len, machine, kind, big_endian, .. } = extent_of(bytes)?;
+        let endian = if big_endian { "big" } else { "little" };
+        let symbols_key = symbols.then_some(None);
+        let (align, sections, counts, damage) = (None, None, None, None);
+        let mut module =
+            Module { offset: 0, len, align, machine, endian, kind, sections, symbols: symbols_key, counts, damage };
+        let mut names = NameBudget::for_file(len);
+        module.damage = elf::Module::parse(bytes).and_then(|view| module.decode(&view, symbols, &mut names)).err();
         Ok(module)
     }
 

@@ -13,6 +13,7 @@ use artifact::storage::{Part, Region};
 use artifact::trust::keys::PublicKey;
 use zeroize::Zeroizing;
 
+use crate::cwasm::Against;
 use crate::failure::Failure;
 
 /// The options of every command that opens artifacts.
@@ -81,13 +82,14 @@ impl TrustArgs {
 }
 
 impl OpenRules {
-    /// The trusted keys of the engine and those of --trust.
+    /// The keys of the engine and of --trust, of which one must have signed a file.
     pub fn trusted_keys(&self) -> Vec<PublicKey> {
         self.engine.as_ref().map_or(&[][..], Engine::trusted_keys).iter().chain(&self.trusted).cloned().collect()
     }
 
-    pub fn has_detached_signature(&self) -> bool {
-        !self.signature.is_empty()
+    /// The detached signatures.
+    pub fn signature(&self) -> &[u8] {
+        &self.signature
     }
 
     pub fn require_signature(&self) -> bool {
@@ -128,6 +130,10 @@ impl<'p> Input<'p> {
         Ok(Input { path, source })
     }
 
+    pub fn path(&self) -> &'p Path {
+        self.path
+    }
+
     pub fn artifact(&self, rules: &OpenRules) -> Result<Artifact, Failure> {
         let OpenRules { engine, map, trusted, signature } = rules;
         let (engine, mut options) = (engine.as_ref(), OpenOptions::default());
@@ -166,9 +172,9 @@ pub fn same_file(a: &Path, b: &Path) -> bool {
     }
 }
 
-/// Reads an engine from a JSON file.
+/// Reads an engine from a JSON file; of one of Wasmtime's, what an artifact is compared with.
 pub fn engine(path: &Path) -> Result<Engine, Failure> {
-    parse(path, "engine in JSON", Engine::from_json)
+    parse(path, "engine in JSON", |json| Ok(Against::from_json(json)?.engine))
 }
 
 /// Reads and parses a text file. The text, which may be a private key, is erased from memory afterwards.

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::cwasm;
 use crate::facts::Facts;
 use crate::failure::Failure;
 use crate::input::{Input, OpenArgs};
@@ -11,8 +12,8 @@ use crate::summary;
 
 /// Show the contents of an artifact: origin, modules, settings and types
 ///
-/// Works on incompatible artifacts, too. If the layout of the version is unknown, shows what can be decoded. Of a pack, shows which
-/// artifacts it has; with --trust, the pack itself has to be signed.
+/// Works on incompatible artifacts, too, and on files of Wasmtime 3 and newer. If the layout of the version is unknown, shows what can be
+/// decoded. Of a pack, shows which artifacts it has; with --trust, the pack itself has to be signed.
 #[derive(clap::Args)]
 #[command(after_help = "\
 With --json, prints {\"file_len\", \"producer\", \"version\", \"target\", \"modules\": [{\"offset\", \"len\", \"align\", \
@@ -23,6 +24,10 @@ With --json, prints {\"file_len\", \"producer\", \"version\", \"target\", \"modu
 base64. \"symbols\" is present only with --symbols. Values that cannot be decoded are null. For a file without a trailer, \
 \"signed_by\" is a key of the outermost object, and present only if a signature given with --signature is trusted. For a pack, \
 prints {\"file_len\", \"align\", \"signed_by\", \"signatures\", \"artifacts\": [{\"key\", \"target\", \"offset\", \"len\"}]}.
+
+For a file of Wasmtime 3 or newer: {\"file_len\", \"kind\", \"version\", \"target\", \"shared_flags\", \"isa_flags\", \
+\"tunables\", \"features\", \"sections\", \"symbols\"}. \"kind\" is \"module\" or \"component\"; \"features\" is a list of \
+switches up to version 32, and a number in hexadecimal later.
 
 Without --json, tables are aligned on a terminal, and tab-separated elsewhere.
 
@@ -58,6 +63,11 @@ pub fn run(args: &Args, console: &mut Console) -> CommandResult {
     if let Some(pack) = packs::open(file, &input, &rules)? {
         drop(progress);
         return packs::inspect(console, file, &pack, &rules, args.json);
+    }
+    if let Some(found) = cwasm::open(&input, &rules)? {
+        found.check_origin(rules.engine.as_ref())?;
+        drop(progress);
+        return found.inspect(console, args.json, args.symbols);
     }
     let artifact = input.artifact(&rules)?;
     let facts = Facts::new(&artifact, args.symbols).map_err(in_file)?;

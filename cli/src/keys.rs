@@ -8,8 +8,9 @@ use artifact::storage::{self, Sync};
 use artifact::trust::keys::PrivateKey;
 use zerocopy::IntoBytes;
 
+use crate::cwasm;
 use crate::failure::Failure;
-use crate::input::{OpenArgs, is_standard, same_file};
+use crate::input::{Input, OpenArgs, is_standard, same_file};
 use crate::output::{CommandResult, Console};
 use crate::write::private_key;
 
@@ -32,7 +33,7 @@ pub struct Keygen {
     public: Option<PathBuf>,
 }
 
-/// Create a detached signature of an artifact
+/// Create a detached signature of an artifact, or of a file of Wasmtime 3 or newer
 ///
 /// The artifact itself stays unchanged. Pass the signature to other commands with --signature. To embed a signature in the
 /// artifact, use `artifact rewrite --sign KEY`.
@@ -83,8 +84,14 @@ pub fn sign(args: &Sign, console: &mut Console) -> CommandResult {
     let Sign { file, key: key_file, output, open } = args;
     let key = private_key(key_file)?;
     let progress = console.progress("signing", file)?;
-    let root = open.artifact(file)?.root_record().map_err(|error| Failure::in_file(file, error))?;
-    let signature = key.sign(&root);
+    let (rules, input) = (open.rules()?, Input::open(file)?);
+    let signature = match cwasm::open(&input, &rules)? {
+        Some(found) => {
+            found.check_origin(rules.engine.as_ref())?;
+            found.sign(&key)?
+        }
+        None => key.sign(&input.artifact(&rules)?.root_record().map_err(|error| Failure::in_file(file, error))?),
+    };
     drop(progress);
     if is_standard(output) {
         console.expect_binary_output().map_err(|error| Failure::cannot("write", output, error))?;

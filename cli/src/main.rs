@@ -8,6 +8,7 @@
 //! - `verdict` prints one result per file for `check` and `verify`.
 //! - `facts` collects what `inspect` shows; `summary`, `elf_names` and `types` format it for people.
 //! - `packs` shows and verifies packs of artifacts.
+//! - `cwasm` is what commands do with files of Wasmtime 3 and newer, which are no artifacts.
 //! - `metadata` defines metadata.json, which `extract` writes and `pack` reads.
 
 // Only `run` has unsafe code, which is what that command is for, and `closed`, which runs before `main`.
@@ -16,6 +17,7 @@
 mod cache;
 mod check;
 mod closed;
+mod cwasm;
 mod elf_names;
 mod engine;
 mod extract;

@@ -72,7 +72,7 @@ pub fn open(file: &Path, input: &Input<'_>, rules: &OpenRules) -> Result<Option<
     if !Pack::is_pack(&region).map_err(in_file)? {
         return Ok(None);
     }
-    if rules.has_detached_signature() {
+    if !rules.signature().is_empty() {
         let message =
             "detached signature: expected an artifact, found a pack, which is signed by its own signatures only";
         return Err(in_file(Error::new(Status::InvalidArgument, message)));

@@ -16,10 +16,10 @@ use crate::output::{Console, Style};
 use crate::types;
 
 /// Column widths, for [`Console::row`].
-const FACT: [isize; 2] = [9, 0];
+pub const FACT: [isize; 2] = [9, 0];
 const SECTION: [isize; 6] = [24, -10, -10, -6, 10, 0];
 const SYMBOL: [isize; 6] = [16, -10, 7, 7, 16, 0];
-const SETTING: [isize; 2] = [38, 0];
+pub const SETTING: [isize; 2] = [38, 0];
 
 pub fn print(out: &mut Console, file: &Path, artifact: &Artifact, facts: &Facts<'_>) -> io::Result<()> {
     out.line(file, &format!("artifact, {}", Bytes(facts.file_len)), Style::Heading)?;
@@ -87,6 +87,11 @@ fn signatures(out: &mut Console, artifact: &Artifact) -> io::Result<()> {
 fn module(out: &mut Console, index: usize, main: bool, module: &Module) -> io::Result<()> {
     let main = if main { " (main)" } else { "" };
     out.heading(&format!("module {index}{main}"))?;
+    image(out, module)
+}
+
+/// Prints what is in an ELF image.
+pub fn image(out: &mut Console, module: &Module) -> io::Result<()> {
     let (kind, machine) = (elf_names::file_type(module.kind), elf_names::machine(module.machine));
     out.row(FACT, ["ELF", &format!("{kind}, {machine}, {}-endian", module.endian)])?;
     let align = module.align.map(|align| format!(", aligned to {}", Bytes(align))).unwrap_or_default();
@@ -118,20 +123,20 @@ fn module(out: &mut Console, index: usize, main: bool, module: &Module) -> io::R
     Ok(())
 }
 
-fn flags(out: &mut Console, title: &str, map: &Map<&str, Flag<&str>>) -> io::Result<()> {
+pub fn flags<S: AsRef<str>>(out: &mut Console, title: &str, map: &Map<S, Flag<S>>) -> io::Result<()> {
     out.heading(&format!("{title}:{}", if map.0.is_empty() { " none" } else { "" }))?;
     for (name, flag) in &map.0 {
         let value = match flag {
             Flag::Bool(on) => on_off(*on).into(),
             Flag::Num(number) => number.to_string().into(),
-            Flag::Enum(word) => quote(word.as_bytes()),
+            Flag::Enum(word) => quote(word.as_ref().as_bytes()),
         };
-        out.row(SETTING, [&quote(name.as_bytes()), &value])?;
+        out.row(SETTING, [&quote(name.as_ref().as_bytes()), &value])?;
     }
     Ok(())
 }
 
-fn on_off(on: bool) -> &'static str {
+pub fn on_off(on: bool) -> &'static str {
     if on { "on" } else { "off" }
 }
 

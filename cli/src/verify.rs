@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use artifact::report::Report;
 
+use crate::cwasm;
 use crate::failure::Failure;
 use crate::input::{Input, OpenArgs, OpenRules};
 use crate::output::{CommandResult, Console, Outcome};
@@ -12,8 +13,9 @@ use crate::verdict::{self, Format};
 
 /// Verify all digests, bounds, links and tables of artifacts
 ///
-/// Prints `FILE: OK`, or one line for each warning. Of a pack, all artifacts in it are verified. A warning reports a deviation that Wasmtime 0.33 accepts but no known writer
-/// produces. Damage is an error.
+/// Prints `FILE: OK`, or one line for each warning. A warning reports a deviation that Wasmtime 0.33 accepts but no known writer
+/// produces. Damage is an error. Of a pack, all artifacts in it are verified. A file of Wasmtime 3 or newer has no digests: without a
+/// signature, only its structure is verified.
 #[derive(clap::Args)]
 #[command(after_help = "\
 With --json, prints one line for each file: {\"file\", \"status\", \"sentence\", \"offset\", \"findings\": [{\"kind\", \
@@ -60,6 +62,10 @@ fn verify(file: &Path, rules: &OpenRules) -> Result<Report, Failure> {
     let input = Input::open(file)?;
     if let Some(pack) = packs::open(file, &input, rules)? {
         return packs::verify(file, &pack, rules);
+    }
+    if let Some(found) = cwasm::open(&input, rules)? {
+        found.check_origin(rules.engine.as_ref())?;
+        return found.verify();
     }
     input.artifact(rules)?.verify().map_err(|error| Failure::in_file(file, error))
 }

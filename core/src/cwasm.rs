@@ -195,7 +195,7 @@ pub fn file_record(bytes: &[u8]) -> Result<FileRecord> {
 ///
 /// UNTRUSTED if there are trusted keys but none has signed it; INVALID_ARGUMENT for signatures without a trusted key to check them
 /// with; NO_MEMORY.
-pub fn signer(bytes: &[u8], trusted: &[&PublicKey], signature: &[u8]) -> Result<Option<PublicKey>> {
+pub fn signer(bytes: &[u8], trusted: &[PublicKey], signature: &[u8]) -> Result<Option<PublicKey>> {
     match (trusted, keys::detached(signature)?) {
         ([], []) => Ok(None),
         ([], _) => {
@@ -203,7 +203,7 @@ pub fn signer(bytes: &[u8], trusted: &[&PublicKey], signature: &[u8]) -> Result<
             Err(Error::new(Status::InvalidArgument, message))
         }
         (_, signatures) => {
-            keys::signer(trusted.iter().copied(), &file_record(bytes)?, signatures).map(|key| Some(key.clone()))
+            keys::signer(trusted, &file_record(bytes)?, signatures).map(|key| Some(key.clone()))
         }
     }
 }

@@ -62,7 +62,7 @@ fn a_key_elsewhere_signs_a_message() {
         }
         let key = PrivateKey::from_pem(&pem).unwrap();
         assert!(message.starts_with(b"libartifact signature 1\0"));
-        let root = zerocopy::FromBytes::read_from_bytes(&message[24..]).unwrap();
+        let root: artifact::format::trailer::Root = zerocopy::FromBytes::read_from_bytes(&message[24..]).unwrap();
         Ok((key.public(), key.sign(&root).bytes))
     };
     let sign = Arc::new(sign);
