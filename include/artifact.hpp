@@ -259,7 +259,12 @@ enum class cache_outcome : std::uint32_t {
     not_locked = ARTIFACT_CACHE_NOT_LOCKED,
 };
 
-enum class detected : std::uint32_t { nothing = ARTIFACT_DETECTED_NOTHING, artifact = ARTIFACT_DETECTED_ARTIFACT };
+enum class detected : std::uint32_t {
+    nothing = ARTIFACT_DETECTED_NOTHING,
+    artifact = ARTIFACT_DETECTED_ARTIFACT,
+    wasmtime_module = ARTIFACT_DETECTED_WASMTIME_MODULE,
+    wasmtime_component = ARTIFACT_DETECTED_WASMTIME_COMPONENT,
+};
 
 // ==== Library ====
 
@@ -2243,8 +2248,9 @@ class cache : public detail::handle<artifact_cache_t, artifact_cache_free> {
 };
 
 // ==== Detection: is it an artifact? ====
+// ==== Detection: what is a file? ====
 
-/// Whether a file is an artifact, and which program made it. A value type; its texts borrow from it.
+/// What a file is, and which program made it. A value type; its texts borrow from it.
 class detection {
   public:
     explicit detection(const artifact_detection_t &raw) noexcept : raw_(raw) {}
@@ -2272,6 +2278,45 @@ inline result<detection> detect_fd(int fd) {
 inline result<detection> detect_bytes(bytes data) {
     return detail::read<detection, artifact_detection_t>(artifact_detect_bytes, data.data(), data.size());
 }
+
+// ==== Files of Wasmtime 3 and newer ====
+
+/// A file that Wasmtime 3 or newer compiled, which is no artifact: only its settings are read.
+class cwasm : public detail::handle<artifact_cwasm_t, artifact_cwasm_free> {
+  public:
+    using handle::handle;
+
+    /// Reads the settings in the file at a path. Fails with status::not_found if it is anything else, with
+    /// status::truncated, corrupt, limit or unsupported if it is damaged or too new, and as detect_file().
+    static result<cwasm> open(c_string path) {
+        return detail::read<cwasm, artifact_cwasm_t *>(artifact_cwasm_open_file, path.get());
+    }
+    /// Reads the settings in an open file. The descriptor's position is neither used nor moved.
+    static result<cwasm> open_fd(int fd) { return detail::read<cwasm, artifact_cwasm_t *>(artifact_cwasm_open_fd, fd); }
+    /// Reads the settings in bytes, which are needed only during the call.
+    static result<cwasm> open_bytes(bytes data) {
+        return detail::read<cwasm, artifact_cwasm_t *>(artifact_cwasm_open_bytes, data.data(), data.size());
+    }
+
+    /// Returns detected::wasmtime_module or detected::wasmtime_component.
+    detected kind() const noexcept { return detected{artifact_cwasm_kind(get())}; }
+    /// Returns the version of Wasmtime, or what a program that embeds it has set instead.
+    std::string_view version() const noexcept ARTIFACT_BORROWS { return artifact_cwasm_version(get()); }
+    /// Returns the target triple.
+    std::string_view target() const noexcept ARTIFACT_BORROWS { return artifact_cwasm_target(get()); }
+    /// Returns all settings as JSON, as `artifact inspect --json` prints them.
+    result<buffer> to_json() const { return detail::read<buffer, artifact_buffer_t *>(artifact_cwasm_to_json, get()); }
+    /// Reports every reason why the target and CPU of a host cannot run the code.
+    result<artifact::report> report(const engine &host) const {
+        return detail::read<artifact::report, artifact_report_t *>(artifact_cwasm_report, get(), host.get());
+    }
+    /// Reports every reason why an engine of Wasmtime refuses the file; its settings are in JSON, as to_json() returns
+    /// them. Fails with status::invalid_argument if they are not.
+    result<artifact::report> report_against(c_string engine_json) const {
+        return detail::read<artifact::report, artifact_report_t *>(artifact_cwasm_report_against, get(),
+                                                                   engine_json.get());
+    }
+};
 
 } // namespace ARTIFACT_HPP_MODE
 

@@ -263,6 +263,16 @@ fn flipped_bits_are_errors_or_other_settings() {
 }
 
 #[test]
+fn a_version_of_another_length_is_found() {
+    let mut bytes = file("v03_settings");
+    let at = settings(&bytes).0 + 1;
+    // Zeros follow there, which would pass for empty texts and maps.
+    bytes[at] = 200;
+    let error = Cwasm::parse(&bytes).unwrap_err();
+    assert!(error.message().ends_with("target: expected a triple, found an empty text"), "{error}");
+}
+
+#[test]
 fn a_large_section_is_refused() {
     let mut bytes = file("v48_default_empty");
     let table = u64::from_le_bytes(bytes[40..48].try_into().unwrap()) as usize;

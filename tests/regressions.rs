@@ -70,6 +70,12 @@ fn texts() {
 }
 
 #[test]
+fn cwasm() {
+    replay_all("cwasm", "cwasm", hostile::cwasm::run);
+    assert!(replay("tests/fixtures/wasmtime", hostile::cwasm::run) > 0);
+}
+
+#[test]
 fn signed() {
     replay_all("signed", "trailer", hostile::signed::run);
 }

@@ -50,6 +50,27 @@ TEST(cpp_detection) {
     CHECK(FAILS(artifact::detect_file("/")).status() == artifact::status::invalid_argument);
 }
 
+TEST(cpp_files_of_wasmtime) {
+    const artifact::detection found = OK(artifact::detect_file(fixture("wasmtime/v48_default_comp.cwasm")));
+    CHECK(found.kind() == artifact::detected::wasmtime_component && !found.is_artifact() && found.version() == "48");
+    const artifact::cwasm file = OK(artifact::cwasm::open(fixture("wasmtime/v14_x64_fib.cwasm")));
+    CHECK(file.kind() == artifact::detected::wasmtime_module && file.version() == "14.0.4");
+    CHECK(file.target() == "x86_64-unknown-linux-gnu");
+    const std::vector<char> bytes = check::contents(fixture("wasmtime/v14_x64_fib.cwasm"));
+    const artifact::cwasm same = OK(artifact::cwasm::open_bytes(artifact::bytes_of(bytes)));
+    const int fd = open(fixture("wasmtime/v14_x64_fib.cwasm"), O_RDONLY | O_CLOEXEC);
+    CHECK(OK(artifact::cwasm::open_fd(fd)).version() == same.version());
+    close(fd);
+    const artifact::buffer json = OK(file.to_json());
+    CHECK(json.text().find("\"static_memory_bound\": 65536") != std::string_view::npos);
+    CHECK(OK(same.report_against(std::string(json.text()))).entries().empty());
+    artifact::engine other = plain_engine();
+    OK(other.set_target("s390x-unknown-linux-gnu"));
+    CHECK(OK(file.report(other)).has(artifact::report_kind::architecture));
+    CHECK(FAILS(artifact::cwasm::open(fixture("addfib.cwasm"))).status() == artifact::status::not_found);
+    CHECK(FAILS(file.report_against("[]")).status() == artifact::status::invalid_argument);
+}
+
 TEST(cpp_settings_of_a_file) {
     const artifact::file file = genuine("addfib.cwasm");
     CHECK(file.producer() == "wasmtime" && file.producer_version() == "0.33.0");

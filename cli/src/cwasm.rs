@@ -122,7 +122,7 @@ impl Found<'_> {
         summary::image(out, image)?;
         summary::flags(out, "shared flags", &settings.shared_flags)?;
         summary::flags(out, "ISA flags", &settings.isa_flags)?;
-        let Some(rest) = &settings.rest else { return Ok(()) };
+        let Some(rest) = &settings.rest else { return out.heading("tunables and features: unknown") };
         out.heading("tunables:")?;
         for (field, value) in rest.tunables() {
             let value = match value {

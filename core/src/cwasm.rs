@@ -4,8 +4,9 @@
 use crate::compat;
 use crate::engine::Engine;
 use crate::error::{Error, Result, Status, quote};
+use crate::format::Fetch;
 use crate::format::cwasm::{ENGINE_SECTION, kind};
-use crate::format::elf::{HEADER_SIZE, extent_of, header_tables};
+use crate::format::elf::{Extent, HEADER_SIZE, extent, extent_of, header_tables};
 use crate::format::module::Module;
 use crate::limits::{MAX_ENGINE_SECTION, NameBudget};
 use crate::report::Report;
@@ -47,12 +48,12 @@ impl Cwasm {
         if kind(&header).is_none() {
             return Ok(None);
         }
+        if !is_whole(extent(&mut Source(region), 0, region.len()), region.len()) {
+            return Ok(None);
+        }
         // Of a file that may be large, only what `parse` looks at is copied: first the tables, which tell where the rest is.
         let tables = header_tables(&header, region.len())?;
         let copy = region.private_copy_of(0, region.len(), &tables)?;
-        if !is_whole(copy.bytes()) {
-            return Ok(None);
-        }
         let names = Module::parse(copy.bytes())?.names_range();
         check_size("names of sections", names.end.saturating_sub(names.start))?;
         let [header, sections, segments] = tables;
@@ -71,7 +72,9 @@ impl Cwasm {
     /// As [`Cwasm::read`].
     pub fn parse(bytes: &[u8]) -> Result<Option<Cwasm>> {
         let header = bytes.first_chunk().and_then(|header| Some((header, kind(header)?)));
-        let Some((header, kind)) = header.filter(|_| is_whole(bytes)) else { return Ok(None) };
+        let Some((header, kind)) = header.filter(|_| is_whole(extent_of(bytes), bytes.len() as u64)) else {
+            return Ok(None);
+        };
         header_tables(header, bytes.len() as u64)?;
         let (start, end) = engine_section(&Module::parse(bytes)?, bytes)?;
         let section = bytes.get(start as usize..end as usize).unwrap_or_default(); // checked to lie inside
@@ -134,9 +137,17 @@ impl Cwasm {
     }
 }
 
-/// Returns whether the image in `bytes` ends with them, as every file that Wasmtime writes does.
-fn is_whole(bytes: &[u8]) -> bool {
-    extent_of(bytes).is_ok_and(|extent| extent.len == bytes.len() as u64)
+struct Source<'r>(&'r Region);
+
+impl Fetch for Source<'_> {
+    fn fetch(&mut self, offset: u64, out: &mut [u8]) -> Result<()> {
+        self.0.read_at(offset, out)
+    }
+}
+
+/// Returns whether an image ends with its file, as every one that Wasmtime writes does.
+fn is_whole(extent: Result<Extent>, len: u64) -> bool {
+    extent.is_ok_and(|extent| extent.len == len)
 }
 
 fn check_size(what: &str, size: u64) -> Result<()> {

@@ -16,6 +16,7 @@ pub mod cache_folder;
 // The source of the C interface, since the C library can't be linked into Rust programs.
 #[path = "../../src/lib.rs"]
 pub mod capi;
+pub mod cwasm;
 #[path = "../common/elf.rs"]
 pub mod elf;
 pub mod link;

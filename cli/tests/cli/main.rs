@@ -4,6 +4,7 @@
 mod cache;
 mod check;
 mod cpu;
+mod cwasm;
 #[path = "../../../tests/common/elf.rs"]
 mod elf;
 mod extract;

@@ -160,6 +160,9 @@ impl Settings {
         let padded = reader.rest().get(1..8).is_some_and(|bytes| bytes == [0; 7]);
         reader.fixed = release.map_or(padded, |release| release < fields::POSTCARD);
         let target = reader.text().map_err(within("target"))?;
+        if target.is_empty() {
+            return Err(within("target")(reader.error(Status::Corrupt, "expected a triple, found an empty text")));
+        }
         let shared_flags = reader.flags().map_err(within("shared flags"))?;
         let isa_flags = reader.flags().map_err(within("ISA flags"))?;
         let rest = release.map(|release| decode_rest(&mut reader, release)).transpose()?;

@@ -22,7 +22,8 @@ impl<'a> Reader<'a> {
         Reader { bytes, position: 0, fixed: false }
     }
 
-    fn error(&self, status: Status, message: impl Into<String>) -> Error {
+    /// Creates an error at the current position.
+    pub fn error(&self, status: Status, message: impl Into<String>) -> Error {
         Error::new(status, message).at(self.position as u64)
     }
 
