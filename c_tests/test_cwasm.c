@@ -126,9 +126,9 @@ TEST(cwasm_other_files_are_refused) {
     CHECK_FAILS(artifact_cwasm_open_file(scratch("missing"), &cwasm, &error), ARTIFACT_IO, "");
     CHECK_FAILS(artifact_cwasm_open_fd(-1, &cwasm, &error), ARTIFACT_INVALID_ARGUMENT, "fd");
     CHECK_FAILS(artifact_cwasm_open_bytes(NULL, 0, &cwasm, &error), ARTIFACT_NOT_FOUND, "");
-    bytes_t bytes = read_file(fixture("wasmtime/v03_settings.cwasm"));
+    bytes_t bytes = read_file(fixture("wasmtime/v48_default_empty.cwasm"));
     /* The settings begin after the ELF header, and with 0. The version's length follows. */
-    CHECK(bytes.data[64] == 0 && bytes.data[65] == 5);
+    CHECK(bytes.data[64] == 0 && bytes.data[65] == 2);
     bytes.data[64] = 1;
     CHECK_FAILS(artifact_cwasm_open_bytes(bytes.data, bytes.len, &cwasm, &error), ARTIFACT_UNSUPPORTED, "layout");
     artifact_detection_t detection;
