@@ -357,6 +357,9 @@ fn code_is_compared_with_a_cpu() {
     );
 }
 
+/// A change to the JSON of an engine.
+type Change<'c> = &'c dyn Fn(&mut Value);
+
 /// Compares a file with the engine that compiled it after `change` to the engine's JSON.
 fn against(name: &str, change: impl FnOnce(&mut Value)) -> Vec<String> {
     let found = parse(&file(name));
@@ -380,7 +383,7 @@ fn files_fit_the_engine_that_compiled_them() {
 #[test]
 fn mismatches_have_the_words_of_wasmtime() {
     let host = "compilation settings of module incompatible with native host: ";
-    let cases: [(&str, &dyn Fn(&mut Value), &[&str]); 14] = [
+    let cases: [(&str, Change<'_>, &[&str]); 14] = [
         (
             "v14_x64_fib",
             &|e| e["version"] = json!("14.0.3"),
@@ -468,7 +471,7 @@ fn mismatches_have_the_words_of_wasmtime() {
 #[test]
 fn an_engine_in_json_has_the_settings_of_its_version() {
     let engine: Value = serde_json::from_str(&parse(&file("v50_settings")).to_json().unwrap()).unwrap();
-    let cases: [(&dyn Fn(&mut Value), &str); 9] = [
+    let cases: [(Change<'_>, &str); 9] = [
         (&|e| e["tunables"] = Value::Null, "tunables: expected those of Wasmtime 50"),
         (&|e| e["features"] = Value::Null, "features: expected those of Wasmtime 50"),
         (&|e| e["features"] = json!([true]), "expected the bits in hexadecimal"),

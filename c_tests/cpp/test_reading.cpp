@@ -58,7 +58,7 @@ TEST(cpp_files_of_wasmtime) {
     CHECK(file.target() == "x86_64-unknown-linux-gnu");
     const std::vector<char> bytes = check::contents(fixture("wasmtime/v14_x64_fib.cwasm"));
     const artifact::cwasm same = OK(artifact::cwasm::open_bytes(artifact::bytes_of(bytes)));
-    const int fd = open(fixture("wasmtime/v14_x64_fib.cwasm"), O_RDONLY | O_CLOEXEC);
+    const int fd = open(fixture("wasmtime/v14_x64_fib.cwasm").c_str(), O_RDONLY | O_CLOEXEC);
     CHECK(OK(artifact::cwasm::open_fd(fd)).version() == same.version());
     close(fd);
     const artifact::buffer json = OK(file.to_json());
