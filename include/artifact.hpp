@@ -2247,7 +2247,6 @@ class cache : public detail::handle<artifact_cache_t, artifact_cache_free> {
     }
 };
 
-// ==== Detection: is it an artifact? ====
 // ==== Detection: what is a file? ====
 
 /// What a file is, and which program made it. A value type; its texts borrow from it.

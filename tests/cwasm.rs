@@ -468,6 +468,23 @@ fn mismatches_have_the_words_of_wasmtime() {
     );
 }
 
+/// What the loaders of the releases said about the files, each under engines that differ in a few settings.
+#[test]
+fn every_verdict_matches_the_genuine_loader() {
+    let mut counts = [0, 0];
+    for row in common::json_file("wasmtime/VERDICTS.json").as_array().unwrap() {
+        let name = row["file"].as_str().unwrap();
+        let found = against(name, |engine| {
+            for (path, value) in row["engine"].as_object().unwrap() {
+                *engine.pointer_mut(&format!("/{path}")).unwrap() = value.clone();
+            }
+        });
+        assert_eq!(found.first().map(String::as_str), row["verdict"].as_str(), "{name}: {}", row["engine"]);
+        counts[usize::from(found.is_empty())] += 1;
+    }
+    assert!(counts[0] > 100 && counts[1] > 10, "{counts:?}");
+}
+
 #[test]
 fn an_engine_in_json_has_the_settings_of_its_version() {
     let engine: Value = serde_json::from_str(&parse(&file("v50_settings")).to_json().unwrap()).unwrap();
