@@ -1,6 +1,7 @@
 //! Access to the genuine Wasmtime files, shared by several tests.
 #![allow(missing_docs, dead_code)]
 
+pub mod cwasm;
 pub mod elf;
 
 use std::collections::BTreeMap;
