@@ -104,11 +104,33 @@ struct Parsed {
     features: Option<ParsedFeatures>,
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
 enum ParsedFeatures {
     Each(Vec<bool>),
     Bits(String),
+}
+
+// Deriving this as an untagged enum would buffer values of any type, in code of several kilobytes.
+impl<'de> Deserialize<'de> for ParsedFeatures {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<ParsedFeatures, D::Error> {
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = ParsedFeatures;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of switches or a number in hexadecimal")
+            }
+            fn visit_str<E>(self, text: &str) -> std::result::Result<ParsedFeatures, E> {
+                Ok(ParsedFeatures::Bits(text.to_owned()))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> std::result::Result<ParsedFeatures, A::Error> {
+                let mut each = Vec::new();
+                while let Some(on) = seq.next_element()? {
+                    push(&mut each, on)?;
+                }
+                Ok(ParsedFeatures::Each(each))
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
 }
 
 /// Tells the JSON of Wasmtime's settings from that of an engine of artifacts, which has no kind.
