@@ -78,7 +78,7 @@ SIZE(artifact_import_t, 16);
 FIELD(artifact_import_t, name, 0, 8);
 FIELD(artifact_import_t, address, 8, 8);
 
-SIZE(artifact_load_options_t, 80);
+SIZE(artifact_load_options_t, 96);
 FIELD(artifact_load_options_t, size, 0, 8);
 FIELD(artifact_load_options_t, flags, 8, 8);
 FIELD(artifact_load_options_t, symbols, 16, 8);
@@ -89,6 +89,8 @@ FIELD(artifact_load_options_t, register_frame_info, 48, 8);
 FIELD(artifact_load_options_t, deregister_frame_info, 56, 8);
 FIELD(artifact_load_options_t, add_dynamic_fde, 64, 8);
 FIELD(artifact_load_options_t, remove_dynamic_fde, 72, 8);
+FIELD(artifact_load_options_t, modules, 80, 8);
+FIELD(artifact_load_options_t, module_count, 88, 8);
 
 SIZE(artifact_symbolized_t, 24);
 FIELD(artifact_symbolized_t, module, 0, 8);

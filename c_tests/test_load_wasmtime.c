@@ -128,3 +128,23 @@ TEST(load_refuses_a_genuine_file_of_another_machine) {
     artifact_free(artifact);
     artifact_engine_free(engine);
 }
+
+/* Modules of Wasmtime export nothing, so any symbol of a loaded one is found. */
+TEST(load_a_part_of_a_wasmtime_file) {
+    loaded_t loaded = open_genuine("ml_two.cwasm");
+    const size_t module = 1;
+    artifact_load_options_t options = ARTIFACT_LOAD_OPTIONS_INIT;
+    options.modules = &module, options.module_count = 1;
+    artifact_error_t *error = NULL;
+    artifact_status_t status = artifact_load(loaded.artifact, loaded.engine, &options, &loaded.code, &error);
+    artifact_error_free(error);
+    if (status == ARTIFACT_INCOMPATIBLE) {
+        unload(&loaded);
+        SKIP("this CPU lacks instruction sets that the genuine file was compiled for");
+    }
+    CHECK_STATUS(status, ARTIFACT_OK);
+    CHECK(artifact_code_main_module(loaded.code) == 3);
+    CHECK(artifact_code_symbol(loaded.code, 1, "_wasm_function_0", NULL));
+    CHECK(!artifact_code_symbol(loaded.code, 0, "_wasm_function_0", NULL));
+    unload(&loaded);
+}

@@ -2204,7 +2204,7 @@ extern void libartifact_remove_dynamic_fde(size_t fde) __asm__("__unw_remove_dyn
  */
 #define ARTIFACT_LOAD_OPTIONS_INIT                                                                                     \
     {sizeof(artifact_load_options_t), 0, NULL, 0, NULL, NULL, libartifact_register_frame_info,                         \
-     libartifact_deregister_frame_info, libartifact_add_dynamic_fde, libartifact_remove_dynamic_fde}
+     libartifact_deregister_frame_info, libartifact_add_dynamic_fde, libartifact_remove_dynamic_fde, NULL, 0}
 
 /** The definition of a symbol that modules import from the host. */
 typedef struct artifact_import_t {
@@ -2259,6 +2259,13 @@ typedef struct artifact_load_options_t {
     void (*add_dynamic_fde)(size_t fde);
     /** __unw_remove_dynamic_fde of the same; may be NULL. */
     void (*remove_dynamic_fde)(size_t fde);
+    /**
+     * The indexes of the modules to load, in any order; NULL: all of them. The others are neither read nor mapped, and what
+     * they do not have does not matter. Needed only during the call.
+     */
+    const size_t *modules;
+    /** The number of those indexes, at least 1; 0 with NULL. */
+    size_t module_count;
 } artifact_load_options_t;
 
 /** The function or object that an address belongs to. */
@@ -2274,7 +2281,8 @@ typedef struct artifact_symbolized_t {
 /**
  * Loads an artifact's modules so that their code can run: maps them into one range of addresses, text directly from
  * the file, binds the symbols that they use, and registers their unwind tables, so that C++ exceptions can pass
- * through. The code keeps what it needs of the artifact: you may free both in any order.
+ * through. The code keeps what it needs of the artifact: you may free both in any order. It keeps no descriptor; the
+ * artifact keeps one until you free it.
  *
  * Trust and compatibility are checked here, whatever was checked when the artifact was opened. If the engine trusts
  * keys, one of them must have signed the artifact, and what runs is exactly what was signed. The artifact must fit the
@@ -2286,6 +2294,11 @@ typedef struct artifact_symbolized_t {
  * without being asked, the library defines __cxa_atexit(), 128-bit arithmetic and the like unless the table or the
  * callback does, and __tls_get_addr() always. Modules do not see each other's symbols. After a failure nothing stays
  * mapped.
+ *
+ * If the options name modules, only those are loaded, which takes about as long as if the artifact had no others. Of a
+ * signed artifact, only those are read and compared with what was signed. Indexes stay the artifact's:
+ * artifact_code_symbol() finds nothing in modules that are not loaded. Their symbols stay undefined, as those of other
+ * modules always do. To load another part later, load the artifact again: that is other code, with data of its own.
  *
  * Each thread has its own instances of the modules' thread-local variables. A thread gets them, with their initial
  * values, when it first uses one, and keeps them until it ends or the code is freed. That first use takes memory and a
@@ -2311,7 +2324,9 @@ typedef struct artifact_symbolized_t {
  *   - ARTIFACT_WRONG_PRODUCER, ARTIFACT_WRONG_VERSION, ARTIFACT_INCOMPATIBLE: the artifact does not fit the engine or
  *     this host.
  *   - ARTIFACT_UNRESOLVED: symbols are undefined and not weak; artifact_error_missing() returns all their names.
- *   - ARTIFACT_INVALID_ARGUMENT: also if a module imports a thread-local variable, and the host's symbol is not one.
+ *   - ARTIFACT_INVALID_ARGUMENT: also if a module imports a thread-local variable, and the host's symbol is not one, or
+ *     if the options name modules but none.
+ *   - ARTIFACT_NOT_FOUND: the options name a module that the artifact does not have.
  *   - ARTIFACT_UNSUPPORTED: a module is a relocatable object, or needs COPY relocations, relocations in text, or an
  *     executable stack; or it uses thread-local variables by the initial-exec model that are not in the static storage
  *     of the process, such as its own; or it has constructors, and the flags say neither
@@ -2329,7 +2344,7 @@ artifact_status_t artifact_load(const artifact_t *artifact,
 
 /**
  * Returns the index of the main module, which is the last one; 0 if code is NULL. It equals artifact_main_module() of
- * the artifact, which may have been freed.
+ * the artifact, which may have been freed, whether that module is loaded or not.
  */
 size_t artifact_code_main_module(const artifact_code_t *code);
 
@@ -2340,11 +2355,11 @@ size_t artifact_code_main_module(const artifact_code_t *code);
  * function, the resolver is called, as with dlsym(); without ARTIFACT_LOAD_RUN_CONSTRUCTORS it is not found.
  *
  * @param code The code, or NULL.
- * @param module The module's index, such as artifact_code_main_module().
+ * @param module The module's index in the artifact, such as artifact_code_main_module().
  * @param name The symbol's name.
  * @param size Receives the symbol's size in bytes, 0 if unknown; may be NULL.
  * @return The address, valid until the code is freed, that of a thread-local variable also only until the calling
- *     thread ends; NULL if the module exports no such symbol, or there is no memory for a thread-local variable.
+ *     thread ends; NULL if the module is not loaded or exports no such symbol, or there is no memory for a thread-local variable.
  */
 void *artifact_code_symbol(const artifact_code_t *code,
                            size_t module,

@@ -1334,6 +1334,9 @@ struct load_options {
     bool perf_map = false;
     /// Write the functions for `perf inject --jit` to /tmp/jit-PID.dump: ARTIFACT_LOAD_JITDUMP.
     bool jitdump = false;
+    /// The indexes of the modules to load, in any order; none: all of them. The others cost nothing, and export
+    /// nothing. Borrowed for the duration of the call.
+    span<const std::size_t> modules = {};
 };
 
 namespace detail {
@@ -1350,6 +1353,8 @@ inline artifact_load_options_t raw_options(const load_options &options) noexcept
     if (options.jitdump) raw.flags |= ARTIFACT_LOAD_JITDUMP;
     raw.symbols = options.symbols.data();
     raw.symbol_count = options.symbols.size();
+    if (!options.modules.empty()) raw.modules = options.modules.data();
+    raw.module_count = options.modules.size();
     return raw;
 }
 

@@ -73,6 +73,11 @@ pub struct artifact_load_options_t {
     pub add_dynamic_fde: Option<unsafe extern "C" fn(fde: usize)>,
     /// __unw_remove_dynamic_fde of the same; may be NULL.
     pub remove_dynamic_fde: Option<unsafe extern "C" fn(fde: usize)>,
+    /// The indexes of the modules to load, in any order; NULL: all of them. The others are neither read nor mapped, and what
+    /// they do not have does not matter. Needed only during the call.
+    pub modules: *const usize,
+    /// The number of those indexes, at least 1; 0 with NULL.
+    pub module_count: usize,
 }
 
 const ARTIFACT_LOAD_ALLOW_MEMFD: u64 = 1;
@@ -94,7 +99,8 @@ const KNOWN: u64 = ARTIFACT_LOAD_ALLOW_MEMFD
 
 /// Loads an artifact's modules so that their code can run: maps them into one range of addresses, text directly from
 /// the file, binds the symbols that they use, and registers their unwind tables, so that C++ exceptions can pass
-/// through. The code keeps what it needs of the artifact: you may free both in any order.
+/// through. The code keeps what it needs of the artifact: you may free both in any order. It keeps no descriptor; the
+/// artifact keeps one until you free it.
 ///
 /// Trust and compatibility are checked here, whatever was checked when the artifact was opened. If the engine trusts
 /// keys, one of them must have signed the artifact, and what runs is exactly what was signed. The artifact must fit the
@@ -106,6 +112,11 @@ const KNOWN: u64 = ARTIFACT_LOAD_ALLOW_MEMFD
 /// without being asked, the library defines __cxa_atexit(), 128-bit arithmetic and the like unless the table or the
 /// callback does, and __tls_get_addr() always. Modules do not see each other's symbols. After a failure nothing stays
 /// mapped.
+///
+/// If the options name modules, only those are loaded, which takes about as long as if the artifact had no others. Of a
+/// signed artifact, only those are read and compared with what was signed. Indexes stay the artifact's:
+/// artifact_code_symbol() finds nothing in modules that are not loaded. Their symbols stay undefined, as those of other
+/// modules always do. To load another part later, load the artifact again: that is other code, with data of its own.
 ///
 /// Each thread has its own instances of the modules' thread-local variables. A thread gets them, with their initial
 /// values, when it first uses one, and keeps them until it ends or the code is freed. That first use takes memory and a
@@ -131,7 +142,9 @@ const KNOWN: u64 = ARTIFACT_LOAD_ALLOW_MEMFD
 ///   - ARTIFACT_WRONG_PRODUCER, ARTIFACT_WRONG_VERSION, ARTIFACT_INCOMPATIBLE: the artifact does not fit the engine or
 ///     this host.
 ///   - ARTIFACT_UNRESOLVED: symbols are undefined and not weak; artifact_error_missing() returns all their names.
-///   - ARTIFACT_INVALID_ARGUMENT: also if a module imports a thread-local variable, and the host's symbol is not one.
+///   - ARTIFACT_INVALID_ARGUMENT: also if a module imports a thread-local variable, and the host's symbol is not one, or
+///     if the options name modules but none.
+///   - ARTIFACT_NOT_FOUND: the options name a module that the artifact does not have.
 ///   - ARTIFACT_UNSUPPORTED: a module is a relocatable object, or needs COPY relocations, relocations in text, or an
 ///     executable stack; or it uses thread-local variables by the initial-exec model that are not in the static storage
 ///     of the process, such as its own; or it has constructors, and the flags say neither
@@ -153,6 +166,7 @@ pub unsafe extern "C" fn artifact_load(
         let engine = &handle(engine, "engine")?.engine;
         let given = read_options(options)?;
         let symbols = imports(&given)?;
+        let modules = slice(given.modules, given.module_count, "options.modules")?;
         let mut resolver = |missing: &mut [Import<'_>]| ask(&given, missing);
         let flag = |flag| given.flags & flag != 0;
         let mut options = LoadOptions::default();
@@ -167,6 +181,7 @@ pub unsafe extern "C" fn artifact_load(
         options.perf_map = flag(ARTIFACT_LOAD_PERF_MAP);
         options.jitdump = flag(ARTIFACT_LOAD_JITDUMP);
         options.unwinders = unwinders(&given);
+        options.modules = (!given.modules.is_null()).then_some(modules);
         // `load` runs the modules' code, and so does freeing it. Their descriptions in the header pass its promises on.
         let loaded = load(artifact, engine, options)?;
         Ok(artifact_code_t { code: loaded })
@@ -185,6 +200,8 @@ unsafe fn read_options(given: *const artifact_load_options_t) -> Result<artifact
         deregister_frame_info: None,
         add_dynamic_fde: None,
         remove_dynamic_fde: None,
+        modules: std::ptr::null(),
+        module_count: 0,
     };
     let given = ffi!(options(given, defaults, "options"))?;
     known_flags(given.flags, KNOWN)?;
@@ -223,7 +240,7 @@ unsafe fn ask(given: &artifact_load_options_t, missing: &mut [Import<'_>]) -> Re
 }
 
 /// Returns the index of the main module, which is the last one; 0 if code is NULL. It equals artifact_main_module() of
-/// the artifact, which may have been freed.
+/// the artifact, which may have been freed, whether that module is loaded or not.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_code_main_module(code: *const artifact_code_t) -> usize {
     ffi!(infallible(0, || {
@@ -238,11 +255,11 @@ pub unsafe extern "C" fn artifact_code_main_module(code: *const artifact_code_t)
 /// function, the resolver is called, as with dlsym(); without ARTIFACT_LOAD_RUN_CONSTRUCTORS it is not found.
 ///
 /// @param code The code, or NULL.
-/// @param module The module's index, such as artifact_code_main_module().
+/// @param module The module's index in the artifact, such as artifact_code_main_module().
 /// @param name The symbol's name.
 /// @param size Receives the symbol's size in bytes, 0 if unknown; may be NULL.
 /// @return The address, valid until the code is freed, that of a thread-local variable also only until the calling
-///     thread ends; NULL if the module exports no such symbol, or there is no memory for a thread-local variable.
+///     thread ends; NULL if the module is not loaded or exports no such symbol, or there is no memory for a thread-local variable.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_code_symbol(
     code: *const artifact_code_t,

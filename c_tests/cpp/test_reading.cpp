@@ -281,6 +281,17 @@ TEST(cpp_names_are_looked_up_in_the_main_module_first) {
     CHECK(FAILS(fallback.function<int()>("answer", 1)).what() == "module 1 does not export a function named 'answer'"s);
     CHECK(!fallback.symbol("subtract", &size) && size == 0);
 
+    // Only the modules that the options name are loaded.
+    artifact::load_options options;
+    const std::size_t modules[] = {1};
+    options.modules = modules;
+    const artifact::file two = native({"imports", "small"}, host);
+    const artifact::code part = OK(two.load(host, options));
+    CHECK(part.main_module() == 1 && OK(part.function<int()>("answer"))() == 42 && !part.symbol(0, "use_first"));
+    const std::size_t no_modules[] = {2};
+    options.modules = no_modules;
+    CHECK(FAILS(two.load(host, options)).status() == artifact::status::not_found);
+
     // An empty handle has no modules.
     const artifact::code empty(nullptr);
     CHECK(empty.main_module() == 0 && !empty.symbol("answer"));

@@ -9,7 +9,7 @@ mod verify;
 
 use std::os::fd::BorrowedFd;
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use self_cell::self_cell;
 
@@ -31,6 +31,7 @@ pub use crate::format::body::ModuleRange;
 pub use crate::format::elf::{Extent, Identity};
 pub use crate::format::trailer::{Attribute, Root, Signature};
 pub use crate::storage::Part;
+pub(crate) use modules::ModuleBytes;
 use modules::Table;
 pub use open::Trailer;
 pub(crate) use open::digest_mismatch;
@@ -118,7 +119,7 @@ pub struct Artifact {
     header_offset: u64,
     modules: usize,
     /// The ranges of the modules: known after following the links, or read from the trailer's module table on first use.
-    table: OnceLock<Table>,
+    table: OnceLock<Arc<Table>>,
     trailer: Option<Trailer>,
     /// Detached signatures.
     detached: Detached,

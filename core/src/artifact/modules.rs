@@ -3,7 +3,7 @@
 //! for private copies of any artifact's modules.
 
 use std::borrow::Cow;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use zerocopy::FromBytes;
 
@@ -20,7 +20,7 @@ use crate::format::module::{Module, Section, Symbol, SymbolTables, Symbols};
 use crate::format::trailer::{Digest, MODULE_ENTRY_SIZE, ModuleEntry, Root};
 use crate::limits::MAX_ALIGN;
 use crate::report::Finding;
-use crate::storage::{PrivateCopy, Region};
+use crate::storage::{PrivateCopy, Region, SharedBytes};
 use crate::trust::seal::{self, BodyInfo};
 use crate::trust::{digest, hashing};
 
@@ -93,6 +93,31 @@ impl Table {
     }
 }
 
+/// The modules' bytes for who may need them longer than the artifact is open. Keeps no descriptor.
+#[derive(Debug)]
+pub(crate) struct ModuleBytes {
+    bytes: SharedBytes,
+    table: Arc<Table>,
+}
+
+impl ModuleBytes {
+    /// Returns a module's ELF image; none if it is a private copy that nobody has asked for, or the file can't be mapped. Takes no
+    /// lock and no memory: signal handlers call it.
+    pub fn get(&self, index: usize) -> Option<&[u8]> {
+        let range = self.table.ranges.get(index)?;
+        let copy = match self.table.copies.get(index) {
+            Some(cell) => cell.get()?.as_ref(),
+            None => None,
+        };
+        // The casts are lossless: the bytes are in memory, or else none are found.
+        let len = range.len as usize;
+        match copy {
+            Some(copy) => copy.bytes().get(copy.bytes().len().checked_sub(len)?..),
+            None => self.bytes.get()?.get(range.offset as usize..range.end() as usize),
+        }
+    }
+}
+
 /// Computes the root record and module table that a trailer without chunks would have, for a file without a trailer whose modules
 /// are at `ranges`. Metadata is assumed to end at the end of the file. The modules are read in pieces: nobody has signed them yet, so
 /// they must not determine how much memory this takes.
@@ -162,6 +187,10 @@ fn excess_as_damage(error: Error) -> Error {
 
 impl Artifact {
     fn table(&self) -> Result<&Table> {
+        self.shared_table().map(|table| &**table)
+    }
+
+    fn shared_table(&self) -> Result<&Arc<Table>> {
         if let Some(table) = self.table.get() {
             return Ok(table);
         }
@@ -171,7 +200,7 @@ impl Artifact {
             .ok_or_else(|| Error::new(Status::Internal, "artifact without a trailer has no module table"))?;
         let table = Table::read(&self.region, trailer, self.signer.is_some() || self.private);
         let table = table.map_err(|error| error.shifted(self.base()))?;
-        Ok(fork::keep(&self.table, table))
+        Ok(fork::keep(&self.table, Arc::new(table)))
     }
 
     /// Returns the ranges of all modules.
@@ -189,10 +218,18 @@ impl Artifact {
     ///
     /// NOT_FOUND if there is no such module; as [`Artifact::module_ranges`].
     pub fn module_range(&self, index: usize) -> Result<&ModuleRange> {
-        self.module_ranges()?.get(index).ok_or_else(|| {
-            let count = self.modules;
-            Error::new(Status::NotFound, format!("expected a module index below {count}, found {index}"))
-        })
+        self.check_index(index)?;
+        let outside = || Error::new(Status::Internal, "a module that isn't in the module table");
+        self.module_ranges()?.get(index).ok_or_else(outside)
+    }
+
+    /// Checks that there is a module with index `index`.
+    pub(crate) fn check_index(&self, index: usize) -> Result<()> {
+        let count = self.modules;
+        if index < count {
+            return Ok(());
+        }
+        Err(Error::new(Status::NotFound, format!("expected a module index below {count}, found {index}")))
     }
 
     /// Returns the module table; empty if the artifact has none.
@@ -299,6 +336,11 @@ impl Artifact {
     pub(super) fn image_in<'a>(&self, index: usize, span: &'a [u8]) -> Result<&'a [u8]> {
         let prefix = self.module_range(index)?.offset - self.span_start(index)?;
         Ok(span.get(prefix as usize..).unwrap_or(&[]))
+    }
+
+    /// Returns the modules' bytes as the artifact has them, for longer than it is open.
+    pub(crate) fn shared_bytes(&self) -> Result<ModuleBytes> {
+        Ok(ModuleBytes { bytes: self.region.shared(), table: Arc::clone(self.shared_table()?) })
     }
 
     /// Returns the facts that a module's ELF header gives.

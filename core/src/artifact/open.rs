@@ -4,7 +4,7 @@
 //! when a module is first requested. Without a trailer: links, producer, version, Metadata. If keys are trusted, the detached
 //! signature is checked before the producer, which takes reading every byte.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use zerocopy::FromBytes;
 
@@ -146,7 +146,7 @@ pub fn open(region: Region, engine: Option<&Engine>, options: &OpenOptions<'_>) 
             return Err(error.duplicate());
         }
     }
-    let table = table.map_or_else(OnceLock::new, OnceLock::from);
+    let table = table.map_or_else(OnceLock::new, |table| OnceLock::from(Arc::new(table)));
     let (chunks, identity, unknown_tail) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
     let artifact = Artifact {
         tail,

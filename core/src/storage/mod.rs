@@ -15,15 +15,15 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::Path;
+use std::sync::Arc;
 
 use rustix::buffer::spare_capacity;
-use rustix::fs::fstat;
 use rustix::io::{Errno, pread};
 
 pub use crate::threads::without_size_signal;
 pub use lock::{Lock, LockFile};
-use mapping::LazyMapping;
 pub use mapping::PrivateCopy;
+use mapping::{LazyMapping, MappedFile};
 pub use save::{Folder, PRIVATE_MODE, PUBLIC_MODE, Sink, Sync, create, replace, replace_with};
 pub use snapshot::sealed;
 pub use tree::{Listed, Tree, Usage, check_private, is_remote, touch};
@@ -48,9 +48,32 @@ pub struct Region {
 #[derive(Debug)]
 enum Backing {
     /// Read with `pread`, and mapped when `bytes` is first called.
-    File(File, LazyMapping),
-    Owned(Vec<u8>),
+    File(MappedFile),
+    Owned(Arc<Vec<u8>>),
     Borrowed(&'static [u8]),
+}
+
+/// The bytes of a region without its file: who has them keeps no descriptor.
+#[derive(Clone, Debug)]
+pub enum SharedBytes {
+    /// Mapped, or going to be when they are first needed.
+    Mapped(Arc<LazyMapping>),
+    /// In memory of the library's own.
+    Owned(Arc<Vec<u8>>),
+    /// In the caller's memory.
+    Borrowed(&'static [u8]),
+}
+
+impl SharedBytes {
+    /// Returns the bytes, if they can be had. Takes no lock and no memory: signal handlers call it.
+    #[must_use]
+    pub fn get(&self) -> Option<&[u8]> {
+        match self {
+            SharedBytes::Mapped(mapping) => mapping.map_if_long_enough(),
+            SharedBytes::Owned(bytes) => Some(bytes),
+            SharedBytes::Borrowed(bytes) => Some(bytes),
+        }
+    }
 }
 
 /// The location of some of a region's bytes.
@@ -145,7 +168,7 @@ impl Region {
     pub fn open(path: &Path, part: Part) -> Result<Region> {
         let (file, len) = open_regular(path)?;
         let (base, len) = part.resolve(len).map_err(|error| error.within(quote_path(path)))?;
-        Ok(Region { backing: Backing::File(file, LazyMapping::new(base, len)), base, start: base, len, noexec: false })
+        Ok(Region { backing: Backing::File(MappedFile::new(file, base, len)), base, start: base, len, noexec: false })
     }
 
     /// Creates a region from a part of an open file. The descriptor is duplicated. Its file position is neither used nor changed.
@@ -157,20 +180,20 @@ impl Region {
         let copy = fd.try_clone_to_owned().map_err(|error| Error::io("duplicating the descriptor", &error))?;
         let file = File::from(copy);
         let (base, len) = part.resolve(regular_len(&file)?)?;
-        Ok(Region { backing: Backing::File(file, LazyMapping::new(base, len)), base, start: base, len, noexec: false })
+        Ok(Region { backing: Backing::File(MappedFile::new(file, base, len)), base, start: base, len, noexec: false })
     }
 
     /// Creates a region of a whole open file of `len` bytes.
     #[must_use]
     pub fn of_file(file: File, len: u64) -> Region {
-        Region { backing: Backing::File(file, LazyMapping::new(0, len)), base: 0, start: 0, len, noexec: false }
+        Region { backing: Backing::File(MappedFile::new(file, 0, len)), base: 0, start: 0, len, noexec: false }
     }
 
     /// Creates a region of bytes that it owns.
     #[must_use]
     pub fn owned(bytes: Vec<u8>) -> Region {
         let len = bytes.len() as u64;
-        Region { backing: Backing::Owned(bytes), base: 0, start: 0, len, noexec: false }
+        Region { backing: Backing::Owned(Arc::new(bytes)), base: 0, start: 0, len, noexec: false }
     }
 
     /// Copies a part of `bytes` into a region.
@@ -184,7 +207,7 @@ impl Region {
         let bytes = bytes.get(base as usize..(base + len) as usize).unwrap_or(&[]);
         let mut owned = alloc::with_capacity(bytes.len(), "a copy of the artifact")?;
         owned.extend_from_slice(bytes);
-        Ok(Region { backing: Backing::Owned(owned), base, start: 0, len, noexec: false })
+        Ok(Region { backing: Backing::Owned(Arc::new(owned)), base, start: 0, len, noexec: false })
     }
 
     /// Creates a region that borrows a part of `bytes`.
@@ -198,11 +221,11 @@ impl Region {
         Ok(Region { backing: Backing::Borrowed(bytes), base, start: 0, len, noexec: false })
     }
 
-    /// Returns a second region over the same bytes: a duplicated descriptor, or a copy of owned memory.
+    /// Returns a second region over the same bytes, with a duplicated descriptor.
     ///
     /// # Errors
     ///
-    /// IO, NO_MEMORY.
+    /// IO.
     pub fn try_clone(&self) -> Result<Region> {
         self.part(Part::default())
     }
@@ -216,14 +239,15 @@ impl Region {
         let (offset, len) = part.resolve(self.len)?;
         let start = self.start + offset;
         let backing = match &self.backing {
-            Backing::File(file, _) => {
-                let copy = file.try_clone().map_err(|error| Error::io("duplicating the descriptor", &error))?;
-                Backing::File(copy, LazyMapping::new(start, len))
+            Backing::File(from) => {
+                let copy = from.file.try_clone().map_err(|error| Error::io("duplicating the descriptor", &error))?;
+                Backing::File(MappedFile::new(copy, start, len))
             }
+            Backing::Owned(bytes) if len == self.len => Backing::Owned(Arc::clone(bytes)),
             // The casts are lossless: both bounds lie within a slice.
             Backing::Owned(bytes) => {
                 let bytes = bytes.get(offset as usize..(offset + len) as usize).unwrap_or(&[]);
-                Backing::Owned(alloc::copy(bytes, "a copy of the artifact")?)
+                Backing::Owned(Arc::new(alloc::copy(bytes, "a copy of the artifact")?))
             }
             Backing::Borrowed(bytes) => {
                 Backing::Borrowed(bytes.get(offset as usize..(offset + len) as usize).unwrap_or(&[]))
@@ -242,7 +266,7 @@ impl Region {
     #[must_use]
     pub fn file(&self) -> Option<(BorrowedFd<'_>, u64)> {
         match &self.backing {
-            Backing::File(file, _) => Some((file.as_fd(), self.start)),
+            Backing::File(from) => Some((from.file.as_fd(), self.start)),
             Backing::Owned(_) | Backing::Borrowed(_) => None,
         }
     }
@@ -277,7 +301,7 @@ impl Region {
         let memory = match &self.backing {
             Backing::Owned(bytes) => bytes.as_slice(),
             Backing::Borrowed(bytes) => bytes,
-            Backing::File(file, _) if end.is_some() => return Ok(Source::File(file, self.start + offset)),
+            Backing::File(from) if end.is_some() => return Ok(Source::File(&from.file, self.start + offset)),
             Backing::File(..) => &[],
         };
         let found = end.and_then(|end| memory.get(usize::try_from(offset).ok()?..usize::try_from(end).ok()?));
@@ -376,8 +400,8 @@ impl Region {
     ///
     /// TRUNCATED if the file has become shorter; IO.
     pub fn check_length(&self) -> Result<()> {
-        let Backing::File(file, _) = &self.backing else { return Ok(()) };
-        let (expected, found) = (self.start + self.len, regular_len(file)?);
+        let Backing::File(from) = &self.backing else { return Ok(()) };
+        let (expected, found) = (self.start + self.len, regular_len(&from.file)?);
         if found >= expected {
             return Ok(());
         }
@@ -386,16 +410,13 @@ impl Region {
         Err(Error::new(Status::Truncated, message))
     }
 
-    /// Maps a file, unless that is done. Returns whether [`Region::bytes`] can return its bytes. Takes no memory, even if it fails.
+    /// Returns the bytes for who may need them longer than the region is there.
     #[must_use]
-    pub fn map(&self) -> bool {
+    pub fn shared(&self) -> SharedBytes {
         match &self.backing {
-            Backing::Owned(_) | Backing::Borrowed(_) => true,
-            Backing::File(_, mapping) if mapping.get().is_some() => true,
-            Backing::File(file, mapping) => {
-                let found = fstat(file).map_or(0, |found| found.st_size);
-                found as u64 >= self.start + self.len && mapping.map(file.as_fd()).is_ok()
-            }
+            Backing::File(from) => SharedBytes::Mapped(Arc::clone(&from.mapping)),
+            Backing::Owned(bytes) => SharedBytes::Owned(Arc::clone(bytes)),
+            Backing::Borrowed(bytes) => SharedBytes::Borrowed(bytes),
         }
     }
 
@@ -408,12 +429,12 @@ impl Region {
         match &self.backing {
             Backing::Owned(bytes) => Ok(bytes),
             Backing::Borrowed(bytes) => Ok(bytes),
-            Backing::File(file, mapping) => {
-                if let Some(bytes) = mapping.get() {
+            Backing::File(from) => {
+                if let Some(bytes) = from.mapping.get() {
                     return Ok(bytes);
                 }
                 self.check_length()?;
-                let mapped = mapping.map(file.as_fd());
+                let mapped = from.mapping.map();
                 mapped.map_err(|errno| Error::io(format!("mapping {} bytes", self.len), &errno.into()).at(self.start))
             }
         }

@@ -12,7 +12,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
-use super::{Backing, LazyMapping, Region};
+use super::{Backing, MappedFile, Region};
 use crate::alloc;
 use crate::error::{Error, Result, Status};
 use crate::format::first_nonzero;
@@ -65,7 +65,7 @@ impl Region {
         self.check_length()?; // where a file has become shorter, data is not found either
         seal(&copy)?;
         let noexec = self.noexec();
-        let backing = Backing::File(copy, LazyMapping::new(0, self.len));
+        let backing = Backing::File(MappedFile::new(copy, 0, self.len));
         Ok(Region { backing, base: self.base, start: 0, len: self.len, noexec })
     }
 
@@ -91,8 +91,8 @@ impl Region {
     /// Opens the region's file again, to search for holes: that moves the offset of an open file, and the descriptor may share its
     /// own with the caller's. Returns none for memory, and if there is no /proc.
     fn holes(&self) -> Option<File> {
-        let Backing::File(file, _) = &self.backing else { return None };
-        File::open(format!("/proc/self/fd/{}", file.as_raw_fd())).ok()
+        let Backing::File(from) = &self.backing else { return None };
+        File::open(format!("/proc/self/fd/{}", from.file.as_raw_fd())).ok()
     }
 
     /// Returns the offset, at or after `offset`, where the file has data again; none if only a hole follows. A file system that
@@ -109,8 +109,8 @@ impl Region {
     /// Returns whether a user other than root and this process's can write to the file, or could allow it. Memory is no one else's.
     #[must_use]
     pub fn others_can_write(&self) -> bool {
-        let Backing::File(file, _) = &self.backing else { return false };
-        fstat(file).map_or(true, |found| {
+        let Backing::File(from) = &self.backing else { return false };
+        fstat(&from.file).map_or(true, |found| {
             let others = Mode::WGRP | Mode::WOTH;
             let ours = [0, geteuid().as_raw()].contains(&found.st_uid);
             !ours || Mode::from_raw_mode(found.st_mode).intersects(others)
@@ -122,7 +122,7 @@ impl Region {
     #[must_use]
     pub fn is_immutable(&self) -> bool {
         match &self.backing {
-            Backing::File(file, _) => is_immutable_file(file.as_fd()),
+            Backing::File(from) => is_immutable_file(from.file.as_fd()),
             Backing::Owned(_) => true,
             Backing::Borrowed(_) => false,
         }

@@ -31,7 +31,7 @@ pub struct Bound {
 
 /// A copy of an image whose text is relocated before it is mapped.
 pub struct PatchedCopy {
-    /// Index of the module.
+    /// The module's position among the loaded ones.
     pub module: usize,
     pub bytes: Vec<u8>,
 }
@@ -53,24 +53,24 @@ pub fn bind<'a>(
     let mut names = Names::new(symbols, process_symbols, NameBudget::for_file(mapper.artifact.len()))?;
     let mut pending: Vec<Pending> = Vec::new();
     let mut patched: Vec<PatchedCopy> = Vec::new();
-    for (index, module) in modules.iter().enumerate() {
-        let image = module.image(mapper.artifact, index)?;
-        let done = if layout.strategies.get(index) == Some(&MapStrategy::PatchedCopy) {
-            let mut bytes = alloc::copy(mapper.artifact.module_bytes(index)?, "a copy of a module")?;
+    for (at, module) in modules.iter().enumerate() {
+        let image = module.image(mapper.artifact)?;
+        let done = if layout.strategies.get(at) == Some(&MapStrategy::PatchedCopy) {
+            let mut bytes = alloc::copy(mapper.artifact.module_bytes(module.index)?, "a copy of a module")?;
             let later = Later { pending: &mut pending, indirect: &mut indirect };
-            let done = relocate(&image, index, module, patch(module, &mut bytes), &mut names, later);
-            alloc::push(&mut patched, PatchedCopy { module: index, bytes }, "modules")?;
+            let done = relocate(&image, at, module, patch(module, &mut bytes), &mut names, later);
+            alloc::push(&mut patched, PatchedCopy { module: at, bytes }, "modules")?;
             done
         } else {
             // SAFETY: mapped at this bias, with writable segments, which `Mapper::protect` changes only after binding. Nothing
             // refers to those: `image` reads other bytes of the module.
             let memory = unsafe { Memory::new(&module.tables, module.bias) };
             let later = Later { pending: &mut pending, indirect: &mut indirect };
-            relocate_relr(&image, &memory).and_then(|()| relocate(&image, index, module, &memory, &mut names, later))
+            relocate_relr(&image, &memory).and_then(|()| relocate(&image, at, module, &memory, &mut names, later))
         };
-        done.map_err(|error| mapper.artifact.in_module(index, error))?;
+        done.map_err(|error| mapper.artifact.in_module(module.index, error))?;
     }
-    if layout.whole_file.is_some() && names.are_missing() {
+    if layout.unprotected.is_some() && names.are_missing() {
         mapper.check_executable()?; // before the resolver is called: text is mapped after it
     }
     names.resolve_missing(resolver)?;
@@ -90,10 +90,10 @@ fn apply_pending(
     host_variables: &mut HostVariables,
 ) -> Result<()> {
     for pending in pending.chunk_by(|a, b| a.module == b.module) {
-        let index = pending.first().ok_or_else(|| defect("no relocations"))?.module;
-        let module = modules.get(index).ok_or_else(|| defect("a relocation of no module"))?;
-        let done = if layout.strategies.get(index) == Some(&MapStrategy::PatchedCopy) {
-            let copy = patched.binary_search_by_key(&index, |copy| copy.module).ok();
+        let at = pending.first().ok_or_else(|| defect("no relocations"))?.module;
+        let module = modules.get(at).ok_or_else(|| defect("a relocation of no module"))?;
+        let done = if layout.strategies.get(at) == Some(&MapStrategy::PatchedCopy) {
+            let copy = patched.binary_search_by_key(&at, |copy| copy.module).ok();
             let copy = copy.and_then(|found| patched.get_mut(found)).ok_or_else(|| defect("no patched copy"))?;
             write_addresses(pending, module, names, patch(module, &mut copy.bytes), host_variables)
         } else {
@@ -101,7 +101,7 @@ fn apply_pending(
             let memory = unsafe { Memory::new(&module.tables, module.bias) };
             write_addresses(pending, module, names, &memory, host_variables)
         };
-        done.map_err(|error| mapper.artifact.in_module(index, error))?;
+        done.map_err(|error| mapper.artifact.in_module(module.index, error))?;
     }
     Ok(())
 }
@@ -181,14 +181,14 @@ fn patch<'p>(module: &LoadedModule, bytes: &'p mut [u8]) -> PatchedText<'p> {
 }
 
 /// Applies the relocations of a module that is mapped, but those of DT_RELR. Relocations that refer to undefined symbols
-/// or to indirect functions are left for later.
+/// or to indirect functions are left for later. `at` is the module's position among the loaded ones.
 ///
 /// # Errors
 ///
 /// CORRUPT, UNSUPPORTED, LIMIT, NO_MEMORY.
 fn relocate<'a>(
     image: &Image<'a>,
-    index: usize,
+    at: usize,
     module: &LoadedModule,
     mut sink: impl RelocSink,
     names: &mut Names<'a>,
@@ -214,12 +214,12 @@ fn relocate<'a>(
                     match resolve(&symbols, needed.as_ref(), (info >> 32) as u32, bias, names, &mut found)? {
                         Resolved::Address(found) => found.wrapping_add(addend),
                         Resolved::Undefined(name) => {
-                            let one = Pending { module: index, kind, address, addend, name };
+                            let one = Pending { module: at, kind, address, addend, name };
                             alloc::push(later.pending, one, "undefined symbols")?;
                             continue;
                         }
                         Resolved::Indirect(resolver) => {
-                            later.indirect.add(index, image.tables, address, resolver, addend)?;
+                            later.indirect.add(at, image.tables, address, resolver, addend)?;
                             continue;
                         }
                     }
@@ -237,14 +237,14 @@ fn relocate<'a>(
                         }
                         Variable::Undefined(found_symbol) => {
                             let name = undefined(&symbols, needed.as_ref(), symbol, &found_symbol, names, &mut found)?;
-                            let one = Pending { module: index, kind, address, addend, name };
+                            let one = Pending { module: at, kind, address, addend, name };
                             alloc::push(later.pending, one, "undefined symbols")?;
                         }
                     }
                     continue;
                 }
                 DynamicRelocation::Indirect => {
-                    later.indirect.add(index, image.tables, address, addend, 0)?;
+                    later.indirect.add(at, image.tables, address, addend, 0)?;
                     continue;
                 }
                 DynamicRelocation::Unsupported(name) => {

@@ -10,10 +10,11 @@ use super::registry::{self, Entry};
 use super::reserve::Reserved;
 use super::tls::{self, HostVariables};
 use super::unwind::Registration;
-use super::{LoadedModule, constructors, ifunc};
-use crate::artifact::Artifact;
+use super::{LoadedModule, constructors, defect, ifunc};
+use crate::artifact::ModuleBytes;
 use crate::error::{Error, Result, Status, quote};
 use crate::format::module::Module;
+use crate::native::image::Image;
 
 /// The modules of an artifact, mapped and bound by [`load`](super::load). Dropping it runs the destructors of this thread's
 /// thread-local objects, those of the modules, if constructors ran, and what the modules have registered with `atexit`: the promises
@@ -42,7 +43,11 @@ pub struct Loaded {
 
 /// What can be looked up in modules.
 pub struct View {
-    pub(super) artifact: Arc<Artifact>,
+    /// The bytes of the artifact's modules. The artifact itself would keep its descriptor.
+    pub(super) stored: ModuleBytes,
+    /// The number of modules in the artifact.
+    pub(super) count: usize,
+    /// Those that are loaded, in ascending order of their indexes and of their addresses.
     pub(super) modules: Vec<LoadedModule>,
 }
 
@@ -67,17 +72,25 @@ pub struct SymbolizedAddress<'c> {
 }
 
 impl View {
+    /// The module with an index of the artifact, if it is loaded, and its image.
+    fn module(&self, index: usize) -> Option<(&LoadedModule, Image<'_>)> {
+        let found = self.modules.binary_search_by_key(&index, |module| module.index).ok()?;
+        let module = self.modules.get(found)?;
+        let stored = || self.stored.get(index).ok_or_else(|| defect("a loaded module without bytes"));
+        Some((module, module.image_in(stored).ok()?))
+    }
+
     /// As [`Code::symbolize`].
     fn symbolize(&self, address: usize) -> Option<SymbolizedAddress<'_>> {
-        let module = self.modules.partition_point(|module| module.base() <= address as u64).checked_sub(1)?;
-        let loaded = self.modules.get(module)?;
+        let found = self.modules.partition_point(|module| module.base() <= address as u64).checked_sub(1)?;
+        let loaded = self.modules.get(found)?;
         let address = (address as u64).wrapping_sub(loaded.bias);
         if !loaded.tables.contains(address) {
             return None;
         }
         let address = address.checked_sub(loaded.tables.origin())?;
-        let symbol = Module::symbol_at(loaded.whole_image(&self.artifact, module)?, address)?;
-        Some(SymbolizedAddress { module, name: symbol.name, offset: address - symbol.value })
+        let symbol = Module::symbol_at(loaded.whole_image(&self.stored)?, address)?;
+        Some(SymbolizedAddress { module: loaded.index, name: symbol.name, offset: address - symbol.value })
     }
 }
 
@@ -88,22 +101,20 @@ pub fn symbolize<R>(address: usize, read: impl FnOnce(SymbolizedAddress<'_>) -> 
 }
 
 impl Code {
-    /// The number of modules.
+    /// The number of modules in the artifact, whether they are loaded or not.
     #[must_use]
     pub fn module_count(&self) -> usize {
-        self.loaded.view.modules.len()
+        self.loaded.view.count
     }
 
-    /// Returns the address of a function or object that a module exports, of a thread-local variable that of the calling thread's
+    /// Returns the address of a function or object that a loaded module exports, of a thread-local variable that of the calling thread's
     /// instance. Modules of Wasmtime export nothing: there any symbol is found. For an indirect function, this
     /// calls its resolver, as `dlsym` does; without [`LoadOptions::constructors`], it isn't found.
     ///
     /// [`LoadOptions::constructors`]: super::LoadOptions::constructors
     #[must_use]
     pub fn symbol(&self, module: usize, name: &[u8]) -> Option<SymbolAddress> {
-        let view = &self.loaded.view;
-        let loaded = view.modules.get(module)?;
-        let image = loaded.image(&view.artifact, module).ok()?;
+        let (loaded, image) = self.loaded.view.module(module)?;
         let symbol = image.export(name).ok()??;
         if symbol.kind == elf::STT_TLS {
             let len = loaded.tables.thread_local?.len;
@@ -132,9 +143,7 @@ impl Code {
 
     /// Returns whether a symbol is in a segment with code, and doesn't say that it is data. Labels of assembly often have no type.
     fn is_function(&self, module: usize, name: &[u8]) -> bool {
-        let view = &self.loaded.view;
-        let Some(loaded) = view.modules.get(module) else { return false };
-        let Ok(image) = loaded.image(&view.artifact, module) else { return false };
+        let Some((loaded, image)) = self.loaded.view.module(module) else { return false };
         let Ok(Some(symbol)) = image.export(name) else { return false };
         let is_data = symbol.absolute || symbol.kind == elf::STT_OBJECT || symbol.kind == elf::STT_TLS;
         !is_data && loaded.tables.is_code(symbol.value)

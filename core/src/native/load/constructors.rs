@@ -24,12 +24,12 @@ fn functions(module: &LoadedModule, (address, count): (u64, u64)) -> impl Double
 
 /// Checks that all constructors and destructors in arrays are code of their own module.
 pub fn check(artifact: &Artifact, modules: &[LoadedModule]) -> Result<()> {
-    for (index, module) in modules.iter().enumerate() {
+    for module in modules {
         let tables = &module.tables;
         for array in [tables.init_array, tables.fini_array] {
             if !functions(module, array).all(|function| tables.is_code(function.wrapping_sub(module.bias))) {
                 let message = "DT_INIT_ARRAY or DT_FINI_ARRAY: expected functions of the module, found another address";
-                return Err(artifact.in_module(index, Error::new(Status::Unsupported, message)));
+                return Err(artifact.in_module(module.index, Error::new(Status::Unsupported, message)));
             }
         }
     }
@@ -40,10 +40,10 @@ pub fn check(artifact: &Artifact, modules: &[LoadedModule]) -> Result<()> {
 /// DT_INIT, and one function of the array.
 pub fn check_none(artifact: &Artifact, modules: &[LoadedModule]) -> Result<()> {
     const OF_STARTUP_FILES: usize = 2;
-    for (index, module) in modules.iter().enumerate() {
+    for module in modules {
         let tables = &module.tables;
         let mut count = functions(module, tables.init_array).count() + usize::from(tables.init.is_some());
-        if count > 0 && has_startup_files(&module.image(artifact, index)?).unwrap_or(false) {
+        if count > 0 && has_startup_files(&module.image(artifact)?).unwrap_or(false) {
             count = count.saturating_sub(OF_STARTUP_FILES);
         }
         if count > 0 {
@@ -51,7 +51,7 @@ pub fn check_none(artifact: &Artifact, modules: &[LoadedModule]) -> Result<()> {
                 "constructors: expected none, since they are not to be run, found {count}; load with \
                  ARTIFACT_LOAD_RUN_CONSTRUCTORS or, if the code works without them, with ARTIFACT_LOAD_SKIP_CONSTRUCTORS"
             );
-            return Err(artifact.in_module(index, Error::new(Status::Unsupported, message)));
+            return Err(artifact.in_module(module.index, Error::new(Status::Unsupported, message)));
         }
     }
     Ok(())

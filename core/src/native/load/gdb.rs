@@ -74,8 +74,8 @@ impl Debugged {
     /// Registers all modules with GDB.
     pub fn new(artifact: &Artifact, modules: &[LoadedModule]) -> Result<Debugged> {
         let mut debugged = Debugged(alloc::with_capacity(modules.len(), COPY)?);
-        for (index, module) in modules.iter().enumerate() {
-            let image = relocatable(artifact.module_bytes(index)?, module.bias)?;
+        for module in modules {
+            let image = relocatable(artifact.module_bytes(module.index)?, module.bias)?;
             debugged.0.push(DebuggedModule::new(image));
         }
         Ok(debugged)

@@ -11,7 +11,7 @@ use crate::native::verify::wrong_resolver;
 
 /// A word that receives the address of an indirect function.
 pub struct IndirectWord {
-    /// Index of the module.
+    /// The module's position among the loaded ones.
     module: usize,
     /// The image's address of the word.
     address: u64,

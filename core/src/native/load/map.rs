@@ -1,4 +1,4 @@
-//! Maps the modules of an artifact into one range of addresses. [`Mapper::choose`] decides how each module gets there; each
+//! Maps modules of an artifact into one range of addresses. [`Mapper::choose`] decides how each module gets there; each
 //! [`MapStrategy`] has one function that does it.
 
 use std::fs::File;
@@ -7,6 +7,8 @@ use std::ops::Range;
 use std::os::fd::AsFd;
 
 use super::bind::PatchedCopy;
+use super::fast_path::MAX_READ_WHOLE;
+use super::reserve::Text::{self, LaterOverCopies, LaterOverMapping, Now};
 use super::reserve::{Reserved, Source};
 use super::{LoadedModule, NOEXEC, NOEXEC_COPY, defect};
 use crate::alloc;
@@ -20,10 +22,10 @@ use crate::storage::sealed;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MapStrategy {
     /// All modules have the same layout in memory as in the file: one mapping of the file contains them all, and text is mapped
-    /// over it at the end. Either all modules of an artifact are mapped like this or none. Each mapping that is saved counts:
+    /// over it at the end. Either all modules that are loaded are mapped like this or none. Each mapping that is saved counts:
     /// the kernel's work with them is most of what loading takes.
     WholeFile,
-    /// Segment by segment, from the artifact's file.
+    /// Segment by segment, from the artifact's file. If all modules are, what is small is copied, and text is mapped at the end.
     FileSegments,
     /// Segment by segment, from a sealed copy: the module is in memory, isn't page-aligned in its file, or was signed and the
     /// file may still change.
@@ -39,11 +41,19 @@ pub struct ReservedLayout {
     pub end: usize,
     /// How each module is mapped.
     pub strategies: Vec<MapStrategy>,
-    /// With [`MapStrategy::WholeFile`]: the addresses that are writable until [`Mapper::protect`].
-    pub whole_file: Option<Range<usize>>,
+    /// If all modules are mapped from the file: what is left for [`Mapper::protect`], which maps text too.
+    pub unprotected: Option<Unprotected>,
 }
 
-/// Copies initialized data of a module into memory: takes the module's index, an offset in its image, and a buffer to fill.
+/// Pages that are writable until relocations have been applied.
+#[derive(Clone)]
+pub struct Unprotected {
+    pub pages: Range<usize>,
+    /// They have no right to be read yet: see `Reserved::of_file`.
+    pub write_only: bool,
+}
+
+/// Copies bytes of a module into memory: takes the module's index, an offset in its image, and a buffer to fill.
 pub type Contents<'c> = dyn Fn(usize, usize, &mut [u8]) -> Result<()> + 'c;
 
 /// What it takes to map the modules of one artifact.
@@ -83,20 +93,24 @@ impl<'a> Mapper<'a> {
     }
 
     /// Reserves addresses for all modules, sets their biases, and maps them, with `room` bytes after the last one. All of them are
-    /// mapped now but [`MapStrategy::PatchedCopy`], which [`Mapper::protect`] maps.
+    /// mapped now but [`MapStrategy::PatchedCopy`] and, if all of them come from the file, their text: [`Mapper::protect`] maps those.
     pub fn map(&self, modules: &mut [LoadedModule], room: usize, contents: &Contents<'_>) -> Result<ReservedLayout> {
         let strategies = self.choose(modules)?;
         if strategies.first() == Some(&MapStrategy::WholeFile) {
             return self.map_file_whole(modules, strategies, room);
         }
         let mut layout = self.reserve(modules, strategies, room)?;
-        let copy = self.sealed_copy(&layout.strategies)?;
+        if layout.strategies.iter().all(|strategy| *strategy == MapStrategy::FileSegments) {
+            let pages = layout.reserved.start()..layout.end;
+            layout.unprotected = Some(Unprotected { pages, write_only: false });
+        }
+        let copy = self.sealed_copy(modules, &layout.strategies)?;
         let mut copied = 0;
-        for (index, module) in modules.iter().enumerate() {
-            match layout.strategies.get(index) {
-                Some(MapStrategy::FileSegments) => self.map_file_segments(&mut layout, index, module, contents)?,
+        for (at, module) in modules.iter().enumerate() {
+            match layout.strategies.get(at) {
+                Some(MapStrategy::FileSegments) => self.map_file_segments(&mut layout, module, contents)?,
                 Some(MapStrategy::SealedCopy) => {
-                    self.map_sealed_copy(&mut layout, index, module, contents, copy.as_ref(), &mut copied)?;
+                    self.map_sealed_copy(&mut layout, module, contents, copy.as_ref(), &mut copied)?;
                 }
                 Some(MapStrategy::PatchedCopy) => {}
                 Some(MapStrategy::WholeFile) | None => return Err(defect("a module without a strategy of its own")),
@@ -114,11 +128,11 @@ impl<'a> Mapper<'a> {
     fn choose(&self, modules: &[LoadedModule]) -> Result<Vec<MapStrategy>> {
         let whole_file = self.can_map_file_whole(modules)?;
         let mut strategies = alloc::with_capacity(modules.len(), "modules")?;
-        for (index, module) in modules.iter().enumerate() {
+        for module in modules {
             strategies.push(match self.file {
                 _ if whole_file => MapStrategy::WholeFile,
                 _ if module.tables.in_text => MapStrategy::PatchedCopy,
-                Some(file) if self.is_page_aligned(file, index)? => MapStrategy::FileSegments,
+                Some(file) if self.is_page_aligned(file, module.index)? => MapStrategy::FileSegments,
                 _ => MapStrategy::SealedCopy,
             });
         }
@@ -144,24 +158,23 @@ impl<'a> Mapper<'a> {
         }
     }
 
+    /// Where a module is in the file.
+    pub fn source(&self, module: &LoadedModule) -> Result<Source<'a>> {
+        let file = self.file.ok_or_else(|| defect("no file to map from"))?;
+        Ok(Source { offset: file.offset + self.artifact.module_range(module.index)?.offset, ..file })
+    }
+
     /// Maps text of a module from the artifact's file. If the system forbids that, and copies are allowed, maps a sealed copy of
     /// the text: data that is mapped from the file stays so.
-    pub fn map_text(
-        &self,
-        reserved: &Reserved,
-        index: usize,
-        module: &LoadedModule,
-        text: &Segment,
-        source: &Source<'_>,
-    ) -> Result<()> {
-        let error = match reserved.map_text(text, module.bias, source, self.page) {
+    pub fn map_text(&self, reserved: &Reserved, module: &LoadedModule, text: &Segment) -> Result<()> {
+        let error = match reserved.map_text(text, module.bias, &self.source(module)?, self.page) {
             Err(error) if is_forbidden(&error) => error,
             done => return done,
         };
         if !self.allow_memfd {
             return Err(error.within(NOEXEC));
         }
-        let place = self.artifact.module_range(index)?;
+        let place = self.artifact.module_range(module.index)?;
         let skip = text.offset % self.page;
         let start = text.offset - skip;
         // Whole pages, as in the file, but no further than the module.
@@ -199,34 +212,39 @@ impl<'a> Mapper<'a> {
         for module in modules {
             module.bias = (base + module.bias).wrapping_sub(module.tables.start);
         }
-        Ok(ReservedLayout { reserved, end: (base + end) as usize, strategies, whole_file: None })
+        Ok(ReservedLayout { reserved, end: (base + end) as usize, strategies, unprotected: None })
     }
 
     /// [`MapStrategy::FileSegments`].
     fn map_file_segments(
         &self,
         layout: &mut ReservedLayout,
-        index: usize,
         module: &LoadedModule,
         contents: &Contents<'_>,
     ) -> Result<()> {
-        let file = self.file.ok_or_else(|| defect("no file to map from"))?;
-        let source = Source { offset: file.offset + self.artifact.module_range(index)?.offset, ..file };
-        let map_text = |reserved: &Reserved, text: &Segment| self.map_text(reserved, index, module, text, &source);
-        self.map_segments(layout, index, module, contents, &source, &map_text)
+        let source = self.source(module)?;
+        if layout.unprotected.is_none() {
+            let map_text = |reserved: &Reserved, text: &Segment| self.map_text(reserved, module, text);
+            return self.map_segments(layout, module, contents, &source, Now(&map_text));
+        }
+        // Tables of a larger image may be read where they are mapped, and a hostile one has them anywhere.
+        let is_small = self.artifact.module_range(module.index)?.len <= MAX_READ_WHOLE;
+        let text = if is_small { LaterOverCopies } else { LaterOverMapping };
+        self.map_segments(layout, module, contents, &source, text)
     }
 
     /// A sealed file with the images of all modules that are mapped as [`MapStrategy::SealedCopy`], each padded to pages.
-    fn sealed_copy(&self, strategies: &[MapStrategy]) -> Result<Option<File>> {
-        let is_copied = |(_, strategy): &(usize, &MapStrategy)| **strategy == MapStrategy::SealedCopy;
-        let count = strategies.iter().enumerate().filter(is_copied).count();
+    fn sealed_copy(&self, modules: &[LoadedModule], strategies: &[MapStrategy]) -> Result<Option<File>> {
+        let is_copied = |(_, strategy): &(&LoadedModule, &MapStrategy)| **strategy == MapStrategy::SealedCopy;
+        let copied = modules.iter().zip(strategies).filter(is_copied);
+        let count = copied.clone().count();
         if count == 0 {
             return Ok(None);
         }
         let zeros: Vec<u8> = alloc::zeroed(self.page as usize, "a page")?;
         let mut pieces: Vec<&[u8]> = alloc::with_capacity(2 * count, "modules")?;
-        for (index, _) in strategies.iter().enumerate().filter(is_copied) {
-            let image = self.artifact.module_bytes(index)?;
+        for (module, _) in copied {
+            let image = self.artifact.module_bytes(module.index)?;
             let padding = image.len().next_multiple_of(self.page as usize) - image.len();
             pieces.push(image);
             pieces.push(zeros.get(..padding).ok_or_else(|| defect("padding of more than a page"))?);
@@ -238,15 +256,14 @@ impl<'a> Mapper<'a> {
     fn map_sealed_copy(
         &self,
         layout: &mut ReservedLayout,
-        index: usize,
         module: &LoadedModule,
         contents: &Contents<'_>,
         copy: Option<&File>,
         copied: &mut u64,
     ) -> Result<()> {
         let copy = copy.ok_or_else(|| defect("no copy to map from"))?;
-        self.map_copy(layout, index, module, contents, &Source { file: copy.as_fd(), offset: *copied })?;
-        *copied += (self.artifact.module_bytes(index)?.len() as u64).next_multiple_of(self.page);
+        self.map_copy(layout, module, contents, &Source { file: copy.as_fd(), offset: *copied })?;
+        *copied += (self.artifact.module_bytes(module.index)?.len() as u64).next_multiple_of(self.page);
         Ok(())
     }
 
@@ -264,14 +281,13 @@ impl<'a> Mapper<'a> {
             buffer.copy_from_slice(bytes.ok_or_else(|| defect("a segment outside its image"))?);
             Ok(())
         };
-        self.map_copy(layout, patched.module, module, &contents, &source)
+        self.map_copy(layout, module, &contents, &source)
     }
 
     /// Maps a module from a sealed copy.
     fn map_copy(
         &self,
         layout: &mut ReservedLayout,
-        index: usize,
         module: &LoadedModule,
         contents: &Contents<'_>,
         source: &Source<'_>,
@@ -279,21 +295,20 @@ impl<'a> Mapper<'a> {
         let map_text = |reserved: &Reserved, text: &Segment| {
             reserved.map_text(text, module.bias, source, self.page).map_err(copy_failed)
         };
-        self.map_segments(layout, index, module, contents, source, &map_text)
+        self.map_segments(layout, module, contents, source, Now(&map_text))
     }
 
     fn map_segments(
         &self,
         layout: &mut ReservedLayout,
-        index: usize,
         module: &LoadedModule,
         contents: &Contents<'_>,
         source: &Source<'_>,
-        map_text: &dyn Fn(&Reserved, &Segment) -> Result<()>,
+        text: Text<'_>,
     ) -> Result<()> {
-        let fill = |offset: usize, buffer: &mut [u8]| contents(index, offset, buffer);
-        let mapped = layout.reserved.map_image(&module.tables, module.bias, source, self.page, fill, map_text);
-        mapped.map_err(|error| self.artifact.in_module(index, error))
+        let fill = |offset: usize, buffer: &mut [u8]| contents(module.index, offset, buffer);
+        let mapped = layout.reserved.map_image(&module.tables, module.bias, source, self.page, fill, text);
+        mapped.map_err(|error| self.artifact.in_module(module.index, error))
     }
 
     /// Maps what had to wait for relocations, and makes read-only what relocations were written to and the program doesn't write.
@@ -303,8 +318,8 @@ impl<'a> Mapper<'a> {
         layout: &mut ReservedLayout,
         patched: &[PatchedCopy],
     ) -> Result<()> {
-        if let Some(writable) = &layout.whole_file {
-            return self.protect_file_whole(modules, layout, writable.clone());
+        if let Some(unprotected) = layout.unprotected.take() {
+            return self.protect_all(modules, &layout.reserved, unprotected);
         }
         for copy in patched {
             let module = modules.get(copy.module).ok_or_else(|| defect("a patched copy of no module"))?;
@@ -313,6 +328,42 @@ impl<'a> Mapper<'a> {
         for module in modules {
             for relro in module.tables.segments.iter().filter_map(|data| module.tables.relro_of(data, self.page)) {
                 layout.reserved.protect(module.address(relro.start), (relro.end - relro.start) as usize)?;
+            }
+        }
+        Ok(())
+    }
+    /// Makes read-only what was writable for relocations, in as few system calls as possible, and maps text: if all modules come from
+    /// the file.
+    fn protect_all(&self, modules: &[LoadedModule], reserved: &Reserved, unprotected: Unprotected) -> Result<()> {
+        let Unprotected { pages, write_only } = unprotected;
+        // What lies between `from` and the next data that stays writable becomes read-only at once, across modules.
+        let Range { start: mut from, end } = pages;
+        for module in modules {
+            for data in module.tables.segments.iter().filter(|segment| segment.writable) {
+                let data_end = data.end().next_multiple_of(self.page);
+                let data_start = data.address / self.page * self.page;
+                let relro = module.tables.relro_of(data, self.page);
+                // Linkers put RELRO at the start of the segment.
+                let start =
+                    relro.as_ref().filter(|relro| relro.start == data_start).map_or(data_start, |relro| relro.end);
+                if start < data_end {
+                    reserved.protect(from, module.address(start) - from)?;
+                    from = module.address(data_end);
+                    if write_only {
+                        reserved.allow(module.address(start), (data_end - start) as usize)?;
+                    }
+                }
+                // RELRO that follows data has just become or stayed writable with it.
+                if let Some(relro) = relro.filter(|relro| relro.start > data_start) {
+                    reserved.protect(module.address(relro.start), (relro.end - relro.start) as usize)?;
+                }
+            }
+        }
+        reserved.protect(from, end - from)?;
+        for module in modules {
+            for text in module.tables.segments.iter().filter(|segment| segment.executable) {
+                let mapped = self.map_text(reserved, module, text);
+                mapped.map_err(|error| self.artifact.in_module(module.index, error))?;
             }
         }
         Ok(())

@@ -28,7 +28,7 @@ mod whole_file;
 use std::sync::{Arc, Weak};
 
 use crate::alloc;
-use crate::artifact::{Artifact, reopen_trusted};
+use crate::artifact::{Artifact, ModuleBytes, reopen_trusted};
 use crate::engine::Engine;
 use crate::error::{Error, Result, Status};
 use crate::native::image::{self, Bytes, Image, Tables};
@@ -80,6 +80,9 @@ pub struct LoadOptions<'o> {
     pub perf_map: bool,
     /// Write a jitdump file.
     pub jitdump: bool,
+    /// The indexes of the modules to load, in any order; `None`: all. The others are neither read nor mapped, and export nothing.
+    /// Indexes of modules stay the artifact's.
+    pub modules: Option<&'o [usize]>,
     /// Unwinders of the host that the process doesn't export. A program that is linked with this crate needs none: what it uses is
     /// what this crate uses.
     pub unwinders: HostUnwinders,
@@ -99,6 +102,8 @@ enum ImageBytes {
 /// A module that is mapped, or is going to be.
 #[derive(Debug)]
 struct LoadedModule {
+    /// Its index in the artifact.
+    index: usize,
     tables: Tables,
     /// What is added to an address of the image to get an address in memory. It may wrap around.
     bias: u64,
@@ -108,14 +113,20 @@ struct LoadedModule {
 }
 
 impl LoadedModule {
-    fn new(tables: Tables) -> LoadedModule {
-        LoadedModule { tables, bias: 0, bytes: ImageBytes::Artifact, thread_local: None }
+    fn new(index: usize, tables: Tables) -> LoadedModule {
+        LoadedModule { index, tables, bias: 0, bytes: ImageBytes::Artifact, thread_local: None }
     }
 
-    /// The module's image. Only bytes that no relocation is written to are read through it.
-    fn image<'c>(&'c self, artifact: &'c Artifact, index: usize) -> Result<Image<'c>> {
+    /// The module's image, while it is loaded.
+    fn image<'c>(&'c self, artifact: &'c Artifact) -> Result<Image<'c>> {
+        self.image_in(|| artifact.module_bytes(self.index))
+    }
+
+    /// The module's image. `stored` returns the bytes that the artifact has. Only bytes that no relocation is written to are read
+    /// through it.
+    fn image_in<'c>(&'c self, stored: impl FnOnce() -> Result<&'c [u8]>) -> Result<Image<'c>> {
         let bytes = match &self.bytes {
-            ImageBytes::Artifact => artifact.module_bytes(index)?,
+            ImageBytes::Artifact => stored()?,
             ImageBytes::Copy(bytes) => bytes,
             // SAFETY: `fast_path` has mapped these bytes readable, and they stay so. Nothing writes to them: they are segments
             // without PF_W, and relocations are written to segments with it. They stay mapped as long as this module exists:
@@ -127,13 +138,10 @@ impl LoadedModule {
 
     /// All bytes of the module's image, as in the file: symbol tables and the like, which no segment has. Takes no memory and no lock:
     /// signal handlers call it.
-    fn whole_image<'c>(&'c self, artifact: &'c Artifact, index: usize) -> Option<&'c [u8]> {
+    fn whole_image<'c>(&'c self, stored: &'c ModuleBytes) -> Option<&'c [u8]> {
         match &self.bytes {
             ImageBytes::Copy(bytes) => Some(bytes),
-            // These have been read from the artifact before, so that no error needs memory.
-            ImageBytes::Artifact => artifact.module_bytes(index).ok(),
-            ImageBytes::Mapped { .. } if artifact.region().map() => artifact.module_bytes(index).ok(),
-            ImageBytes::Mapped { .. } => None,
+            ImageBytes::Artifact | ImageBytes::Mapped { .. } => stored.get(self.index),
         }
     }
 
@@ -170,7 +178,7 @@ impl LoadedModule {
 ///
 /// UNTRUSTED if the engine trusts keys and none of them has signed the artifact; WRONG_PRODUCER, WRONG_VERSION or INCOMPATIBLE as
 /// [`Artifact::check`]; INCOMPATIBLE too if this very CPU lacks what the ISA flags name, whatever the engine says; UNRESOLVED with
-/// the names of all undefined symbols; UNSUPPORTED if a module needs something that this loader doesn't do, or has constructors and
+/// the names of all undefined symbols; NOT_FOUND for an index of no module; UNSUPPORTED if a module needs something that this loader doesn't do, or has constructors and
 /// the options don't say what to do with them; CORRUPT, TRUNCATED, DIGEST_MISMATCH or LIMIT for a damaged module; IO if the system
 /// refuses to map it; INVALID_ARGUMENT if a module imports a thread-local variable, and the host's symbol isn't one; NO_MEMORY. If
 /// several modules are at fault, the error is about the first one.
@@ -182,9 +190,16 @@ pub unsafe fn load(artifact: Arc<Artifact>, engine: &Engine, options: LoadOption
     })?;
     let mapper = Mapper::new(&artifact, options.allow_memfd);
 
-    let mapped = match fast_path::prepare_and_map(&mapper, machine, options.no_unwind) {
-        Some(mapped) => mapped,
-        None => prepare(&mapper, machine, options.no_unwind)?.map(&mapper)?,
+    let chosen = options.modules.map(|chosen| choose(&artifact, chosen)).transpose()?;
+    let fast = match chosen.as_deref() {
+        Some(&[only]) => fast_path::prepare_and_map(&mapper, only, machine, options.no_unwind),
+        None if artifact.module_count() == 1 => fast_path::prepare_and_map(&mapper, 0, machine, options.no_unwind),
+        _ => None,
+    };
+    let mapped = match (fast, chosen) {
+        (Some(mapped), _) => mapped,
+        (None, Some(chosen)) => prepare(&mapper, chosen.into_iter(), machine, options.no_unwind)?.map(&mapper)?,
+        (None, None) => prepare(&mapper, 0..artifact.module_count(), machine, options.no_unwind)?.map(&mapper)?,
     };
     let Mapped { mut modules, frames, mut layout } = mapped;
     tls::register(&mut modules)?;
@@ -212,7 +227,7 @@ pub unsafe fn load(artifact: Arc<Artifact>, engine: &Engine, options: LoadOption
     // drops the registration before it unmaps them. The caller promises what the host's functions do.
     let registration = unwind_table.map(|table| unsafe { Registration::new(table, options.unwinders) });
     let place = Reservation::new()?;
-    let view = Arc::new(View { artifact, modules });
+    let view = Arc::new(View { stored: artifact.shared_bytes()?, count: artifact.module_count(), modules });
     let loaded = Arc::new_cyclic(|weak| Loaded {
         _entry: place.publish(layout.reserved.addresses(), Arc::clone(&view), Weak::clone(weak)),
         _debugged: debugged,
@@ -245,14 +260,33 @@ struct Mapped {
     layout: ReservedLayout,
 }
 
-/// Parses and checks every module.
-fn prepare(mapper: &Mapper<'_>, machine: u16, no_unwind: bool) -> Result<Prepared> {
+/// Checks the indexes of the modules to load, and returns them in ascending order, each once.
+fn choose(artifact: &Artifact, chosen: &[usize]) -> Result<Vec<usize>> {
+    if chosen.is_empty() {
+        return Err(Error::new(Status::InvalidArgument, "modules to load: expected at least one, found none"));
+    }
+    for index in chosen {
+        artifact.check_index(*index)?;
+    }
+    let mut chosen = alloc::copy(chosen, "the modules to load")?;
+    chosen.sort_unstable();
+    chosen.dedup();
+    Ok(chosen)
+}
+
+/// Parses and checks the modules with these indexes.
+fn prepare(
+    mapper: &Mapper<'_>,
+    indexes: impl ExactSizeIterator<Item = usize>,
+    machine: u16,
+    no_unwind: bool,
+) -> Result<Prepared> {
     let artifact = mapper.artifact;
-    let mut modules: Vec<LoadedModule> = alloc::with_capacity(artifact.module_count(), "modules")?;
-    for index in 0..artifact.module_count() {
+    let mut modules: Vec<LoadedModule> = alloc::with_capacity(indexes.len(), "modules")?;
+    for index in indexes {
         artifact.extent(index)?;
         let tables = image::parse(artifact.module_bytes(index)?, machine, mapper.page);
-        modules.push(LoadedModule::new(tables.map_err(|error| artifact.in_module(index, error))?));
+        modules.push(LoadedModule::new(index, tables.map_err(|error| artifact.in_module(index, error))?));
     }
     let frames = if no_unwind { None } else { Frames::check(artifact, &modules)? };
     Ok(Prepared { modules, frames })

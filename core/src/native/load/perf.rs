@@ -34,8 +34,8 @@ struct Function<'a> {
 fn functions<'a>(artifact: &'a Artifact, modules: &[LoadedModule]) -> Result<Vec<Function<'a>>> {
     let mut found = Vec::new();
     let mut budget = NameBudget::for_file(artifact.len());
-    for (index, module) in modules.iter().enumerate() {
-        let (bytes, symbols) = (artifact.module_bytes(index)?, artifact.symbols(index)?);
+    for module in modules {
+        let (bytes, symbols) = (artifact.module_bytes(module.index)?, artifact.symbols(module.index)?);
         for at in 1..symbols.count() {
             let Ok(symbol) = symbols.get(at) else { continue }; // a damaged symbol names nothing
             let start = symbol.value.wrapping_add(module.tables.origin());

@@ -30,6 +30,17 @@ pub struct Source<'f> {
     pub offset: u64,
 }
 
+/// When the text of an image is mapped, and what is there until then.
+pub enum Text<'t> {
+    /// At once, with [`Reserved::map_text`].
+    Now(&'t dyn Fn(&Reserved, &Segment) -> Result<()>),
+    /// Later. Until then it is mapped read-only if it is next to the segment that the image begins with: tables may be in it.
+    LaterOverMapping,
+    /// Later. Until then there is nothing, and other segments without PF_W are copied, and writable: that takes less time than a
+    /// mapping and a fault.
+    LaterOverCopies,
+}
+
 /// Up to this many bytes, initialized data is copied. A page that is going to be written is cheaper to copy than to map, fault in
 /// and have the kernel copy.
 const MAX_COPIED_DATA: u64 = 64 << 10;
@@ -213,8 +224,7 @@ impl Reserved {
         if len == 0 { Ok(()) } else { unsafe { mprotect(self.at(address, len), len, rights) } }
     }
 
-    /// Maps an image segment by segment, so that its address 0 is at `bias`. `fill` reads initialized data at an offset of the image.
-    /// `map_text` maps an executable segment, with [`Reserved::map_text`].
+    /// Maps an image segment by segment, so that its address 0 is at `bias`. `fill` reads bytes at an offset of the image.
     pub fn map_image(
         &mut self,
         tables: &Tables,
@@ -222,10 +232,11 @@ impl Reserved {
         source: &Source<'_>,
         page: u64,
         fill: impl Fn(usize, &mut [u8]) -> Result<()>,
-        map_text: impl Fn(&Reserved, &Segment) -> Result<()>,
+        text: Text<'_>,
     ) -> Result<()> {
         let down = |value: u64| value / page * page;
         let address = |address: u64| bias.wrapping_add(address) as usize;
+        let front = tables.segments.first().map(Segment::delta);
         // Read-only segments that are next to each other, in memory as in the file, share one mapping.
         let read_only = |segment: &Segment| (!segment.writable).then(|| segment.delta());
         for run in tables.segments.chunk_by(|a, b| read_only(a).is_some() && read_only(a) == read_only(b)) {
@@ -245,13 +256,23 @@ impl Reserved {
                 fill((first.offset + skip) as usize, rest)?;
                 continue;
             }
+            if matches!(text, Text::LaterOverCopies) {
+                for table in run.iter().filter(|segment| !segment.executable) {
+                    // SAFETY: as above.
+                    let bytes = unsafe { self.writable(address(table.address), table.file_len as usize) };
+                    fill(table.offset as usize, bytes)?;
+                }
+                continue;
+            }
             // Text at the end of a run doesn't need a mapping below its own.
-            let end = if last.executable { down(last.address) } else { last.end().next_multiple_of(page) };
+            let has_tables = matches!(text, Text::LaterOverMapping) && Some(first.delta()) == front;
+            let is_text_last = last.executable && !has_tables;
+            let end = if is_text_last { down(last.address) } else { last.end().next_multiple_of(page) };
             if end > start {
                 self.map(address(start), end - start, ProtFlags::READ, source, down(first.offset))?;
             }
-            for text in run.iter().filter(|segment| segment.executable) {
-                map_text(self, text)?;
+            if let Text::Now(map_text) = text {
+                run.iter().filter(|segment| segment.executable).try_for_each(|text| map_text(self, text))?;
             }
         }
         Ok(())

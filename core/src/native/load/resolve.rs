@@ -25,7 +25,7 @@ pub type Resolver<'r> = &'r mut dyn FnMut(&mut [Import<'_>]) -> Result<()>;
 
 /// A relocation that refers to an undefined symbol.
 pub struct Pending {
-    /// Index of the module.
+    /// The module's position among the loaded ones.
     pub module: usize,
     /// What it stores.
     pub kind: DynamicRelocation,

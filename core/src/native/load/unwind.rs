@@ -18,28 +18,28 @@ use crate::native::eh_frame::{self, Table};
 
 /// The unwind tables of an artifact's modules, checked.
 pub struct Frames {
-    /// For each module with a table: its index, and the length of its table in bytes, without the terminator.
+    /// For each module with a table: its position among the loaded ones, and the length of its table in bytes, without the terminator.
     parts: Vec<(usize, usize)>,
     /// There is one table, with its terminator and without empty FDEs: no copy is needed.
     in_place: bool,
 }
 
 /// A module's table.
-fn table_of<'a>(artifact: &'a Artifact, index: usize, module: &'a LoadedModule) -> Result<Option<Table<'a>>> {
-    let image = module.image(artifact, index)?;
-    image.unwind_table().map_err(|error| artifact.in_module(index, error))
+fn table_of<'a>(artifact: &'a Artifact, module: &'a LoadedModule) -> Result<Option<Table<'a>>> {
+    let image = module.image(artifact)?;
+    image.unwind_table().map_err(|error| artifact.in_module(module.index, error))
 }
 
 impl Frames {
     /// Checks every module's table. Returns `None` if no table has a function.
     pub fn check(artifact: &Artifact, modules: &[LoadedModule]) -> Result<Option<Frames>> {
         let mut frames = Frames { parts: alloc::with_capacity(modules.len(), "unwind tables")?, in_place: true };
-        for (index, module) in modules.iter().enumerate() {
-            let found = module.image(artifact, index)?.check_unwind_table();
-            let Some(found) = found.map_err(|error| artifact.in_module(index, error))? else { continue };
+        for (at, module) in modules.iter().enumerate() {
+            let found = module.image(artifact)?.check_unwind_table();
+            let Some(found) = found.map_err(|error| artifact.in_module(module.index, error))? else { continue };
             if found.functions > 0 {
                 frames.in_place &= found.terminated && found.empty == 0;
-                frames.parts.push((index, found.len));
+                frames.parts.push((at, found.len));
             }
         }
         frames.in_place &= frames.parts.len() == 1;
@@ -55,16 +55,16 @@ impl Frames {
     /// Returns the address of the table to register: a module's own, or a copy of all tables after the last module, where there
     /// is room for it.
     pub fn install(&self, artifact: &Artifact, modules: &[LoadedModule], layout: &mut ReservedLayout) -> Result<usize> {
-        let module = |index: usize| modules.get(index).ok_or_else(|| defect("an unwind table of no module"));
-        if let (true, [(index, _)]) = (self.in_place, self.parts.as_slice()) {
-            let module = module(*index)?;
+        let module = |at: usize| modules.get(at).ok_or_else(|| defect("an unwind table of no module"));
+        if let (true, [(at, _)]) = (self.in_place, self.parts.as_slice()) {
+            let module = module(*at)?;
             let table = module.tables.eh_frame.ok_or_else(|| defect("a module without an unwind table"))?;
             return Ok(module.address(table.address));
         }
         let mut copy = alloc::with_capacity(self.copy_len(), "unwind tables")?;
-        for (index, len) in &self.parts {
-            let module = module(*index)?;
-            let table = table_of(artifact, *index, module)?;
+        for (at, len) in &self.parts {
+            let module = module(*at)?;
+            let table = table_of(artifact, module)?;
             let table = table.and_then(|table| Some((table.address, table.bytes.get(..*len)?)));
             let (address, bytes) = table.ok_or_else(|| defect("a module without its unwind table"))?;
             let start = copy.len();
@@ -72,7 +72,7 @@ impl Frames {
             let part = copy.get_mut(start..).ok_or_else(|| defect("a copy of an unwind table that is too short"))?;
             let moved = ((layout.end + start) as u64).wrapping_sub(module.bias.wrapping_add(address));
             let done = eh_frame::adapt(part, address, &module.tables.unwind_scope(), moved);
-            done.map_err(|error| artifact.in_module(*index, error))?;
+            done.map_err(|error| artifact.in_module(module.index, error))?;
         }
         copy.resize(copy.len() + TERMINATOR, 0);
         // SAFETY: the room that was reserved for this, which is still as it was reserved: zeroed memory that nothing refers to.

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use super::map::{MapStrategy, Mapper, ReservedLayout};
-use super::reserve::{Reserved, Source};
+use super::map::{MapStrategy, Mapper, ReservedLayout, Unprotected};
+use super::reserve::Reserved;
 use super::{LoadedModule, defect};
 use crate::error::Result;
 use crate::limits::MAX_CODE;
@@ -32,95 +32,57 @@ fn mapped_len(tables: &Tables, len: u64, page: u64) -> Option<u64> {
 impl Mapper<'_> {
     /// Whether all modules can be mapped as [`MapStrategy::WholeFile`].
     pub fn can_map_file_whole(&self, modules: &[LoadedModule]) -> Result<bool> {
-        let Some(file) = self.file else { return Ok(false) };
-        for (index, module) in modules.iter().enumerate() {
-            let place = self.artifact.module_range(index)?;
+        let (Some(file), Some(first)) = (self.file, modules.first()) else { return Ok(false) };
+        let start = self.artifact.module_range(first.index)?.offset;
+        for (at, module) in modules.iter().enumerate() {
+            let place = self.artifact.module_range(module.index)?;
             let mapped = mapped_len(&module.tables, place.len, self.page);
-            let fits = mapped.is_some_and(|len| place.offset + len <= MAX_CODE);
-            if !fits || !self.is_page_aligned(file, index)? {
+            let fits = mapped.is_some_and(|len| place.offset - start + len <= MAX_CODE);
+            // What lies between modules would be mapped, too.
+            let follows = module.index == first.index + at;
+            if !fits || !follows || !self.is_page_aligned(file, module.index)? {
                 return Ok(false);
             }
         }
         Ok(true)
     }
 
-    /// [`MapStrategy::WholeFile`]. Text stays readable only until [`Mapper::protect_file_whole`].
+    /// [`MapStrategy::WholeFile`]. Text stays readable only until [`Mapper::protect`].
     pub fn map_file_whole(
         &self,
         modules: &mut [LoadedModule],
         strategies: Vec<MapStrategy>,
         room: usize,
     ) -> Result<ReservedLayout> {
-        let file = self.file.ok_or_else(|| defect("no file to map from"))?;
+        let first = modules.first().ok_or_else(|| defect("no modules"))?;
+        let (source, start) = (self.source(first)?, self.artifact.module_range(first.index)?.offset);
         let mut end = 0;
-        for (index, module) in modules.iter_mut().enumerate() {
-            let place = self.artifact.module_range(index)?;
+        for module in modules.iter_mut() {
+            let place = self.artifact.module_range(module.index)?;
             let mapped = mapped_len(&module.tables, place.len, self.page).zip(module.tables.segments.first());
             let (len, first) = mapped.ok_or_else(|| defect("a module that isn't in memory as in its file"))?;
-            module.bias = place.offset.wrapping_sub(first.delta());
-            end = place.offset + len;
+            module.bias = (place.offset - start).wrapping_sub(first.delta());
+            end = place.offset - start + len;
         }
         let writable = if end <= MAX_WRITABLE_WHOLE { 0..end as usize } else { written_pages(modules, self.page) };
         let room = room.next_multiple_of(self.page as usize);
         let region = self.artifact.region();
         let fill = |offset: usize, buffer: &mut [u8]| {
             // The file may end within the last page.
-            let len = region.len().saturating_sub(offset as u64).min(buffer.len() as u64) as usize;
-            region.read_at(offset as u64, buffer.get_mut(..len).unwrap_or_default())
+            let offset = start + offset as u64;
+            let len = region.len().saturating_sub(offset).min(buffer.len() as u64) as usize;
+            region.read_at(offset, buffer.get_mut(..len).unwrap_or_default())
         };
-        let mut reserved = Reserved::of_file(&file, end as usize, room, &writable, fill)?;
+        let mut reserved = Reserved::of_file(&source, end as usize, room, &writable, fill)?;
         let base = reserved.start();
         for module in modules {
             module.bias = module.bias.wrapping_add(base as u64);
             reserved.clear_bss(&module.tables, module.bias);
         }
-        let writable = base + writable.start..base + writable.end;
-        Ok(ReservedLayout { reserved, end: base + end as usize, strategies, whole_file: Some(writable) })
-    }
-
-    /// Makes read-only what was mapped writable for relocations, in as few system calls as possible, and maps text.
-    pub fn protect_file_whole(
-        &self,
-        modules: &[LoadedModule],
-        layout: &ReservedLayout,
-        writable: Range<usize>,
-    ) -> Result<()> {
-        let file = self.file.ok_or_else(|| defect("no file to map from"))?;
-        let reserved = &layout.reserved;
-        // Then nothing has the right to be read yet: see `Reserved::of_file`.
-        let is_write_only = writable == (reserved.start()..layout.end);
-        // What lies between `from` and the next data that stays writable becomes read-only at once, across modules.
-        let Range { start: mut from, end } = writable;
-        for module in modules {
-            for data in module.tables.segments.iter().filter(|segment| segment.writable) {
-                let data_end = data.end().next_multiple_of(self.page);
-                let data_start = data.address / self.page * self.page;
-                let relro = module.tables.relro_of(data, self.page);
-                // Linkers put RELRO at the start of the segment.
-                let start =
-                    relro.as_ref().filter(|relro| relro.start == data_start).map_or(data_start, |relro| relro.end);
-                if start < data_end {
-                    reserved.protect(from, module.address(start) - from)?;
-                    from = module.address(data_end);
-                    if is_write_only {
-                        reserved.allow(module.address(start), (data_end - start) as usize)?;
-                    }
-                }
-                // RELRO that follows data has just become or stayed writable with it.
-                if let Some(relro) = relro.filter(|relro| relro.start > data_start) {
-                    reserved.protect(module.address(relro.start), (relro.end - relro.start) as usize)?;
-                }
-            }
-        }
-        reserved.protect(from, end - from)?;
-        for (index, module) in modules.iter().enumerate() {
-            let source = Source { offset: file.offset + self.artifact.module_range(index)?.offset, ..file };
-            for text in module.tables.segments.iter().filter(|segment| segment.executable) {
-                let mapped = self.map_text(reserved, index, module, text, &source);
-                mapped.map_err(|error| self.artifact.in_module(index, error))?;
-            }
-        }
-        Ok(())
+        let write_only = writable == (0..end as usize);
+        let pages = base + writable.start..base + writable.end;
+        let unprotected = Some(Unprotected { pages, write_only });
+        Ok(ReservedLayout { reserved, end: base + end as usize, strategies, unprotected })
     }
 }
 
