@@ -68,19 +68,8 @@ impl Table {
         let mut ranges = alloc::with_capacity(entries.len(), "the list of modules")?;
         let mut earliest = 0;
         for (index, entry) in entries.iter().enumerate() {
-            let malformed = |message: String| {
-                let message = format!("module table: expected module {index} {message}");
-                Err(Error::corrupt(message).at(at + index as u64 * MODULE_ENTRY_SIZE))
-            };
-            let range = ModuleRange { offset: entry.offset.get(), len: entry.len.get() };
-            let starts_at_0 = index > 0 || range.offset == 0;
-            if range.offset < earliest || range.end() > tail || !starts_at_0 {
-                return malformed(format!("between {earliest} and {tail}, found it at {}", range.offset));
-            }
-            let align = entry.align.get();
-            if !align.is_power_of_two() || align > MAX_ALIGN {
-                return malformed(format!("aligned to a power of two up to {MAX_ALIGN}, found {align}"));
-            }
+            let range = range_of(entry, index, earliest, tail);
+            let range = range.map_err(|error| error.at(at + index as u64 * MODULE_ENTRY_SIZE))?;
             earliest = range.end().saturating_add(LINK_SIZE);
             ranges.push(range);
         }
@@ -93,19 +82,34 @@ impl Table {
     }
 }
 
+/// Checks what an entry of the module table says. The module comes no earlier than `earliest` and ends no later than `tail`.
+fn range_of(entry: &ModuleEntry, index: usize, earliest: u64, tail: u64) -> Result<ModuleRange> {
+    let malformed = |what: String| Err(Error::corrupt(format!("module table: expected module {index} {what}")));
+    let range = ModuleRange { offset: entry.offset.get(), len: entry.len.get() };
+    let starts_at_0 = index > 0 || range.offset == 0;
+    if range.offset < earliest || range.end() > tail || !starts_at_0 {
+        return malformed(format!("between {earliest} and {tail}, found it at {}", range.offset));
+    }
+    let align = entry.align.get();
+    if !align.is_power_of_two() || align > MAX_ALIGN {
+        return malformed(format!("aligned to a power of two up to {MAX_ALIGN}, found {align}"));
+    }
+    Ok(range)
+}
+
 /// The modules' bytes for who may need them longer than the artifact is open. Keeps no descriptor.
 #[derive(Debug)]
 pub(crate) struct ModuleBytes {
     bytes: SharedBytes,
-    table: Arc<Table>,
+    /// Has the private copies, if there are any.
+    table: Option<Arc<Table>>,
 }
 
 impl ModuleBytes {
-    /// Returns a module's ELF image; none if it is a private copy that nobody has asked for, or the file can't be mapped. Takes no
-    /// lock and no memory: signal handlers call it.
-    pub fn get(&self, index: usize) -> Option<&[u8]> {
-        let range = self.table.ranges.get(index)?;
-        let copy = match self.table.copies.get(index) {
+    /// Returns the ELF image of the module with index `index`, which is at `range`; none if it is a private copy that nobody has asked
+    /// for, or the file can't be mapped. Takes no lock and no memory: signal handlers call it.
+    pub fn get(&self, index: usize, range: &ModuleRange) -> Option<&[u8]> {
+        let copy = match self.table.as_ref().and_then(|table| table.copies.get(index)) {
             Some(cell) => cell.get()?.as_ref(),
             None => None,
         };
@@ -339,8 +343,29 @@ impl Artifact {
     }
 
     /// Returns the modules' bytes as the artifact has them, for longer than it is open.
-    pub(crate) fn shared_bytes(&self) -> Result<ModuleBytes> {
-        Ok(ModuleBytes { bytes: self.region.shared(), table: Arc::clone(self.shared_table()?) })
+    pub(crate) fn shared_bytes(&self) -> ModuleBytes {
+        ModuleBytes { bytes: self.region.shared(), table: self.table.get().cloned() }
+    }
+
+    /// Returns where a module is, and where the one before it ends, or 0. Of a large module table nobody else needs, only their
+    /// entries are read, whose digest is then not checked: if nobody has signed it, who loads the module compares the entry with the
+    /// link and the ELF header instead.
+    pub(crate) fn place_of(&self, index: usize) -> Result<(ModuleRange, u64)> {
+        let Some(trailer) = self.trailer.as_ref().filter(|trailer| {
+            trailer.table.is_none() && self.table.get().is_none() && self.signer.is_none() && !self.private
+        }) else {
+            return Ok((*self.module_range(index)?, self.span_start(index)?));
+        };
+        self.check_index(index)?;
+        let first = index.saturating_sub(1);
+        let (at, len) = (first as u64 * MODULE_ENTRY_SIZE, (index - first + 1) as u64 * MODULE_ENTRY_SIZE);
+        let bytes = self.region.read_to_vec(trailer.layout.table + at, len, "the module table")?;
+        let (mut previous, mut found) = (0, ModuleRange { offset: 0, len: 0 });
+        for (index, entry) in (first..).zip(<[ModuleEntry]>::ref_from_bytes(&bytes).unwrap_or(&[])) {
+            previous = found.end();
+            found = range_of(entry, index, previous, trailer.root.tail_offset())?;
+        }
+        Ok((found, previous))
     }
 
     /// Returns the facts that a module's ELF header gives.

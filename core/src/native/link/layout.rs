@@ -1,7 +1,8 @@
 //! Layout: collects input sections into output sections and these into segments, and assigns addresses and file offsets.
 //!
-//! In memory segments are aligned to the machine's largest page size, in the file only to 4 KiB or to the alignment of their
-//! sections. Otherwise images for aarch64, whose kernels may have pages of 64 KiB, would be mostly padding.
+//! In memory segments are on pages of their own, of the machine's largest size. In the file they begin at a multiple of 4 KiB; those of
+//! a small image follow one another, and share pages. Otherwise small images, and all images for aarch64, whose kernels may have
+//! pages of 64 KiB, would be mostly padding.
 
 use std::collections::HashMap;
 
@@ -85,6 +86,9 @@ const EHDR: u64 = 64;
 const PHDR: u64 = 56;
 /// The alignment of segments in the file: the smallest page size of the machines.
 const FILE_PAGE: u64 = 4 << 10;
+/// Up to this many bytes in segments, an image is packed: its segments share pages of the file. Larger images keep the layout of the
+/// file in memory, as far as pages allow, so that one mapping can contain many of them.
+const MAX_PACKED: u64 = 16 << 10;
 
 impl<'a> Layout<'a> {
     /// Collects the output sections, and assigns them addresses and offsets.
@@ -198,6 +202,10 @@ impl<'a> Layout<'a> {
         // The three are PT_DYNAMIC, PT_GNU_RELRO and PT_GNU_STACK.
         self.headers =
             loads.iter().filter(|(_, filled)| *filled).count() + 3 + notes + frames + usize::from(tls_align.is_some());
+        let in_segments = |output: &&OutputSection<'_>| output.class.load().is_some() && output.has_bytes();
+        let bytes = self.outputs.iter().filter(in_segments).map(|output| output.size);
+        let is_packed = bytes.fold(EHDR + PHDR * self.headers as u64, u64::saturating_add) <= MAX_PACKED;
+        let file_align = if is_packed { 1 } else { FILE_PAGE };
         for (load, filled) in loads {
             let of_load = self.outputs.iter_mut().filter(|output| output.class.load() == Some(load));
             let mut sections: Vec<&mut OutputSection<'_>> = of_load.collect();
@@ -209,7 +217,7 @@ impl<'a> Layout<'a> {
             let largest = sections.iter().map(|output| output.align).max().unwrap_or(1);
             let align = machine.max_page_size.max(largest);
             if load != Load::ReadOnly {
-                let next = align_up(offset, FILE_PAGE.max(largest)).ok_or_else(too_large)?;
+                let next = align_up(offset, file_align.max(largest)).ok_or_else(too_large)?;
                 padding += next - offset;
                 offset = next;
                 address = align_up(address, align).ok_or_else(too_large)? + offset % align;
@@ -241,9 +249,9 @@ impl<'a> Layout<'a> {
             }
             segment.memory_size = address - segment.address;
             if load == Load::Relro {
-                // Only whole pages can be made read-only. File bytes fill the last page of 4 KiB, memory the largest page.
+                // Only whole pages can be made read-only. Without bytes of the file, the rest of the last one would have to be cleared.
                 let end = segment.offset + segment.file_size;
-                segment.file_size += align_up(end, FILE_PAGE).ok_or_else(too_large)? - end;
+                segment.file_size += align_up(end, file_align).ok_or_else(too_large)? - end;
                 address = align_up(address, machine.max_page_size).ok_or_else(too_large)?;
                 segment.memory_size = address - segment.address;
             }

@@ -76,7 +76,7 @@ impl View {
     fn module(&self, index: usize) -> Option<(&LoadedModule, Image<'_>)> {
         let found = self.modules.binary_search_by_key(&index, |module| module.index).ok()?;
         let module = self.modules.get(found)?;
-        let stored = || self.stored.get(index).ok_or_else(|| defect("a loaded module without bytes"));
+        let stored = || self.stored.get(index, &module.range).ok_or_else(|| defect("a loaded module without bytes"));
         Some((module, module.image_in(stored).ok()?))
     }
 

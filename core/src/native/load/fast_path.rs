@@ -7,9 +7,10 @@
 use super::map::Mapper;
 use super::unwind::Frames;
 use super::{ImageBytes, LoadedModule, Mapped};
+use crate::artifact::ModuleRange;
 use crate::error::Result;
 use crate::format::Fetch;
-use crate::format::body::{LINK_SIZE, ModuleRange};
+use crate::format::body::LINK_SIZE;
 use crate::format::elf::extent;
 use crate::native::image::{Bytes, Segment, segments_of};
 use crate::storage::Region;
@@ -50,13 +51,14 @@ pub fn prepare_and_map(mapper: &Mapper<'_>, index: usize, machine: u16, no_unwin
     let (artifact, page) = (mapper.artifact, mapper.page);
     let region = artifact.region();
     let file = mapper.file?;
-    if artifact.signer().is_some() || !mapper.is_page_aligned(file, index).ok()? || region.copied_noexec() {
+    let (range, previous) = artifact.place_of(index).ok()?;
+    let ModuleRange { offset: start, len } = range;
+    if artifact.signer().is_some() || !mapper.is_page_aligned(file, &range) || region.copied_noexec() {
         return None;
     }
-    let ModuleRange { offset: start, len } = *artifact.module_range(index).ok()?;
-    if let Some(previous) = index.checked_sub(1) {
+    if index > 0 {
         let mut link = [0; LINK_SIZE as usize];
-        region.read_at(artifact.module_range(previous).ok()?.end(), &mut link).ok()?;
+        region.read_at(previous, &mut link).ok()?;
         if u64::from_le_bytes(link) != start {
             return None;
         }
@@ -77,7 +79,7 @@ pub fn prepare_and_map(mapper: &Mapper<'_>, index: usize, machine: u16, no_unwin
     let last = *tables.segments.iter().take_while(is_next).last()?;
     let data = tables.segments.iter().find(|segment| segment.writable).copied();
 
-    let mut modules = vec![LoadedModule::new(index, tables)];
+    let mut modules = vec![LoadedModule::new(index, range, tables)];
     let layout = mapper.map(&mut modules, 0, &|_, offset, buffer| cache.read(offset as u64, buffer)).ok()?;
 
     let module = modules.first_mut()?;

@@ -12,7 +12,7 @@ use super::reserve::Text::{self, LaterOverCopies, LaterOverMapping, Now};
 use super::reserve::{Reserved, Source};
 use super::{LoadedModule, NOEXEC, NOEXEC_COPY, defect};
 use crate::alloc;
-use crate::artifact::Artifact;
+use crate::artifact::{Artifact, ModuleRange};
 use crate::error::{Error, Result, Status};
 use crate::limits::MAX_CODE;
 use crate::native::image::Segment;
@@ -82,6 +82,12 @@ fn noexec_error() -> Error {
     Error::io("mapping code", &io::Error::from_raw_os_error(libc::EPERM)).within(NOEXEC)
 }
 
+/// Whether a module's tables are in a copy of its image. Tables of a larger one may be read where they are mapped, and a hostile image
+/// has them anywhere.
+fn is_small(module: &LoadedModule) -> bool {
+    module.range.len <= MAX_READ_WHOLE
+}
+
 impl<'a> Mapper<'a> {
     pub fn new(artifact: &'a Artifact, allow_memfd: bool) -> Mapper<'a> {
         let region = artifact.region();
@@ -99,8 +105,9 @@ impl<'a> Mapper<'a> {
         if strategies.first() == Some(&MapStrategy::WholeFile) {
             return self.map_file_whole(modules, strategies, room);
         }
+        let is_from_file = strategies.iter().all(|strategy| *strategy == MapStrategy::FileSegments);
         let mut layout = self.reserve(modules, strategies, room)?;
-        if layout.strategies.iter().all(|strategy| *strategy == MapStrategy::FileSegments) {
+        if is_from_file {
             let pages = layout.reserved.start()..layout.end;
             layout.unprotected = Some(Unprotected { pages, write_only: false });
         }
@@ -126,13 +133,13 @@ impl<'a> Mapper<'a> {
     /// IO with EPERM if a copy would be needed that gets around a file system's `noexec`, and wasn't allowed. The kernel itself
     /// refuses what is mapped directly from such a file system.
     fn choose(&self, modules: &[LoadedModule]) -> Result<Vec<MapStrategy>> {
-        let whole_file = self.can_map_file_whole(modules)?;
+        let whole_file = self.can_map_file_whole(modules);
         let mut strategies = alloc::with_capacity(modules.len(), "modules")?;
         for module in modules {
             strategies.push(match self.file {
                 _ if whole_file => MapStrategy::WholeFile,
                 _ if module.tables.in_text => MapStrategy::PatchedCopy,
-                Some(file) if self.is_page_aligned(file, module.index)? => MapStrategy::FileSegments,
+                Some(file) if self.is_page_aligned(file, &module.range) => MapStrategy::FileSegments,
                 _ => MapStrategy::SealedCopy,
             });
         }
@@ -145,8 +152,8 @@ impl<'a> Mapper<'a> {
     }
 
     /// Whether a module begins at a page boundary of the file.
-    pub fn is_page_aligned(&self, file: Source<'_>, index: usize) -> Result<bool> {
-        Ok((file.offset + self.artifact.module_range(index)?.offset).is_multiple_of(self.page))
+    pub fn is_page_aligned(&self, file: Source<'_>, range: &ModuleRange) -> bool {
+        (file.offset + range.offset).is_multiple_of(self.page)
     }
 
     /// Fails if mapping text from the file would: for callers that map it last, but want to know before.
@@ -161,7 +168,7 @@ impl<'a> Mapper<'a> {
     /// Where a module is in the file.
     pub fn source(&self, module: &LoadedModule) -> Result<Source<'a>> {
         let file = self.file.ok_or_else(|| defect("no file to map from"))?;
-        Ok(Source { offset: file.offset + self.artifact.module_range(module.index)?.offset, ..file })
+        Ok(Source { offset: file.offset + module.range.offset, ..file })
     }
 
     /// Maps text of a module from the artifact's file. If the system forbids that, and copies are allowed, maps a sealed copy of
@@ -174,7 +181,7 @@ impl<'a> Mapper<'a> {
         if !self.allow_memfd {
             return Err(error.within(NOEXEC));
         }
-        let place = self.artifact.module_range(module.index)?;
+        let place = module.range;
         let skip = text.offset % self.page;
         let start = text.offset - skip;
         // Whole pages, as in the file, but no further than the module.
@@ -227,9 +234,7 @@ impl<'a> Mapper<'a> {
             let map_text = |reserved: &Reserved, text: &Segment| self.map_text(reserved, module, text);
             return self.map_segments(layout, module, contents, &source, Now(&map_text));
         }
-        // Tables of a larger image may be read where they are mapped, and a hostile one has them anywhere.
-        let is_small = self.artifact.module_range(module.index)?.len <= MAX_READ_WHOLE;
-        let text = if is_small { LaterOverCopies } else { LaterOverMapping };
+        let text = if is_small(module) { LaterOverCopies } else { LaterOverMapping };
         self.map_segments(layout, module, contents, &source, text)
     }
 

@@ -28,7 +28,7 @@ mod whole_file;
 use std::sync::{Arc, Weak};
 
 use crate::alloc;
-use crate::artifact::{Artifact, ModuleBytes, reopen_trusted};
+use crate::artifact::{Artifact, ModuleBytes, ModuleRange, reopen_trusted};
 use crate::engine::Engine;
 use crate::error::{Error, Result, Status};
 use crate::native::image::{self, Bytes, Image, Tables};
@@ -104,6 +104,8 @@ enum ImageBytes {
 struct LoadedModule {
     /// Its index in the artifact.
     index: usize,
+    /// Where it is in the artifact.
+    range: ModuleRange,
     tables: Tables,
     /// What is added to an address of the image to get an address in memory. It may wrap around.
     bias: u64,
@@ -113,8 +115,8 @@ struct LoadedModule {
 }
 
 impl LoadedModule {
-    fn new(index: usize, tables: Tables) -> LoadedModule {
-        LoadedModule { index, tables, bias: 0, bytes: ImageBytes::Artifact, thread_local: None }
+    fn new(index: usize, range: ModuleRange, tables: Tables) -> LoadedModule {
+        LoadedModule { index, range, tables, bias: 0, bytes: ImageBytes::Artifact, thread_local: None }
     }
 
     /// The module's image, while it is loaded.
@@ -141,7 +143,7 @@ impl LoadedModule {
     fn whole_image<'c>(&'c self, stored: &'c ModuleBytes) -> Option<&'c [u8]> {
         match &self.bytes {
             ImageBytes::Copy(bytes) => Some(bytes),
-            ImageBytes::Artifact | ImageBytes::Mapped { .. } => stored.get(self.index),
+            ImageBytes::Artifact | ImageBytes::Mapped { .. } => stored.get(self.index, &self.range),
         }
     }
 
@@ -227,7 +229,7 @@ pub unsafe fn load(artifact: Arc<Artifact>, engine: &Engine, options: LoadOption
     // drops the registration before it unmaps them. The caller promises what the host's functions do.
     let registration = unwind_table.map(|table| unsafe { Registration::new(table, options.unwinders) });
     let place = Reservation::new()?;
-    let view = Arc::new(View { stored: artifact.shared_bytes()?, count: artifact.module_count(), modules });
+    let view = Arc::new(View { stored: artifact.shared_bytes(), count: artifact.module_count(), modules });
     let loaded = Arc::new_cyclic(|weak| Loaded {
         _entry: place.publish(layout.reserved.addresses(), Arc::clone(&view), Weak::clone(weak)),
         _debugged: debugged,
@@ -286,7 +288,8 @@ fn prepare(
     for index in indexes {
         artifact.extent(index)?;
         let tables = image::parse(artifact.module_bytes(index)?, machine, mapper.page);
-        modules.push(LoadedModule::new(index, tables.map_err(|error| artifact.in_module(index, error))?));
+        let range = *artifact.module_range(index)?;
+        modules.push(LoadedModule::new(index, range, tables.map_err(|error| artifact.in_module(index, error))?));
     }
     let frames = if no_unwind { None } else { Frames::check(artifact, &modules)? };
     Ok(Prepared { modules, frames })

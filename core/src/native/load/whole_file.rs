@@ -31,20 +31,20 @@ fn mapped_len(tables: &Tables, len: u64, page: u64) -> Option<u64> {
 
 impl Mapper<'_> {
     /// Whether all modules can be mapped as [`MapStrategy::WholeFile`].
-    pub fn can_map_file_whole(&self, modules: &[LoadedModule]) -> Result<bool> {
-        let (Some(file), Some(first)) = (self.file, modules.first()) else { return Ok(false) };
-        let start = self.artifact.module_range(first.index)?.offset;
+    pub fn can_map_file_whole(&self, modules: &[LoadedModule]) -> bool {
+        let (Some(file), Some(first)) = (self.file, modules.first()) else { return false };
+        let start = first.range.offset;
         for (at, module) in modules.iter().enumerate() {
-            let place = self.artifact.module_range(module.index)?;
+            let place = module.range;
             let mapped = mapped_len(&module.tables, place.len, self.page);
             let fits = mapped.is_some_and(|len| place.offset - start + len <= MAX_CODE);
             // What lies between modules would be mapped, too.
             let follows = module.index == first.index + at;
-            if !fits || !follows || !self.is_page_aligned(file, module.index)? {
-                return Ok(false);
+            if !fits || !follows || !self.is_page_aligned(file, &place) {
+                return false;
             }
         }
-        Ok(true)
+        true
     }
 
     /// [`MapStrategy::WholeFile`]. Text stays readable only until [`Mapper::protect`].
@@ -55,10 +55,10 @@ impl Mapper<'_> {
         room: usize,
     ) -> Result<ReservedLayout> {
         let first = modules.first().ok_or_else(|| defect("no modules"))?;
-        let (source, start) = (self.source(first)?, self.artifact.module_range(first.index)?.offset);
+        let (source, start) = (self.source(first)?, first.range.offset);
         let mut end = 0;
         for module in modules.iter_mut() {
-            let place = self.artifact.module_range(module.index)?;
+            let place = module.range;
             let mapped = mapped_len(&module.tables, place.len, self.page).zip(module.tables.segments.first());
             let (len, first) = mapped.ok_or_else(|| defect("a module that isn't in memory as in its file"))?;
             module.bias = (place.offset - start).wrapping_sub(first.delta());
