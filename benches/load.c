@@ -11,6 +11,7 @@
 static const double min_many = 5; /* dlopen of 1,000 files / ours of one artifact with as many modules */
 /* We hash names when we look them up; a shared object has hashes that the linker made. */
 static const double min_imports = 0.85;
+static const double max_part = 1.6;     /* one of 1,000 modules / the same module in an artifact of its own */
 static const double max_throw_cost = 2; /* a throw with 5,000 modules / a throw with one */
 
 enum { MANY = 1000, THROWING = 5000, IMPORTS = 200 };
@@ -22,6 +23,8 @@ typedef struct {
     char path[2];
     artifact_load_options_t options;
 } loading_t;
+
+static const size_t in_the_middle = MANY / 2;
 
 typedef int (*function_fn)(int n);
 
@@ -52,7 +55,8 @@ static void load_ours(void *context) {
     artifact_code_t *code = NULL;
     must(artifact_open_file(loading->path, loading->engine, NULL, &artifact, &error), &error);
     must(artifact_load(artifact, loading->engine, &loading->options, &code, &error), &error);
-    for (size_t i = 0; i < loading->modules; i++) call(artifact_code_symbol(code, i, loading->function, NULL));
+    const size_t first = loading->options.modules ? loading->options.modules[0] : 0;
+    for (size_t i = first; i < loading->modules; i++) call(artifact_code_symbol(code, i, loading->function, NULL));
     artifact_code_free(code);
     artifact_free(artifact);
 }
@@ -249,6 +253,12 @@ int main(int argc, char **argv) {
         must_work(found >= 0, "executable pages");
         dirty += found;
     }
+    loading_t part = many;
+    part.options.modules = &in_the_middle, part.options.module_count = 1, part.modules = in_the_middle + 1;
+    way_t parts[2] = {{load_ours, &rows[0], 0}, {load_ours, &part, 0}};
+    measure(parts, 2, rounds);
+    const double part_cost = parts[1].ns / parts[0].ns;
+    printf("one of 1,000 modules: %.2f us, the same module by itself: %.2f us\n", parts[1].ns / 1e3, parts[0].ns / 1e3);
     double one, all;
     throw_costs(engine, rounds, &one, &all);
     printf("a throw and its catch, with %s: %.0f ns with 1 module, %.0f ns with %d\n", unwinder(), one, all, THROWING);
@@ -258,6 +268,7 @@ int main(int argc, char **argv) {
         good = at_least(rows[i].what, ratios[i], i == HOSTED ? min_imports : 1) && good;
     }
     good = at_least(many.what, ratios[ROWS], min_many) && good;
+    good = at_most("one of 1,000 modules / that module", part_cost, max_part, "x") && good;
     if (one > 0) good = at_most("a throw with 5,000 modules / with 1", all / one, max_throw_cost, "x") && good;
     good = at_most("Private_Dirty in text", (double)dirty, 0, " KiB") && good;
     artifact_engine_free(engine);

@@ -252,3 +252,56 @@ TEST(names_are_found_when_the_artifact_is_closed) {
     }
     artifact_engine_free(engine);
 }
+
+/* ---- Packed images ---- */
+
+/* Opens, loads, and compares what the code does, where it is, and what dlopen() makes of the same file. */
+static void use_packed(artifact_t *artifact, const artifact_engine_t *engine, const char *path) {
+    artifact_code_t *code;
+    CHECK_OK(artifact_load(artifact, engine, NULL, &code, &error));
+    const size_t module = 0;
+    use_part(code, &module, 1, 1);
+    const char *const names[] = {"answer", "total"}, *const rights[] = {"r-xp", "rw-p"};
+    for (size_t i = 0; i < COUNT(names); i++) {
+        const page_t page = page_of(artifact_code_symbol(code, 0, names[i], NULL));
+        CHECK_STR(page.rights, rights[i]);
+        if (i == 0 && path) CHECK(strstr(page.path, path) != NULL && page.dirty <= 0);
+    }
+    artifact_code_free(code);
+}
+
+TEST(small_objects_become_small_artifacts) {
+    pack("code.artifact", "small.o", 1);
+    bytes_t bytes = read_file(scratch("code.artifact"));
+    CHECK(bytes.len < 8 << 10); /* with debug information; each of its segments has a page of its own in memory */
+    loaded_t loaded = open_packed("code.artifact");
+    use_packed(loaded.artifact, loaded.engine, "code.artifact");
+    artifact_t *memory = open_bytes(&bytes, loaded.engine);
+    use_packed(memory, loaded.engine, NULL);
+    artifact_free(memory);
+    unload(&loaded);
+    void *handle = dlopen(scratch("code.artifact"), RTLD_NOW);
+    if (!handle) check_fail(__FILE__, __LINE__, "dlopen", dlerror(), "");
+    int (*add)(int);
+    set_function(&add, dlsym(handle, "add"));
+    CHECK(add(6) == 7);
+    dlclose(handle);
+    bytes_free(&bytes);
+}
+
+/* A file of the time when each segment began at a page of the file. */
+TEST(page_aligned_artifacts_load) {
+#if !defined(__x86_64__)
+    SKIP("the file is for x86-64");
+#endif
+    artifact_engine_t *engine = artifact_engine_new_host();
+    artifact_t *artifact = open_path(fixture("page_aligned.artifact"), engine);
+    artifact_code_t *code;
+    CHECK_OK(artifact_load(artifact, engine, NULL, &code, &error));
+    long (*fib)(long);
+    SYMBOL(code, 0, "fib", fib);
+    CHECK(fib(80) == 23416728348467685);
+    artifact_code_free(code);
+    artifact_free(artifact);
+    artifact_engine_free(engine);
+}

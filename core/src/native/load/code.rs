@@ -43,8 +43,8 @@ pub struct Loaded {
 
 /// What can be looked up in modules.
 pub struct View {
-    /// The bytes of the artifact's modules. The artifact itself would keep its descriptor.
-    pub(super) stored: ModuleBytes,
+    /// The bytes of the artifact's modules, if any of them are needed. The artifact itself would keep its descriptor.
+    pub(super) stored: Option<ModuleBytes>,
     /// The number of modules in the artifact.
     pub(super) count: usize,
     /// Those that are loaded, in ascending order of their indexes and of their addresses.
@@ -76,7 +76,10 @@ impl View {
     fn module(&self, index: usize) -> Option<(&LoadedModule, Image<'_>)> {
         let found = self.modules.binary_search_by_key(&index, |module| module.index).ok()?;
         let module = self.modules.get(found)?;
-        let stored = || self.stored.get(index, &module.range).ok_or_else(|| defect("a loaded module without bytes"));
+        let stored = || {
+            let bytes = self.stored.as_ref().and_then(|stored| stored.get(index, &module.range));
+            bytes.ok_or_else(|| defect("a loaded module without bytes"))
+        };
         Some((module, module.image_in(stored).ok()?))
     }
 
@@ -89,7 +92,7 @@ impl View {
             return None;
         }
         let address = address.checked_sub(loaded.tables.origin())?;
-        let symbol = Module::symbol_at(loaded.whole_image(&self.stored)?, address)?;
+        let symbol = Module::symbol_at(loaded.whole_image(self.stored.as_ref())?, address)?;
         Some(SymbolizedAddress { module: loaded.index, name: symbol.name, offset: address - symbol.value })
     }
 }

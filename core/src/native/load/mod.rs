@@ -140,10 +140,10 @@ impl LoadedModule {
 
     /// All bytes of the module's image, as in the file: symbol tables and the like, which no segment has. Takes no memory and no lock:
     /// signal handlers call it.
-    fn whole_image<'c>(&'c self, stored: &'c ModuleBytes) -> Option<&'c [u8]> {
+    fn whole_image<'c>(&'c self, stored: Option<&'c ModuleBytes>) -> Option<&'c [u8]> {
         match &self.bytes {
             ImageBytes::Copy(bytes) => Some(bytes),
-            ImageBytes::Artifact | ImageBytes::Mapped { .. } => stored.get(self.index, &self.range),
+            ImageBytes::Artifact | ImageBytes::Mapped { .. } => stored?.get(self.index, &self.range),
         }
     }
 
@@ -229,7 +229,9 @@ pub unsafe fn load(artifact: Arc<Artifact>, engine: &Engine, options: LoadOption
     // drops the registration before it unmaps them. The caller promises what the host's functions do.
     let registration = unwind_table.map(|table| unsafe { Registration::new(table, options.unwinders) });
     let place = Reservation::new()?;
-    let view = Arc::new(View { stored: artifact.shared_bytes(), count: artifact.module_count(), modules });
+    let is_copy = |module: &LoadedModule| matches!(module.bytes, ImageBytes::Copy(_));
+    let stored = if modules.iter().all(is_copy) { None } else { Some(artifact.shared_bytes()) };
+    let view = Arc::new(View { stored, count: artifact.module_count(), modules });
     let loaded = Arc::new_cyclic(|weak| Loaded {
         _entry: place.publish(layout.reserved.addresses(), Arc::clone(&view), Weak::clone(weak)),
         _debugged: debugged,
