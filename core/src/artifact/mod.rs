@@ -4,6 +4,7 @@
 mod modules;
 mod open;
 mod spans;
+mod table;
 mod trust;
 mod verify;
 
@@ -31,10 +32,10 @@ pub use crate::format::body::ModuleRange;
 pub use crate::format::elf::{Extent, Identity};
 pub use crate::format::trailer::{Attribute, Root, Signature};
 pub use crate::storage::Part;
-pub(crate) use modules::ModuleBytes;
-use modules::Table;
 pub use open::Trailer;
 pub(crate) use open::digest_mismatch;
+pub(crate) use table::ModuleBytes;
+use table::Table;
 use trust::Detached;
 pub use trust::Integrity;
 pub(crate) use trust::{Voucher, reopen_trusted};

@@ -8,7 +8,8 @@ use std::sync::{Arc, OnceLock};
 
 use zerocopy::FromBytes;
 
-use super::modules::{Table, implied_root};
+use super::modules::implied_root;
+use super::table::Table;
 use super::trust::{Detached, Voucher, signer, unsigned_error};
 use super::{Artifact, Decoded, OpenOptions, Tail, header_offset};
 use crate::alloc;
