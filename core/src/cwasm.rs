@@ -213,9 +213,7 @@ pub fn signer(bytes: &[u8], trusted: &[PublicKey], signature: &[u8]) -> Result<O
             let message = "detached signature: expected a trusted key to check it with, found none";
             Err(Error::new(Status::InvalidArgument, message))
         }
-        (_, signatures) => {
-            keys::signer(trusted, &file_record(bytes)?, signatures).map(|key| Some(key.clone()))
-        }
+        (_, signatures) => keys::signer(trusted, &file_record(bytes)?, signatures).map(|key| Some(key.clone())),
     }
 }
 
