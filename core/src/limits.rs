@@ -15,6 +15,12 @@ pub const MAX_ATTRIBUTES: usize = 1 << 16;
 /// Maximum number of signatures in an artifact.
 pub const MAX_SIGNATURES: u32 = 64;
 
+/// Maximum number of variants in a file of several targets.
+pub const MAX_VARIANTS: usize = 256;
+
+/// Maximum size of the texts in an index of variants in bytes: target triples and ISA flags.
+pub const MAX_INDEX_TEXTS: u64 = 1 << 20;
+
 /// Maximum number of findings in a report.
 pub const MAX_FINDINGS: usize = 4096;
 

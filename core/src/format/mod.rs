@@ -8,6 +8,9 @@ pub(crate) mod body;
 // For tests of this repository.
 #[doc(hidden)]
 pub mod elf;
+// For tests of this repository.
+#[doc(hidden)]
+pub mod fat;
 pub mod flags;
 pub(crate) mod foreign;
 pub mod metadata;

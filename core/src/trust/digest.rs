@@ -21,6 +21,9 @@ static TABLE: Context = Context::new("libartifact 2026-11 trailer 1: module tabl
 static CHUNKS: Context = Context::new("libartifact 2026-11 trailer 1: chunks");
 static FOOTER: Context = Context::new("libartifact 2026-11 trailer 1: footer");
 
+static INDEX: Context = Context::new("libartifact 2026-11 index 1: index");
+static INDEX_SIGNATURES: Context = Context::new("libartifact 2026-11 index 1: signatures");
+
 impl Context {
     const fn new(name: &'static str) -> Context {
         Context { name, key: OnceLock::new() }
@@ -69,4 +72,16 @@ pub fn chunks(bytes: &[u8]) -> Digest {
 pub fn footer(root: &Root, signatures: &[Signature], footer: &Footer) -> Digest {
     let blank = Footer { checksum: [0; 32], ..*footer };
     FOOTER.digest(&[root.as_bytes(), signatures.as_bytes(), blank.as_bytes()])
+}
+
+/// Hashes the header, rows and texts of an index of variants.
+#[must_use]
+pub fn index(bytes: &[u8]) -> Digest {
+    INDEX.digest(&[bytes])
+}
+
+/// Hashes the signatures of an index; zeros if there are none.
+#[must_use]
+pub fn index_signatures(signatures: &[Signature]) -> Digest {
+    if signatures.is_empty() { [0; 32] } else { INDEX_SIGNATURES.digest(&[signatures.as_bytes()]) }
 }
