@@ -10,6 +10,7 @@ use crate::engine::cpu::{LENGTHS, Lack, first_lack, lengths};
 use crate::engine::{Engine, FlagMap, FlagTable, VersionRule, WASMTIME, target};
 use crate::error::{Error, Result, quote};
 use crate::format::elf::Identity;
+use crate::format::fat::{Variant, split_need};
 use crate::format::flags::{Features, Flag, Flags, Setting, SettingValue, Tunables};
 use crate::format::metadata::Metadata;
 use crate::report::{Finding, Kind, Report};
@@ -226,39 +227,81 @@ fn shared_flags(engine: &FlagTable, artifact: &Flags<'_>, sink: Sink<'_>) -> Con
     flags(Kind::SharedFlag, engine, artifact, judge, sink)
 }
 
-/// Compares ISA flags. The engine may have an instruction set that the artifact does not use. Unless the producer is `wasmtime`, a
-/// missing flag counts as off, a feature may have another name in the engine, and what needs nothing of the CPU is no mismatch.
+/// Compares ISA flags. The engine may have an instruction set that the artifact does not use.
 fn isa_flags(engine: &Engine, artifact: &Flags<'_>, sink: Sink<'_>) -> ControlFlow<()> {
-    let table = engine.flags(FlagMap::Isa);
-    if engine.producer() == WASMTIME {
-        let judge = |_: &str, artifact: Option<&Flag<&str>>, engine: Option<&Flag<String>>| match (artifact, engine) {
-            (Some(Flag::Bool(used)), Some(Flag::Bool(supported))) => {
-                (*used && !*supported).then_some(FlagMismatch::NotSupported)
-            }
-            (Some(artifact), Some(engine)) => (!flags_equal(artifact, engine)).then_some(FlagMismatch::Different),
-            (None, _) => Some(FlagMismatch::NotInArtifact),
-            (_, None) => Some(FlagMismatch::NotInEngine),
-        };
-        return flags(Kind::IsaFlag, table, artifact, judge, sink);
+    let judge = |name: &str, artifact: Option<&Flag<&str>>, in_engine: Option<&Flag<String>>| {
+        isa_mismatch(engine, name, artifact, in_engine)
+    };
+    flags(Kind::IsaFlag, engine.flags(FlagMap::Isa), artifact, judge, sink)
+}
+
+/// Compares an ISA flag. Unless the producer is `wasmtime`, a missing flag counts as off, a feature may have another name in the
+/// engine, and what needs nothing of the CPU is no mismatch.
+fn isa_mismatch(
+    engine: &Engine,
+    name: &str,
+    artifact: Option<&Flag<&str>>,
+    in_engine: Option<&Flag<String>>,
+) -> Option<FlagMismatch> {
+    match (artifact, in_engine) {
+        (Some(Flag::Bool(true)), Some(Flag::Bool(true))) | (Some(Flag::Bool(false)), Some(Flag::Bool(_))) => None,
+        (Some(Flag::Bool(true)), Some(Flag::Bool(false))) if engine.producer() == WASMTIME => {
+            Some(FlagMismatch::NotSupported)
+        }
+        (None, Some(_)) if engine.producer() == WASMTIME => Some(FlagMismatch::NotInArtifact),
+        (_, None) if engine.producer() == WASMTIME => Some(FlagMismatch::NotInEngine),
+        (Some(Flag::Bool(false)), None) => None,
+        (Some(Flag::Bool(true)), None | Some(Flag::Bool(false))) => match engine.support(name) {
+            Support::Yes => None,
+            Support::No => Some(FlagMismatch::NotSupported),
+            Support::Unknown => Some(FlagMismatch::Unknown),
+        },
+        (Some(artifact), Some(engine)) => (!flags_equal(artifact, engine)).then_some(FlagMismatch::Different),
+        // Code that does not name a length of vectors runs with any.
+        (None, Some(flag)) => {
+            let needed = !matches!(flag, Flag::Bool(_)) && !LENGTHS.contains(&name);
+            needed.then_some(FlagMismatch::NotInArtifact)
+        }
+        (_, None) => Some(FlagMismatch::NotInEngine),
     }
-    let judge =
-        |name: &str, artifact: Option<&Flag<&str>>, in_engine: Option<&Flag<String>>| match (artifact, in_engine) {
-            (Some(Flag::Bool(false)), None | Some(Flag::Bool(_)))
-            | (Some(Flag::Bool(true)), Some(Flag::Bool(true))) => None,
-            (Some(Flag::Bool(true)), None | Some(Flag::Bool(false))) => match engine.support(name) {
-                Support::Yes => None,
-                Support::No => Some(FlagMismatch::NotSupported),
-                Support::Unknown => Some(FlagMismatch::Unknown),
-            },
-            (Some(artifact), Some(engine)) => (!flags_equal(artifact, engine)).then_some(FlagMismatch::Different),
-            // Code that does not name a length of vectors runs with any.
-            (None, Some(flag)) => {
-                let needed = !matches!(flag, Flag::Bool(_)) && !LENGTHS.contains(&name);
-                needed.then_some(FlagMismatch::NotInArtifact)
-            }
-            (_, None) => Some(FlagMismatch::NotInEngine),
+}
+
+/// Returns the first need of a variant that an engine does not meet, by what the variant's row says.
+#[must_use]
+pub fn unmet(engine: &Engine, variant: &Variant<'_>) -> Option<Finding> {
+    let mut first = None;
+    let _ = triple(engine.target(), variant.target, &mut |finding| {
+        first = Some(finding);
+        ControlFlow::Break(())
+    });
+    if first.is_some() {
+        return first;
+    }
+    let table = engine.flags(FlagMap::Isa);
+    variant.needs().find_map(|need| {
+        let (name, value) = split_need(&need);
+        let in_engine = table.get(name);
+        let flag = match (value, in_engine) {
+            (None, _) => Flag::Bool(true),
+            (Some(value), Some(Flag::Num(_))) if value.parse::<u8>().is_ok() => Flag::Num(value.parse().ok()?),
+            (Some(value), _) => Flag::Enum(value),
         };
-    flags(Kind::IsaFlag, table, artifact, judge, sink)
+        let mismatch = isa_mismatch(engine, name, Some(&flag), in_engine)?;
+        Some(flag_finding(Kind::IsaFlag, &mismatch, name, Some(&flag), in_engine))
+    })
+}
+
+/// Returns whether code for this triple can be for the engine's target.
+#[must_use]
+pub fn same_target(engine: &Engine, artifact: &str) -> bool {
+    triple(engine.target(), artifact, &mut |_| ControlFlow::Break(())).is_continue()
+}
+
+/// Returns whether an engine has the target and the ISA flags that code with this Metadata needs.
+#[must_use]
+pub fn meets_needs(engine: &Engine, metadata: &Metadata<'_>) -> bool {
+    let needs = Variant::of_code(metadata.target, metadata.isa_flags.sorted());
+    unmet(engine, &needs).is_none()
 }
 
 /// Compares the header of a module with the engine's target, and returns the mismatch if there is one.

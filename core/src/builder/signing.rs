@@ -9,7 +9,7 @@ use super::Builder;
 use crate::error::{Error, Result, Status};
 use crate::format::trailer::{Root, Signature};
 use crate::limits::MAX_SIGNATURES;
-use crate::trust::keys::{PrivateKey, PublicKey};
+use crate::trust::keys::{PrivateKey, PublicKey, Statement};
 
 #[derive(Debug, Default)]
 pub(super) struct Signing {
@@ -31,13 +31,55 @@ impl Signing {
         !self.keys.is_empty() || !self.added.is_empty()
     }
 
-    /// Returns the signatures of `root`, at most one for each key.
-    pub(super) fn signatures(&self, root: &Root) -> Result<Vec<Signature>> {
-        let mut signatures: Vec<Signature> = self.keys.iter().map(|key| key.sign(root)).collect();
+    /// Adds a key, unless it is there already.
+    pub(super) fn add_key(&mut self, key: &Arc<PrivateKey>) -> Result<()> {
+        if self.keys.iter().any(|existing| existing.public() == key.public()) {
+            return Ok(());
+        }
+        check_count(self.keys.len() + 1)?;
+        self.keys.push(Arc::clone(key));
+        Ok(())
+    }
+
+    /// Adds a signature over `signed` that was made elsewhere.
+    pub(super) fn add_signature<'s>(
+        &mut self,
+        key: &PublicKey,
+        bytes: &[u8; 64],
+        signed: impl Into<Statement<'s>>,
+    ) -> Result<()> {
+        let signed = signed.into();
+        let signature = Signature { key: key.bytes(), bytes: *bytes };
+        if !key.verifies(signed, &signature) {
+            let message = format!("signature: expected one of key {key} over the {}, found another", signed.name());
+            return Err(Error::new(Status::InvalidArgument, message));
+        }
+        self.added.retain(|(existing, _)| existing != key);
+        check_count(self.added.len() + 1)?;
+        self.added.push((key.clone(), signature));
+        Ok(())
+    }
+
+    /// Returns how many signatures the existing artifact had.
+    pub(super) fn inherited_count(&self) -> usize {
+        self.inherited.len()
+    }
+
+    /// Returns how many of the existing artifact's signatures are not valid for `signed`.
+    pub(super) fn void<'s>(&self, signed: impl Into<Statement<'s>>) -> usize {
+        let signed = signed.into();
+        self.inherited.iter().filter(|signature| !is_valid(signed, signature)).count()
+    }
+
+    /// Returns the signatures over `signed`, at most one for each key.
+    pub(super) fn signatures<'s>(&self, signed: impl Into<Statement<'s>>) -> Result<Vec<Signature>> {
+        let signed = signed.into();
+        let mut signatures: Vec<Signature> = self.keys.iter().map(|key| key.sign(signed)).collect();
         for (key, signature) in &self.added {
-            if !key.verifies(root, signature) {
+            if !key.verifies(signed, signature) {
                 let message = format!(
-                    "signature of key {key}: expected one of the artifact's current root record, found one that does not match (the artifact was changed since it was signed)"
+                    "signature of key {key}: expected one of the current {}, found one that does not match (the artifact was changed since it was signed)",
+                    signed.name()
                 );
                 return Err(Error::new(Status::InvalidArgument, message));
             }
@@ -45,12 +87,16 @@ impl Signing {
         }
         for signature in &self.inherited {
             let full = signatures.len() >= MAX_SIGNATURES as usize;
-            if !full && PublicKey::from_bytes(&signature.key).is_ok_and(|key| key.verifies(root, signature)) {
+            if !full && is_valid(signed, signature) {
                 push(&mut signatures, signature)?;
             }
         }
         Ok(signatures)
     }
+}
+
+fn is_valid(signed: Statement<'_>, signature: &Signature) -> bool {
+    PublicKey::from_bytes(&signature.key).is_ok_and(|key| key.verifies(signed, signature))
 }
 
 fn push(signatures: &mut Vec<Signature>, signature: &Signature) -> Result<()> {
@@ -76,13 +122,7 @@ impl Builder<'_> {
     /// INVALID_ARGUMENT if no trailer is written, LIMIT for more keys than an artifact may have signatures.
     pub fn add_key(&mut self, key: &Arc<PrivateKey>) -> Result<()> {
         self.needs_trailer("key")?;
-        let keys = &mut self.signing.keys;
-        if keys.iter().any(|existing| existing.public() == key.public()) {
-            return Ok(());
-        }
-        check_count(keys.len() + 1)?;
-        keys.push(Arc::clone(key));
-        Ok(())
+        self.signing.add_key(key)
     }
 
     /// Computes the root record of the artifact in its current state, for signing elsewhere. This hashes every byte.
@@ -107,17 +147,8 @@ impl Builder<'_> {
     /// INVALID_ARGUMENT if the signature is not one of `key` over the current root record; LIMIT for too many signatures; as
     /// [`Builder::root_record`].
     pub fn add_signature(&mut self, key: &PublicKey, bytes: &[u8; 64]) -> Result<()> {
-        let signature = Signature { key: key.bytes(), bytes: *bytes };
-        if !key.verifies(&self.root_record()?, &signature) {
-            let message =
-                format!("signature: expected one of key {key} over the artifact's root record, found another");
-            return Err(Error::new(Status::InvalidArgument, message));
-        }
-        let added = &mut self.signing.added;
-        added.retain(|(existing, _)| existing != key);
-        check_count(added.len() + 1)?;
-        added.push((key.clone(), signature));
-        Ok(())
+        let root = self.root_record()?;
+        self.signing.add_signature(key, bytes, &root)
     }
 
     /// Returns how many signatures of the existing artifact no longer match and will not be written.
@@ -130,13 +161,9 @@ impl Builder<'_> {
             return Ok(0);
         }
         if !self.trailer {
-            return Ok(self.signing.inherited.len());
+            return Ok(self.signing.inherited_count());
         }
-        let root = self.root_record()?;
-        let is_valid = |signature: &&Signature| {
-            PublicKey::from_bytes(&signature.key).is_ok_and(|key| key.verifies(&root, signature))
-        };
-        Ok(self.signing.inherited.len() - self.signing.inherited.iter().filter(is_valid).count())
+        Ok(self.signing.void(&self.root_record()?))
     }
 
     /// Removes all keys and signatures, those of the existing artifact included.

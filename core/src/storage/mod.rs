@@ -3,6 +3,7 @@
 mod mapping;
 mod save;
 mod snapshot;
+mod window;
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -12,6 +13,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::Path;
+use std::sync::Arc;
 
 use rustix::buffer::spare_capacity;
 use rustix::fs::fstat;
@@ -22,10 +24,10 @@ use mapping::LazyMapping;
 pub use mapping::PrivateCopy;
 pub use save::{Folder, PRIVATE_MODE, PUBLIC_MODE, Sink, Sync, create, replace, replace_with};
 pub use snapshot::sealed;
+pub(crate) use window::{Window, narrow_buffer};
 
 use crate::alloc;
 use crate::error::{Error, Result, Status, quote};
-use crate::format::Fetch;
 
 /// The bytes of an artifact: a file, a part of a file, or memory.
 #[derive(Debug)]
@@ -33,7 +35,7 @@ pub struct Region {
     backing: Backing,
     /// Offset of the region in the file or memory that the caller gave. Offsets in errors include it.
     base: u64,
-    /// Offset of the region in the backing file, which may be a private copy.
+    /// Offset of the region in the backing file or memory, which may be a private copy.
     start: u64,
     len: u64,
     /// Whether the region is a copy from a file system mounted with noexec.
@@ -43,8 +45,8 @@ pub struct Region {
 #[derive(Debug)]
 enum Backing {
     /// Read with `pread`, and mapped when `bytes` is first called.
-    File(File, LazyMapping),
-    Owned(Vec<u8>),
+    File(Arc<File>, LazyMapping),
+    Owned(Arc<Vec<u8>>),
     Borrowed(&'static [u8]),
 }
 
@@ -140,7 +142,12 @@ impl Region {
     pub fn open(path: &Path, part: Part) -> Result<Region> {
         let (file, len) = open_regular(path)?;
         let (base, len) = part.resolve(len).map_err(|error| error.within(quote_path(path)))?;
-        Ok(Region { backing: Backing::File(file, LazyMapping::new(base, len)), base, start: base, len, noexec: false })
+        Ok(Region::of_file(file, base, len))
+    }
+
+    fn of_file(file: File, base: u64, len: u64) -> Region {
+        let backing = Backing::File(Arc::new(file), LazyMapping::new(base, len));
+        Region { backing, base, start: base, len, noexec: false }
     }
 
     /// Creates a region from a part of an open file. The descriptor is duplicated. Its file position is neither used nor changed.
@@ -152,7 +159,7 @@ impl Region {
         let copy = fd.try_clone_to_owned().map_err(|error| Error::io("duplicating the descriptor", &error))?;
         let file = File::from(copy);
         let (base, len) = part.resolve(regular_len(&file)?)?;
-        Ok(Region { backing: Backing::File(file, LazyMapping::new(base, len)), base, start: base, len, noexec: false })
+        Ok(Region::of_file(file, base, len))
     }
 
     /// Copies a part of `bytes` into a region.
@@ -166,7 +173,14 @@ impl Region {
         let bytes = bytes.get(base as usize..(base + len) as usize).unwrap_or(&[]);
         let mut owned = alloc::with_capacity(bytes.len(), "a copy of the artifact")?;
         owned.extend_from_slice(bytes);
-        Ok(Region { backing: Backing::Owned(owned), base, start: 0, len, noexec: false })
+        Ok(Region { base, ..Region::owned(owned) })
+    }
+
+    /// Creates a region that owns `bytes`.
+    #[must_use]
+    pub fn owned(bytes: Vec<u8>) -> Region {
+        let len = bytes.len() as u64;
+        Region { backing: Backing::Owned(Arc::new(bytes)), base: 0, start: 0, len, noexec: false }
     }
 
     /// Creates a region that borrows a part of `bytes`.
@@ -180,21 +194,23 @@ impl Region {
         Ok(Region { backing: Backing::Borrowed(bytes), base, start: 0, len, noexec: false })
     }
 
-    /// Returns a second region over the same bytes: a duplicated descriptor, or a copy of owned memory.
+    /// Returns a region over a part of this one, which shares its file or memory.
     ///
     /// # Errors
     ///
-    /// IO, NO_MEMORY.
-    pub fn try_clone(&self) -> Result<Region> {
+    /// TRUNCATED if the part lies outside the region.
+    pub fn part(&self, offset: u64, len: u64) -> Result<Region> {
+        if offset.checked_add(len).is_none_or(|end| end > self.len) {
+            let message = format!("expected {len} bytes at {offset}, found the end at {}", self.len);
+            return Err(Error::new(Status::Truncated, message).at(offset));
+        }
+        let start = self.start + offset;
         let backing = match &self.backing {
-            Backing::File(file, _) => {
-                let copy = file.try_clone().map_err(|error| Error::io("duplicating the descriptor", &error))?;
-                Backing::File(copy, LazyMapping::new(self.start, self.len))
-            }
-            Backing::Owned(bytes) => Backing::Owned(alloc::copy(bytes, "a copy of the artifact")?),
+            Backing::File(file, _) => Backing::File(Arc::clone(file), LazyMapping::new(start, len)),
+            Backing::Owned(bytes) => Backing::Owned(Arc::clone(bytes)),
             Backing::Borrowed(bytes) => Backing::Borrowed(bytes),
         };
-        Ok(Region { backing, ..*self })
+        Ok(Region { backing, base: self.base + offset, start, len, noexec: self.noexec })
     }
 
     /// Returns the offset of the region in the file or memory that the caller gave.
@@ -236,16 +252,24 @@ impl Region {
         self.len == 0
     }
 
+    /// Returns the bytes of a region in memory; none of a file.
+    fn memory(&self) -> &[u8] {
+        let all: &[u8] = match &self.backing {
+            Backing::Owned(bytes) => bytes,
+            Backing::Borrowed(bytes) => bytes,
+            Backing::File(..) => &[],
+        };
+        // The casts are lossless: both bounds lie within a slice.
+        all.get(self.start as usize..(self.start + self.len) as usize).unwrap_or(&[])
+    }
+
     /// Locates `len` bytes at `offset`, without touching a mapping.
     fn locate(&self, offset: u64, len: usize) -> Result<Source<'_>> {
         let end = offset.checked_add(len as u64).filter(|end| *end <= self.len);
-        let memory = match &self.backing {
-            Backing::Owned(bytes) => bytes.as_slice(),
-            Backing::Borrowed(bytes) => bytes,
-            Backing::File(file, _) if end.is_some() => return Ok(Source::File(file, self.start + offset)),
-            Backing::File(..) => &[],
-        };
-        let found = end.and_then(|end| memory.get(usize::try_from(offset).ok()?..usize::try_from(end).ok()?));
+        if let (Backing::File(file, _), Some(_)) = (&self.backing, end) {
+            return Ok(Source::File(file, self.start + offset));
+        }
+        let found = end.and_then(|end| self.memory().get(usize::try_from(offset).ok()?..usize::try_from(end).ok()?));
         found.map(Source::Memory).ok_or_else(|| {
             let message = format!("expected {len} bytes at {offset}, found the end at {}", self.len);
             Error::new(Status::Truncated, message).at(offset)
@@ -371,8 +395,7 @@ impl Region {
     /// IO or NO_MEMORY if the file can't be mapped; TRUNCATED if it has become shorter since it was opened.
     pub fn bytes(&self) -> Result<&[u8]> {
         match &self.backing {
-            Backing::Owned(bytes) => Ok(bytes),
-            Backing::Borrowed(bytes) => Ok(bytes),
+            Backing::Owned(_) | Backing::Borrowed(_) => Ok(self.memory()),
             Backing::File(file, mapping) => {
                 if let Some(bytes) = mapping.get() {
                     return Ok(bytes);
@@ -382,86 +405,5 @@ impl Region {
                 mapped.map_err(|errno| Error::io(format!("mapping {} bytes", self.len), &errno.into()).at(self.start))
             }
         }
-    }
-}
-
-/// A buffered reader of a region. At first the buffer holds the region's last bytes: the trailer, if there is one, and the whole
-/// of a small artifact. Later it holds neighbouring data that is read together: a link word and the ELF header after it, or the
-/// terminator and Metadata.
-pub(crate) struct Window<'r> {
-    region: &'r Region,
-    start: u64,
-    filled: usize,
-    buffer: &'r mut [u8],
-}
-
-impl<'r> Window<'r> {
-    /// Enough for footer, root record, a signature, the module table of a hundred modules, and typical Metadata.
-    const SIZE: usize = 8192;
-    /// Enough for a link word, padding to a page, and an ELF header. Typical Metadata takes half of it.
-    const READ_AHEAD: u64 = 4096 + 256;
-
-    /// An empty buffer for [`Window::new`]. The caller owns the buffer because moving it would take longer than most of the other
-    /// work of opening.
-    pub const BUFFER: [u8; Window::SIZE] = [0; Window::SIZE];
-
-    /// Creates a window and reads the region's last bytes into `buffer`, a copy of [`BUFFER`](Window::BUFFER).
-    ///
-    /// # Errors
-    ///
-    /// IO or TRUNCATED if the region can't be read.
-    pub fn new(region: &'r Region, buffer: &'r mut [u8]) -> Result<Window<'r>> {
-        let mut window = Window { region, start: 0, filled: 0, buffer };
-        window.fill(region.len().saturating_sub(Window::SIZE as u64), Window::SIZE as u64)?;
-        Ok(window)
-    }
-
-    fn fill(&mut self, offset: u64, size: u64) -> Result<()> {
-        // The cast is lossless: the size is at most the buffer's.
-        let size = self.region.len().saturating_sub(offset).min(size).min(Window::SIZE as u64) as usize;
-        self.filled = 0;
-        self.region.read_at(offset, self.buffer.get_mut(..size).unwrap_or_default())?;
-        (self.start, self.filled) = (offset, size);
-        Ok(())
-    }
-
-    /// Returns the buffered bytes.
-    #[must_use]
-    pub fn bytes(&self) -> &[u8] {
-        self.buffer.get(..self.filled).unwrap_or(&[])
-    }
-
-    /// Returns `len` bytes at `offset` if they are buffered.
-    #[must_use]
-    pub fn get(&self, offset: u64, len: usize) -> Option<&[u8]> {
-        let skip = usize::try_from(offset.checked_sub(self.start)?).ok()?;
-        self.bytes().get(skip..skip.checked_add(len)?)
-    }
-
-    /// Reads `len` bytes at `offset` into a new vector. `what` names them in the error if memory runs out.
-    ///
-    /// # Errors
-    ///
-    /// IO, TRUNCATED, NO_MEMORY.
-    pub fn read_to_vec(&self, offset: u64, len: u64, what: &str) -> Result<Vec<u8>> {
-        let buffered = usize::try_from(len).ok().and_then(|len| self.get(offset, len));
-        let Some(bytes) = buffered else { return self.region.read_to_vec(offset, len, what) };
-        alloc::copy(bytes, what)
-    }
-}
-
-impl Fetch for Window<'_> {
-    fn fetch(&mut self, offset: u64, out: &mut [u8]) -> Result<()> {
-        if self.get(offset, out.len()).is_none() {
-            // Only the first header tells how far away everything else is, so there is nothing to read ahead yet.
-            if offset == 0 || out.len() as u64 > Window::READ_AHEAD {
-                return self.region.read_at(offset, out);
-            }
-            self.fill(offset, Window::READ_AHEAD)?;
-        }
-        let found = self.get(offset, out.len());
-        let ended = || Error::new(Status::Truncated, "expected more bytes, found the end").at(offset);
-        out.copy_from_slice(found.ok_or_else(ended)?);
-        Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! Ed25519 keys and signatures (RFC 8032) over root records. Keys are read and written as openssl does: as PKCS#8 and
+//! Ed25519 keys and signatures (RFC 8032) over root records and indexes of variants. Keys are read and written as openssl does: as PKCS#8 and
 //! SubjectPublicKeyInfo (RFC 8410) in PEM.
 //!
 //! Verification is strict: encodings must be canonical, neither the key nor the first half of the signature may have small order,
@@ -16,11 +16,14 @@ use zerocopy::IntoBytes;
 use zeroize::Zeroizing;
 
 use crate::error::{Error, Result, Status};
-use crate::format::trailer::{ROOT_SIZE, Root, Signature};
+use crate::format::trailer::{Digest, ROOT_SIZE, Root, Signature};
 
 /// The prefix of the signed message, NUL included; the root record follows. It keeps signatures over other data with the same key
 /// from being valid for a root record.
 pub const CONTEXT: &[u8; 24] = b"libartifact signature 1\0";
+
+/// The prefix of the signed message for an index of variants; the digest of the index follows.
+pub const INDEX_CONTEXT: &[u8; 24] = b"libartifact fat index 1\0";
 
 /// Maximum length of PEM text to parse in bytes. A key takes about two hundred.
 const MAX_PEM: usize = 16 << 10;
@@ -47,13 +50,59 @@ fn unencodable(what: &str, why: impl fmt::Display) -> Error {
     Error::new(Status::Internal, format!("{what}: {why}"))
 }
 
-/// Returns the message that a signature is over.
-fn message(root: &Root) -> [u8; CONTEXT.len() + ROOT_SIZE as usize] {
-    let mut message = [0; CONTEXT.len() + ROOT_SIZE as usize];
-    let (context, record) = message.split_at_mut(CONTEXT.len());
-    context.copy_from_slice(CONTEXT);
-    record.copy_from_slice(root.as_bytes());
-    message
+/// What a signature is over.
+#[derive(Clone, Copy, Debug)]
+pub enum Statement<'s> {
+    /// The root record of an artifact.
+    Root(&'s Root),
+    /// The digest of an index of variants.
+    Index(&'s Digest),
+}
+
+impl Statement<'_> {
+    /// Returns what it is called in messages.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Statement::Root(_) => "artifact's root record",
+            Statement::Index(_) => "index of variants",
+        }
+    }
+}
+
+impl<'s> From<&'s Root> for Statement<'s> {
+    fn from(root: &'s Root) -> Statement<'s> {
+        Statement::Root(root)
+    }
+}
+
+impl<'s> From<&'s Digest> for Statement<'s> {
+    fn from(digest: &'s Digest) -> Statement<'s> {
+        Statement::Index(digest)
+    }
+}
+
+/// The message that a signature is over.
+struct Message {
+    bytes: [u8; CONTEXT.len() + ROOT_SIZE as usize],
+    len: usize,
+}
+
+impl Message {
+    fn new(statement: Statement<'_>) -> Message {
+        let (prefix, content) = match statement {
+            Statement::Root(root) => (CONTEXT, root.as_bytes()),
+            Statement::Index(digest) => (INDEX_CONTEXT, &digest[..]),
+        };
+        let mut message = Message { bytes: [0; CONTEXT.len() + ROOT_SIZE as usize], len: prefix.len() + content.len() };
+        for (to, from) in message.bytes.iter_mut().zip(prefix.iter().chain(content)) {
+            *to = *from;
+        }
+        message
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or(&self.bytes)
+    }
 }
 
 /// A private key, which signs. It is wiped from memory when it is dropped.
@@ -111,10 +160,10 @@ impl PrivateKey {
         PublicKey(self.0.verifying_key())
     }
 
-    /// Signs a root record. Signatures are deterministic.
+    /// Signs a root record, or the digest of an index. Signatures are deterministic.
     #[must_use]
-    pub fn sign(&self, root: &Root) -> Signature {
-        Signature { key: self.public().bytes(), bytes: self.0.sign(&message(root)).to_bytes() }
+    pub fn sign<'s>(&self, signed: impl Into<Statement<'s>>) -> Signature {
+        Signature { key: self.public().bytes(), bytes: self.0.sign(Message::new(signed.into()).bytes()).to_bytes() }
     }
 }
 
@@ -173,10 +222,10 @@ impl PublicKey {
         self.0.to_bytes()
     }
 
-    /// Returns whether `signature` is a valid signature of this key over `root`.
+    /// Returns whether `signature` is a valid signature of this key over a root record, or over the digest of an index.
     #[must_use]
-    pub fn verifies(&self, root: &Root, signature: &Signature) -> bool {
-        self.0.verify_strict(&message(root), &signature.bytes.into()).is_ok()
+    pub fn verifies<'s>(&self, signed: impl Into<Statement<'s>>, signature: &Signature) -> bool {
+        self.0.verify_strict(Message::new(signed.into()).bytes(), &signature.bytes.into()).is_ok()
     }
 }
 
@@ -204,14 +253,14 @@ impl FromStr for PublicKey {
     }
 }
 
-/// Returns the first trusted key that has signed a root record.
+/// Returns the first trusted key that has signed a root record, or the digest of an index.
 ///
 /// # Errors
 ///
 /// UNTRUSTED if no trusted key has: there is no signature, or only signatures of other keys or ones that don't match.
 pub(crate) fn signer<'k, 's>(
     trusted: impl IntoIterator<Item = &'k PublicKey> + Clone,
-    root: &Root,
+    signed: Statement<'_>,
     signatures: impl IntoIterator<Item = &'s Signature>,
 ) -> Result<&'k PublicKey> {
     let (mut claimed, mut count) = (false, 0);
@@ -219,7 +268,7 @@ pub(crate) fn signer<'k, 's>(
         count += 1;
         let mut keys = trusted.clone().into_iter();
         let Some(key) = keys.find(|key| *key.0.as_bytes() == signature.key) else { continue };
-        if key.verifies(root, signature) {
+        if key.verifies(signed, signature) {
             return Ok(key);
         }
         claimed = true;
@@ -249,10 +298,13 @@ mod tests {
         let root = Root::new_zeroed();
         let other = Root { modules: 1.into(), ..root };
         let trusted = [a.public(), b.public()];
-        assert_eq!(signer(&trusted, &root, &[a.sign(&root)]).unwrap(), &a.public());
-        assert_eq!(signer(&trusted, &root, &[key(3).sign(&root), b.sign(&root)]).unwrap(), &b.public());
+        assert_eq!(signer(&trusted, Statement::Root(&root), &[a.sign(&root)]).unwrap(), &a.public());
+        assert_eq!(
+            signer(&trusted, Statement::Root(&root), &[key(3).sign(&root), b.sign(&root)]).unwrap(),
+            &b.public()
+        );
         // An invalid signature of one trusted key does not prevent accepting a valid one of another.
-        assert_eq!(signer(&trusted, &root, &[a.sign(&other), b.sign(&root)]).unwrap(), &b.public());
+        assert_eq!(signer(&trusted, Statement::Root(&root), &[a.sign(&other), b.sign(&root)]).unwrap(), &b.public());
         let renamed = Signature { key: a.public().bytes(), ..b.sign(&root) };
         let cases = [
             (vec![], "none"),
@@ -262,7 +314,7 @@ mod tests {
             (vec![renamed], "doesn't match"),
         ];
         for (signatures, words) in cases {
-            let error = signer(&trusted, &root, &signatures).unwrap_err();
+            let error = signer(&trusted, Statement::Root(&root), &signatures).unwrap_err();
             assert_eq!(error.status(), Status::Untrusted);
             assert!(error.message().ends_with(words), "{error}");
         }

@@ -1,0 +1,119 @@
+//! The buffer through which opening reads a region, so that most files take one read.
+
+use std::ops::Range;
+
+use super::Region;
+use crate::alloc;
+use crate::error::{Error, Result, Status};
+use crate::format::Fetch;
+
+/// A buffered reader of a region. At first the buffer holds the region's last bytes: the trailer, if there is one, and the whole
+/// of a small artifact. Later it holds neighbouring data that is read together: a link word and the ELF header after it, or the
+/// terminator and Metadata.
+pub(crate) struct Window<'r> {
+    region: &'r Region,
+    start: u64,
+    filled: usize,
+    buffer: &'r mut [u8],
+}
+
+impl<'r> Window<'r> {
+    /// Enough for footer, root record, a signature, the module table of a hundred modules, and typical Metadata.
+    const SIZE: usize = 8192;
+    /// Enough for a link word, padding to a page, and an ELF header. Typical Metadata takes half of it.
+    const READ_AHEAD: u64 = 4096 + 256;
+
+    /// An empty buffer for [`Window::new`]. The caller owns the buffer because moving it would take longer than most of the other
+    /// work of opening.
+    pub const BUFFER: [u8; Window::SIZE] = [0; Window::SIZE];
+
+    /// Creates a window and reads the region's last bytes into `buffer`, a copy of [`BUFFER`](Window::BUFFER).
+    ///
+    /// # Errors
+    ///
+    /// IO or TRUNCATED if the region can't be read.
+    pub fn new(region: &'r Region, buffer: &'r mut [u8]) -> Result<Window<'r>> {
+        Window::resume(region, buffer, 0..0)
+    }
+
+    /// Creates a window whose buffer holds the bytes in `held`, which count from the region's start. Unless these are the region's last
+    /// bytes, and as many as opening usually needs, they are read.
+    ///
+    /// # Errors
+    ///
+    /// As [`Window::new`].
+    pub fn resume(region: &'r Region, buffer: &'r mut [u8], held: Range<u64>) -> Result<Window<'r>> {
+        let (len, filled) = (region.len(), held.end - held.start);
+        let mut window = Window { region, start: held.start, filled: filled as usize, buffer }; // at most the buffer's size
+        if held.end != len || filled < len.min(Window::SIZE as u64 / 2) {
+            window.fill(len.saturating_sub(Window::SIZE as u64), Window::SIZE as u64)?;
+        }
+        Ok(window)
+    }
+
+    /// Returns the range of the region that is buffered.
+    pub fn held(&self) -> Range<u64> {
+        self.start..self.start + self.filled as u64
+    }
+
+    fn fill(&mut self, offset: u64, size: u64) -> Result<()> {
+        // The cast is lossless: the size is at most the buffer's.
+        let size = self.region.len().saturating_sub(offset).min(size).min(Window::SIZE as u64) as usize;
+        self.filled = 0;
+        self.region.read_at(offset, self.buffer.get_mut(..size).unwrap_or_default())?;
+        (self.start, self.filled) = (offset, size);
+        Ok(())
+    }
+
+    /// Returns the buffered bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        self.buffer.get(..self.filled).unwrap_or(&[])
+    }
+
+    /// Returns `len` bytes at `offset` if they are buffered.
+    #[must_use]
+    pub fn get(&self, offset: u64, len: usize) -> Option<&[u8]> {
+        let skip = usize::try_from(offset.checked_sub(self.start)?).ok()?;
+        self.bytes().get(skip..skip.checked_add(len)?)
+    }
+
+    /// Reads `len` bytes at `offset` into a new vector. `what` names them in the error if memory runs out.
+    ///
+    /// # Errors
+    ///
+    /// IO, TRUNCATED, NO_MEMORY.
+    pub fn read_to_vec(&self, offset: u64, len: u64, what: &str) -> Result<Vec<u8>> {
+        let buffered = usize::try_from(len).ok().and_then(|len| self.get(offset, len));
+        let Some(bytes) = buffered else { return self.region.read_to_vec(offset, len, what) };
+        alloc::copy(bytes, what)
+    }
+}
+
+/// Makes a buffer that holds the bytes in `held` of a region hold those of a part, as far as it has them, and returns which of the
+/// part's they are.
+pub(crate) fn narrow_buffer(buffer: &mut [u8], held: &Range<u64>, offset: u64, len: u64) -> Range<u64> {
+    let (start, end) = (held.start.max(offset), held.end.min(offset.saturating_add(len)));
+    if start >= end {
+        return 0..0;
+    }
+    // The casts are lossless: both bounds lie in the buffer.
+    buffer.copy_within((start - held.start) as usize..(end - held.start) as usize, 0);
+    start - offset..end - offset
+}
+
+impl Fetch for Window<'_> {
+    fn fetch(&mut self, offset: u64, out: &mut [u8]) -> Result<()> {
+        if self.get(offset, out.len()).is_none() {
+            // Only the first header tells how far away everything else is, so there is nothing to read ahead yet.
+            if offset == 0 || out.len() as u64 > Window::READ_AHEAD {
+                return self.region.read_at(offset, out);
+            }
+            self.fill(offset, Window::READ_AHEAD)?;
+        }
+        let found = self.get(offset, out.len());
+        let ended = || Error::new(Status::Truncated, "expected more bytes, found the end").at(offset);
+        out.copy_from_slice(found.ok_or_else(ended)?);
+        Ok(())
+    }
+}
