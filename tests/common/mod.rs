@@ -2,6 +2,7 @@
 #![allow(missing_docs, dead_code)]
 
 pub mod elf;
+pub mod fat;
 
 use std::collections::BTreeMap;
 use std::fs;
