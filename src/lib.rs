@@ -39,6 +39,8 @@ pub mod code;
 
 pub mod report;
 
+pub mod fat;
+
 pub mod detect;
 
 #[cfg(test)]
@@ -50,6 +52,7 @@ mod tests {
         shared::<super::engine::artifact_engine_t>();
         shared::<super::builder::artifact_builder_t>();
         shared::<super::artifact::artifact_t>();
+        shared::<super::fat::artifact_fat_builder_t>();
         shared::<super::signing::artifact_key_t>();
         shared::<super::code::artifact_code_t>();
         shared::<super::report::artifact_report_t>();

@@ -83,7 +83,11 @@ fn the_bytes_depend_on_the_variants_only() {
     let file = five().serialize().unwrap();
     assert!(file == five().serialize().unwrap());
     let mut pieces = Vec::new();
-    five().serialize_to(|piece| Ok(pieces.extend_from_slice(piece))).unwrap();
+    let append = |piece: &[u8]| {
+        pieces.extend_from_slice(piece);
+        Ok(())
+    };
+    five().serialize_to(append).unwrap();
     assert!(pieces == file);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("five.artifact");

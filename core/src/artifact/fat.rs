@@ -11,7 +11,7 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use super::open::{Vouched, digest_mismatch, open_one, trusted_keys};
 use super::trust::{Detached, signer};
-use super::verify::{verify, wrong_signature};
+use super::verify::{check_all_digests, verify, wrong_signature};
 use super::{Artifact, OpenOptions};
 use crate::alloc;
 use crate::compat;
@@ -335,6 +335,12 @@ impl Artifact {
             }
         }
         Ok(report)
+    }
+
+    /// Checks that no variant is damaged, before someone vouches for the index.
+    pub(super) fn check_variants(&self) -> Result<()> {
+        let options = OpenOptions { read: true, ..OpenOptions::default() };
+        (0..self.variant_count()).try_for_each(|at| check_all_digests(&self.open_variant(at, &options)?))
     }
 
     /// Returns the digest of the index, which signatures of a file of several targets are over; none for a file of one.

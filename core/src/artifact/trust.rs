@@ -10,7 +10,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Result, Status};
 use crate::format::trailer::{Root, SIGNATURE_SIZE, Signature};
 use crate::limits::MAX_SIGNATURES;
-use crate::trust::keys::{self, PublicKey, Statement};
+use crate::trust::keys::{self, PrivateKey, PublicKey, Statement};
 
 /// Signatures that are stored outside the file.
 #[derive(Debug, Default)]
@@ -87,6 +87,31 @@ impl Artifact {
     /// Returns the root record that signatures are over, if one is known.
     pub(super) fn root(&self) -> Option<&Root> {
         self.trailer.as_ref().map(|trailer| &trailer.root).or(self.detached.root.as_ref())
+    }
+
+    /// Creates a detached signature: over the index of a file of several targets, otherwise over the root record. This reads every byte.
+    ///
+    /// # Errors
+    ///
+    /// As [`Artifact::root_record`], for each variant.
+    pub fn sign(&self, key: &PrivateKey) -> Result<Signature> {
+        match self.index_digest() {
+            Some(digest) => self.check_variants().map(|()| key.sign(digest)),
+            None => Ok(key.sign(&self.root_record()?)),
+        }
+    }
+
+    /// Returns what a detached signature is over, without the context before it: the digest of the index of a file of several targets,
+    /// which is 32 bytes, otherwise the root record. This reads every byte.
+    ///
+    /// # Errors
+    ///
+    /// As [`Artifact::sign`].
+    pub fn signed_record(&self) -> Result<Vec<u8>> {
+        match self.index_digest() {
+            Some(digest) => self.check_variants().map(|()| digest.to_vec()),
+            None => Ok(self.root_record()?.as_bytes().to_vec()),
+        }
     }
 
     /// Returns the embedded signatures, then the detached ones. They are not verified, except for that of [`Artifact::signer`]. Those

@@ -172,7 +172,7 @@ impl<'a> Variant<'a> {
     }
 
     /// Returns the ISA flags that are on, sorted by name: the names of switches, and `name=value` of others.
-    pub fn needs(&self) -> impl Iterator<Item = Cow<'a, str>> + Clone {
+    pub fn needs(&self) -> impl Iterator<Item = Cow<'a, str>> + Clone + use<'a> {
         let (texts, flags) = match self.needs {
             Needs::Texts(texts) => (texts, &[][..]),
             Needs::Flags(flags) => ("", flags),
