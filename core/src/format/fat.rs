@@ -253,7 +253,8 @@ pub fn decode_index(bytes: &[u8], offset: u64) -> Result<Vec<Variant<'_>>> {
         return Err(Error::new(Status::Limit, message).at(offset));
     }
     let (rows, texts) = <[Row]>::ref_from_prefix_with_elems(rest, count).map_err(|_| cut())?;
-    if texts.len() != header.texts_len.get() as usize || header.reserved != [0; 4] {
+    let whole = texts.len() == header.texts_len.get() as usize && texts.len().is_multiple_of(ALIGN as usize);
+    if !whole || header.reserved != [0; 4] {
         return Err(cut());
     }
     let used = rows.iter().map(|row| u64::from(row.texts_len.get())).sum::<u64>();
