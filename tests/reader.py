@@ -534,15 +534,16 @@ def read_several(data):
     if not 2 <= count <= 256 or texts_len > 1 << 20 or texts_len % 8:
         damaged(index_at, f"expected 2 to 256 variants and up to 1 MiB of texts, found {count} and {texts_len}")
     texts, end, align = Reader(data[:signatures_at], texts_at), index_at, 8
-    odd, whats, seen = [], [], []
+    odd, whats, seen, numbers = [], [], [], set()
     for number in range(count):
         at = reader.at
         offset, size, checksum, added = reader.u64(), reader.u64(), bytes(reader.take(32)), reader.u32()
         score, own_len = reader.u32(), reader.u32()
         reader.zeros(4, f"row {number}")
-        if offset % 65536 or align_up(offset + size, align) != end or added >= count:
+        if offset % 65536 or align_up(offset + size, align) != end or added >= count or added in numbers:
             damaged(at, f"expected variant {number} to end before {end}, found {size} bytes at {offset}, added {added}")
         Reader(data, offset + size).zeros(end - offset - size, f"padding behind variant {number}")
+        numbers.add(added)
         own = texts.text(own_len)
         variant = data[offset:offset + size]
         if variant[-8:] != END or bytes(variant[-40:-8]) != checksum:

@@ -3,6 +3,7 @@
 //! The order of checks is: footer, digest of the index, its signature, its rows; then each variant that may be the one, as a file of one
 //! target is checked, against its row.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -304,15 +305,14 @@ impl Artifact {
         let options = OpenOptions { read: self.private, ..OpenOptions::default() };
         let Some((of, _)) = &self.variant else { return Ok(report) };
         let base = of.whole.base();
-        let mut end = of.offset;
+        let (mut end, mut seen) = (of.offset, BTreeSet::new());
         for (at, row) in of.variants().iter().enumerate() {
             let wrong = |what: &str| Error::corrupt(format!("variant {at}: {what}")).at(base + row.offset);
             let other = self.open_variant(at, &options)?;
             if (other.producer(), other.version()) != (self.producer(), self.version()) {
                 return Err(wrong("expected the producer and version of the other variants, found others"));
             }
-            let same = |other: &&Variant<'_>| other.target == row.target && other.needs().eq(row.needs());
-            if of.variants().iter().filter(same).count() > 1 {
+            if !seen.insert(row.texts()) {
                 return Err(wrong("expected needs that no other variant has, found those of another"));
             }
             for mut finding in verify(&other).map_err(|error| in_variant(at, error))?.findings {

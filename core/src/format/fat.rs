@@ -180,6 +180,14 @@ impl<'a> Variant<'a> {
         texts.split_terminator('\0').map(Cow::Borrowed).chain(flags.iter().filter_map(|(name, flag)| need(name, flag)))
     }
 
+    /// Returns the target and, of a row, the text with all needs.
+    pub(crate) fn texts(&self) -> (&'a str, &'a str) {
+        match self.needs {
+            Needs::Texts(texts) => (self.target, texts),
+            Needs::Flags(_) => (self.target, ""),
+        }
+    }
+
     /// Returns whether code with these ISA flags, sorted by name, has exactly these needs.
     #[must_use]
     pub(crate) fn has_needs_of(&self, flags: &[(&str, Flag<&str>)]) -> bool {
@@ -264,7 +272,7 @@ pub fn decode_index(bytes: &[u8], offset: u64) -> Result<Vec<Variant<'_>>> {
     }
     let mut texts = std::str::from_utf8(texts).map_err(|_| wrong("texts in UTF-8, found other bytes".to_owned()))?;
     let mut found = alloc::with_capacity(count, "the list of variants")?;
-    let mut end = offset;
+    let (mut end, mut numbers) = (offset, [false; MAX_VARIANTS]);
     for (at, row) in rows.iter().enumerate() {
         let wrong = |what: String| {
             Error::corrupt(format!("index: expected variant {at} {what}"))
@@ -280,8 +288,10 @@ pub fn decode_index(bytes: &[u8], offset: u64) -> Result<Vec<Variant<'_>>> {
             )));
         }
         end = start;
-        if row.added.get() as usize >= count || row.reserved != [0; 4] {
-            return Err(wrong(format!("to be added as one of {count}, found {}", row.added)));
+        let added = row.added.get() as usize;
+        let is_taken = numbers.get_mut(..count).and_then(|numbers| numbers.get_mut(added));
+        if is_taken.is_none_or(|taken| std::mem::replace(taken, true)) || row.reserved != [0; 4] {
+            return Err(wrong(format!("with a number below {count} that no other row has, found {added}")));
         }
         let (own, rest) = texts.split_at_checked(row.texts_len.get() as usize).ok_or_else(cut)?;
         texts = rest;
