@@ -182,7 +182,7 @@ fn both_read_several_targets_and_detect_every_flipped_bit_of_the_index() {
         assert!(verdict.contains(&said), "{said} isn't in {verdict}");
     }
     let index = u64::from_le_bytes(bytes[bytes.len() - 96..][..8].try_into().unwrap()) as usize;
-    let bits = (index * 8..bytes.len() * 8).step_by(3).chain((0..index * 8).step_by(index * 8 / 50 | 1));
+    let bits = (index * 8..bytes.len() * 8).step_by(3).chain((0..index * 8).step_by((index * 8 / 50) | 1));
     files.extend(bits.map(|bit| (format!("flip-{bit}"), flip(&bytes, bit))));
     for cut in (first.len() as usize - 1..bytes.len()).step_by(509).chain(index..index + 30) {
         files.insert(format!("cut-{cut}"), bytes[..cut].to_vec());
