@@ -107,7 +107,7 @@ unsafe fn add(
 /// @return ARTIFACT_OK, a general status, or one of these, in which case nothing was added:
 ///   - ARTIFACT_INVALID_ARGUMENT: the artifact has no module or no trailer, has another producer or version than the
 ///     others, or needs the same as one of them; or the name of a flag that is on has a '='.
-///   - ARTIFACT_LIMIT: there are 256 variants.
+///   - ARTIFACT_LIMIT: there are 256 variants, or more than 1024 flags are on.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_fat_builder_add(
     fat: *mut artifact_fat_builder_t,
@@ -304,8 +304,8 @@ pub unsafe extern "C" fn artifact_variant_chosen(artifact: *const artifact_t) ->
 /// @param index An index below artifact_variant_count(), in the order in which an engine tries them: the last one is the
 ///     most portable.
 /// @param variant Receives the variant.
-/// @return ARTIFACT_OK, a general status, ARTIFACT_NOT_FOUND if index is out of range, or ARTIFACT_WRONG_VERSION if the
-///     settings of a file of one target cannot be decoded.
+/// @return ARTIFACT_OK, a general status, ARTIFACT_NOT_FOUND if index is out of range, or, for a file of one target,
+///     ARTIFACT_WRONG_VERSION if its settings cannot be decoded, or ARTIFACT_LIMIT if more than 1024 flags are on.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_variant_at(
     artifact: *const artifact_t,

@@ -159,6 +159,13 @@ fn what_does_not_belong_together_is_refused() {
         bare.serialize().unwrap()
     };
     refused(&bare, "expected an artifact with a trailer");
+    let mut needy = engine(X86, "");
+    for at in 0..1025 {
+        needy.set_flag(FlagMap::Isa, &format!("flag-{at}"), Flag::Bool(true)).unwrap();
+    }
+    let needy = opened(&artifact_for(&needy, b""));
+    assert_eq!(status(needy.variant(0)), Status::Limit);
+    assert_eq!(status(builder.add(needy, 0)), Status::Limit);
     let mut many = FatBuilder::new();
     for at in 0..256 {
         let mut engine = engine(X86, "");

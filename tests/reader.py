@@ -557,6 +557,8 @@ def read_several(data):
         end, align = offset, 65536
     check(end, 0, index_at, "place of the last row's variant")
     texts.zeros(signatures_at - texts.at, "padding behind the texts")
+    if any(own.count("\0") > 1025 for _, own in seen):
+        damaged(index_at, "expected at most 1024 needs of a variant, found more")
     if texts.at - texts_at > texts_len or len(set(seen)) < count or len({origin for origin, _ in seen}) > 1:
         damaged(index_at, "expected variants of one producer and version that need different things, found others")
     signers, message = [], b"libartifact fat index 1\0" + index_digest

@@ -18,7 +18,7 @@ use crate::alloc;
 use crate::compat;
 use crate::engine::Engine;
 use crate::error::{Error, Result, Status};
-use crate::format::fat::{IndexFooter, Variant, decode_index};
+use crate::format::fat::{IndexFooter, Variant, check_needs, decode_index};
 use crate::format::first_nonzero;
 use crate::format::trailer::{Digest, SIGNATURE_SIZE, Signature};
 use crate::limits::MAX_REFUSALS;
@@ -241,13 +241,16 @@ impl Artifact {
     ///
     /// # Errors
     ///
-    /// NOT_FOUND if there is no such variant; WRONG_VERSION if the file has one target and Metadata of an unknown layout.
+    /// NOT_FOUND if there is no such variant; if the file has one target, WRONG_VERSION for Metadata of an unknown layout, and LIMIT for
+    /// more needs than a variant of several can have.
     pub fn variant(&self, index: usize) -> Result<Variant<'_>> {
         match &self.variant {
             Some((of, _)) => of.variant(index).copied(),
             None if index == 0 => {
                 let metadata = self.metadata()?;
-                Ok(Variant { len: self.len(), ..Variant::of_code(metadata.target, metadata.isa_flags.sorted()) })
+                let only = Variant::of_code(metadata.target, metadata.isa_flags.sorted());
+                check_needs(only.needs().count())?;
+                Ok(Variant { len: self.len(), ..only })
             }
             None => Err(no_variant(1, index)),
         }

@@ -90,7 +90,7 @@ impl FatBuilder {
     /// # Errors
     ///
     /// INVALID_ARGUMENT if it has no trailer, was made by another producer or version than the others, needs the same as one of them, or
-    /// has a target or an ISA flag with a NUL, or a flag with a `=`; LIMIT for more than 256 variants; WRONG_VERSION if its Metadata has
+    /// has a target or an ISA flag with a NUL, or a flag with a `=`; LIMIT for more than 256 variants, or 1024 needs of one; WRONG_VERSION if its Metadata has
     /// an unknown layout; NO_MEMORY.
     pub fn add(&mut self, artifact: Arc<Artifact>, score: i32) -> Result<usize> {
         let at = self.variants.len();

@@ -13,7 +13,7 @@ use super::trailer::{ALIGN, Digest, FOOTER_SIZE as TRAILER_FOOTER_SIZE, ROOT_SIZ
 use super::{align_up, first_nonzero};
 use crate::alloc;
 use crate::error::{Error, Result, Status, quote};
-use crate::limits::{MAX_INDEX_TEXTS, MAX_SIGNATURES, MAX_VARIANTS};
+use crate::limits::{MAX_INDEX_TEXTS, MAX_NEEDS, MAX_SIGNATURES, MAX_VARIANTS};
 
 /// The first bytes of an index.
 pub const INDEX_MAGIC: [u8; 8] = *b"\x93AFI\r\n\x1a\n";
@@ -210,11 +210,24 @@ pub(crate) fn split_need(need: &str) -> (&str, Option<&str>) {
     need.split_once('=').map_or((need, None), |(name, value)| (name, Some(value)))
 }
 
+/// Checks that a variant has no more needs than a row can have.
+///
+/// # Errors
+///
+/// LIMIT.
+pub(crate) fn check_needs(count: usize) -> Result<()> {
+    if count <= MAX_NEEDS {
+        return Ok(());
+    }
+    let message = format!("needs of a variant: expected at most {MAX_NEEDS}, found {count}");
+    Err(Error::new(Status::Limit, message))
+}
+
 /// Encodes the texts of a row: target and needs, all with a NUL at the end. The flags must be sorted by name.
 ///
 /// # Errors
 ///
-/// INVALID_ARGUMENT if they have characters that a row can't have; NO_MEMORY.
+/// INVALID_ARGUMENT if they have characters that a row can't have; LIMIT for too many needs; NO_MEMORY.
 pub fn encode_texts(target: &str, flags: &[(&str, Flag<&str>)]) -> Result<Vec<u8>> {
     let what = "the needs of a variant";
     let mut out = Vec::new();
@@ -227,9 +240,14 @@ pub fn encode_texts(target: &str, flags: &[(&str, Flag<&str>)]) -> Result<Vec<u8
         alloc::extend(&mut out, b"\0", what)
     };
     add(target, !target.is_empty())?;
+    let mut count = 0;
     for (name, flag) in flags {
-        need(name, flag).map_or(Ok(()), |need| add(&need, !name.is_empty() && !name.contains('=')))?;
+        if let Some(need) = need(name, flag) {
+            add(&need, !name.is_empty() && !name.contains('='))?;
+            count += 1;
+        }
     }
+    check_needs(count)?;
     Ok(out)
 }
 
@@ -296,11 +314,14 @@ pub fn decode_index(bytes: &[u8], offset: u64) -> Result<Vec<Variant<'_>>> {
         let (own, rest) = texts.split_at_checked(row.texts_len.get() as usize).ok_or_else(cut)?;
         texts = rest;
         let (target, needs) = own.split_once('\0').unwrap_or_default();
-        let sorted = needs.split_terminator('\0').map(|need| split_need(need).0).is_sorted_by(|a, b| a < b);
+        let mut names = 0;
+        let counted = needs.split_terminator('\0').inspect(|_| names += 1);
+        let sorted = counted.map(|need| split_need(need).0).is_sorted_by(|a, b| a < b);
         let ended = needs.is_empty() || needs.ends_with('\0');
         if target.is_empty() || !ended || !sorted {
             return Err(wrong("to have a target and sorted needs with a NUL after each, found other texts".to_owned()));
         }
+        check_needs(names).map_err(|error| error.at(offset))?;
         let (score, added) = (row.score.get(), row.added.get());
         found.push(Variant {
             offset: start,
