@@ -1430,7 +1430,10 @@ const char *artifact_producer(const artifact_t *artifact);
  */
 artifact_slice_t artifact_producer_version(const artifact_t *artifact);
 
-/** Returns the artifact's length in bytes, including whatever follows its body; 0 if artifact is NULL. */
+/**
+ * Returns the artifact's length in bytes, including whatever follows its body; of a file of several targets, that of the
+ * variant; 0 if artifact is NULL.
+ */
 uint64_t artifact_file_len(const artifact_t *artifact);
 
 /* ==== Settings of an artifact ==== */

@@ -336,7 +336,8 @@ pub unsafe extern "C" fn artifact_producer_version(artifact: *const artifact_t) 
     }))
 }
 
-/// Returns the artifact's length in bytes, including whatever follows its body; 0 if artifact is NULL.
+/// Returns the artifact's length in bytes, including whatever follows its body; of a file of several targets, that of the
+/// variant; 0 if artifact is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_file_len(artifact: *const artifact_t) -> u64 {
     ffi!(infallible(0, || { handle(artifact, "artifact").map_or(0, |found| found.artifact.len()) }))
