@@ -278,8 +278,14 @@ pub fn unmet(engine: &Engine, variant: &Variant<'_>) -> Option<Finding> {
         return first;
     }
     let table = engine.flags(FlagMap::Isa);
-    variant.needs().find_map(|need| {
-        let (name, value) = split_need(&need);
+    let mut flags = table.iter().peekable();
+    variant.find_need(&mut |need| {
+        // Both are sorted, and nearly every need is on in the engine under its own name.
+        while flags.next_if(|(other, _)| other.as_str() < need).is_some() {}
+        if flags.peek().is_some_and(|(other, flag)| *other == need && **flag == Flag::Bool(true)) {
+            return None;
+        }
+        let (name, value) = split_need(need);
         let in_engine = table.get(name);
         let flag = match (value, in_engine) {
             (None, _) => Flag::Bool(true),

@@ -188,10 +188,33 @@ impl<'a> Variant<'a> {
         }
     }
 
+    /// Passes each need to `find`, and returns the first that it returns something for.
+    pub(crate) fn find_need<T>(&self, find: &mut dyn FnMut(&str) -> Option<T>) -> Option<T> {
+        match self.needs {
+            Needs::Texts(texts) => texts.split_terminator('\0').find_map(find),
+            Needs::Flags(flags) => {
+                flags.iter().filter_map(|(name, flag)| need(name, flag)).find_map(|need| find(&need))
+            }
+        }
+    }
+
     /// Returns whether code with these ISA flags, sorted by name, has exactly these needs.
     #[must_use]
     pub(crate) fn has_needs_of(&self, flags: &[(&str, Flag<&str>)]) -> bool {
-        self.needs().eq(flags.iter().filter_map(|(name, flag)| need(name, flag)))
+        let Needs::Texts(mut rest) = self.needs else { return false };
+        let mut take = |text: &str| match rest.strip_prefix(text) {
+            Some(after) => {
+                rest = after;
+                true
+            }
+            None => false,
+        };
+        let same = flags.iter().all(|(name, flag)| match flag {
+            Flag::Bool(false) => true,
+            Flag::Bool(true) => take(name) && take("\0"),
+            other => take(name) && take("=") && take(&other.to_string()) && take("\0"),
+        });
+        same && rest.is_empty()
     }
 }
 
@@ -314,14 +337,12 @@ pub fn decode_index(bytes: &[u8], offset: u64) -> Result<Vec<Variant<'_>>> {
         let (own, rest) = texts.split_at_checked(row.texts_len.get() as usize).ok_or_else(cut)?;
         texts = rest;
         let (target, needs) = own.split_once('\0').unwrap_or_default();
-        let mut names = 0;
-        let counted = needs.split_terminator('\0').inspect(|_| names += 1);
-        let sorted = counted.map(|need| split_need(need).0).is_sorted_by(|a, b| a < b);
-        let ended = needs.is_empty() || needs.ends_with('\0');
-        if target.is_empty() || !ended || !sorted {
-            return Err(wrong("to have a target and sorted needs with a NUL after each, found other texts".to_owned()));
+        // Whether they are sorted shows when they are compared with those of the variant, which are.
+        if target.is_empty() || !(needs.is_empty() || needs.ends_with('\0')) {
+            return Err(wrong("to have a target and needs with a NUL after each, found other texts".to_owned()));
         }
-        check_needs(names).map_err(|error| error.at(offset))?;
+        let nuls = needs.bytes().filter(|byte| *byte == 0).count();
+        check_needs(nuls).map_err(|error| error.at(offset))?;
         let (score, added) = (row.score.get(), row.added.get());
         found.push(Variant {
             offset: start,

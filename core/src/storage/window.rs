@@ -97,8 +97,10 @@ pub(crate) fn narrow_buffer(buffer: &mut [u8], held: &Range<u64>, offset: u64, l
     if start >= end {
         return 0..0;
     }
-    // The casts are lossless: both bounds lie in the buffer.
-    buffer.copy_within((start - held.start) as usize..(end - held.start) as usize, 0);
+    if start > held.start {
+        // The casts are lossless: both bounds lie in the buffer.
+        buffer.copy_within((start - held.start) as usize..(end - held.start) as usize, 0);
+    }
     start - offset..end - offset
 }
 
