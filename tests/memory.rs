@@ -13,9 +13,10 @@ use std::ptr::{null, null_mut};
 use std::sync::Arc;
 
 use artifact::artifact::{Artifact, OpenOptions};
-use artifact::builder::Builder;
-use artifact::engine::Engine;
+use artifact::builder::{Builder, FatBuilder};
+use artifact::engine::{Engine, FlagMap};
 use artifact::error::Status;
+use artifact::format::flags::Flag;
 use artifact::format::metadata::Metadata;
 use artifact::format::module::Module;
 use artifact::native::link::{Object, Options, link};
@@ -355,6 +356,37 @@ fn every_function_takes_memory_in_proportion_to_the_file() {
 }
 
 /// What takes memory before a detached signature is trusted does not grow with the modules.
+/// A large index, opened from a file that is not itself in memory.
+#[test]
+fn an_index_of_variants_takes_its_size_and_little_for_each_variant() {
+    let image = hostile::elf::Shape::default().image();
+    let mut fat = FatBuilder::new();
+    for variant in 0..60 {
+        let mut engine = Engine::new();
+        for need in 0..1000 {
+            engine.set_flag(FlagMap::Isa, &format!("need-{variant}-{need}"), Flag::Bool(true)).unwrap();
+        }
+        let mut builder = Builder::new(&engine);
+        builder.add_module(&image).unwrap();
+        fat.add_builder(&builder, 0).unwrap();
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("fat");
+    fat.serialize_to_file(&path, artifact::builder::Sync::No).unwrap();
+    let opened = Artifact::open(&path, None, &OpenOptions::default()).unwrap();
+    let first = opened.variant(0).unwrap();
+    let index = std::fs::metadata(&path).unwrap().len() - first.offset - first.len;
+    assert!(index > 700_000, "{index}");
+    let variant = opened.len() as usize;
+    drop(opened);
+    for engine in [None, Some(Engine::new())] {
+        let taken = peak(|| Artifact::open(&path, engine.as_ref(), &OpenOptions::default()));
+        // With an engine, the reasons why each variant does not fit are collected.
+        let most = index as usize + 128 * 60 + 8 * variant + if engine.is_some() { 60 * 512 } else { 0 };
+        assert!(taken <= most, "{taken} bytes of {most}");
+    }
+}
+
 #[test]
 fn a_detached_signature_is_checked_in_constant_memory() {
     let mut elf = Elf::new();
