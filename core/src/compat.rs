@@ -3,6 +3,7 @@
 //!
 //! In its sentences `expected '{}'` gives the artifact's value, as in Wasmtime's.
 
+use std::cmp::Ordering;
 use std::ops::ControlFlow;
 
 use crate::engine::cpu::table::Support;
@@ -57,8 +58,22 @@ pub fn origin(engine: &Engine, producer: &str, version: &[u8]) -> Option<Finding
 ///
 /// INCOMPATIBLE, with the first mismatch's sentence as the message.
 pub fn check(engine: &Engine, metadata: &Metadata<'_>) -> Result<()> {
+    first_of(&mut |sink| compare(engine, metadata, false, sink))
+}
+
+/// As [`check`], of code whose needs the engine is known to meet.
+///
+/// # Errors
+///
+/// As [`check`].
+pub fn check_rest(engine: &Engine, metadata: &Metadata<'_>) -> Result<()> {
+    first_of(&mut |sink| compare(engine, metadata, true, sink))
+}
+
+/// Returns the first finding of a comparison as an error.
+fn first_of(comparison: &mut dyn FnMut(Sink<'_>) -> ControlFlow<()>) -> Result<()> {
     let mut first = None;
-    let _ = compare(engine, metadata, &mut |finding| {
+    let _ = comparison(&mut |finding| {
         first = Some(finding);
         ControlFlow::Break(())
     });
@@ -73,17 +88,29 @@ pub fn check(engine: &Engine, metadata: &Metadata<'_>) -> Result<()> {
 pub fn report(engine: &Engine, metadata: &Metadata<'_>) -> Result<Report> {
     let mut report = Report::default();
     let mut outcome = Ok(());
-    let _ = compare(engine, metadata, &mut |finding| {
+    let _ = compare(engine, metadata, false, &mut |finding| {
         outcome = report.add(finding);
         if outcome.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     });
     outcome.map(|()| report)
 }
 
-fn compare(engine: &Engine, metadata: &Metadata<'_>, sink: Sink<'_>) -> ControlFlow<()> {
+/// Compares everything. `needs_met` says that the target fits and that all ISA flags that are on are met.
+fn compare(engine: &Engine, metadata: &Metadata<'_>, needs_met: bool, sink: Sink<'_>) -> ControlFlow<()> {
     triple(engine.target(), metadata.target, sink)?;
     shared_flags(engine.flags(FlagMap::Shared), &metadata.shared_flags, sink)?;
-    isa_flags(engine, &metadata.isa_flags, sink)?;
+    // Where names may be missing, only flags that are no switches are left.
+    if needs_met && engine.producer() != WASMTIME {
+        let others = engine.flags(FlagMap::Isa).iter().filter(|(_, flag)| !matches!(flag, Flag::Bool(_)));
+        for (name, flag) in others {
+            let artifact = metadata.isa_flags.get(name);
+            if let Some(mismatch) = isa_mismatch(engine, name, artifact.as_ref(), Some(flag)) {
+                sink(flag_finding(Kind::IsaFlag, &mismatch, name, artifact.as_ref(), Some(flag)))?;
+            }
+        }
+    } else {
+        isa_flags(engine, &metadata.isa_flags, sink)?;
+    }
     settings(Kind::Tunable, &Tunables::SETTINGS, metadata.tunables.values(), engine.tunables.values(), sink)?;
     settings(Kind::Feature, &Features::SETTINGS, metadata.features.values(), engine.features.values(), sink)
 }
@@ -178,6 +205,15 @@ fn flags_equal(artifact: &Flag<&str>, engine: &Flag<String>) -> bool {
     }
 }
 
+/// Compares names of flags. Most differ in their first bytes, for which no function needs to be called.
+fn by_name(a: &str, b: &str) -> Ordering {
+    let start = |name: &str| name.as_bytes().first_chunk().map(|bytes| u32::from_be_bytes(*bytes));
+    match (start(a), start(b)) {
+        (Some(a), Some(b)) if a != b => a.cmp(&b),
+        _ => a.cmp(b),
+    }
+}
+
 /// Compares the flags of engine and artifact: first every flag of the engine, sorted by name, then those that only the artifact has.
 fn flags(
     kind: Kind,
@@ -191,7 +227,7 @@ fn flags(
     for (name, engine_flag) in engine {
         let mut artifact_flag = None;
         while let Some(((found, flag), after)) = rest.split_first() {
-            let order = (*found).cmp(name);
+            let order = by_name(found, name);
             if order.is_gt() {
                 break;
             }
@@ -281,9 +317,12 @@ pub fn unmet(engine: &Engine, variant: &Variant<'_>) -> Option<Finding> {
     let mut flags = table.iter().peekable();
     variant.find_need(&mut |need| {
         // Both are sorted, and nearly every need is on in the engine under its own name.
-        while flags.next_if(|(other, _)| other.as_str() < need).is_some() {}
-        if flags.peek().is_some_and(|(other, flag)| *other == need && **flag == Flag::Bool(true)) {
-            return None;
+        while let Some((other, flag)) = flags.peek() {
+            match by_name(other, need) {
+                Ordering::Less => flags.next(),
+                Ordering::Equal if **flag == Flag::Bool(true) => return None,
+                _ => break,
+            };
         }
         let (name, value) = split_need(need);
         let in_engine = table.get(name);

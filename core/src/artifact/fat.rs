@@ -172,7 +172,8 @@ pub(super) fn open(
             None => {
                 let opened = index.open(at, Some(engine), options, buffer, held.take().unwrap_or(0..0));
                 let opened = opened.map_err(|error| in_variant(at, error))?;
-                match opened.check(engine) {
+                let rest = opened.known_metadata().and_then(|metadata| compat::check_rest(engine, metadata));
+                match rest.and_then(|()| opened.check_machines(engine)) {
                     Ok(()) => return Ok(opened),
                     Err(error) if error.status() == Status::Incompatible => error,
                     // The caller adds the base to the offset.

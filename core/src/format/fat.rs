@@ -191,7 +191,15 @@ impl<'a> Variant<'a> {
     /// Passes each need to `find`, and returns the first that it returns something for.
     pub(crate) fn find_need<T>(&self, find: &mut dyn FnMut(&str) -> Option<T>) -> Option<T> {
         match self.needs {
-            Needs::Texts(texts) => texts.split_terminator('\0').find_map(find),
+            Needs::Texts(mut rest) => loop {
+                // Names are too short for a search by vectors to be faster.
+                let end = rest.bytes().position(|byte| byte == 0)?;
+                let found = find(rest.get(..end)?);
+                if found.is_some() {
+                    return found;
+                }
+                rest = rest.get(end + 1..)?;
+            },
             Needs::Flags(flags) => {
                 flags.iter().filter_map(|(name, flag)| need(name, flag)).find_map(|need| find(&need))
             }
