@@ -116,7 +116,7 @@ unsafe fn open(
 /// rule must match, before anything else is decoded. artifact_check_compat() checks everything else. A NULL engine
 /// opens any artifact for inspection, even one whose settings cannot be decoded because another version wrote them.
 ///
-/// Of a file of several targets, the first variant that fits the engine in everything is opened; see
+/// Of a file of several targets, the first variant whose settings all fit the engine is opened; see
 /// artifact_fat_builder_add() for the order. Without an engine it is the first in the file, the most portable one, and with
 /// ARTIFACT_OPEN_VARIANT the one that you name. If the engine trusts keys, one of them must have signed the index.
 ///

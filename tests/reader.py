@@ -534,7 +534,7 @@ def read_several(data):
     if not 2 <= count <= 256 or texts_len > 1 << 20 or texts_len % 8:
         damaged(index_at, f"expected 2 to 256 variants and up to 1 MiB of texts, found {count} and {texts_len}")
     texts, end, align = Reader(data[:signatures_at], texts_at), index_at, 8
-    odd, whats, seen, numbers = [], [], [], set()
+    odd, whats, seen, numbers, target = [], [], [], set(), ""
     for number in range(count):
         at = reader.at
         offset, size, checksum, added = reader.u64(), reader.u64(), bytes(reader.take(32)), reader.u32()
@@ -549,6 +549,8 @@ def read_several(data):
         if variant[-8:] != END or bytes(variant[-40:-8]) != checksum:
             damaged(offset, f"expected variant {number} with the checksum of its row, found another")
         variant_odd, what, origin, metadata = read_one(variant)
+        own = target + own if own.startswith("\0") else own  # the target of the row before
+        target = own.split("\0")[0]
         check(own, "".join(text + "\0" for text in needs(metadata)), at, f"target and needs of variant {number}")
         seen.append((origin, own))
         odd += variant_odd

@@ -111,6 +111,9 @@ fn compare(engine: &Engine, metadata: &Metadata<'_>, needs_met: bool, sink: Sink
     } else {
         isa_flags(engine, &metadata.isa_flags, sink)?;
     }
+    if engine.tunables == metadata.tunables && engine.features == metadata.features {
+        return ControlFlow::Continue(()); // as nearly always
+    }
     settings(Kind::Tunable, &Tunables::SETTINGS, metadata.tunables.values(), engine.tunables.values(), sink)?;
     settings(Kind::Feature, &Features::SETTINGS, metadata.features.values(), engine.features.values(), sink)
 }

@@ -173,7 +173,7 @@ pub(super) fn open(
                 let opened = index.open(at, Some(engine), options, buffer, held.take().unwrap_or(0..0));
                 let opened = opened.map_err(|error| in_variant(at, error))?;
                 let rest = opened.known_metadata().and_then(|metadata| compat::check_rest(engine, metadata));
-                match rest.and_then(|()| opened.check_machines(engine)) {
+                match rest {
                     Ok(()) => return Ok(opened),
                     Err(error) if error.status() == Status::Incompatible => error,
                     // The caller adds the base to the offset.

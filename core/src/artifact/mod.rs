@@ -398,11 +398,6 @@ impl Artifact {
     /// be read.
     pub fn check(&self, engine: &Engine) -> Result<()> {
         self.check_settings(engine)?;
-        self.check_machines(engine)
-    }
-
-    /// Checks the ELF header of each module.
-    fn check_machines(&self, engine: &Engine) -> Result<()> {
         let mut first = None;
         self.compare_machines(engine, &mut |finding| {
             first.get_or_insert(finding);

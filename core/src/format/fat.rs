@@ -54,7 +54,8 @@ pub struct Row {
     pub added: U32,
     /// The variant's score.
     pub score: I32,
-    /// Size of the row's texts in bytes: the target triple, then each need, all with a NUL at the end.
+    /// Size of the row's texts in bytes: the target triple, empty if it is that of the row before, then each need, all with a NUL at the
+    /// end.
     pub texts_len: U32,
     /// Zeros.
     pub reserved: [u8; 4],
@@ -321,7 +322,7 @@ pub fn decode_index(bytes: &[u8], offset: u64) -> Result<Vec<Variant<'_>>> {
     }
     let mut texts = std::str::from_utf8(texts).map_err(|_| wrong("texts in UTF-8, found other bytes".to_owned()))?;
     let mut found = alloc::with_capacity(count, "the list of variants")?;
-    let (mut end, mut numbers) = (offset, [false; MAX_VARIANTS]);
+    let (mut end, mut numbers, mut target) = (offset, [false; MAX_VARIANTS], "");
     for (at, row) in rows.iter().enumerate() {
         let wrong = |what: String| {
             Error::corrupt(format!("index: expected variant {at} {what}"))
@@ -344,7 +345,8 @@ pub fn decode_index(bytes: &[u8], offset: u64) -> Result<Vec<Variant<'_>>> {
         }
         let (own, rest) = texts.split_at_checked(row.texts_len.get() as usize).ok_or_else(cut)?;
         texts = rest;
-        let (target, needs) = own.split_once('\0').unwrap_or_default();
+        let (own_target, needs) = own.split_once('\0').unwrap_or_default();
+        target = if own_target.is_empty() { target } else { own_target };
         // Whether they are sorted shows when they are compared with those of the variant, which are.
         if target.is_empty() || !(needs.is_empty() || needs.ends_with('\0')) {
             return Err(wrong("to have a target and needs with a NUL after each, found other texts".to_owned()));
@@ -390,10 +392,20 @@ pub struct NewRow<'r> {
 /// LIMIT for more texts than a reader accepts, or a file of 2^64 bytes; NO_MEMORY.
 pub fn encode_index(rows: &[NewRow<'_>]) -> Result<(Vec<u8>, u64)> {
     let too_large = || Error::new(Status::Limit, "index: expected a file shorter than 2^64 bytes, found more");
-    let texts: usize = rows.iter().map(|row| row.texts.len()).sum();
-    let padded = texts.next_multiple_of(ALIGN as usize);
+    let target_of = |row: &NewRow<'_>| row.texts.iter().position(|byte| *byte == 0).unwrap_or(0);
+    let mut texts = alloc::with_capacity(rows.len(), "the index")?;
+    let mut last: &[u8] = &[];
+    for row in rows {
+        // What follows the target begins with its NUL.
+        let (target, rest) = row.texts.split_at(target_of(row));
+        texts.push(if target == last { rest } else { row.texts });
+        last = target;
+    }
+    let texts_len: usize = texts.iter().map(|texts| texts.len()).sum();
+    let padded = texts_len.next_multiple_of(ALIGN as usize);
     if padded as u64 > MAX_INDEX_TEXTS {
-        let message = format!("index: expected at most {MAX_INDEX_TEXTS} bytes of targets and needs, found {texts}");
+        let message =
+            format!("index: expected at most {MAX_INDEX_TEXTS} bytes of targets and needs, found {texts_len}");
         return Err(Error::new(Status::Limit, message));
     }
     let header = IndexHeader {
@@ -405,7 +417,7 @@ pub fn encode_index(rows: &[NewRow<'_>]) -> Result<(Vec<u8>, u64)> {
     };
     let mut encoded = alloc::with_capacity(rows.len(), "the index")?;
     let mut end = 0;
-    for row in rows.iter().rev() {
+    for (row, texts) in rows.iter().zip(&texts).rev() {
         let offset = align_up(end, VARIANT_ALIGN).ok_or_else(too_large)?;
         end = offset.checked_add(row.len).ok_or_else(too_large)?;
         encoded.push(Row {
@@ -414,7 +426,7 @@ pub fn encode_index(rows: &[NewRow<'_>]) -> Result<(Vec<u8>, u64)> {
             checksum: row.checksum,
             added: row.added.into(),
             score: row.score.into(),
-            texts_len: (row.texts.len() as u32).into(),
+            texts_len: (texts.len() as u32).into(),
             reserved: [0; 4],
         });
     }
@@ -423,7 +435,7 @@ pub fn encode_index(rows: &[NewRow<'_>]) -> Result<(Vec<u8>, u64)> {
     let mut out = alloc::with_capacity(size, "the index")?;
     out.extend_from_slice(header.as_bytes());
     out.extend_from_slice(encoded.as_bytes());
-    rows.iter().for_each(|row| out.extend_from_slice(row.texts));
+    texts.iter().for_each(|texts| out.extend_from_slice(texts));
     out.resize(size, 0);
     Ok((out, align_up(end, ALIGN).ok_or_else(too_large)?))
 }
