@@ -84,6 +84,14 @@ fn a_row_that_contradicts_its_variant_is_corrupt() {
             assert_eq!(status(others), Status::Corrupt);
         }
     }
+    // A row's texts end with a NUL, even if that is all that is missing.
+    let mut bad = file.clone();
+    let texts = index_of(&file) + 24 + 5 * 64;
+    assert_eq!(&bad[texts + ARM.len()..][..1], b"\0");
+    bad[texts + ARM.len()] = b'x';
+    reseal(&mut bad);
+    let error = open(&bad, None).err().unwrap();
+    assert!(error.status() == Status::Corrupt && error.message().contains("a NUL after each"), "{error}");
     // Needs that are left out make nothing open that does not fit: the variant's own Metadata says them too.
     let mut bad = file.clone();
     let header = index_of(&file);

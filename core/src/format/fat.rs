@@ -211,17 +211,16 @@ impl<'a> Variant<'a> {
     #[must_use]
     pub(crate) fn has_needs_of(&self, flags: &[(&str, Flag<&str>)]) -> bool {
         let Needs::Texts(mut rest) = self.needs else { return false };
-        let mut take = |text: &str| match rest.strip_prefix(text) {
-            Some(after) => {
-                rest = after;
-                true
-            }
-            None => false,
+        // Takes a text and the byte after it off the rest.
+        let mut take = |text: &str, end: u8| {
+            let same = rest.starts_with(text) && rest.as_bytes().get(text.len()) == Some(&end);
+            rest = rest.get(text.len() + 1..).filter(|_| same).unwrap_or("");
+            same
         };
         let same = flags.iter().all(|(name, flag)| match flag {
             Flag::Bool(false) => true,
-            Flag::Bool(true) => take(name) && take("\0"),
-            other => take(name) && take("=") && take(&other.to_string()) && take("\0"),
+            Flag::Bool(true) => take(name, 0),
+            other => take(name, b'=') && take(&other.to_string(), 0),
         });
         same && rest.is_empty()
     }
@@ -345,10 +344,11 @@ pub fn decode_index(bytes: &[u8], offset: u64) -> Result<Vec<Variant<'_>>> {
         }
         let (own, rest) = texts.split_at_checked(row.texts_len.get() as usize).ok_or_else(cut)?;
         texts = rest;
-        let (own_target, needs) = own.split_once('\0').unwrap_or_default();
+        let target_end = own.bytes().position(|byte| byte == 0).unwrap_or(own.len());
+        let (own_target, needs) = (own.get(..target_end).unwrap_or(""), own.get(target_end + 1..).unwrap_or(""));
         target = if own_target.is_empty() { target } else { own_target };
         // Whether they are sorted shows when they are compared with those of the variant, which are.
-        if target.is_empty() || !(needs.is_empty() || needs.ends_with('\0')) {
+        if target.is_empty() || !own.ends_with('\0') {
             return Err(wrong("to have a target and needs with a NUL after each, found other texts".to_owned()));
         }
         let nuls = needs.bytes().filter(|byte| *byte == 0).count();
