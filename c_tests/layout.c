@@ -61,7 +61,7 @@ FIELD(artifact_link_options_t, flags, 8, 8);
 FIELD(artifact_link_options_t, entries, 16, 8);
 FIELD(artifact_link_options_t, entry_count, 24, 8);
 
-SIZE(artifact_open_options_t, 64);
+SIZE(artifact_open_options_t, 72);
 FIELD(artifact_open_options_t, size, 0, 8);
 FIELD(artifact_open_options_t, flags, 8, 8);
 FIELD(artifact_open_options_t, offset, 16, 8);
@@ -70,6 +70,15 @@ FIELD(artifact_open_options_t, memory_limit, 32, 8);
 FIELD(artifact_open_options_t, signature, 40, 8);
 FIELD(artifact_open_options_t, signature_len, 48, 8);
 FIELD(artifact_open_options_t, copy_limit, 56, 8);
+FIELD(artifact_open_options_t, variant, 64, 8);
+
+SIZE(artifact_variant_t, 40);
+FIELD(artifact_variant_t, target, 0, 8);
+FIELD(artifact_variant_t, needs, 8, 8);
+FIELD(artifact_variant_t, offset, 16, 8);
+FIELD(artifact_variant_t, length, 24, 8);
+FIELD(artifact_variant_t, score, 32, 4);
+FIELD(artifact_variant_t, added, 36, 4);
 
 SIZE(artifact_public_key_t, 32);
 FIELD(artifact_public_key_t, bytes, 0, 32);

@@ -180,6 +180,12 @@ typedef struct artifact_code_t artifact_code_t;
 typedef struct artifact_report_t artifact_report_t;
 
 /**
+ * A file of several targets under construction. You own it; free it with artifact_fat_builder_free(). Only one thread at
+ * a time may change it. Functions that take it const may run in many threads at once while no thread changes it.
+ */
+typedef struct artifact_fat_builder_t artifact_fat_builder_t;
+
+/**
  * A key: everything that code was compiled from. You own it; free it with artifact_cache_key_free().
  *
  * Add whatever can make a compiler produce other code: the source, options, versions of what the source includes. What the
@@ -1218,12 +1224,15 @@ artifact_status_t artifact_serialize_to(const artifact_builder_t *builder,
 
 /* ==== Artifact: opening and checking ==== */
 
-/** For artifact_open_options_t.flags: check everything that artifact_verify() checks while opening. */
+/**
+ * For artifact_open_options_t.flags: check everything that artifact_verify() checks while opening; of a file of several targets,
+ * check the variant that is opened.
+ */
 #define ARTIFACT_OPEN_VERIFY UINT64_C(1)
 
 /**
  * For artifact_open_options_t.flags: copy the whole file to private memory, a sealed memfd, before anything else, and use only
- * the copy: later changes to the file have no effect. A file that cannot change is not copied: a memfd that is sealed against
+ * the copy: later changes to the file have no effect. Of a file of several targets, the variant is copied. A file that cannot change is not copied: a memfd that is sealed against
  * writing and shrinking, or a file under fs-verity.
  */
 #define ARTIFACT_OPEN_COPY UINT64_C(2)
@@ -1236,8 +1245,20 @@ artifact_status_t artifact_serialize_to(const artifact_builder_t *builder,
  */
 #define ARTIFACT_OPEN_READ UINT64_C(4)
 
+/**
+ * For artifact_open_options_t.flags: open the variant of a file of several targets whose index is
+ * artifact_open_options_t.variant, whatever it needs. A file of one target has variant 0 only.
+ */
+#define ARTIFACT_OPEN_VARIANT UINT64_C(8)
+
+/**
+ * For artifact_open_options_t.flags: refuse a file of several targets if the first variant for the engine's target does not fit the
+ * engine, rather than open one that needs less. Any file of one target is the best that it has.
+ */
+#define ARTIFACT_OPEN_REQUIRE_BEST UINT64_C(16)
+
 /** Initializes options with the defaults: `artifact_open_options_t options = ARTIFACT_OPEN_OPTIONS_INIT;` */
-#define ARTIFACT_OPEN_OPTIONS_INIT {sizeof(artifact_open_options_t), 0, 0, 0, 0, NULL, 0, 0}
+#define ARTIFACT_OPEN_OPTIONS_INIT {sizeof(artifact_open_options_t), 0, 0, 0, 0, NULL, 0, 0, 0}
 
 /** How to open. Begin with ARTIFACT_OPEN_OPTIONS_INIT. */
 typedef struct artifact_open_options_t {
@@ -1263,6 +1284,8 @@ typedef struct artifact_open_options_t {
      * memory at first, but reading the copy can fill them.
      */
     uint64_t copy_limit;
+    /** With ARTIFACT_OPEN_VARIANT, the index of the variant to open of a file of several targets; otherwise 0. */
+    uint64_t variant;
 } artifact_open_options_t;
 
 /**
@@ -1273,6 +1296,10 @@ typedef struct artifact_open_options_t {
  * module is then copied to private memory and checked when it is first needed. Next, the engine's producer and version
  * rule must match, before anything else is decoded. artifact_check_compat() checks everything else. A NULL engine
  * opens any artifact for inspection, even one whose settings cannot be decoded because another version wrote them.
+ *
+ * Of a file of several targets, the first variant whose settings all fit the engine is opened; see
+ * artifact_fat_builder_add() for the order. Without an engine it is the first in the file, the most portable one, and with
+ * ARTIFACT_OPEN_VARIANT the one that you name. If the engine trusts keys, one of them must have signed the index.
  *
  * If another process truncates the file while it is open, reading its modules can kill the process (SIGBUS). Replace
  * files instead, as artifact_serialize_to_file() does. If other users can write to the file, use ARTIFACT_OPEN_READ or
@@ -1285,13 +1312,17 @@ typedef struct artifact_open_options_t {
  * @return ARTIFACT_OK, a general status, or one of these:
  *   - ARTIFACT_UNTRUSTED: the engine trusts keys, and none of them has signed the artifact.
  *   - ARTIFACT_WRONG_PRODUCER, ARTIFACT_WRONG_VERSION: the artifact's producer or version is not the engine's.
+ *   - ARTIFACT_INCOMPATIBLE: no variant of a file of several targets fits; the message says why not. Or, with
+ *     ARTIFACT_OPEN_REQUIRE_BEST, the best one for the engine's target does not.
+ *   - ARTIFACT_NOT_FOUND: the file has no variant with the index in the options.
  *   - ARTIFACT_NOT_AN_ARTIFACT, ARTIFACT_TRUNCATED, ARTIFACT_CORRUPT, ARTIFACT_DIGEST_MISMATCH: the file is not a
- *     valid artifact.
+ *     valid artifact. If a variant's settings contradict the index, that is ARTIFACT_CORRUPT.
  *   - ARTIFACT_LIMIT: the artifact exceeds a limit of the library or of the options.
  *   - ARTIFACT_UNSUPPORTED: the artifact or the options need a newer library.
  *   - ARTIFACT_IO: the file cannot be read; artifact_error_errno() is ENOENT if it does not exist.
  *   - ARTIFACT_INVALID_ARGUMENT: path is a directory, device or FIFO (opening never blocks on one), offset and length
- *     of the options reach beyond the file, or the options have detached signatures although the engine trusts no key.
+ *     of the options reach beyond the file, the options have detached signatures although the engine trusts no key, or
+ *     ARTIFACT_OPEN_REQUIRE_BEST is given without an engine or together with ARTIFACT_OPEN_VARIANT.
  */
 artifact_status_t artifact_open_file(const char *path,
                                      const artifact_engine_t *engine,
@@ -1393,7 +1424,8 @@ artifact_status_t artifact_compat_report(const artifact_t *artifact,
 /**
  * Checks everything that opening skips because it takes time in proportion to the file's size: every digest, each
  * module's sections, symbols and relocations, links, padding, and the order of keys. In a file without a trailer (see
- * artifact_integrity()) only the structure can be checked: a changed byte of code goes unnoticed.
+ * artifact_integrity()) only the structure can be checked: a changed byte of code goes unnoticed. Of a file of several
+ * targets, every variant is checked, and what is between them.
  *
  * @param artifact The artifact.
  * @param report Receives the report, which you own. It lists warnings: what Wasmtime 0.33 accepts although no program
@@ -1420,7 +1452,10 @@ const char *artifact_producer(const artifact_t *artifact);
  */
 artifact_slice_t artifact_producer_version(const artifact_t *artifact);
 
-/** Returns the artifact's length in bytes, including whatever follows its body; 0 if artifact is NULL. */
+/**
+ * Returns the artifact's length in bytes, including whatever follows its body; of a file of several targets, that of the
+ * variant; 0 if artifact is NULL.
+ */
 uint64_t artifact_file_len(const artifact_t *artifact);
 
 /* ==== Settings of an artifact ==== */
@@ -1737,6 +1772,12 @@ artifact_status_t artifact_attribute(const artifact_t *artifact,
  */
 #define ARTIFACT_SIGNATURE_CONTEXT "libartifact signature 1"
 
+/**
+ * The bytes that precede the digest of an index in what is signed: sizeof ARTIFACT_INDEX_SIGNATURE_CONTEXT bytes, including the
+ * NUL. See artifact_fat_builder_index_digest().
+ */
+#define ARTIFACT_INDEX_SIGNATURE_CONTEXT "libartifact fat index 1"
+
 /** A public key: Ed25519 (RFC 8032). People exchange public keys as PEM; see artifact_public_key_from_pem(). */
 typedef struct artifact_public_key_t {
     /** The key's 32 bytes. */
@@ -1914,7 +1955,10 @@ artifact_status_t artifact_signed_by(const artifact_t *artifact,
                                      artifact_public_key_t *public_key,
                                      artifact_error_t **error);
 
-/** Returns the number of signatures that an artifact carries, whoever made them; 0 if artifact is NULL. */
+/**
+ * Returns the number of signatures that an artifact carries, whoever made them; 0 if artifact is NULL. A variant's own
+ * are counted, not those of the index that it was found by.
+ */
 size_t artifact_signature_count(const artifact_t *artifact);
 
 /**
@@ -1932,8 +1976,8 @@ artifact_status_t artifact_signature_at(const artifact_t *artifact,
 
 /**
  * Creates a detached signature, for a file that must not change, such as one without a trailer. Keep it beside the
- * file, and pass it in artifact_open_options_t.signature, where several may follow one another. Reads every byte of
- * the artifact.
+ * file, and pass it in artifact_open_options_t.signature, where several may follow one another. Of a file of several
+ * targets, it is over the index. Reads every byte of the file.
  *
  * @param artifact The artifact.
  * @param key The private key.
@@ -1950,10 +1994,11 @@ artifact_status_t artifact_sign(const artifact_t *artifact,
 /**
  * Computes the root record of an opened artifact, for a detached signature by a key that this process does not have.
  * What has to be signed is described at artifact_root_record(). The detached signature consists of the public key's 32
- * bytes and the signature's 64.
+ * bytes and the signature's 64. For a file of several targets, what has to be signed is ARTIFACT_INDEX_SIGNATURE_CONTEXT
+ * with its NUL, followed by the digest of the index.
  *
  * @param artifact The artifact.
- * @param record Receives the record, 256 bytes in a buffer that you own.
+ * @param record Receives the record, 256 bytes, or the digest of the index, 32 bytes, in a buffer that you own.
  * @return As artifact_sign().
  */
 artifact_status_t artifact_detached_record(const artifact_t *artifact,
@@ -2533,6 +2578,248 @@ artifact_status_t artifact_report_at(const artifact_report_t *report,
 
 /** Frees a report. NULL is allowed. */
 void artifact_report_free(artifact_report_t *report);
+
+/* ==== Files of several targets: the best variant that fits is opened ==== */
+
+/** A variant of a file of several targets. */
+typedef struct artifact_variant_t {
+    /** The target triple, borrowed: valid until the artifact is freed. */
+    const char *target;
+    /** The number of ISA flags that it needs; see artifact_variant_need_at(). */
+    size_t needs;
+    /** The offset of the variant in the file, a multiple of 64 KiB. */
+    uint64_t offset;
+    /** Its length in bytes. */
+    uint64_t length;
+    /** The score that it was added with. */
+    int32_t score;
+    /** When it was added: 0 for the variant that was added first. */
+    uint32_t added;
+} artifact_variant_t;
+
+/**
+ * Creates a builder of a file of several targets: one artifact for each, of which artifact_open_file() opens the best that
+ * fits. Returns NULL only after an internal error.
+ */
+artifact_fat_builder_t *artifact_fat_builder_new(void);
+
+/**
+ * Creates a builder with all variants of an existing file, in the order in which they were added, and with their scores.
+ * Signatures of the index that are still valid when the file is written are kept. Of a file of one target, the artifact is
+ * the only variant.
+ *
+ * @param artifact Any variant of the file. It may be freed before the builder.
+ * @param fat Receives the builder, which you own.
+ * @return ARTIFACT_OK, a general status, or as artifact_open_file() and artifact_fat_builder_add_artifact().
+ */
+artifact_status_t artifact_fat_builder_new_from_artifact(const artifact_t *artifact,
+                                                         artifact_fat_builder_t **fat,
+                                                         artifact_error_t **error);
+
+/** Frees a builder of a file of several targets. NULL is allowed. */
+void artifact_fat_builder_free(artifact_fat_builder_t *fat);
+
+/**
+ * Adds the artifact that a builder would write as a variant: its target and the ISA flags that are on say which hosts it
+ * is for. The artifact is kept in memory.
+ *
+ * An engine tries a variant before those of the same target that need less; among others, the one with the higher score
+ * first, then the one that was added first. Last comes the most portable variant: the one with the fewest needs, and among
+ * equals the one that was added first. It lies at the start of the file, where Wasmtime 0.33, nm and dlopen find it.
+ *
+ * @param fat The builder to change.
+ * @param builder The artifact's builder, with a trailer. It may be freed at once.
+ * @param score Decides the order of variants of which neither needs all that the other one needs.
+ * @param index Receives the variant's index in the order of adding; may be NULL.
+ * @return ARTIFACT_OK, a general status, or one of these, in which case nothing was added:
+ *   - ARTIFACT_INVALID_ARGUMENT: the artifact has no module or no trailer, has another producer or version than the
+ *     others, or needs the same as one of them; or the name of a flag that is on has a '='.
+ *   - ARTIFACT_LIMIT: there are 256 variants, or more than 1024 flags are on.
+ */
+artifact_status_t artifact_fat_builder_add(artifact_fat_builder_t *fat,
+                                           const artifact_builder_t *builder,
+                                           int32_t score,
+                                           size_t *index,
+                                           artifact_error_t **error);
+
+/**
+ * Adds an opened artifact as a variant, as artifact_fat_builder_add() does. Its bytes are copied as they are, with its
+ * signatures, when the file is written; until then its file must not change. Of a file of several targets, only the variant
+ * that was opened is added.
+ *
+ * @param fat The builder to change.
+ * @param artifact The artifact. It may be freed before the builder.
+ * @param score As artifact_fat_builder_add().
+ * @param index As artifact_fat_builder_add().
+ * @return As artifact_fat_builder_add(), or ARTIFACT_WRONG_VERSION if the artifact's settings cannot be decoded.
+ */
+artifact_status_t artifact_fat_builder_add_artifact(artifact_fat_builder_t *fat,
+                                                    const artifact_t *artifact,
+                                                    int32_t score,
+                                                    size_t *index,
+                                                    artifact_error_t **error);
+
+/**
+ * Removes a variant. The indexes of those that were added later become one less.
+ *
+ * @param fat The builder to change.
+ * @param index An index below artifact_fat_builder_count(), in the order of adding.
+ * @return ARTIFACT_OK, a general status, or ARTIFACT_NOT_FOUND if index is out of range.
+ */
+artifact_status_t artifact_fat_builder_remove(artifact_fat_builder_t *fat,
+                                              size_t index,
+                                              artifact_error_t **error);
+
+/** Returns the number of variants that were added; 0 if fat is NULL. */
+size_t artifact_fat_builder_count(const artifact_fat_builder_t *fat);
+
+/**
+ * Makes a builder sign the index of each file that it writes from now on. The variants need no signatures of their own.
+ *
+ * @param fat The builder to change. It can have up to 64 keys.
+ * @param key The private key. It may be freed before the builder.
+ * @return ARTIFACT_OK, a general status, or ARTIFACT_LIMIT if the builder has 64 keys already.
+ */
+artifact_status_t artifact_fat_builder_add_key(artifact_fat_builder_t *fat,
+                                               const artifact_key_t *key,
+                                               artifact_error_t **error);
+
+/**
+ * Computes the digest of the index as it is now, to be signed with a key that this process does not have. What has to be
+ * signed is ARTIFACT_INDEX_SIGNATURE_CONTEXT with its NUL, followed by the digest; pass the signature to
+ * artifact_fat_builder_add_signature().
+ *
+ * @param fat The builder.
+ * @param digest Receives the digest, 32 bytes in a buffer that you own.
+ * @return ARTIFACT_OK, a general status, or ARTIFACT_INVALID_ARGUMENT if there are fewer than two variants.
+ */
+artifact_status_t artifact_fat_builder_index_digest(const artifact_fat_builder_t *fat,
+                                                    artifact_buffer_t **digest,
+                                                    artifact_error_t **error);
+
+/**
+ * Adds a signature of the index that was made elsewhere; see artifact_fat_builder_index_digest(). If the index changes
+ * afterwards, writing it returns ARTIFACT_INVALID_ARGUMENT.
+ *
+ * @param fat The builder to change.
+ * @param public_key The key that signed.
+ * @param signature An Ed25519 signature (RFC 8032) of the index as it is now; it is copied.
+ * @param signature_len Its length in bytes: 64.
+ * @return ARTIFACT_OK, a general status, or ARTIFACT_INVALID_ARGUMENT if the signature is by another key, or of
+ *     another index.
+ */
+artifact_status_t artifact_fat_builder_add_signature(artifact_fat_builder_t *fat,
+                                                     const artifact_public_key_t *public_key,
+                                                     const uint8_t *signature,
+                                                     size_t signature_len,
+                                                     artifact_error_t **error);
+
+/**
+ * Removes all keys and all signatures of the index from a builder. The variants keep theirs.
+ *
+ * @param fat The builder to change.
+ * @return ARTIFACT_OK, or a general status.
+ */
+artifact_status_t artifact_fat_builder_clear_signatures(artifact_fat_builder_t *fat,
+                                                        artifact_error_t **error);
+
+/**
+ * Writes the file to memory. The same variants, scores and order of adding give the same bytes. With one variant, the
+ * file is that artifact, byte for byte. All digests of the variants are checked first.
+ *
+ * @param fat The builder.
+ * @param buffer Receives the file, a buffer that you own.
+ * @return ARTIFACT_OK, a general status, or one of these:
+ *   - ARTIFACT_INVALID_ARGUMENT: there is no variant, or there is a key although one variant has no index to sign.
+ *   - ARTIFACT_DIGEST_MISMATCH, ARTIFACT_CORRUPT: a variant is damaged.
+ *   - ARTIFACT_LIMIT: targets and flags take more than 1 MiB.
+ *   - ARTIFACT_IO: the file of a variant cannot be read.
+ */
+artifact_status_t artifact_fat_serialize(const artifact_fat_builder_t *fat,
+                                         artifact_buffer_t **buffer,
+                                         artifact_error_t **error);
+
+/**
+ * Writes to a file, as atomically as artifact_serialize_to_file().
+ *
+ * @param fat The builder.
+ * @param path The file to create or replace. It may be the file of a variant.
+ * @param options How to save; NULL: the defaults.
+ * @return As artifact_fat_serialize() and artifact_serialize_to_file().
+ */
+artifact_status_t artifact_fat_serialize_to_file(const artifact_fat_builder_t *fat,
+                                                 const char *path,
+                                                 const artifact_save_options_t *options,
+                                                 artifact_error_t **error);
+
+/**
+ * Writes the file through a callback, piece by piece, in order.
+ *
+ * @param fat The builder.
+ * @param write Called with each piece. If it returns a value other than 0, the writing ends.
+ * @param context Passed to write; may be NULL.
+ * @return As artifact_fat_serialize(), or ARTIFACT_IO with the errno that write returned.
+ */
+artifact_status_t artifact_fat_serialize_to(const artifact_fat_builder_t *fat,
+                                            artifact_write_fn write,
+                                            void *context,
+                                            artifact_error_t **error);
+
+/**
+ * Returns the number of variants in an artifact's file: 1 unless it is a file of several targets; 0 if artifact is NULL.
+ */
+size_t artifact_variant_count(const artifact_t *artifact);
+
+/** Returns the index of the variant that was opened; 0 if the file has one target, or artifact is NULL. */
+size_t artifact_variant_chosen(const artifact_t *artifact);
+
+/**
+ * Reads what a variant is for. In a file of one target, variant 0 is the whole artifact.
+ *
+ * @param artifact Any variant of the file.
+ * @param index An index below artifact_variant_count(), in the order in which an engine tries them: the last one is the
+ *     most portable.
+ * @param variant Receives the variant.
+ * @return ARTIFACT_OK, a general status, ARTIFACT_NOT_FOUND if index is out of range, or, for a file of one target,
+ *     ARTIFACT_WRONG_VERSION if its settings cannot be decoded, or ARTIFACT_LIMIT if more than 1024 flags are on.
+ */
+artifact_status_t artifact_variant_at(const artifact_t *artifact,
+                                      size_t index,
+                                      artifact_variant_t *variant,
+                                      artifact_error_t **error);
+
+/**
+ * Reads what a variant needs.
+ *
+ * @param artifact Any variant of the file.
+ * @param index An index below artifact_variant_count().
+ * @param need An index below artifact_variant_t.needs. Needs are sorted by name.
+ * @param text Receives the name of an ISA flag that is on, or `name=value` for one that is no switch. Borrowed: valid
+ *     until the artifact is freed.
+ * @return As artifact_variant_at(); ARTIFACT_NOT_FOUND also if need is out of range.
+ */
+artifact_status_t artifact_variant_need_at(const artifact_t *artifact,
+                                           size_t index,
+                                           size_t need,
+                                           const char **text,
+                                           artifact_error_t **error);
+
+/**
+ * Lists every mismatch between a variant and an engine: why it was not chosen. A variant that fits, but comes after the one
+ * that was chosen, has an empty report.
+ *
+ * @param artifact Any variant of the file.
+ * @param index An index below artifact_variant_count().
+ * @param engine The engine to compare with.
+ * @param report Receives the report, which you own.
+ * @return As artifact_compat_report() and, since the variant is opened, as artifact_open_file(); ARTIFACT_NOT_FOUND if index
+ *     is out of range.
+ */
+artifact_status_t artifact_variant_report(const artifact_t *artifact,
+                                          size_t index,
+                                          const artifact_engine_t *engine,
+                                          artifact_report_t **report,
+                                          artifact_error_t **error);
 
 /* ==== Cache: from a key to code, in one call ==== */
 

@@ -710,12 +710,19 @@ struct open_options {
     std::uint64_t copy_limit = 0;
     /// Read modules on first use rather than mapping the file, against others who truncate it: ARTIFACT_OPEN_READ.
     bool read = false;
+    /// The variant to open of a file of several targets, whatever it needs; none: the best that fits the engine.
+    std::optional<std::size_t> variant = std::nullopt;
+    /// Refuse a file whose best variant for the engine's target does not fit: ARTIFACT_OPEN_REQUIRE_BEST.
+    bool require_best = false;
 };
 
 // ==== Keys ====
 
 /// The prefix of a signed message, including its NUL. What is signed is this prefix followed by a root record.
 inline constexpr std::string_view signature_context{ARTIFACT_SIGNATURE_CONTEXT, sizeof ARTIFACT_SIGNATURE_CONTEXT};
+/// The same for an index of variants, whose digest follows.
+inline constexpr std::string_view index_signature_context{ARTIFACT_INDEX_SIGNATURE_CONTEXT,
+                                                          sizeof ARTIFACT_INDEX_SIGNATURE_CONTEXT};
 
 /// A public key (Ed25519). A value type.
 class public_key {
@@ -1548,16 +1555,66 @@ struct module_at {
     }
 };
 
+struct need_at {
+    const artifact_t *artifact;
+    std::size_t variant;
+    result<std::string_view> operator()(std::size_t index) const {
+        return read<std::string_view, const char *>(artifact_variant_need_at, artifact, variant, index);
+    }
+};
+
+} // namespace detail
+
+/// A variant of a file of several targets. Its texts are valid as long as the file.
+class variant_view {
+  public:
+    variant_view(const artifact_t *artifact, std::size_t index, const artifact_variant_t &raw) noexcept
+        : artifact_(artifact), index_(index), raw_(raw) {}
+
+    /// Returns its index in the order in which an engine tries the variants.
+    std::size_t index() const noexcept { return index_; }
+    /// Returns the target triple.
+    std::string_view target() const noexcept { return raw_.target; }
+    /// Returns the names of the ISA flags that are on, and `name=value` of those that are no switches, sorted by name.
+    range<detail::need_at> needs() const noexcept { return {{artifact_, index_}, raw_.needs}; }
+    /// Returns the offset of the variant in the file.
+    std::uint64_t offset() const noexcept { return raw_.offset; }
+    /// Returns its length in bytes.
+    std::uint64_t length() const noexcept { return raw_.length; }
+    /// Returns the score that it was added with.
+    std::int32_t score() const noexcept { return raw_.score; }
+    /// Returns when it was added: 0 for the first one.
+    std::uint32_t added() const noexcept { return raw_.added; }
+
+  private:
+    const artifact_t *artifact_;
+    std::size_t index_;
+    artifact_variant_t raw_;
+};
+
+namespace detail {
+
+struct variant_at {
+    const artifact_t *artifact;
+    result<variant_view> operator()(std::size_t index) const {
+        return call<artifact_variant_t>(
+            [&](const artifact_variant_t &raw) { return variant_view(artifact, index, raw); }, artifact_variant_at,
+            artifact, index);
+    }
+};
+
 inline artifact_open_options_t raw_options(const open_options &options) noexcept {
     artifact_open_options_t raw = ARTIFACT_OPEN_OPTIONS_INIT;
     raw.flags = (options.verify ? ARTIFACT_OPEN_VERIFY : 0) | (options.copy ? ARTIFACT_OPEN_COPY : 0) |
-                (options.read ? ARTIFACT_OPEN_READ : 0);
+                (options.read ? ARTIFACT_OPEN_READ : 0) | (options.variant ? ARTIFACT_OPEN_VARIANT : 0) |
+                (options.require_best ? ARTIFACT_OPEN_REQUIRE_BEST : 0);
     raw.offset = options.offset;
     raw.length = options.length;
     raw.memory_limit = options.memory_limit;
     raw.signature = options.signature.data();
     raw.signature_len = options.signature.size();
     raw.copy_limit = options.copy_limit;
+    raw.variant = options.variant.value_or(0);
     return raw;
 }
 
@@ -1569,6 +1626,8 @@ inline artifact_open_options_t raw_options(const open_options &options) noexcept
 /// checks everything else. Opening with `inspect` skips these checks. Opening fails with
 /// - status::untrusted, wrong_producer or wrong_version if one of the checks fails;
 /// - status::not_an_artifact, truncated, corrupt, digest_mismatch, unsupported or limit for a foreign or damaged file;
+/// - status::incompatible if the file has several targets and none fits the engine, or with open_options::require_best
+///   the best does not;
 /// - status::io if it cannot be read; error::code() has the reason;
 /// - status::invalid_argument if it is not a regular file, or if the options select a range outside it.
 ///
@@ -1615,6 +1674,17 @@ class file : public detail::handle<artifact_t, artifact_free> {
     /// Returns every mismatch; the report is empty if the file fits.
     result<report> compat_report(const engine &engine) const {
         return detail::read<report, artifact_report_t *>(artifact_compat_report, get(), engine.get());
+    }
+    /// Returns the variants of a file of several targets, in the order in which an engine tries them: the last one is
+    /// the most portable. A file of one target has one.
+    range<detail::variant_at> variants() const noexcept ARTIFACT_BORROWS {
+        return {{get()}, artifact_variant_count(get())};
+    }
+    /// Returns the index of the variant that was opened.
+    std::size_t variant_chosen() const noexcept { return artifact_variant_chosen(get()); }
+    /// Returns every mismatch between a variant and an engine: why it was not chosen.
+    result<report> variant_report(std::size_t index, const engine &engine) const {
+        return detail::read<report, artifact_report_t *>(artifact_variant_report, get(), index, engine.get());
     }
     /// Checks every digest, bound, link and table, which takes time in proportion to the size of the file. Fails with
     /// status::digest_mismatch, corrupt, truncated or limit if the file is damaged. The report lists warnings that do
@@ -1749,7 +1819,8 @@ class file : public detail::handle<artifact_t, artifact_free> {
         return detail::read<buffer, artifact_buffer_t *>(artifact_sign, get(), key.get());
     }
     /// Returns the root record, for a detached signature by a key that this process doesn't have: sign
-    /// signature_context followed by this record.
+    /// signature_context followed by this record. Of a file of several targets it is the digest of the index, to be
+    /// signed after index_signature_context.
     result<buffer> detached_record() const {
         return detail::read<buffer, artifact_buffer_t *>(artifact_detached_record, get());
     }
@@ -1804,6 +1875,29 @@ template <class Write> struct sink {
         }
     }
 };
+
+/// Calls a C function that writes through a callback.
+template <class Write, class Raw>
+result<void> write_to(Write &write,
+                      artifact_status_t (*function)(const Raw *, artifact_write_fn, void *, artifact_error_t **),
+                      const Raw *from) {
+    sink<Write> sink{write};
+    artifact_error_t *error;
+    const artifact_status_t status = function(from, sink.take, &sink, &error);
+#ifndef ARTIFACT_NO_EXCEPTIONS
+    if (sink.thrown) {
+        artifact_error_free(error);
+        std::rethrow_exception(sink.thrown);
+    }
+#endif
+    return done(status, error);
+}
+
+inline artifact_save_options_t raw_options(const save_options &options) noexcept {
+    artifact_save_options_t raw = ARTIFACT_SAVE_OPTIONS_INIT;
+    raw.flags = options.sync ? 0 : ARTIFACT_SAVE_NO_SYNC;
+    return raw;
+}
 
 } // namespace detail
 
@@ -1918,8 +2012,7 @@ class builder : public detail::handle<artifact_builder_t, artifact_builder_free>
     /// Saves the artifact, atomically replacing the file at the path: other processes see either the old file or the
     /// complete new one. Fails with status::io.
     result<void> serialize_to_file(c_string path, const save_options &options = {}) const {
-        artifact_save_options_t raw = ARTIFACT_SAVE_OPTIONS_INIT;
-        raw.flags = options.sync ? 0 : ARTIFACT_SAVE_NO_SYNC;
+        const artifact_save_options_t raw = detail::raw_options(options);
         return detail::run(artifact_serialize_to_file, get(), path.get(), &raw);
     }
     /// Writes the artifact through a callback: calls write(bytes) for one piece after another, in order. A piece is
@@ -1927,16 +2020,69 @@ class builder : public detail::handle<artifact_builder_t, artifact_builder_free>
     /// status::io. An exception that it throws stops the writing and propagates to the caller; without exceptions it
     /// must not throw. It must not use the builder.
     template <class Write> result<void> serialize_to(Write &&write) const {
-        detail::sink<std::remove_reference_t<Write>> sink{write};
-        artifact_error_t *error;
-        const artifact_status_t status = artifact_serialize_to(get(), sink.take, &sink, &error);
-#ifndef ARTIFACT_NO_EXCEPTIONS
-        if (sink.thrown) {
-            artifact_error_free(error);
-            std::rethrow_exception(sink.thrown);
-        }
-#endif
-        return detail::done(status, error);
+        return detail::write_to(write, artifact_serialize_to, get());
+    }
+};
+
+/// Collects artifacts for several targets, and writes them as one file, of which the best variant that fits is opened.
+/// Saving doesn't consume the builder.
+class fat_builder : public detail::handle<artifact_fat_builder_t, artifact_fat_builder_free> {
+  public:
+    using handle::handle;
+
+    /// Creates a builder without variants.
+    fat_builder() noexcept : handle(artifact_fat_builder_new()) {}
+
+    /// Returns a builder with all variants of an opened file, their scores and their order of adding, and the
+    /// signatures of its index that are still valid when it is written. The file may be destroyed before the builder.
+    static result<fat_builder> from_artifact(const file &file) {
+        return detail::read<fat_builder, artifact_fat_builder_t *>(artifact_fat_builder_new_from_artifact, file.get());
+    }
+
+    /// Adds the artifact that a builder would write, and returns its index in the order of adding. An engine tries a
+    /// variant before those that need less; among others, the one with the higher score first, then the one added
+    /// first. Fails with status::invalid_argument if it has another producer or version than the others, needs the same
+    /// as one of them, or has no trailer, and with limit for more than 256 variants.
+    result<std::size_t> add(const builder &builder, std::int32_t score = 0) {
+        return detail::read<std::size_t>(artifact_fat_builder_add, get(), builder.get(), score);
+    }
+    /// Adds an opened artifact, whose bytes are copied as they are. Of a file of several targets, only the variant that
+    /// was opened is added.
+    result<std::size_t> add(const file &file, std::int32_t score = 0) {
+        return detail::read<std::size_t>(artifact_fat_builder_add_artifact, get(), file.get(), score);
+    }
+    /// Removes a variant. The indexes of those that were added later become one less. Fails with status::not_found.
+    result<void> remove(std::size_t index) { return detail::run(artifact_fat_builder_remove, get(), index); }
+    /// Returns the number of variants.
+    std::size_t count() const noexcept { return artifact_fat_builder_count(get()); }
+
+    /// Signs the index of each file that is written from now on. Keeps what it needs of the key.
+    result<void> add_key(const key &key) { return detail::run(artifact_fat_builder_add_key, get(), key.get()); }
+    /// Returns the digest of the index as it is now, for a key that this process doesn't have: sign
+    /// index_signature_context followed by this digest, and pass the signature to add_signature().
+    result<buffer> index_digest() const {
+        return detail::read<buffer, artifact_buffer_t *>(artifact_fat_builder_index_digest, get());
+    }
+    /// Adds a signature (64 bytes) that was made elsewhere, of the index as it is now. Fails with
+    /// status::invalid_argument if it doesn't match the key or the index.
+    result<void> add_signature(const public_key &key, bytes signature) {
+        return detail::run(artifact_fat_builder_add_signature, get(), &key.get(), signature.data(), signature.size());
+    }
+    /// Removes all keys and signatures of the index.
+    result<void> clear_signatures() { return detail::run(artifact_fat_builder_clear_signatures, get()); }
+
+    /// Returns the file as bytes. The same variants, scores and order of adding give the same bytes.
+    result<buffer> serialize() const {
+        return detail::read<buffer, artifact_buffer_t *>(artifact_fat_serialize, get());
+    }
+    /// Saves the file as builder::serialize_to_file() does. The path may be that of a variant.
+    result<void> serialize_to_file(c_string path, const save_options &options = {}) const {
+        const artifact_save_options_t raw = detail::raw_options(options);
+        return detail::run(artifact_fat_serialize_to_file, get(), path.get(), &raw);
+    }
+    /// Writes the file through a callback, as builder::serialize_to() does.
+    template <class Write> result<void> serialize_to(Write &&write) const {
+        return detail::write_to(write, artifact_fat_serialize_to, get());
     }
 };
 

@@ -43,11 +43,17 @@ pub struct artifact_open_options_t {
     /// The maximum number of bytes that ARTIFACT_OPEN_COPY copies; 0: no limit. Holes of a sparse file count: they take no
     /// memory at first, but reading the copy can fill them.
     pub copy_limit: u64,
+    /// With ARTIFACT_OPEN_VARIANT, the index of the variant to open of a file of several targets; otherwise 0.
+    pub variant: u64,
 }
 
 const ARTIFACT_OPEN_VERIFY: u64 = 1;
 const ARTIFACT_OPEN_COPY: u64 = 2;
 const ARTIFACT_OPEN_READ: u64 = 4;
+const ARTIFACT_OPEN_VARIANT: u64 = 8;
+const ARTIFACT_OPEN_REQUIRE_BEST: u64 = 16;
+const OPEN_FLAGS: u64 =
+    ARTIFACT_OPEN_VERIFY | ARTIFACT_OPEN_COPY | ARTIFACT_OPEN_READ | ARTIFACT_OPEN_VARIANT | ARTIFACT_OPEN_REQUIRE_BEST;
 
 unsafe fn read_options<'s>(given: *const artifact_open_options_t) -> Result<OpenOptions<'s>> {
     let defaults = artifact_open_options_t {
@@ -59,10 +65,12 @@ unsafe fn read_options<'s>(given: *const artifact_open_options_t) -> Result<Open
         signature: std::ptr::null(),
         signature_len: 0,
         copy_limit: 0,
+        variant: 0,
     };
-    let artifact_open_options_t { flags, offset, length, memory_limit, signature, signature_len, copy_limit, .. } =
-        ffi!(options(given, defaults, "options"))?;
-    known_flags(flags, ARTIFACT_OPEN_VERIFY | ARTIFACT_OPEN_COPY | ARTIFACT_OPEN_READ)?;
+    let given = ffi!(options(given, defaults, "options"))?;
+    let artifact_open_options_t { flags, offset, length, memory_limit, signature, signature_len, .. } = given;
+    let artifact_open_options_t { copy_limit, variant, .. } = given;
+    known_flags(flags, OPEN_FLAGS)?;
     let mut read = OpenOptions::default();
     read.part = Part { offset, length: (length != 0).then_some(length) };
     if memory_limit != 0 {
@@ -73,6 +81,13 @@ unsafe fn read_options<'s>(given: *const artifact_open_options_t) -> Result<Open
     read.read = flags & ARTIFACT_OPEN_READ != 0;
     if copy_limit != 0 {
         read.copy_limit = copy_limit;
+    }
+    read.require_best = flags & ARTIFACT_OPEN_REQUIRE_BEST != 0;
+    if flags & ARTIFACT_OPEN_VARIANT != 0 {
+        read.variant = Some(variant.try_into().unwrap_or(usize::MAX));
+    } else if variant != 0 {
+        let message = format!("options.variant: expected 0 without ARTIFACT_OPEN_VARIANT, found {variant}");
+        return Err(Error::new(Status::InvalidArgument, message));
     }
     read.signature = ffi!(slice(signature, signature_len, "options.signature"))?;
     Ok(read)
@@ -101,6 +116,10 @@ unsafe fn open(
 /// rule must match, before anything else is decoded. artifact_check_compat() checks everything else. A NULL engine
 /// opens any artifact for inspection, even one whose settings cannot be decoded because another version wrote them.
 ///
+/// Of a file of several targets, the first variant whose settings all fit the engine is opened; see
+/// artifact_fat_builder_add() for the order. Without an engine it is the first in the file, the most portable one, and with
+/// ARTIFACT_OPEN_VARIANT the one that you name. If the engine trusts keys, one of them must have signed the index.
+///
 /// If another process truncates the file while it is open, reading its modules can kill the process (SIGBUS). Replace
 /// files instead, as artifact_serialize_to_file() does. If other users can write to the file, use ARTIFACT_OPEN_READ or
 /// ARTIFACT_OPEN_COPY. Verifying is safe if other users can write to the file: it then reads a copy.
@@ -112,13 +131,17 @@ unsafe fn open(
 /// @return ARTIFACT_OK, a general status, or one of these:
 ///   - ARTIFACT_UNTRUSTED: the engine trusts keys, and none of them has signed the artifact.
 ///   - ARTIFACT_WRONG_PRODUCER, ARTIFACT_WRONG_VERSION: the artifact's producer or version is not the engine's.
+///   - ARTIFACT_INCOMPATIBLE: no variant of a file of several targets fits; the message says why not. Or, with
+///     ARTIFACT_OPEN_REQUIRE_BEST, the best one for the engine's target does not.
+///   - ARTIFACT_NOT_FOUND: the file has no variant with the index in the options.
 ///   - ARTIFACT_NOT_AN_ARTIFACT, ARTIFACT_TRUNCATED, ARTIFACT_CORRUPT, ARTIFACT_DIGEST_MISMATCH: the file is not a
-///     valid artifact.
+///     valid artifact. If a variant's settings contradict the index, that is ARTIFACT_CORRUPT.
 ///   - ARTIFACT_LIMIT: the artifact exceeds a limit of the library or of the options.
 ///   - ARTIFACT_UNSUPPORTED: the artifact or the options need a newer library.
 ///   - ARTIFACT_IO: the file cannot be read; artifact_error_errno() is ENOENT if it does not exist.
 ///   - ARTIFACT_INVALID_ARGUMENT: path is a directory, device or FIFO (opening never blocks on one), offset and length
-///     of the options reach beyond the file, or the options have detached signatures although the engine trusts no key.
+///     of the options reach beyond the file, the options have detached signatures although the engine trusts no key, or
+///     ARTIFACT_OPEN_REQUIRE_BEST is given without an engine or together with ARTIFACT_OPEN_VARIANT.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_open_file(
     path: *const c_char,
@@ -271,7 +294,8 @@ pub unsafe extern "C" fn artifact_compat_report(
 
 /// Checks everything that opening skips because it takes time in proportion to the file's size: every digest, each
 /// module's sections, symbols and relocations, links, padding, and the order of keys. In a file without a trailer (see
-/// artifact_integrity()) only the structure can be checked: a changed byte of code goes unnoticed.
+/// artifact_integrity()) only the structure can be checked: a changed byte of code goes unnoticed. Of a file of several
+/// targets, every variant is checked, and what is between them.
 ///
 /// @param artifact The artifact.
 /// @param report Receives the report, which you own. It lists warnings: what Wasmtime 0.33 accepts although no program
@@ -312,7 +336,8 @@ pub unsafe extern "C" fn artifact_producer_version(artifact: *const artifact_t) 
     }))
 }
 
-/// Returns the artifact's length in bytes, including whatever follows its body; 0 if artifact is NULL.
+/// Returns the artifact's length in bytes, including whatever follows its body; of a file of several targets, that of the
+/// variant; 0 if artifact is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_file_len(artifact: *const artifact_t) -> u64 {
     ffi!(infallible(0, || { handle(artifact, "artifact").map_or(0, |found| found.artifact.len()) }))

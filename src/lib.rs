@@ -49,6 +49,8 @@ pub mod cache_options;
 
 pub mod cache;
 
+pub mod fat;
+
 pub mod detect;
 
 pub mod cwasm;
@@ -62,6 +64,7 @@ mod tests {
         shared::<super::engine::artifact_engine_t>();
         shared::<super::builder::artifact_builder_t>();
         shared::<super::artifact::artifact_t>();
+        shared::<super::fat::artifact_fat_builder_t>();
         shared::<super::signing::artifact_key_t>();
         shared::<super::code::artifact_code_t>();
         shared::<super::report::artifact_report_t>();

@@ -8,7 +8,7 @@ use super::buffer::artifact_buffer_t;
 use super::builder::artifact_builder_t;
 use super::error::artifact_error_t;
 use super::library::artifact_status_t;
-use artifact::error::{Error, Status};
+use artifact::error::{Error, Result, Status};
 use artifact::storage::Sync;
 
 /// How artifact_serialize_to_file() saves. Begin with ARTIFACT_SAVE_OPTIONS_INIT.
@@ -79,12 +79,16 @@ pub unsafe extern "C" fn artifact_serialize_to_file(
 ) -> artifact_status_t {
     ffi!(fallible(error, || {
         let builder = &handle(builder, "builder")?.builder;
-        let path = self::path(path)?;
-        let defaults = artifact_save_options_t { size: 0, flags: 0 };
-        let flags = self::options(options, defaults, "options")?.flags;
-        known_flags(flags, ARTIFACT_SAVE_NO_SYNC)?;
-        builder.serialize_to_file(path, if flags == 0 { Sync::Yes } else { Sync::No })
+        builder.serialize_to_file(self::path(path)?, read_options(options)?)
     }))
+}
+
+/// Reads how to save.
+pub(super) unsafe fn read_options(options: *const artifact_save_options_t) -> Result<Sync> {
+    let defaults = artifact_save_options_t { size: 0, flags: 0 };
+    let flags = ffi!(self::options(options, defaults, "options"))?.flags;
+    known_flags(flags, ARTIFACT_SAVE_NO_SYNC)?;
+    Ok(if flags == 0 { Sync::Yes } else { Sync::No })
 }
 
 /// Writes the artifact through a callback, piece by piece, in order.
@@ -103,18 +107,22 @@ pub unsafe extern "C" fn artifact_serialize_to(
 ) -> artifact_status_t {
     ffi!(fallible(error, || {
         let builder = &handle(builder, "builder")?.builder;
-        let write =
-            write.ok_or_else(|| Error::new(Status::InvalidArgument, "write: expected a function, found NULL"))?;
-        builder.serialize_to(|piece| match piece.len() {
-            0 => Ok(()),
-            len => match write(context, piece.as_ptr(), len) {
-                0 => Ok(()),
-                errno => {
-                    let cause = io::Error::from_raw_os_error(errno);
-                    // ENOMEM would become NO_MEMORY, but it was the caller's write that failed.
-                    Err(Error::io("the caller's write function", &cause).with_status(Status::Io))
-                }
-            },
-        })
+        builder.serialize_to(caller(write, context)?)
     }))
+}
+
+/// Returns a function that passes pieces to the caller's.
+pub(super) unsafe fn caller(write: artifact_write_fn, context: *mut c_void) -> Result<impl FnMut(&[u8]) -> Result<()>> {
+    let write = write.ok_or_else(|| Error::new(Status::InvalidArgument, "write: expected a function, found NULL"))?;
+    Ok(move |piece: &[u8]| match piece.len() {
+        0 => Ok(()),
+        len => match ffi!(write(context, piece.as_ptr(), len)) {
+            0 => Ok(()),
+            errno => {
+                let cause = io::Error::from_raw_os_error(errno);
+                // ENOMEM would become NO_MEMORY, but it was the caller's write that failed.
+                Err(Error::io("the caller's write function", &cause).with_status(Status::Io))
+            }
+        },
+    })
 }

@@ -264,13 +264,23 @@ pub unsafe extern "C" fn artifact_builder_add_signature(
 ) -> artifact_status_t {
     ffi!(fallible(error, || {
         let builder = &mut handle_mut(builder, "builder")?.builder;
-        let key = PublicKey::from_bytes(&handle(public_key, "public_key")?.bytes)?;
-        let signature = slice(signature, signature_len, "signature")?.try_into().map_err(|_| {
-            let message = format!("signature: expected 64 bytes, found {signature_len}");
-            Error::new(Status::InvalidArgument, message)
-        })?;
+        let (key, signature) = read_signature(public_key, signature, signature_len)?;
         builder.add_signature(&key, signature)
     }))
+}
+
+/// Reads a signature that was made elsewhere.
+pub(super) unsafe fn read_signature<'s>(
+    public_key: *const artifact_public_key_t,
+    signature: *const u8,
+    signature_len: usize,
+) -> Result<(PublicKey, &'s [u8; 64])> {
+    let key = PublicKey::from_bytes(&ffi!(handle(public_key, "public_key"))?.bytes)?;
+    let signature = ffi!(slice(signature, signature_len, "signature"))?.try_into().map_err(|_| {
+        let message = format!("signature: expected 64 bytes, found {signature_len}");
+        Error::new(Status::InvalidArgument, message)
+    })?;
+    Ok((key, signature))
 }
 
 /// Removes all keys and signatures from a builder. A builder that rewrites an artifact starts with that artifact's
@@ -310,7 +320,8 @@ pub unsafe extern "C" fn artifact_signed_by(
     }))
 }
 
-/// Returns the number of signatures that an artifact carries, whoever made them; 0 if artifact is NULL.
+/// Returns the number of signatures that an artifact carries, whoever made them; 0 if artifact is NULL. A variant's own
+/// are counted, not those of the index that it was found by.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_signature_count(artifact: *const artifact_t) -> usize {
     ffi!(infallible(0, || { handle(artifact, "artifact").map_or(0, |found| found.artifact.signatures().count()) }))
@@ -337,8 +348,8 @@ pub unsafe extern "C" fn artifact_signature_at(
 }
 
 /// Creates a detached signature, for a file that must not change, such as one without a trailer. Keep it beside the
-/// file, and pass it in artifact_open_options_t.signature, where several may follow one another. Reads every byte of
-/// the artifact.
+/// file, and pass it in artifact_open_options_t.signature, where several may follow one another. Of a file of several
+/// targets, it is over the index. Reads every byte of the file.
 ///
 /// @param artifact The artifact.
 /// @param key The private key.
@@ -354,17 +365,18 @@ pub unsafe extern "C" fn artifact_sign(
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
     ffi!(give_handle(signature, "signature", error, || {
-        let root = handle(artifact, "artifact")?.artifact.root_record()?;
-        artifact_buffer_t::copy(handle(key, "key")?.key.sign(&root).as_bytes(), false)
+        let signature = handle(artifact, "artifact")?.artifact.sign(&handle(key, "key")?.key)?;
+        artifact_buffer_t::copy(signature.as_bytes(), false)
     }))
 }
 
 /// Computes the root record of an opened artifact, for a detached signature by a key that this process does not have.
 /// What has to be signed is described at artifact_root_record(). The detached signature consists of the public key's 32
-/// bytes and the signature's 64.
+/// bytes and the signature's 64. For a file of several targets, what has to be signed is ARTIFACT_INDEX_SIGNATURE_CONTEXT
+/// with its NUL, followed by the digest of the index.
 ///
 /// @param artifact The artifact.
-/// @param record Receives the record, 256 bytes in a buffer that you own.
+/// @param record Receives the record, 256 bytes, or the digest of the index, 32 bytes, in a buffer that you own.
 /// @return As artifact_sign().
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_detached_record(
@@ -373,7 +385,6 @@ pub unsafe extern "C" fn artifact_detached_record(
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
     ffi!(give_handle(record, "record", error, || {
-        let root = handle(artifact, "artifact")?.artifact.root_record()?;
-        artifact_buffer_t::copy(root.as_bytes(), false)
+        artifact_buffer_t::copy(&handle(artifact, "artifact")?.artifact.signed_record()?, false)
     }))
 }

@@ -1,22 +1,23 @@
 //! The memory that each function takes is limited by the size of the file: the factors of docs/format.md, whatever the file has.
 #![allow(missing_docs)]
 
+#[path = "common/counting.rs"]
+mod counting;
 mod hostile;
 #[path = "common/lists.rs"]
 mod lists;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::ffi::c_void;
 use std::os::fd::AsFd;
 use std::ptr::{null, null_mut};
 use std::sync::Arc;
 
 use artifact::artifact::{Artifact, OpenOptions};
-use artifact::builder::Builder;
+use artifact::builder::{Builder, FatBuilder};
 use artifact::cache::pack::{Pack, Row};
-use artifact::engine::Engine;
+use artifact::engine::{Engine, FlagMap};
 use artifact::error::Status;
+use artifact::format::flags::Flag;
 use artifact::format::metadata::Metadata;
 use artifact::format::module::Module;
 use artifact::format::pack::{Block, PACK_MAGIC, PackRoot, SIGNED};
@@ -28,6 +29,7 @@ use artifact::trust::digest;
 use artifact::trust::keys::PrivateKey;
 use zerocopy::IntoBytes;
 
+use counting::{FAILS, peak};
 use hostile::capi::artifact::{artifact_free, artifact_open_bytes, artifact_t};
 use hostile::capi::code::{artifact_code_free, artifact_import_t, artifact_load, artifact_load_options_t};
 use hostile::capi::engine::{artifact_engine_free, artifact_engine_new_host};
@@ -38,75 +40,6 @@ use hostile::capi::settings::{
 };
 use hostile::capi::trailer::artifact_attribute_at;
 use lists::{ABS64, ALLOC, CODE, Elf, GLOBAL, PROGBITS};
-
-/// An allocator that tracks the number of bytes that each thread has allocated, and its peak.
-struct Counting;
-
-thread_local! {
-    static CURRENT: Cell<usize> = const { Cell::new(0) };
-    static PEAK: Cell<usize> = const { Cell::new(0) };
-    /// The large allocation that fails: 1 is the next one, 0 none.
-    static FAILS: Cell<usize> = const { Cell::new(0) };
-}
-
-/// Allocations that depend on a file.
-const LARGE: usize = 32 << 10;
-
-/// Whether an allocation is the one that fails.
-fn fails(size: usize) -> bool {
-    let left = if size >= LARGE { FAILS.get() } else { 0 };
-    FAILS.set(FAILS.get() - usize::from(left > 0));
-    left == 1
-}
-
-fn grown(size: usize) {
-    let current = CURRENT.get().wrapping_add(size);
-    CURRENT.set(current);
-    // Memory that another thread allocated may be freed here: then the difference to an earlier count is negative.
-    PEAK.set(if current.wrapping_sub(PEAK.get()).cast_signed() > 0 { current } else { PEAK.get() });
-}
-
-fn shrunk(size: usize) {
-    CURRENT.set(CURRENT.get().wrapping_sub(size));
-}
-
-/// Returns by how much `work` exceeds the memory that is allocated before it.
-fn peak<T>(work: impl FnOnce() -> T) -> usize {
-    let before = CURRENT.get();
-    PEAK.set(before);
-    drop(work());
-    PEAK.get().wrapping_sub(before)
-}
-
-// SAFETY: every call fails as `GlobalAlloc` allows, or is forwarded unchanged to `System`, which upholds its contract.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        if fails(layout.size()) {
-            return null_mut();
-        }
-        grown(layout.size());
-        // SAFETY: the caller upholds the contract of `alloc`, which is the same as that of `System.alloc`.
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        shrunk(layout.size());
-        // SAFETY: `pointer` comes from `System` by way of this allocator, with the same layout.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        if size > layout.size() && fails(size) {
-            return null_mut();
-        }
-        // The kernel moves large blocks by remapping their pages, so old and new block never take memory at the same time.
-        shrunk(layout.size());
-        grown(size);
-        // SAFETY: `pointer` comes from `System` by way of this allocator, with the same layout, and the caller checks `size`.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 const COUNT: u64 = 200_000;
 
@@ -360,6 +293,37 @@ fn every_function_takes_memory_in_proportion_to_the_file() {
 }
 
 /// What takes memory before a detached signature is trusted does not grow with the modules.
+/// A large index, opened from a file that is not itself in memory.
+#[test]
+fn an_index_of_variants_takes_its_size_and_little_for_each_variant() {
+    let image = hostile::elf::Shape::default().image();
+    let mut fat = FatBuilder::new();
+    for variant in 0..60 {
+        let mut engine = Engine::new();
+        for need in 0..1000 {
+            engine.set_flag(FlagMap::Isa, &format!("need-{variant}-{need}"), Flag::Bool(true)).unwrap();
+        }
+        let mut builder = Builder::new(&engine);
+        builder.add_module(&image).unwrap();
+        fat.add_builder(&builder, 0).unwrap();
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("fat");
+    fat.serialize_to_file(&path, artifact::builder::Sync::No).unwrap();
+    let opened = Artifact::open(&path, None, &OpenOptions::default()).unwrap();
+    let first = opened.variant(0).unwrap();
+    let index = std::fs::metadata(&path).unwrap().len() - first.offset - first.len;
+    assert!(index > 700_000, "{index}");
+    let variant = opened.len() as usize;
+    drop(opened);
+    for engine in [None, Some(Engine::new())] {
+        let taken = peak(|| Artifact::open(&path, engine.as_ref(), &OpenOptions::default()));
+        // With an engine, the reasons why each variant does not fit are collected.
+        let most = index as usize + 128 * 60 + 8 * variant + if engine.is_some() { 60 * 512 } else { 0 };
+        assert!(taken <= most, "{taken} bytes of {most}");
+    }
+}
+
 #[test]
 fn a_detached_signature_is_checked_in_constant_memory() {
     let mut elf = Elf::new();

@@ -233,8 +233,8 @@ class Metadata:
         self.functions = self.instances = self.module_types = 0
         self.indexes = []  # (where, which table, index)
         self.target = reader.text()
-        for name in ("shared_flags", "isa_flags"):
-            self.flags(name)
+        self.flags("shared_flags")
+        self.isa_flags = self.flags("isa_flags")
         for _ in range(4):
             reader.u64()
         for _ in range(7 + 11):
@@ -252,14 +252,17 @@ class Metadata:
         return item() if self.reader.choice(1, 2) else None
 
     def flags(self, what):
-        reader = self.reader
-        names = self.list(lambda: (reader.text(), self.flag())[0])
-        if any(a.encode() >= b.encode() for a, b in zip(names, names[1:])):
+        """Every flag's value by its name. Of flags with the same name the last one counts."""
+        flags = self.list(lambda: (self.reader.text(), self.flag()))
+        if any(a.encode() >= b.encode() for (a, _), (b, _) in zip(flags, flags[1:])):
             self.odd.append(f"{what}: names out of order, or twice")
+        return dict(flags)
 
     def flag(self):
+        """A str, an int, or for a bool True or None."""
         reader = self.reader
-        (reader.text, reader.u8, reader.bool)[reader.choice(4, 3)]()
+        kind = reader.choice(4, 3)
+        return (reader.bool() == 1 or None) if kind == 2 else (reader.text, reader.u8)[kind]()
 
     def upvars(self, depth):
         def upvar():
@@ -531,19 +534,14 @@ def pack(data, odd):
     return f"pack of {count}, signed by {signers(data, root_at, 128, signatures, b'libartifact pack signature 1' + bytes(1), odd)!r}"
 
 
-def read(data):
-    odd = []
-    what = pack(data, odd) if data[-8:] == PACK_END else read_artifact(data, odd)
-    return f"odd: {'; '.join(odd)}" if odd else f"sound: {what}"
-
-
 def read_artifact(data, odd):
+    """Returns a description, producer and version, and the settings."""
     modules, tail = walk(data, odd)
     reader = Reader(data, tail + 8)
     header_at = reader.at
     producer, version = header(reader)
     metadata_at = reader.at
-    Metadata(reader, len(modules), odd)
+    metadata = Metadata(reader, len(modules), odd)
     body_end = reader.at
     what = f"{len(modules)} modules, producer {producer}, version {version.decode(errors='replace')!r}"
     if data[-8:] == END:
@@ -553,7 +551,93 @@ def read_artifact(data, odd):
         damaged(body_end, "a trailer begins, but there is no footer")
     elif body_end < len(data):
         odd.append(f"at {body_end}: bytes behind the body")
-    return what
+    return what, (producer, version), metadata
+
+
+# ---- Files of several targets ----
+
+INDEX_START, INDEX_END = b"\x93AFI\r\n\x1a\n", b"\x93AFV\r\n\x1a\n"
+
+
+def needs(metadata):
+    """The texts of a row for an artifact with these settings."""
+    flags = sorted(((name, value) for name, value in metadata.isa_flags.items() if value is not None),
+                   key=lambda flag: flag[0].encode())
+    return [metadata.target] + [name if value is True else f"{name}={value}" for name, value in flags]
+
+
+def read_several(data, odd):
+    footer = Reader(data, max(0, len(data) - 96))
+    index_at, file_len, signatures = footer.u64(), footer.u64(), footer.u32()
+    footer.zeros(4, "index footer")
+    check(file_len, len(data), len(data) - 88, "length of the file")
+    signatures_at = len(data) - 96 - 96 * signatures
+    if signatures > 64 or not 0 < index_at <= signatures_at:
+        damaged(len(data) - 96, f"expected at most 64 signatures behind the index, found {signatures}")
+    signature_bytes, index = bytes(data[signatures_at:-96]), bytes(data[index_at:signatures_at])
+    context = "libartifact 2026-11 index 1: "
+    expected = derive(context + "signatures", signature_bytes) if signatures else bytes(32)
+    check(bytes(footer.take(32)), expected, signatures_at, "digest of the signatures")
+    index_digest = derive(context + "index", index)
+    check(bytes(footer.take(32)), index_digest, index_at, "digest of the index")
+
+    reader = Reader(data[:signatures_at], index_at)
+    check(bytes(reader.take(8)), INDEX_START, index_at, "start of the index")
+    check(reader.u32(), 1, index_at + 8, "format of the index")
+    count, texts_len = reader.u32(), reader.u32()
+    reader.zeros(4, "index header")
+    texts_at = reader.at + 64 * count
+    check(texts_at + texts_len, signatures_at, index_at, "end of the texts")
+    if not 2 <= count <= 256 or texts_len > 1 << 20 or texts_len % 8:
+        damaged(index_at, f"expected 2 to 256 variants and up to 1 MiB of texts, found {count} and {texts_len}")
+    texts, end, align = Reader(data[:signatures_at], texts_at), index_at, 8
+    whats, seen, numbers, target = [], [], set(), ""
+    for number in range(count):
+        at = reader.at
+        offset, size, checksum, added = reader.u64(), reader.u64(), bytes(reader.take(32)), reader.u32()
+        score, own_len = reader.u32(), reader.u32()
+        reader.zeros(4, f"row {number}")
+        if offset % 65536 or align_up(offset + size, align) != end or added >= count or added in numbers:
+            damaged(at, f"expected variant {number} to end before {end}, found {size} bytes at {offset}, added {added}")
+        Reader(data, offset + size).zeros(end - offset - size, f"padding behind variant {number}")
+        numbers.add(added)
+        own = texts.text(own_len)
+        variant = data[offset:offset + size]
+        if variant[-8:] != END or bytes(variant[-40:-8]) != checksum:
+            damaged(offset, f"expected variant {number} with the checksum of its row, found another")
+        what, origin, metadata = read_artifact(variant, odd)
+        own = target + own if own.startswith("\0") else own  # the target of the row before
+        target = own.split("\0")[0]
+        check(own, "".join(text + "\0" for text in needs(metadata)), at, f"target and needs of variant {number}")
+        seen.append((origin, own))
+        score -= (score & 1 << 31) << 1
+        whats.append(f"variant {number} at {offset}, added {added}, score {score}, for {own.split(chr(0))[:-1]!r}: {what}")
+        end, align = offset, 65536
+    check(end, 0, index_at, "place of the last row's variant")
+    texts.zeros(signatures_at - texts.at, "padding behind the texts")
+    if any(own.count("\0") > 1025 for _, own in seen):
+        damaged(index_at, "expected at most 1024 needs of a variant, found more")
+    if texts.at - texts_at > texts_len or len(set(seen)) < count or len({origin for origin, _ in seen}) > 1:
+        damaged(index_at, "expected variants of one producer and version that need different things, found others")
+    keys, message = [], b"libartifact fat index 1\0" + index_digest
+    for at in range(0, len(signature_bytes), 96):
+        key, signature = signature_bytes[at:at + 32], signature_bytes[at + 32:at + 96]
+        if signed(key, signature, message):
+            keys.append(key.hex())
+        else:
+            odd.append(f"at {signatures_at + at}: a signature that isn't its key's")
+    return f"{count} variants, index signed by {keys!r}; {'; '.join(whats)}"
+
+
+def read(data):
+    odd = []
+    if data[-8:] == PACK_END:
+        what = pack(data, odd)
+    elif data[-8:] == INDEX_END:
+        what = read_several(data, odd)
+    else:
+        what, *_ = read_artifact(data, odd)
+    return f"odd: {'; '.join(odd)}" if odd else f"sound: {what}"
 
 
 def main():

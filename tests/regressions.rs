@@ -45,6 +45,11 @@ fn trailer() {
 }
 
 #[test]
+fn fat() {
+    replay_all("fat", "fat", hostile::fat::run);
+}
+
+#[test]
 fn load() {
     replay_all("load", "load", hostile::load::run);
 }

@@ -10,7 +10,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use artifact::artifact::{Artifact, OpenOptions};
-use artifact::builder::Builder;
+use artifact::builder::{Builder, FatBuilder};
 use artifact::cache::Signer;
 use artifact::cache::pack::{Pack, PackOptions, Packed, write};
 use artifact::engine::{Engine, FlagMap, VersionRule};
@@ -225,6 +225,53 @@ fn artifacts_of_the_library_are_sound() {
         assert_eq!(verdict.contains(&signed), name.ends_with("signed"), "{name}: {verdict}");
         assert_eq!(verify(&files[name]), "sound", "{name}");
     }
+}
+
+/// Builds a signed file of several targets, whose flags are of every kind.
+fn several() -> Vec<u8> {
+    let image = Shape::default().image();
+    let mut fat = FatBuilder::new();
+    for (score, flags) in [vec!["b", "a", "off"], vec![], vec!["b"]].into_iter().enumerate() {
+        let mut engine = Engine::new();
+        engine.set_target("x86_64-unknown-linux-gnu").unwrap();
+        for name in flags {
+            engine.set_flag(FlagMap::Isa, name, Flag::Bool(name != "off")).unwrap();
+        }
+        if score == 0 {
+            engine.set_flag(FlagMap::Isa, "a-b", Flag::Enum("größer=2".to_owned())).unwrap();
+            engine.set_flag(FlagMap::Isa, "number", Flag::Num(7)).unwrap();
+        }
+        let mut builder = Builder::new(&engine);
+        builder.add_module(&image).unwrap();
+        fat.add_builder(&builder, -(score as i32)).unwrap();
+    }
+    fat.add_key(&Arc::new(key(1))).unwrap();
+    fat.serialize().unwrap()
+}
+
+#[test]
+fn both_read_several_targets_and_detect_every_flipped_bit_of_the_index() {
+    let bytes = several();
+    let first = Artifact::open_bytes(&bytes, None, &OpenOptions::default()).unwrap();
+    let mut files = Files::from([("whole".to_owned(), bytes.clone())]);
+    let Some(verdicts) = read(&files) else { return };
+    let verdict = &verdicts["whole"];
+    assert!(verdict.starts_with(&format!("sound: 3 variants, index signed by ['{}']", key(1).public())), "{verdict}");
+    for at in 0..3 {
+        let row = first.variant(at).unwrap();
+        let texts = std::iter::once(row.target.into()).chain(row.needs()).map(|text| format!("'{text}'"));
+        let texts = texts.collect::<Vec<_>>().join(", ").replace('ö', "\\xf6").replace('ß', "\\xdf");
+        let said = format!("variant {at} at {}, added {}, score {}, for [{texts}]", row.offset, row.added, row.score);
+        assert!(verdict.contains(&said), "{said} isn't in {verdict}");
+    }
+    let index = u64::from_le_bytes(bytes[bytes.len() - 96..][..8].try_into().unwrap()) as usize;
+    let bits = (index * 8..bytes.len() * 8).step_by(3).chain((0..index * 8).step_by((index * 8 / 50) | 1));
+    files.extend(bits.map(|bit| (format!("flip-{bit}"), flip(&bytes, bit))));
+    for cut in (first.len() as usize - 1..bytes.len()).step_by(509).chain(index..index + 30) {
+        files.insert(format!("cut-{cut}"), bytes[..cut].to_vec());
+    }
+    let counts = agree(&files);
+    assert_eq!(counts, BTreeMap::from([("damaged", files.len() - 1), ("sound", 1)]));
 }
 
 /// Replaces the signatures of a file and updates the footer's checksum.

@@ -5,6 +5,7 @@
 
 pub mod cwasm;
 
+use std::cmp::Ordering;
 use std::ops::ControlFlow;
 
 use crate::engine::cpu::table::Support;
@@ -12,6 +13,7 @@ use crate::engine::cpu::{LENGTHS, Lack, first_lack, lengths};
 use crate::engine::{Engine, FlagMap, FlagTable, VersionRule, WASMTIME, target};
 use crate::error::{Error, Result, quote};
 use crate::format::elf::Identity;
+use crate::format::fat::{Variant, split_need};
 use crate::format::flags::{Features, Flag, Flags, Setting, SettingValue, Tunables};
 use crate::format::metadata::Metadata;
 use crate::report::{Finding, Kind, Report};
@@ -58,8 +60,22 @@ pub fn origin(engine: &Engine, producer: &str, version: &[u8]) -> Option<Finding
 ///
 /// INCOMPATIBLE, with the first mismatch's sentence as the message.
 pub fn check(engine: &Engine, metadata: &Metadata<'_>) -> Result<()> {
+    first_of(&mut |sink| compare(engine, metadata, false, sink))
+}
+
+/// As [`check`], of code whose needs the engine is known to meet.
+///
+/// # Errors
+///
+/// As [`check`].
+pub fn check_rest(engine: &Engine, metadata: &Metadata<'_>) -> Result<()> {
+    first_of(&mut |sink| compare(engine, metadata, true, sink))
+}
+
+/// Returns the first finding of a comparison as an error.
+fn first_of(comparison: &mut dyn FnMut(Sink<'_>) -> ControlFlow<()>) -> Result<()> {
     let mut first = None;
-    let _ = compare(engine, metadata, &mut |finding| {
+    let _ = comparison(&mut |finding| {
         first = Some(finding);
         ControlFlow::Break(())
     });
@@ -74,17 +90,32 @@ pub fn check(engine: &Engine, metadata: &Metadata<'_>) -> Result<()> {
 pub fn report(engine: &Engine, metadata: &Metadata<'_>) -> Result<Report> {
     let mut report = Report::default();
     let mut outcome = Ok(());
-    let _ = compare(engine, metadata, &mut |finding| {
+    let _ = compare(engine, metadata, false, &mut |finding| {
         outcome = report.add(finding);
         if outcome.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     });
     outcome.map(|()| report)
 }
 
-fn compare(engine: &Engine, metadata: &Metadata<'_>, sink: Sink<'_>) -> ControlFlow<()> {
+/// Compares everything. `needs_met` says that the target fits and that all ISA flags that are on are met.
+fn compare(engine: &Engine, metadata: &Metadata<'_>, needs_met: bool, sink: Sink<'_>) -> ControlFlow<()> {
     triple(engine.target(), metadata.target, sink)?;
     shared_flags(engine.flags(FlagMap::Shared), &metadata.shared_flags, sink)?;
-    isa_flags(engine, &metadata.isa_flags, sink)?;
+    // Where names may be missing, only flags that are no switches are left.
+    if needs_met && engine.producer() != WASMTIME {
+        let others = engine.flags(FlagMap::Isa).iter().filter(|(_, flag)| !matches!(flag, Flag::Bool(_)));
+        for (name, flag) in others {
+            let artifact = metadata.isa_flags.get(name);
+            if let Some(mismatch) = isa_mismatch(engine, name, artifact.as_ref(), Some(flag)) {
+                sink(flag_finding(Kind::IsaFlag, &mismatch, name, artifact.as_ref(), Some(flag)))?;
+            }
+        }
+    } else {
+        isa_flags(engine, &metadata.isa_flags, sink)?;
+    }
+    if engine.tunables == metadata.tunables && engine.features == metadata.features {
+        return ControlFlow::Continue(()); // as nearly always
+    }
     settings(Kind::Tunable, &Tunables::SETTINGS, metadata.tunables.values(), engine.tunables.values(), sink)?;
     settings(Kind::Feature, &Features::SETTINGS, metadata.features.values(), engine.features.values(), sink)
 }
@@ -179,6 +210,15 @@ fn flags_equal(artifact: &Flag<&str>, engine: &Flag<String>) -> bool {
     }
 }
 
+/// Compares names of flags. Most differ in their first bytes, for which no function needs to be called.
+fn by_name(a: &str, b: &str) -> Ordering {
+    let start = |name: &str| name.as_bytes().first_chunk().map(|bytes| u32::from_be_bytes(*bytes));
+    match (start(a), start(b)) {
+        (Some(a), Some(b)) if a != b => a.cmp(&b),
+        _ => a.cmp(b),
+    }
+}
+
 /// Compares the flags of engine and artifact: first every flag of the engine, sorted by name, then those that only the artifact has.
 fn flags(
     kind: Kind,
@@ -192,7 +232,7 @@ fn flags(
     for (name, engine_flag) in engine {
         let mut artifact_flag = None;
         while let Some(((found, flag), after)) = rest.split_first() {
-            let order = (*found).cmp(name);
+            let order = by_name(found, name);
             if order.is_gt() {
                 break;
             }
@@ -228,39 +268,90 @@ fn shared_flags(engine: &FlagTable, artifact: &Flags<'_>, sink: Sink<'_>) -> Con
     flags(Kind::SharedFlag, engine, artifact, judge, sink)
 }
 
-/// Compares ISA flags. The engine may have an instruction set that the artifact does not use. Unless the producer is `wasmtime`, a
-/// missing flag counts as off, a feature may have another name in the engine, and what needs nothing of the CPU is no mismatch.
+/// Compares ISA flags. The engine may have an instruction set that the artifact does not use.
 fn isa_flags(engine: &Engine, artifact: &Flags<'_>, sink: Sink<'_>) -> ControlFlow<()> {
-    let table = engine.flags(FlagMap::Isa);
-    if engine.producer() == WASMTIME {
-        let judge = |_: &str, artifact: Option<&Flag<&str>>, engine: Option<&Flag<String>>| match (artifact, engine) {
-            (Some(Flag::Bool(used)), Some(Flag::Bool(supported))) => {
-                (*used && !*supported).then_some(FlagMismatch::NotSupported)
-            }
-            (Some(artifact), Some(engine)) => (!flags_equal(artifact, engine)).then_some(FlagMismatch::Different),
-            (None, _) => Some(FlagMismatch::NotInArtifact),
-            (_, None) => Some(FlagMismatch::NotInEngine),
-        };
-        return flags(Kind::IsaFlag, table, artifact, judge, sink);
+    let judge = |name: &str, artifact: Option<&Flag<&str>>, in_engine: Option<&Flag<String>>| {
+        isa_mismatch(engine, name, artifact, in_engine)
+    };
+    flags(Kind::IsaFlag, engine.flags(FlagMap::Isa), artifact, judge, sink)
+}
+
+/// Compares an ISA flag. Unless the producer is `wasmtime`, a missing flag counts as off, a feature may have another name in the
+/// engine, and what needs nothing of the CPU is no mismatch.
+fn isa_mismatch(
+    engine: &Engine,
+    name: &str,
+    artifact: Option<&Flag<&str>>,
+    in_engine: Option<&Flag<String>>,
+) -> Option<FlagMismatch> {
+    match (artifact, in_engine) {
+        (Some(Flag::Bool(true)), Some(Flag::Bool(true))) | (Some(Flag::Bool(false)), Some(Flag::Bool(_))) => None,
+        (Some(Flag::Bool(true)), Some(Flag::Bool(false))) if engine.producer() == WASMTIME => {
+            Some(FlagMismatch::NotSupported)
+        }
+        (None, Some(_)) if engine.producer() == WASMTIME => Some(FlagMismatch::NotInArtifact),
+        (_, None) if engine.producer() == WASMTIME => Some(FlagMismatch::NotInEngine),
+        (Some(Flag::Bool(false)), None) => None,
+        (Some(Flag::Bool(true)), None | Some(Flag::Bool(false))) => match engine.support(name) {
+            Support::Yes => None,
+            Support::No => Some(FlagMismatch::NotSupported),
+            Support::Unknown => Some(FlagMismatch::Unknown),
+        },
+        (Some(artifact), Some(engine)) => (!flags_equal(artifact, engine)).then_some(FlagMismatch::Different),
+        // Code that does not name a length of vectors runs with any.
+        (None, Some(flag)) => {
+            let needed = !matches!(flag, Flag::Bool(_)) && !LENGTHS.contains(&name);
+            needed.then_some(FlagMismatch::NotInArtifact)
+        }
+        (_, None) => Some(FlagMismatch::NotInEngine),
     }
-    let judge =
-        |name: &str, artifact: Option<&Flag<&str>>, in_engine: Option<&Flag<String>>| match (artifact, in_engine) {
-            (Some(Flag::Bool(false)), None | Some(Flag::Bool(_)))
-            | (Some(Flag::Bool(true)), Some(Flag::Bool(true))) => None,
-            (Some(Flag::Bool(true)), None | Some(Flag::Bool(false))) => match engine.support(name) {
-                Support::Yes => None,
-                Support::No => Some(FlagMismatch::NotSupported),
-                Support::Unknown => Some(FlagMismatch::Unknown),
-            },
-            (Some(artifact), Some(engine)) => (!flags_equal(artifact, engine)).then_some(FlagMismatch::Different),
-            // Code that does not name a length of vectors runs with any.
-            (None, Some(flag)) => {
-                let needed = !matches!(flag, Flag::Bool(_)) && !LENGTHS.contains(&name);
-                needed.then_some(FlagMismatch::NotInArtifact)
-            }
-            (_, None) => Some(FlagMismatch::NotInEngine),
+}
+
+/// Returns the first need of a variant that an engine does not meet, by what the variant's row says.
+#[must_use]
+pub fn unmet(engine: &Engine, variant: &Variant<'_>) -> Option<Finding> {
+    let mut first = None;
+    let _ = triple(engine.target(), variant.target, &mut |finding| {
+        first = Some(finding);
+        ControlFlow::Break(())
+    });
+    if first.is_some() {
+        return first;
+    }
+    let table = engine.flags(FlagMap::Isa);
+    let mut flags = table.iter().peekable();
+    variant.find_need(&mut |need| {
+        // Both are sorted, and nearly every need is on in the engine under its own name.
+        while let Some((other, flag)) = flags.peek() {
+            match by_name(other, need) {
+                Ordering::Less => flags.next(),
+                Ordering::Equal if **flag == Flag::Bool(true) => return None,
+                _ => break,
+            };
+        }
+        let (name, value) = split_need(need);
+        let in_engine = table.get(name);
+        let flag = match (value, in_engine) {
+            (None, _) => Flag::Bool(true),
+            (Some(value), Some(Flag::Num(_))) if value.parse::<u8>().is_ok() => Flag::Num(value.parse().ok()?),
+            (Some(value), _) => Flag::Enum(value),
         };
-    flags(Kind::IsaFlag, table, artifact, judge, sink)
+        let mismatch = isa_mismatch(engine, name, Some(&flag), in_engine)?;
+        Some(flag_finding(Kind::IsaFlag, &mismatch, name, Some(&flag), in_engine))
+    })
+}
+
+/// Returns whether code for this triple can be for the engine's target.
+#[must_use]
+pub fn same_target(engine: &Engine, artifact: &str) -> bool {
+    triple(engine.target(), artifact, &mut |_| ControlFlow::Break(())).is_continue()
+}
+
+/// Returns whether an engine has the target and the ISA flags that code with this Metadata needs.
+#[must_use]
+pub fn meets_needs(engine: &Engine, metadata: &Metadata<'_>) -> bool {
+    let needs = Variant::of_code(metadata.target, metadata.isa_flags.sorted());
+    unmet(engine, &needs).is_none()
 }
 
 /// Compares the header of a module with the engine's target, and returns the mismatch if there is one.

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use crate::artifact::{Trailer, header_offset};
+use crate::artifact::{Trailer, first_variant, header_offset};
 use crate::cwasm::{Cwasm, Kind};
 use crate::engine::WASMTIME;
 use crate::error::{Result, Status};
 use crate::format::body::{Header, follow_links};
-use crate::storage::{Part, Region, Window};
+use crate::storage::{Part, Region, Window, narrow_buffer};
 
 /// What a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +45,12 @@ pub fn detect(path: &Path) -> Result<Option<Detection>> {
 #[doc(hidden)] // for the C interface and the command line
 pub fn detect_region(region: &Region) -> Result<Option<Detection>> {
     let mut buffer = Window::BUFFER;
-    let mut window = Window::new(region, &mut buffer)?;
+    let window = Window::new(region, &mut buffer)?;
+    // A variant is never a file of several targets itself, so this does not recurse.
+    let region = &region.part(0, first_variant(&window, region.len())?.unwrap_or(region.len()))?;
+    let held = window.held();
+    let held = narrow_buffer(&mut buffer, &held, 0, region.len());
+    let mut window = Window::resume(region, &mut buffer, held)?;
     let offset = match Trailer::find(&window, region.len())? {
         Some(trailer) => trailer.root.header_offset.get(),
         None => match follow_links(&mut window, region.len()) {

@@ -100,7 +100,7 @@ pub mod storage;
 mod threads;
 
 pub use artifact::{Artifact, Integrity, OpenOptions};
-pub use builder::{Builder, Settings};
+pub use builder::{Builder, FatBuilder, Settings};
 pub use cache::Cache;
 pub use engine::{Engine, FlagMap, VersionRule};
 pub use error::{Error, Result, Status};

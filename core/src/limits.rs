@@ -22,6 +22,15 @@ pub const MAX_SIGNATURES: u32 = 64;
 /// Maximum number of artifacts in a pack: its directory takes 18 MiB then.
 pub const MAX_PACK_ROWS: u64 = 1 << 24;
 
+/// Maximum number of variants in a file of several targets.
+pub const MAX_VARIANTS: usize = 256;
+
+/// Maximum size of the texts in an index of variants in bytes: target triples and ISA flags.
+pub const MAX_INDEX_TEXTS: u64 = 1 << 20;
+
+/// Maximum number of needs of a variant: five times the features of any architecture.
+pub const MAX_NEEDS: usize = 1024;
+
 /// Maximum number of findings in a report.
 pub const MAX_FINDINGS: usize = 4096;
 

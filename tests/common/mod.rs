@@ -3,6 +3,7 @@
 
 pub mod cwasm;
 pub mod elf;
+pub mod fat;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -315,6 +315,7 @@ unsafe fn step(world: &mut World, input: &mut Input<'_>) {
                     signature: artifact_buffer_data(*detached),
                     signature_len: artifact_buffer_len(*detached),
                     copy_limit: 0,
+                    variant: 0,
                 };
                 let mut bytes = match artifact_buffer_data(*buffer) {
                     data if data.is_null() => Vec::new(),

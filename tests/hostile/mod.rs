@@ -19,6 +19,7 @@ pub mod capi;
 pub mod cwasm;
 #[path = "../common/elf.rs"]
 pub mod elf;
+pub mod fat;
 pub mod link;
 pub mod load;
 pub mod memory;
@@ -36,6 +37,7 @@ use std::ptr::{null, null_mut};
 
 use capi::artifact::*;
 use capi::error::*;
+use capi::fat::*;
 use capi::flags::artifact_flag_t;
 use capi::library::*;
 use capi::module::*;
@@ -189,6 +191,17 @@ pub unsafe fn read_all(artifact: *const artifact_t) {
     unsafe {
         let upto = |count: usize| (0..=count).take(40);
         read_text(artifact_producer(artifact));
+        artifact_variant_chosen(artifact);
+        for index in (0..=artifact_variant_count(artifact)).take(40) {
+            let mut variant: artifact_variant_t = zeroed();
+            call!(artifact_variant_at(artifact, index, &mut variant));
+            read_text(variant.target);
+            for need in (0..=variant.needs).take(40) {
+                let mut text = null();
+                call!(artifact_variant_need_at(artifact, index, need, &mut text));
+                read_text(text);
+            }
+        }
         read_slice(artifact_producer_version(artifact));
         artifact_file_len(artifact);
         artifact_integrity(artifact);

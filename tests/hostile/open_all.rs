@@ -40,6 +40,7 @@ fn open(bytes: &[u8]) {
             signature: std::ptr::null(),
             signature_len: 0,
             copy_limit: 0,
+            variant: 0,
         };
         let mut artifact = null_mut();
         call!(artifact_open_borrowed(bytes.as_ptr(), bytes.len(), engine, &options, &mut artifact));

@@ -1,6 +1,7 @@
 //! An opened artifact. Opening reads the modules' headers and the bytes after the last module. The modules' bytes are mapped on
 //! first use.
 
+mod fat;
 mod modules;
 mod open;
 mod spans;
@@ -30,8 +31,10 @@ use crate::trust::keys::PublicKey;
 
 pub use crate::format::body::ModuleRange;
 pub use crate::format::elf::{Extent, Identity};
+pub use crate::format::fat::Variant;
 pub use crate::format::trailer::{Attribute, Root, Signature};
 pub use crate::storage::Part;
+pub(crate) use fat::first_variant;
 pub use open::Trailer;
 pub(crate) use open::digest_mismatch;
 pub(crate) use table::ModuleBytes;
@@ -40,7 +43,7 @@ use trust::Detached;
 pub use trust::Integrity;
 pub(crate) use trust::{Voucher, reopen_trusted};
 use verify::verify;
-pub(crate) use verify::{check_digests, signature_oddity};
+pub(crate) use verify::{check_all_digests, check_digests, wrong_signature};
 
 /// Options for opening an artifact.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -50,7 +53,7 @@ pub struct OpenOptions<'s> {
     pub part: Part,
     /// Maximum number of bytes of Metadata to read.
     pub memory_limit: u64,
-    /// Verify the whole artifact before returning it.
+    /// Verify the whole artifact before returning it; of a file of several targets, the variant that is opened.
     pub verify: bool,
     /// Copy everything into private memory first, so that later changes of the file have no effect.
     pub copy: bool,
@@ -63,6 +66,11 @@ pub struct OpenOptions<'s> {
     pub signature: &'s [u8],
     /// Keys to trust in addition to the engine's, for instance when opening without an engine.
     pub trusted: &'s [PublicKey],
+    /// The variant to open of a file of several targets, by its index. Without one, it is the best that fits the engine, and if there
+    /// is no engine the first in the file, which is the most portable.
+    pub variant: Option<usize>,
+    /// Refuse a file whose best variant for the engine's target does not fit the engine, even if another one does.
+    pub require_best: bool,
     /// What the pack says that the artifact is in.
     pub(crate) voucher: Option<&'s Voucher>,
 }
@@ -78,8 +86,18 @@ impl Default for OpenOptions<'_> {
             copy_limit: u64::MAX,
             signature: &[],
             trusted: &[],
+            variant: None,
+            require_best: false,
             voucher: None,
         }
+    }
+}
+
+impl OpenOptions<'_> {
+    /// Returns whether modules are private copies: the region's bytes could change after a check. This must be determined before the
+    /// first byte is read.
+    fn is_private(&self, region: &Region, trusting: bool) -> bool {
+        (trusting || self.read && region.file().is_some()) && !region.is_immutable()
     }
 }
 
@@ -138,6 +156,8 @@ pub struct Artifact {
     identity: OnceLock<Identity>,
     /// The trailer's chunks, read when attributes are first requested.
     chunks: OnceLock<Chunks>,
+    /// The file of several targets that this is a variant of, and which one.
+    variant: Option<(Arc<fat::Index>, usize)>,
 }
 
 impl Artifact {
@@ -203,16 +223,9 @@ impl Artifact {
     /// As [`Artifact::open`].
     pub(crate) fn from_region(region: Region, engine: Option<&Engine>, options: &OpenOptions<'_>) -> Result<Artifact> {
         let base = region.base();
-        let region = match options.copy {
-            true => {
-                open::require_signature(&region, engine, options).map_err(|error| error.shifted(base))?;
-                region.snapshot(options.copy_limit)?
-            }
-            false => region,
-        };
         let artifact = open::open(region, engine, options).map_err(|error| error.shifted(base))?;
         if options.verify {
-            artifact.verify()?;
+            verify(&artifact)?;
         }
         Ok(artifact)
     }
@@ -456,13 +469,17 @@ impl Artifact {
     }
 
     /// Verifies everything that opening does not check: all digests, every module's tables, links, padding, order of map keys. The
-    /// report lists oddities that a genuine Wasmtime 0.33 accepts although no known writer creates them.
+    /// report lists oddities that a genuine Wasmtime 0.33 accepts although no known writer creates them. Of a file of several targets,
+    /// all variants are verified, and what is between them.
     ///
     /// # Errors
     ///
     /// DIGEST_MISMATCH, CORRUPT or TRUNCATED for damage; WRONG_VERSION if Metadata has an unknown layout; LIMIT, IO, NO_MEMORY.
     pub fn verify(&self) -> Result<Report> {
-        verify(self)
+        match self.variant {
+            Some(_) => self.verify_all(),
+            None => verify(self),
+        }
     }
 
     /// Returns the artifact's offset in the file or memory that the caller gave, which offsets in errors include.

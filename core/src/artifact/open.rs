@@ -4,6 +4,7 @@
 //! when a module is first requested. Without a trailer: links, producer, version, Metadata. If keys are trusted, the detached
 //! signature is checked before the producer, which takes reading every byte.
 
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use zerocopy::FromBytes;
@@ -11,7 +12,7 @@ use zerocopy::FromBytes;
 use super::modules::implied_root;
 use super::table::Table;
 use super::trust::{Detached, Voucher, signer, unsigned_error};
-use super::{Artifact, Decoded, OpenOptions, Tail, header_offset};
+use super::{Artifact, Decoded, OpenOptions, Tail, fat, header_offset};
 use crate::alloc;
 use crate::compat;
 use crate::cwasm;
@@ -22,7 +23,7 @@ use crate::format::body::{Header, LINK_SIZE, TERMINATOR, follow_links};
 use crate::format::metadata::Metadata;
 use crate::format::pack;
 use crate::format::trailer::{
-    ALIGN, FOOTER_SIZE, Footer, Layout, MODULE_ENTRY_SIZE, ROOT_SIZE, Root, SIGNATURE_SIZE, SIGNED, Signature,
+    ALIGN, Digest, FOOTER_SIZE, Footer, Layout, MODULE_ENTRY_SIZE, ROOT_SIZE, Root, SIGNATURE_SIZE, SIGNED, Signature,
     TRAILER_MAGIC,
 };
 use crate::limits::{MAX_METADATA, MAX_MODULES};
@@ -45,6 +46,8 @@ pub struct Trailer {
     pub signatures: Vec<Signature>,
     /// The bytes of the module table if they were read along with the rest. Not checked yet.
     pub(crate) table: Option<Vec<u8>>,
+    /// The footer's checksum, which the index of a file of several targets has too.
+    pub(crate) checksum: Digest,
 }
 
 impl Trailer {
@@ -76,7 +79,7 @@ impl Trailer {
         let signatures = alloc::copy(signed, "the signatures")?;
         let table = window.get(layout.table, root.modules.get() as usize * MODULE_ENTRY_SIZE as usize); // at most MAX_MODULES
         let table = table.map(|bytes| alloc::copy(bytes, "the module table")).transpose()?;
-        Ok(Some(Trailer { root, layout, signatures, table }))
+        Ok(Some(Trailer { root, layout, signatures, table, checksum: footer.checksum }))
     }
 }
 
@@ -87,18 +90,60 @@ pub fn digest_mismatch(what: &str, offset: u64) -> Error {
     Error::new(Status::DigestMismatch, message).at(offset)
 }
 
-/// Opens the artifact in a region.
-pub fn open(region: Region, engine: Option<&Engine>, options: &OpenOptions<'_>) -> Result<Artifact> {
-    let trusted = trusted_keys(engine, options);
-    if trusted.is_empty() && !options.signature.is_empty() {
+/// What the index of a file of several targets says about the variant that is opened.
+pub(super) struct Vouched<'v> {
+    /// The checksum in the footer of its trailer.
+    pub checksum: &'v Digest,
+    /// The trusted key whose signature over the index was verified.
+    pub signer: Option<&'v PublicKey>,
+}
+
+/// Opens the artifact in a region, or a variant of it if there are several.
+pub(super) fn open(mut region: Region, engine: Option<&Engine>, options: &OpenOptions<'_>) -> Result<Artifact> {
+    let trusting = !trusted_keys(engine, options).is_empty();
+    if !trusting && !options.signature.is_empty() {
         let message = "detached signature: expected a trusted key to check it with, found none";
         return Err(Error::new(Status::InvalidArgument, message));
     }
-    let mut detached = Detached::new(options.signature)?;
-    // This must be determined before the first byte is read.
-    let private = (!trusted.is_empty() || options.read && region.file().is_some()) && !region.is_immutable();
+    if options.require_best && (engine.is_none() || options.variant.is_some()) {
+        let message = "best variant: expected an engine that chooses it, found none, or a choice of the caller";
+        return Err(Error::new(Status::InvalidArgument, message));
+    }
+    let mut private = options.is_private(&region, trusting);
     let mut buffer = Window::BUFFER;
-    let mut window = Window::new(&region, &mut buffer)?;
+    let window = Window::new(&region, &mut buffer)?;
+    let mut held = window.held();
+    if let Some(found) = fat::Found::find(&window, region.len())? {
+        if options.voucher.is_some() {
+            return Err(Error::corrupt("pack: expected an artifact, found a file of several targets"));
+        }
+        return fat::open(region, found, engine, options, &mut buffer, held);
+    }
+    if let Some(index) = options.variant.filter(|index| *index > 0) {
+        return Err(fat::no_variant(1, index));
+    }
+    if options.copy {
+        require_signature(&window, region.len(), engine, options)?;
+        region = region.snapshot(options.copy_limit)?;
+        (private, held) = (options.is_private(&region, trusting), 0..0);
+    }
+    open_one(region, private, &mut buffer, held, engine, options, None)
+}
+
+/// Opens the artifact in a region that holds one. `buffer` has its bytes `held`.
+pub(super) fn open_one(
+    region: Region,
+    private: bool,
+    buffer: &mut [u8],
+    held: Range<u64>,
+    engine: Option<&Engine>,
+    options: &OpenOptions<'_>,
+    vouched: Option<&Vouched<'_>>,
+) -> Result<Artifact> {
+    // A variant's signatures and detached ones are not asked for: those over the index are.
+    let trusted = if vouched.is_some() { Vec::new() } else { trusted_keys(engine, options) };
+    let mut detached = if vouched.is_some() { Detached::default() } else { Detached::new(options.signature)? };
+    let mut window = Window::resume(&region, buffer, held)?;
     let limit = options.memory_limit.min(MAX_METADATA);
     let trailer = Trailer::find(&window, region.len())?;
     if trailer.is_none() && window.bytes().ends_with(&pack::SIGNED.magic) {
@@ -106,25 +151,33 @@ pub fn open(region: Region, engine: Option<&Engine>, options: &OpenOptions<'_>) 
         return Err(Error::new(Status::NotAnArtifact, message));
     }
     options.voucher.map_or(Ok(()), |voucher| voucher.check(trailer.as_ref()))?;
-    let vouched = vouched_by(options.voucher, &trusted);
-    let (tail, header_offset, modules, table, signer) = match &trailer {
-        Some(Trailer { root, signatures, .. }) => {
-            let signer = match vouched {
-                Some(key) => Some(key.clone()),
-                None => signer(&trusted, root, signatures, &detached)?,
+    let packed_by = vouched_by(options.voucher, &trusted);
+    let (tail, header_offset, modules, table, signer) = match (&trailer, vouched) {
+        (None, Some(_)) => {
+            let message = "expected an artifact with a trailer, as the index says, found none";
+            return Err(Error::corrupt(message).at(region.len()));
+        }
+        (Some(trailer), Some(vouched)) if trailer.checksum != *vouched.checksum => {
+            return Err(digest_mismatch("footer and root record", trailer.layout.root));
+        }
+        (Some(Trailer { root, signatures, .. }), _) => {
+            let signer = match (vouched, packed_by) {
+                (Some(vouched), _) => vouched.signer.cloned(),
+                (None, Some(key)) => Some(key.clone()),
+                (None, None) => signer(&trusted, root, signatures, &detached)?,
             };
             let tail = read_sealed_tail(&window, root, engine, limit)?;
             let modules = root.modules.get() as usize; // at most MAX_MODULES
             (tail, root.header_offset.get(), modules, None, signer)
         }
-        None if trusted.is_empty() => {
+        (None, None) if trusted.is_empty() => {
             let ranges = follow_links(&mut window, region.len()).map_err(|error| cwasm::refusal(&region, error))?;
             let (header_offset, modules) = (header_offset(&ranges), ranges.len());
             let tail = read_unsealed_tail(&window, region.len(), header_offset, modules as u64, engine, limit)?;
             (tail, header_offset, modules, Some(Table::new(ranges, Vec::new(), private)?), None)
         }
-        None if detached.is_empty() => return Err(unsigned_error()),
-        None => {
+        (None, None) if detached.is_empty() => return Err(unsigned_error()),
+        (None, None) => {
             let ranges = follow_links(&mut window, region.len());
             let ranges = ranges.map_err(|error| as_untrusted(cwasm::refusal(&region, error)))?;
             let (header_offset, modules) = (header_offset(&ranges), ranges.len());
@@ -157,13 +210,14 @@ pub fn open(region: Region, engine: Option<&Engine>, options: &OpenOptions<'_>) 
         trailer,
         detached,
         signer,
-        vouched: vouched.is_some(),
+        vouched: packed_by.is_some(),
         private,
         own: false,
         unknown_tail,
         identity,
         chunks,
         region,
+        variant: None,
     };
     if artifact.trailer.is_none() {
         reject_cut_trailer(&artifact)?;
@@ -176,14 +230,13 @@ pub fn open(region: Region, engine: Option<&Engine>, options: &OpenOptions<'_>) 
 }
 
 /// Rejects an artifact that no trusted key has signed before it is copied, as far as the footer and root record tell.
-pub fn require_signature(region: &Region, engine: Option<&Engine>, options: &OpenOptions<'_>) -> Result<()> {
+fn require_signature(window: &Window<'_>, len: u64, engine: Option<&Engine>, options: &OpenOptions<'_>) -> Result<()> {
     let trusted = trusted_keys(engine, options);
     if trusted.is_empty() {
         return Ok(());
     }
     let detached = Detached::new(options.signature)?;
-    let mut buffer = Window::BUFFER;
-    match Trailer::find(&Window::new(region, &mut buffer)?, region.len())? {
+    match Trailer::find(window, len)? {
         Some(_) if vouched_by(options.voucher, &trusted).is_some() => Ok(()),
         Some(Trailer { root, signatures, .. }) => signer(&trusted, &root, &signatures, &detached).map(|_| ()),
         None if detached.is_empty() => Err(unsigned_error()),
@@ -196,7 +249,8 @@ fn vouched_by<'v>(voucher: Option<&'v Voucher>, trusted: &[&PublicKey]) -> Optio
     voucher?.signer.as_ref().filter(|key| trusted.contains(key))
 }
 
-fn trusted_keys<'k>(engine: Option<&'k Engine>, options: &OpenOptions<'k>) -> Vec<&'k PublicKey> {
+/// Returns the keys that the engine and the options trust.
+pub(super) fn trusted_keys<'k>(engine: Option<&'k Engine>, options: &OpenOptions<'k>) -> Vec<&'k PublicKey> {
     engine.map_or(&[][..], Engine::trusted_keys).iter().chain(options.trusted).collect()
 }
 

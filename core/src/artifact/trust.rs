@@ -10,7 +10,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Result, Status};
 use crate::format::trailer::{Digest, Root, Signature};
 use crate::trust::digest;
-use crate::trust::keys::{self, PublicKey};
+use crate::trust::keys::{self, IndexRecord, PrivateKey, PublicKey, Statement};
 
 /// Signatures that are stored outside the file.
 #[derive(Debug, Default)]
@@ -28,6 +28,10 @@ impl Detached {
 
     pub(super) fn is_empty(&self) -> bool {
         self.signatures.is_empty()
+    }
+
+    pub(super) fn signatures(&self) -> &[Signature] {
+        &self.signatures
     }
 }
 
@@ -51,21 +55,21 @@ impl Voucher {
     }
 }
 
-/// Returns the trusted key that has signed a root record; none if no keys are trusted.
+/// Returns the trusted key that has signed a root record or an index; none if no keys are trusted.
 ///
 /// # Errors
 ///
 /// UNTRUSTED if there are trusted keys but none has signed it.
 pub(super) fn signer(
     trusted: &[&PublicKey],
-    root: &Root,
+    signed: &impl Statement,
     embedded: &[Signature],
     detached: &Detached,
 ) -> Result<Option<PublicKey>> {
     if trusted.is_empty() {
         return Ok(None);
     }
-    keys::signer(trusted.iter().copied(), root, embedded.iter().chain(&detached.signatures))
+    keys::signer(trusted.iter().copied(), signed, embedded.iter().chain(&detached.signatures))
         .map(|key| Some(key.clone()))
 }
 
@@ -97,7 +101,33 @@ impl Artifact {
         self.trailer.as_ref().map(|trailer| &trailer.root).or(self.detached.root.as_ref())
     }
 
-    /// Returns the embedded signatures, then the detached ones. They are not verified, except for that of [`Artifact::signer`].
+    /// Creates a detached signature: over the index of a file of several targets, otherwise over the root record. This reads every byte.
+    ///
+    /// # Errors
+    ///
+    /// As [`Artifact::root_record`], for each variant.
+    pub fn sign(&self, key: &PrivateKey) -> Result<Signature> {
+        match self.index_digest() {
+            Some(digest) => self.check_variants().map(|()| key.sign(&IndexRecord(*digest))),
+            None => Ok(key.sign(&self.root_record()?)),
+        }
+    }
+
+    /// Returns what a detached signature is over, without the context before it: the digest of the index of a file of several targets,
+    /// which is 32 bytes, otherwise the root record. This reads every byte.
+    ///
+    /// # Errors
+    ///
+    /// As [`Artifact::sign`].
+    pub fn signed_record(&self) -> Result<Vec<u8>> {
+        match self.index_digest() {
+            Some(digest) => self.check_variants().map(|()| digest.to_vec()),
+            None => Ok(self.root_record()?.as_bytes().to_vec()),
+        }
+    }
+
+    /// Returns the embedded signatures, then the detached ones. They are not verified, except for that of [`Artifact::signer`]. Those
+    /// over an index of variants are [`Artifact::index_signatures`].
     pub fn signatures(&self) -> impl Iterator<Item = &Signature> {
         let embedded = self.trailer.iter().flat_map(|trailer| &trailer.signatures);
         embedded.chain(&self.detached.signatures)
@@ -109,12 +139,13 @@ impl Artifact {
         self.signer.as_ref()
     }
 
-    /// Returns whether a signature is a valid one of [`Artifact::signer`].
+    /// Returns whether a signature, over the root record or over the index of variants, is a valid one of [`Artifact::signer`].
     #[must_use]
     pub fn confirms(&self, signature: &Signature) -> bool {
-        let signed =
-            |root| self.signer().is_some_and(|key| key.bytes() == signature.key && key.verifies(root, signature));
-        self.root().is_some_and(signed)
+        self.signer().filter(|key| key.bytes() == signature.key).is_some_and(|key| {
+            self.root().is_some_and(|root| key.verifies(root, signature))
+                || self.index_digest().is_some_and(|digest| key.verifies(&IndexRecord(*digest), signature))
+        })
     }
 
     /// Checks that a key that `engine` trusts has signed the artifact, independently of the keys trusted when it was opened. What this
@@ -129,6 +160,10 @@ impl Artifact {
             _ if trusted.is_empty() || self.own => Ok(()),
             // That was verified when the pack was opened.
             _ if self.vouched && self.signer().is_some_and(|key| trusted.contains(key)) => Ok(()),
+            // A row of the index has the digest of this root record, which opening has compared.
+            _ if let Some((index, _)) = &self.variant => {
+                keys::signer(trusted, &IndexRecord(index.digest), index.signatures()).map(|_| ())
+            }
             Some(root) => keys::signer(trusted, root, self.signatures()).map(|_| ()),
             None => Err(unsigned_error()),
         }
@@ -146,9 +181,12 @@ pub(crate) fn reopen_trusted(artifact: &Arc<Artifact>, engine: &Engine) -> Resul
     if engine.trusted_keys().is_empty() || artifact.signer.is_some() || artifact.own {
         return Ok(Arc::clone(artifact));
     }
-    let detached = artifact.detached.signatures.as_bytes();
-    let options = OpenOptions { signature: detached, ..OpenOptions::default() };
-    let reopened = Artifact::from_region(artifact.region.try_clone()?, Some(engine), &options)?;
+    let (region, detached, variant) = match &artifact.variant {
+        Some((index, chosen)) => (&index.whole, &index.detached, Some(*chosen)),
+        None => (&artifact.region, &artifact.detached, None),
+    };
+    let options = OpenOptions { signature: detached.signatures.as_bytes(), variant, ..OpenOptions::default() };
+    let reopened = Artifact::from_region(region.part(0, region.len())?, Some(engine), &options)?;
     if reopened.root() != artifact.root() {
         return Err(digest_mismatch("root record", reopened.base()));
     }

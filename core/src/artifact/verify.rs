@@ -280,16 +280,16 @@ fn check_signatures(report: &mut Report, artifact: &Artifact) -> Result<()> {
     let Some(root) = artifact.root() else { return Ok(()) };
     for (index, signature) in artifact.signatures().enumerate() {
         if !PublicKey::from_bytes(&signature.key).is_ok_and(|key| key.verifies(root, signature)) {
-            report.add(signature_oddity(index))?;
+            report.add(wrong_signature(&format!("signature {index}")))?;
         }
     }
     Ok(())
 }
 
-/// Returns the finding for a signature that does not match its own key.
-pub(crate) fn signature_oddity(index: usize) -> Finding {
-    let sentence = format!("signature {index}: expected one of the key that it names, found one that does not match");
-    oddity(Kind::Signature, format!("signature {index}"), sentence)
+/// Creates the finding for a signature that is not one of the key that it names.
+pub(crate) fn wrong_signature(name: &str) -> Finding {
+    let sentence = format!("{name}: expected one of the key that it names, found one that does not match");
+    oddity(Kind::Signature, name.to_owned(), sentence)
 }
 
 fn check_maps(report: &mut Report, metadata: &Metadata<'_>) -> Result<()> {

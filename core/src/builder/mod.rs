@@ -1,5 +1,6 @@
 //! Builds artifacts from modules and settings. The modules' bytes are not copied on their way into the file.
 
+mod fat;
 mod layout;
 mod objects;
 mod settings;
@@ -23,6 +24,7 @@ use crate::limits::{MAX_ATTRIBUTES, MAX_CHUNKS, MAX_MODULES};
 use crate::storage::{PrivateCopy, quote_path, replace_with};
 
 pub use crate::storage::Sync;
+pub use fat::FatBuilder;
 pub(crate) use layout::Addition;
 pub use settings::{FileFlags, Settings};
 use signing::Signing;

@@ -71,16 +71,50 @@ impl Signing {
         !self.keys.is_empty() || !self.added.is_empty()
     }
 
-    /// Returns the signatures of `root`, at most one for each key; one of `signer` among them.
-    pub(super) fn signatures(&self, root: &Root, signer: Option<&Signer>) -> Result<Vec<Signature>> {
-        let mut signatures: Vec<Signature> = self.keys.iter().map(|key| key.sign(root)).collect();
+    /// Adds a key, unless it is there already.
+    pub(super) fn add_key(&mut self, key: &Arc<PrivateKey>) -> Result<()> {
+        if self.keys.iter().any(|existing| existing.public() == key.public()) {
+            return Ok(());
+        }
+        check_count(self.keys.len() + 1)?;
+        self.keys.push(Arc::clone(key));
+        Ok(())
+    }
+
+    /// Adds a signature over a statement that was made elsewhere.
+    pub(super) fn add_signature<S: Statement>(&mut self, key: &PublicKey, bytes: &[u8; 64], signed: &S) -> Result<()> {
+        let signature = Signature { key: key.bytes(), bytes: *bytes };
+        if !key.verifies(signed, &signature) {
+            let message = format!("signature: expected one of key {key} over the {}, found another", S::WHAT);
+            return Err(Error::new(Status::InvalidArgument, message));
+        }
+        self.added.retain(|(existing, _)| existing != key);
+        check_count(self.added.len() + 1)?;
+        self.added.push((key.clone(), signature));
+        Ok(())
+    }
+
+    /// Returns how many signatures the existing artifact had.
+    pub(super) fn inherited_count(&self) -> usize {
+        self.inherited.len()
+    }
+
+    /// Returns how many of the existing artifact's signatures are not valid for a statement.
+    pub(super) fn void(&self, signed: &impl Statement) -> usize {
+        self.inherited.iter().filter(|signature| !is_valid(signed, signature)).count()
+    }
+
+    /// Returns the signatures over a statement, at most one for each key; one of `signer` among them.
+    pub(super) fn signatures<S: Statement>(&self, signed: &S, signer: Option<&Signer>) -> Result<Vec<Signature>> {
+        let mut signatures: Vec<Signature> = self.keys.iter().map(|key| key.sign(signed)).collect();
         if let Some(signer) = signer {
-            push(&mut signatures, &signer.sign(root)?)?;
+            push(&mut signatures, &signer.sign(signed)?)?;
         }
         for (key, signature) in &self.added {
-            if !key.verifies(root, signature) {
+            if !key.verifies(signed, signature) {
                 let message = format!(
-                    "signature of key {key}: expected one of the artifact's current root record, found one that does not match (the artifact was changed since it was signed)"
+                    "signature of key {key}: expected one of the current {}, found one that does not match (the artifact was changed since it was signed)",
+                    S::WHAT
                 );
                 return Err(Error::new(Status::InvalidArgument, message));
             }
@@ -88,12 +122,16 @@ impl Signing {
         }
         for signature in &self.inherited {
             let full = signatures.len() >= MAX_SIGNATURES as usize;
-            if !full && PublicKey::from_bytes(&signature.key).is_ok_and(|key| key.verifies(root, signature)) {
+            if !full && is_valid(signed, signature) {
                 push(&mut signatures, signature)?;
             }
         }
         Ok(signatures)
     }
+}
+
+fn is_valid(signed: &impl Statement, signature: &Signature) -> bool {
+    PublicKey::from_bytes(&signature.key).is_ok_and(|key| key.verifies(signed, signature))
 }
 
 fn push(signatures: &mut Vec<Signature>, signature: &Signature) -> Result<()> {
@@ -119,13 +157,7 @@ impl Builder<'_> {
     /// INVALID_ARGUMENT if no trailer is written, LIMIT for more keys than an artifact may have signatures.
     pub fn add_key(&mut self, key: &Arc<PrivateKey>) -> Result<()> {
         self.needs_trailer("key")?;
-        let keys = &mut self.signing.keys;
-        if keys.iter().any(|existing| existing.public() == key.public()) {
-            return Ok(());
-        }
-        check_count(keys.len() + 1)?;
-        keys.push(Arc::clone(key));
-        Ok(())
+        self.signing.add_key(key)
     }
 
     /// Computes the root record of the artifact in its current state, for signing elsewhere. This hashes every byte.
@@ -150,17 +182,8 @@ impl Builder<'_> {
     /// INVALID_ARGUMENT if the signature is not one of `key` over the current root record; LIMIT for too many signatures; as
     /// [`Builder::root_record`].
     pub fn add_signature(&mut self, key: &PublicKey, bytes: &[u8; 64]) -> Result<()> {
-        let signature = Signature { key: key.bytes(), bytes: *bytes };
-        if !key.verifies(&self.root_record()?, &signature) {
-            let message =
-                format!("signature: expected one of key {key} over the artifact's root record, found another");
-            return Err(Error::new(Status::InvalidArgument, message));
-        }
-        let added = &mut self.signing.added;
-        added.retain(|(existing, _)| existing != key);
-        check_count(added.len() + 1)?;
-        added.push((key.clone(), signature));
-        Ok(())
+        let root = self.root_record()?;
+        self.signing.add_signature(key, bytes, &root)
     }
 
     /// Returns how many signatures of the existing artifact no longer match and will not be written.
@@ -173,13 +196,9 @@ impl Builder<'_> {
             return Ok(0);
         }
         if !self.trailer {
-            return Ok(self.signing.inherited.len());
+            return Ok(self.signing.inherited_count());
         }
-        let root = self.root_record()?;
-        let is_valid = |signature: &&Signature| {
-            PublicKey::from_bytes(&signature.key).is_ok_and(|key| key.verifies(&root, signature))
-        };
-        Ok(self.signing.inherited.len() - self.signing.inherited.iter().filter(is_valid).count())
+        Ok(self.signing.void(&self.root_record()?))
     }
 
     /// Removes all keys and signatures, those of the existing artifact included.

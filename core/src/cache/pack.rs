@@ -5,7 +5,7 @@ use std::path::Path;
 use zerocopy::{FromBytes, IntoBytes};
 
 use crate::alloc;
-use crate::artifact::{Artifact, OpenOptions, Voucher, digest_mismatch, signature_oddity};
+use crate::artifact::{Artifact, OpenOptions, Voucher, digest_mismatch, wrong_signature};
 use crate::builder::Signer;
 use crate::engine::Engine;
 use crate::error::{Error, Result, Status};
@@ -80,9 +80,9 @@ impl Pack {
     /// DIGEST_MISMATCH if the artifact is another one than the row says; UNTRUSTED if the engine trusts keys, and none of them has signed
     /// the pack or the artifact; as [`Artifact::open`]. The options' part is not used.
     pub fn artifact(&self, row: &Row, engine: Option<&Engine>, options: &OpenOptions<'_>) -> Result<Artifact> {
-        let part = Part { offset: row.offset.get(), length: Some(row.len.get()) };
         let voucher = Voucher { digest: row.root_digest, signer: self.signer.clone() };
-        Artifact::from_region(self.region.part(part)?, engine, &OpenOptions { voucher: Some(&voucher), ..*options })
+        let region = self.region.part(row.offset.get(), row.len.get())?;
+        Artifact::from_region(region, engine, &OpenOptions { voucher: Some(&voucher), ..*options })
     }
 
     /// Calls `visit` with each row, in their order.
@@ -112,7 +112,7 @@ impl Pack {
         let mut report = Report::default();
         for (index, signature) in self.signatures.iter().enumerate() {
             if !PublicKey::from_bytes(&signature.key).is_ok_and(|key| key.verifies(&self.root, signature)) {
-                report.add(signature_oddity(index))?;
+                report.add(wrong_signature(&format!("signature {index}")))?;
             }
         }
         Ok(report)

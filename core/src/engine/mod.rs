@@ -201,6 +201,18 @@ impl Engine {
         Ok(())
     }
 
+    /// Creates an engine that supports exactly what code of this producer with this target and these ISA flags needs.
+    pub(crate) fn of_code(producer: &str, target: &str, isa_flags: &[(&str, Flag<&str>)]) -> Engine {
+        let owned = |flag: &Flag<&str>| match *flag {
+            Flag::Enum(text) => Flag::Enum(text.to_owned()),
+            Flag::Num(number) => Flag::Num(number),
+            Flag::Bool(on) => Flag::Bool(on),
+        };
+        let needs = isa_flags.iter().filter(|(_, flag)| *flag != Flag::Bool(false));
+        let isa_flags = flag_table(&mut needs.map(|(name, flag)| (*name, owned(flag))));
+        Engine { producer: producer.to_owned(), target: target.to_owned(), isa_flags, ..Engine::new() }
+    }
+
     /// Creates an engine with the default settings of Wasmtime 0.33 on this host.
     #[must_use]
     pub fn wasmtime() -> Engine {

@@ -41,6 +41,11 @@ impl Engine {
         }
         distinct
     }
+
+    /// Returns the number of ISA flags that decide which artifacts fit.
+    pub(crate) fn need_count(&self) -> usize {
+        self.distinct_isa_flags().len()
+    }
 }
 
 fn stated(flags: &FlagTable, name: &str) -> Option<bool> {

@@ -9,6 +9,9 @@ pub mod cwasm;
 // For tests of this repository.
 #[doc(hidden)]
 pub mod elf;
+// For tests of this repository.
+#[doc(hidden)]
+pub mod fat;
 pub mod flags;
 pub(crate) mod foreign;
 pub mod metadata;

@@ -18,13 +18,13 @@ use crate::error::{Error, Result};
 /// An open file, and the mapping of a part of it, which others may share and keep for longer.
 #[derive(Debug)]
 pub(super) struct MappedFile {
-    pub file: File,
+    pub file: Arc<File>,
     pub mapping: Arc<LazyMapping>,
 }
 
 impl MappedFile {
     /// Owns a file of which `len` bytes at `offset` are going to be mapped.
-    pub fn new(file: File, offset: u64, len: u64) -> MappedFile {
+    pub fn new(file: Arc<File>, offset: u64, len: u64) -> MappedFile {
         let (descriptor, pages) = (AtomicI32::new(file.as_raw_fd()), AtomicPtr::new(null_mut()));
         MappedFile { file, mapping: Arc::new(LazyMapping { offset, len, descriptor, pages }) }
     }

@@ -27,7 +27,7 @@ use mapping::{LazyMapping, MappedFile};
 pub use save::{Folder, PRIVATE_MODE, PUBLIC_MODE, Sink, Sync, create, replace, replace_with};
 pub use snapshot::sealed;
 pub use tree::{Listed, Tree, Usage, check_private, is_remote, touch};
-pub(crate) use window::Window;
+pub(crate) use window::{Window, narrow_buffer};
 
 use crate::alloc;
 use crate::error::{Error, Result, Status, quote};
@@ -38,7 +38,7 @@ pub struct Region {
     backing: Backing,
     /// Offset of the region in the file or memory that the caller gave. Offsets in errors include it.
     base: u64,
-    /// Offset of the region in the backing file, which may be a private copy.
+    /// Offset of the region in the backing file or memory, which may be a private copy.
     start: u64,
     len: u64,
     /// Whether the region is a copy from a file system mounted with noexec.
@@ -168,7 +168,12 @@ impl Region {
     pub fn open(path: &Path, part: Part) -> Result<Region> {
         let (file, len) = open_regular(path)?;
         let (base, len) = part.resolve(len).map_err(|error| error.within(quote_path(path)))?;
-        Ok(Region { backing: Backing::File(MappedFile::new(file, base, len)), base, start: base, len, noexec: false })
+        Ok(Region::of_part(file, base, len))
+    }
+
+    fn of_part(file: File, base: u64, len: u64) -> Region {
+        let backing = Backing::File(MappedFile::new(Arc::new(file), base, len));
+        Region { backing, base, start: base, len, noexec: false }
     }
 
     /// Creates a region from a part of an open file. The descriptor is duplicated. Its file position is neither used nor changed.
@@ -180,20 +185,13 @@ impl Region {
         let copy = fd.try_clone_to_owned().map_err(|error| Error::io("duplicating the descriptor", &error))?;
         let file = File::from(copy);
         let (base, len) = part.resolve(regular_len(&file)?)?;
-        Ok(Region { backing: Backing::File(MappedFile::new(file, base, len)), base, start: base, len, noexec: false })
+        Ok(Region::of_part(file, base, len))
     }
 
     /// Creates a region of a whole open file of `len` bytes.
     #[must_use]
     pub fn of_file(file: File, len: u64) -> Region {
-        Region { backing: Backing::File(MappedFile::new(file, 0, len)), base: 0, start: 0, len, noexec: false }
-    }
-
-    /// Creates a region of bytes that it owns.
-    #[must_use]
-    pub fn owned(bytes: Vec<u8>) -> Region {
-        let len = bytes.len() as u64;
-        Region { backing: Backing::Owned(Arc::new(bytes)), base: 0, start: 0, len, noexec: false }
+        Region::of_part(file, 0, len)
     }
 
     /// Copies a part of `bytes` into a region.
@@ -207,7 +205,14 @@ impl Region {
         let bytes = bytes.get(base as usize..(base + len) as usize).unwrap_or(&[]);
         let mut owned = alloc::with_capacity(bytes.len(), "a copy of the artifact")?;
         owned.extend_from_slice(bytes);
-        Ok(Region { backing: Backing::Owned(Arc::new(owned)), base, start: 0, len, noexec: false })
+        Ok(Region { base, ..Region::owned(owned) })
+    }
+
+    /// Creates a region that owns `bytes`.
+    #[must_use]
+    pub fn owned(bytes: Vec<u8>) -> Region {
+        let len = bytes.len() as u64;
+        Region { backing: Backing::Owned(Arc::new(bytes)), base: 0, start: 0, len, noexec: false }
     }
 
     /// Creates a region that borrows a part of `bytes`.
@@ -221,37 +226,21 @@ impl Region {
         Ok(Region { backing: Backing::Borrowed(bytes), base, start: 0, len, noexec: false })
     }
 
-    /// Returns a second region over the same bytes, with a duplicated descriptor.
+    /// Returns a region over a part of this one, which shares its file or memory.
     ///
     /// # Errors
     ///
-    /// IO.
-    pub fn try_clone(&self) -> Result<Region> {
-        self.part(Part::default())
-    }
-
-    /// Returns a part of the region: with a duplicated descriptor, or a copy of that part of owned memory.
-    ///
-    /// # Errors
-    ///
-    /// IO, NO_MEMORY; INVALID_ARGUMENT if the part lies outside the region.
-    pub fn part(&self, part: Part) -> Result<Region> {
-        let (offset, len) = part.resolve(self.len)?;
+    /// TRUNCATED if the part lies outside the region.
+    pub fn part(&self, offset: u64, len: u64) -> Result<Region> {
+        if offset.checked_add(len).is_none_or(|end| end > self.len) {
+            let message = format!("expected {len} bytes at {offset}, found the end at {}", self.len);
+            return Err(Error::new(Status::Truncated, message).at(offset));
+        }
         let start = self.start + offset;
         let backing = match &self.backing {
-            Backing::File(from) => {
-                let copy = from.file.try_clone().map_err(|error| Error::io("duplicating the descriptor", &error))?;
-                Backing::File(MappedFile::new(copy, start, len))
-            }
-            Backing::Owned(bytes) if len == self.len => Backing::Owned(Arc::clone(bytes)),
-            // The casts are lossless: both bounds lie within a slice.
-            Backing::Owned(bytes) => {
-                let bytes = bytes.get(offset as usize..(offset + len) as usize).unwrap_or(&[]);
-                Backing::Owned(Arc::new(alloc::copy(bytes, "a copy of the artifact")?))
-            }
-            Backing::Borrowed(bytes) => {
-                Backing::Borrowed(bytes.get(offset as usize..(offset + len) as usize).unwrap_or(&[]))
-            }
+            Backing::File(from) => Backing::File(MappedFile::new(Arc::clone(&from.file), start, len)),
+            Backing::Owned(bytes) => Backing::Owned(Arc::clone(bytes)),
+            Backing::Borrowed(bytes) => Backing::Borrowed(bytes),
         };
         Ok(Region { backing, base: self.base + offset, start, len, noexec: self.noexec })
     }
@@ -295,16 +284,24 @@ impl Region {
         self.len == 0
     }
 
+    /// Returns the bytes of a region in memory; none of a file.
+    fn memory(&self) -> &[u8] {
+        let all: &[u8] = match &self.backing {
+            Backing::Owned(bytes) => bytes,
+            Backing::Borrowed(bytes) => bytes,
+            Backing::File(..) => &[],
+        };
+        // The casts are lossless: both bounds lie within a slice.
+        all.get(self.start as usize..(self.start + self.len) as usize).unwrap_or(&[])
+    }
+
     /// Locates `len` bytes at `offset`, without touching a mapping.
     fn locate(&self, offset: u64, len: usize) -> Result<Source<'_>> {
         let end = offset.checked_add(len as u64).filter(|end| *end <= self.len);
-        let memory = match &self.backing {
-            Backing::Owned(bytes) => bytes.as_slice(),
-            Backing::Borrowed(bytes) => bytes,
-            Backing::File(from) if end.is_some() => return Ok(Source::File(&from.file, self.start + offset)),
-            Backing::File(..) => &[],
-        };
-        let found = end.and_then(|end| memory.get(usize::try_from(offset).ok()?..usize::try_from(end).ok()?));
+        if let (Backing::File(from), Some(_)) = (&self.backing, end) {
+            return Ok(Source::File(&from.file, self.start + offset));
+        }
+        let found = end.and_then(|end| self.memory().get(usize::try_from(offset).ok()?..usize::try_from(end).ok()?));
         found.map(Source::Memory).ok_or_else(|| {
             let message = format!("expected {len} bytes at {offset}, found the end at {}", self.len);
             Error::new(Status::Truncated, message).at(offset)
@@ -427,8 +424,7 @@ impl Region {
     /// IO or NO_MEMORY if the file can't be mapped; TRUNCATED if it has become shorter since it was opened.
     pub fn bytes(&self) -> Result<&[u8]> {
         match &self.backing {
-            Backing::Owned(bytes) => Ok(bytes),
-            Backing::Borrowed(bytes) => Ok(bytes),
+            Backing::Owned(_) | Backing::Borrowed(_) => Ok(self.memory()),
             Backing::File(from) => {
                 if let Some(bytes) = from.mapping.get() {
                     return Ok(bytes);

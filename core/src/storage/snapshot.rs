@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
 use rustix::fs::{
     AtFlags, MemfdFlags, Mode, SealFlags, SeekFrom, StatVfsMountFlags, StatxAttributes, StatxFlags, fcntl_add_seals,
@@ -65,7 +66,7 @@ impl Region {
         self.check_length()?; // where a file has become shorter, data is not found either
         seal(&copy)?;
         let noexec = self.noexec();
-        let backing = Backing::File(MappedFile::new(copy, 0, self.len));
+        let backing = Backing::File(MappedFile::new(Arc::new(copy), 0, self.len));
         Ok(Region { backing, base: self.base, start: 0, len: self.len, noexec })
     }
 

@@ -1,4 +1,6 @@
-//! A buffer over a region, for reading what lies together in as few system calls as possible.
+//! The buffer through which opening reads a region, so that most files take one read.
+
+use std::ops::Range;
 
 use super::Region;
 use crate::alloc;
@@ -31,9 +33,27 @@ impl<'r> Window<'r> {
     ///
     /// IO or TRUNCATED if the region can't be read.
     pub fn new(region: &'r Region, buffer: &'r mut [u8]) -> Result<Window<'r>> {
-        let mut window = Window { region, start: 0, filled: 0, buffer };
-        window.fill(region.len().saturating_sub(Window::SIZE as u64), Window::SIZE as u64)?;
+        Window::resume(region, buffer, 0..0)
+    }
+
+    /// Creates a window whose buffer holds the bytes in `held`, which count from the region's start. Unless these are the region's last
+    /// bytes, and as many as opening usually needs, they are read.
+    ///
+    /// # Errors
+    ///
+    /// As [`Window::new`].
+    pub fn resume(region: &'r Region, buffer: &'r mut [u8], held: Range<u64>) -> Result<Window<'r>> {
+        let (len, filled) = (region.len(), held.end - held.start);
+        let mut window = Window { region, start: held.start, filled: filled as usize, buffer }; // at most the buffer's size
+        if held.end != len || filled < len.min(Window::SIZE as u64 / 2) {
+            window.fill(len.saturating_sub(Window::SIZE as u64), Window::SIZE as u64)?;
+        }
         Ok(window)
+    }
+
+    /// Returns the range of the region that is buffered.
+    pub fn held(&self) -> Range<u64> {
+        self.start..self.start + self.filled as u64
     }
 
     fn fill(&mut self, offset: u64, size: u64) -> Result<()> {
@@ -68,6 +88,20 @@ impl<'r> Window<'r> {
         let Some(bytes) = buffered else { return self.region.read_to_vec(offset, len, what) };
         alloc::copy(bytes, what)
     }
+}
+
+/// Makes a buffer that holds the bytes in `held` of a region hold those of a part, as far as it has them, and returns which of the
+/// part's they are.
+pub(crate) fn narrow_buffer(buffer: &mut [u8], held: &Range<u64>, offset: u64, len: u64) -> Range<u64> {
+    let (start, end) = (held.start.max(offset), held.end.min(offset.saturating_add(len)));
+    if start >= end {
+        return 0..0;
+    }
+    if start > held.start {
+        // The casts are lossless: both bounds lie in the buffer.
+        buffer.copy_within((start - held.start) as usize..(end - held.start) as usize, 0);
+    }
+    start - offset..end - offset
 }
 
 impl Fetch for Window<'_> {

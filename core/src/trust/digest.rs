@@ -30,6 +30,9 @@ static ROWS: Context = Context::new("libartifact 2026-11 pack 1: rows");
 static DIRECTORY: Context = Context::new("libartifact 2026-11 pack 1: directory");
 static PACK_FOOTER: Context = Context::new("libartifact 2026-11 pack 1: footer");
 
+static INDEX: Context = Context::new("libartifact 2026-11 index 1: index");
+static INDEX_SIGNATURES: Context = Context::new("libartifact 2026-11 index 1: signatures");
+
 impl Context {
     const fn new(name: &'static str) -> Context {
         Context { name, key: OnceLock::new() }
@@ -118,4 +121,16 @@ pub fn rows(bytes: &[u8]) -> Digest {
 #[must_use]
 pub fn directory(bytes: &[u8]) -> Digest {
     DIRECTORY.digest(&[bytes])
+}
+
+/// Hashes the header, rows and texts of an index of variants.
+#[must_use]
+pub fn index(bytes: &[u8]) -> Digest {
+    INDEX.digest(&[bytes])
+}
+
+/// Hashes the signatures of an index; zeros if there are none.
+#[must_use]
+pub fn index_signatures(signatures: &[Signature]) -> Digest {
+    if signatures.is_empty() { [0; 32] } else { INDEX_SIGNATURES.digest(&[signatures.as_bytes()]) }
 }

@@ -1,4 +1,4 @@
-//! Ed25519 keys and signatures (RFC 8032) over root records, of artifacts and of packs. Keys are read and written as openssl does: as PKCS#8 and
+//! Ed25519 keys and signatures (RFC 8032) over root records, of artifacts and of packs, and indexes of variants. Keys are read and written as openssl does: as PKCS#8 and
 //! SubjectPublicKeyInfo (RFC 8410) in PEM.
 //!
 //! Verification is strict: encodings must be canonical, neither the key nor the first half of the signature may have small order,
@@ -48,19 +48,43 @@ fn unencodable(what: &str, why: impl fmt::Display) -> Error {
 
 /// What a signature is over.
 pub trait Statement {
+    /// What it is called in messages.
+    const WHAT: &'static str;
+
     /// Returns the signed message. It begins with a context of its own, so that no statement can pass for one of another kind.
     fn message(&self) -> Vec<u8>;
 }
 
 impl Statement for Root {
+    const WHAT: &'static str = "artifact's root record";
+
     fn message(&self) -> Vec<u8> {
         [&CONTEXT[..], self.as_bytes()].concat()
     }
 }
 
 impl Statement for PackRoot {
+    const WHAT: &'static str = "pack's root record";
+
     fn message(&self) -> Vec<u8> {
         [pack::SIGNED.context, self.as_bytes()].concat()
+    }
+}
+
+/// The statement about an index of variants: its digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IndexRecord(pub Digest);
+
+impl IndexRecord {
+    /// The prefix of the signed message, NUL included; the digest follows.
+    pub const CONTEXT: &[u8; 24] = b"libartifact fat index 1\0";
+}
+
+impl Statement for IndexRecord {
+    const WHAT: &'static str = "index of variants";
+
+    fn message(&self) -> Vec<u8> {
+        [&IndexRecord::CONTEXT[..], &self.0].concat()
     }
 }
 
@@ -80,6 +104,8 @@ impl FileRecord {
 }
 
 impl Statement for FileRecord {
+    const WHAT: &'static str = "file's record";
+
     fn message(&self) -> Vec<u8> {
         [FileRecord::CONTEXT, &self.len.to_le_bytes()[..], &self.digest].concat()
     }
