@@ -94,8 +94,7 @@ impl Cache {
             Ok(tree) if !self.options.read_only => {
                 let bytes = kept.bytes()?;
                 // It may not be marked as one that is verified each time, so it is synced.
-                self.write(tree, &name, Sync::Yes, &mut |to| to(&[bytes]))
-                    .and_then(|len| Ok(self.open_entry(tree, &name)?.map(|stored| (stored, len))))
+                self.write(tree, &name, Sync::Yes, &mut |to| to(&[bytes])).map(Some)
             }
             Ok(_) => Ok(None),
         };
@@ -103,9 +102,9 @@ impl Cache {
         match stored {
             Err(error) if error.status() == Status::NoMemory => return Err(error),
             Err(error) => self.report(Outcome::NotStored, &self.path_of(&name), Some(&error)),
-            Ok(Some((stored, len))) => {
+            Ok(Some(stored)) => {
                 kept = stored;
-                self.collect_after(len);
+                self.collect_after(kept.len());
             }
             Ok(None) => {}
         }

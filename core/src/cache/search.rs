@@ -136,7 +136,7 @@ impl Cache {
 
 /// Returns how entries are opened: copied where a mapping could end the process, as on a network file system, whose files other machines
 /// truncate.
-fn open_options(is_remote: bool) -> OpenOptions<'static> {
+pub(super) fn open_options(is_remote: bool) -> OpenOptions<'static> {
     OpenOptions { copy: is_remote, copy_limit: MAX_CODE, ..OpenOptions::default() }
 }
 

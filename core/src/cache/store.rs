@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use super::Cache;
 use super::outcome::Outcome;
-use super::search::{KEY_ATTRIBUTE, UNSYNCED_ATTRIBUTE, entry_name};
+use super::search::{KEY_ATTRIBUTE, UNSYNCED_ATTRIBUTE, entry_name, open_options};
 use super::target::target_of;
 use crate::artifact::Artifact;
 use crate::builder::{Addition, Builder, Sync};
 use crate::error::{Error, Result, Status};
 use crate::format::trailer::Digest;
-use crate::storage::{Sink, Tree};
+use crate::storage::{Region, Sink, Tree};
 
 /// What was stored, or is in memory.
 pub(super) struct Kept {
@@ -33,17 +33,14 @@ impl Cache {
         let target = target_of(&self.targets, builder)?;
         let name = entry_name(key, target);
         let written = self.writable_tree().and_then(|tree| {
-            let tree = &*tree;
             let sync = if self.options.no_sync { Sync::No } else { Sync::Yes };
-            let len = self.write(tree, &name, sync, &mut |to| self.write_builder(key, builder, to))?;
-            let missing = || Error::new(Status::NotFound, "expected the entry just stored, found that it was removed");
-            Ok((self.open_entry(tree, &name)?.ok_or_else(missing)?, len))
+            self.write(&tree, &name, sync, &mut |to| self.write_builder(key, builder, to))
         });
         let path = self.path_of(&name);
         let (artifact, error) = match written {
-            Ok((artifact, len)) => {
+            Ok(artifact) => {
                 self.report(stored, &path, None);
-                self.collect_after(len);
+                self.collect_after(artifact.len());
                 self.upload(key, target, &artifact)?;
                 (artifact, None)
             }
@@ -83,18 +80,18 @@ impl Cache {
         builder.with_addition(&addition, &mut |layout| layout.write(to))
     }
 
-    /// Writes an entry, and returns its length. If the disk is full, old entries are removed for it.
+    /// Writes an entry, and opens what was written. If the disk is full, old entries are removed for it.
     ///
     /// # Errors
     ///
-    /// LIMIT for an entry that is larger than the folder may be; IO; the error of `fill`.
+    /// LIMIT for an entry that is larger than the folder may be; IO; the error of `fill`; as [`Artifact::open`].
     pub(super) fn write(
         &self,
         tree: &Tree,
         name: &str,
         sync: Sync,
         fill: &mut dyn FnMut(&mut Sink<'_>) -> Result<()>,
-    ) -> Result<u64> {
+    ) -> Result<Artifact> {
         let max = self.options.max_bytes;
         let len = Cell::new(0);
         let mut write = || {
@@ -112,13 +109,15 @@ impl Cache {
                 })
             })
         };
-        match write() {
+        let written = match write() {
             Err(error) if matches!(error.errno(), libc::ENOSPC | libc::EDQUOT) => {
                 self.make_room(tree, len.get());
                 write()
             }
             written => written,
-        }?;
-        Ok(len.get())
+        };
+        // Not by its name, under which others may have put something else by now.
+        let region = Region::of_file(written?, len.get());
+        Artifact::from_region(region, Some(&self.engine), &open_options(tree.is_remote()))
     }
 }

@@ -82,7 +82,7 @@ pub fn replace_with(path: &Path, sync: Sync, fill: &mut dyn FnMut(&mut Sink<'_>)
 }
 
 /// Replaces the file `name` in an open folder atomically by one with permission bits `mode`, reduced by the umask. The folder isn't synced: after a power
-/// failure it has the old file or the whole new one.
+/// failure it has the old file or the whole new one. Returns the new file, whatever has its name by now.
 ///
 /// # Errors
 ///
@@ -93,10 +93,11 @@ pub(super) fn replace_at(
     mode: u32,
     sync: Sync,
     fill: &mut dyn FnMut(&mut Sink<'_>) -> Result<()>,
-) -> Result<()> {
+) -> Result<File> {
     let failed = |what: &'static str| move |error: io::Error| Error::io(what, &error);
     let name = OsStr::new(name);
     let mut temporary = Temporary::create(folder, name, mode).map_err(failed("making a temporary file"))?;
+    let file = temporary.file.try_clone().map_err(failed("duplicating the descriptor"))?;
     fill(&mut |pieces| write_all(&mut temporary.file, pieces, sync).map_err(failed("writing")))?;
     if sync == Sync::Yes {
         temporary.file.sync_all().map_err(failed("syncing"))?;
@@ -109,7 +110,8 @@ pub(super) fn replace_at(
         }
         replaced => replaced,
     };
-    replaced.map_err(failed("replacing the entry"))
+    replaced.map_err(failed("replacing the entry"))?;
+    Ok(file)
 }
 
 /// Creates a file with permission bits `mode`, reduced by the umask, and syncs it. The file appears at `path` complete or not at
@@ -317,7 +319,7 @@ impl<'f> Temporary<'f> {
             len -= 1; // file systems may insist on UTF-8
         }
         let prefix = OsStr::from_bytes(name.get(..len).unwrap_or(name));
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
         loop {
             let random = RandomState::new().build_hasher().finish();
             let mut name = OsString::from(".");

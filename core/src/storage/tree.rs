@@ -192,12 +192,12 @@ impl Tree {
     }
 
     /// Replaces or creates the file `SUBFOLDER/NAME` atomically. With [`Sync::Yes`] its bytes have reached the disk before it has its
-    /// name.
+    /// name. Returns the new file, whatever has its name by now.
     ///
     /// # Errors
     ///
     /// IO; any error of `fill`.
-    pub fn replace(&self, name: &str, sync: Sync, fill: &mut dyn FnMut(&mut Sink<'_>) -> Result<()>) -> Result<()> {
+    pub fn replace(&self, name: &str, sync: Sync, fill: &mut dyn FnMut(&mut Sink<'_>) -> Result<()>) -> Result<File> {
         let failed = |error: Errno| Error::io("opening the subfolder", &error.into());
         let (folder, file) = split(name);
         let make = || mkdirat(&self.entries, folder, Mode::from_raw_mode(self.mode));

@@ -108,6 +108,20 @@ fn a_stampede_of_threads_makes_once() {
 }
 
 #[test]
+fn who_stores_gets_what_he_stored() {
+    let folder = tempfile::tempdir().unwrap();
+    thread::scope(|scope| {
+        for number in [1, 2] {
+            let cache = open_with(folder.path(), |options| options.no_sync = true);
+            scope.spawn(move || {
+                let builder = built(&Engine::host(), number);
+                (0..300).for_each(|_| assert_is(cache.put(&key(1), &builder), Outcome::Stored, number));
+            });
+        }
+    });
+}
+
+#[test]
 fn the_turn_of_a_killed_process_is_free() {
     let folder = tempfile::tempdir().unwrap();
     let (mut making, mut is_making) = pipe();
