@@ -22,6 +22,10 @@ pub(super) struct Kept {
     pub misfit: Option<Error>,
 }
 
+fn is_misfit(error: &Error) -> bool {
+    matches!(error.status(), Status::Incompatible | Status::WrongProducer | Status::WrongVersion)
+}
+
 impl Cache {
     /// Stores what a builder has, or keeps it in memory.
     ///
@@ -36,13 +40,18 @@ impl Cache {
             let sync = if self.options.no_sync { Sync::No } else { Sync::Yes };
             self.write(&tree, &name, sync, &mut |to| self.write_builder(key, builder, to))
         });
+        // The file can fail only now, which is no reason to fail. That the code doesn't fit the host is one for the caller.
+        let checked = written.and_then(|artifact| match artifact.check(&self.engine) {
+            Err(error) if !is_misfit(&error) => Err(error),
+            checked => Ok((artifact, checked.err())),
+        });
         let path = self.path_of(&name);
-        let (artifact, error) = match written {
-            Ok(artifact) => {
+        let (artifact, misfit, error) = match checked {
+            Ok((artifact, misfit)) => {
                 self.report(stored, &path, None);
                 self.collect_after(artifact.len());
                 self.upload(key, target, &artifact)?;
-                (artifact, None)
+                (artifact, misfit, None)
             }
             Err(error) if error.status() == Status::NoMemory => return Err(error),
             Err(error) => {
@@ -50,10 +59,10 @@ impl Cache {
                 let attributes: &[(&str, &[u8])] = &[(KEY_ATTRIBUTE, key)];
                 let artifact = Artifact::own(builder.serialize_with(&Addition { attributes, signer: None })?)?;
                 self.report(Outcome::NotStored, &path, Some(&error));
-                (artifact, Some(error))
+                let misfit = artifact.check(&self.engine).err();
+                (artifact, misfit, Some(error))
             }
         };
-        let misfit = artifact.check(&self.engine).err();
         let artifact = Arc::new(artifact);
         if misfit.is_none() {
             self.shared.replace(key, &artifact);
