@@ -128,6 +128,41 @@ FIELD(artifact_report_entry_t, artifact_value, 16, 8);
 FIELD(artifact_report_entry_t, engine_value, 24, 8);
 FIELD(artifact_report_entry_t, sentence, 32, 8);
 
+SIZE(artifact_cache_remote_t, 32);
+FIELD(artifact_cache_remote_t, size, 0, 8);
+FIELD(artifact_cache_remote_t, context, 8, 8);
+FIELD(artifact_cache_remote_t, get, 16, 8);
+FIELD(artifact_cache_remote_t, put, 24, 8);
+
+SIZE(artifact_cache_options_t, 128);
+FIELD(artifact_cache_options_t, size, 0, 8);
+FIELD(artifact_cache_options_t, flags, 8, 8);
+FIELD(artifact_cache_options_t, max_bytes, 16, 8);
+FIELD(artifact_cache_options_t, max_entries, 24, 8);
+FIELD(artifact_cache_options_t, max_age_s, 32, 8);
+FIELD(artifact_cache_options_t, wait_ms, 40, 8);
+FIELD(artifact_cache_options_t, targets, 48, 8);
+FIELD(artifact_cache_options_t, target_count, 56, 8);
+FIELD(artifact_cache_options_t, signing_key, 64, 8);
+FIELD(artifact_cache_options_t, sign, 72, 8);
+FIELD(artifact_cache_options_t, sign_context, 80, 8);
+FIELD(artifact_cache_options_t, layers, 88, 8);
+FIELD(artifact_cache_options_t, layer_count, 96, 8);
+FIELD(artifact_cache_options_t, remote, 104, 8);
+FIELD(artifact_cache_options_t, on_event, 112, 8);
+FIELD(artifact_cache_options_t, event_context, 120, 8);
+
+SIZE(artifact_cache_entry_t, 64);
+FIELD(artifact_cache_entry_t, path, 0, 8);
+FIELD(artifact_cache_entry_t, key, 8, 32);
+FIELD(artifact_cache_entry_t, target, 40, 8);
+FIELD(artifact_cache_entry_t, size, 48, 8);
+FIELD(artifact_cache_entry_t, used, 56, 8);
+
+SIZE(artifact_cache_stats_t, 16);
+FIELD(artifact_cache_stats_t, entries, 0, 8);
+FIELD(artifact_cache_stats_t, bytes, 8, 8);
+
 SIZE(artifact_detection_t, 300);
 FIELD(artifact_detection_t, kind, 0, 4);
 FIELD(artifact_detection_t, version_len, 4, 4);
@@ -148,4 +183,5 @@ SIZE(artifact_entity_kind_t, 4);
 SIZE(artifact_init_kind_t, 4);
 SIZE(artifact_byte_order_t, 4);
 SIZE(artifact_report_kind_t, 4);
+SIZE(artifact_cache_outcome_t, 4);
 SIZE(artifact_detected_t, 4);

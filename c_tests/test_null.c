@@ -287,3 +287,72 @@ TEST(null_artifact_modules) {
     REFUSES("symbol", artifact_symbol(artifact, 0, "_wasm_function_0", NULL, error));
     artifact_free(artifact);
 }
+
+static uint32_t make_nothing(void *context, artifact_builder_t *builder, artifact_error_t **error) {
+    (void)context, (void)builder, (void)error;
+    return ARTIFACT_OK;
+}
+
+static int visit_nothing(void *context, const artifact_cache_entry_t *entry) {
+    (void)context, (void)entry;
+    return 0;
+}
+
+TEST(null_cache_key) {
+    artifact_cache_key_t *key = artifact_cache_key_new();
+    uint8_t digest[32];
+    REFUSES("key", artifact_cache_key_add(NULL, "x", NULL, 0, error));
+    REFUSES("name", artifact_cache_key_add(key, NULL, NULL, 0, error));
+    REFUSES("data", artifact_cache_key_add(key, "x", NULL, 1, error));
+    memset(digest, 0x5a, sizeof digest);
+    REFUSES("key", artifact_cache_key_digest(NULL, digest, error));
+    CHECK(is_clear(digest, digest + sizeof digest));
+    REFUSES("digest", artifact_cache_key_digest(key, NULL, error));
+    artifact_cache_key_free(key);
+    artifact_cache_key_free(NULL);
+}
+
+TEST(null_cache) {
+    artifact_engine_t *engine = plain_engine();
+    artifact_builder_t *builder = new_builder(engine);
+    artifact_cache_key_t *key = artifact_cache_key_new();
+    artifact_cache_t *cache = NULL, *opened;
+    artifact_t *artifact;
+    uint32_t outcome;
+    uint64_t freed;
+    artifact_cache_stats_t stats;
+    CHECK_OK(artifact_cache_open(scratch("cache"), engine, NULL, &cache, &error));
+    EMPTIES("folder", opened, GARBAGE, NULL, artifact_cache_open(NULL, engine, NULL, &opened, error));
+    EMPTIES("engine", opened, GARBAGE, NULL, artifact_cache_open(scratch("cache"), NULL, NULL, &opened, error));
+    REFUSES("cache", artifact_cache_open(scratch("cache"), engine, NULL, NULL, error));
+    REFUSES("cache", artifact_cache_trouble(NULL, error));
+    EMPTIES("cache", artifact, GARBAGE, NULL, artifact_cache_get(NULL, key, &artifact, &outcome, error));
+    EMPTIES("key", outcome, 77, 0, artifact_cache_get(cache, NULL, &artifact, &outcome, error));
+    EMPTIES("artifact", outcome, 77, 0, artifact_cache_get(cache, key, NULL, &outcome, error));
+    EMPTIES("cache", artifact, GARBAGE, NULL, artifact_cache_put(NULL, key, builder, &artifact, &outcome, error));
+    EMPTIES("key", outcome, 77, 0, artifact_cache_put(cache, NULL, builder, &artifact, &outcome, error));
+    EMPTIES("builder", artifact, GARBAGE, NULL, artifact_cache_put(cache, key, NULL, &artifact, &outcome, error));
+    REFUSES("artifact", artifact_cache_put(cache, key, builder, NULL, NULL, error));
+    EMPTIES("cache", artifact, GARBAGE, NULL,
+            artifact_cache_get_or_make(NULL, key, make_nothing, NULL, &artifact, &outcome, error));
+    EMPTIES("key", outcome, 77, 0,
+            artifact_cache_get_or_make(cache, NULL, make_nothing, NULL, &artifact, &outcome, error));
+    EMPTIES("make", artifact, GARBAGE, NULL,
+            artifact_cache_get_or_make(cache, key, NULL, NULL, &artifact, &outcome, error));
+    REFUSES("artifact", artifact_cache_get_or_make(cache, key, make_nothing, NULL, NULL, NULL, error));
+    REFUSES("cache", artifact_cache_remove(NULL, key, error));
+    REFUSES("key", artifact_cache_remove(cache, NULL, error));
+    EMPTIES("cache", freed, 77, 0, artifact_cache_trim(NULL, &freed, error));
+    REFUSES("cache", artifact_cache_each(NULL, visit_nothing, NULL, error));
+    REFUSES("entry", artifact_cache_each(cache, NULL, NULL, error));
+    CLEARS("cache", stats, bytes, artifact_cache_stats(NULL, &stats, error));
+    REFUSES("stats", artifact_cache_stats(cache, NULL, error));
+    REFUSES("cache", artifact_cache_export(NULL, scratch("pack"), error));
+    REFUSES("path", artifact_cache_export(cache, NULL, error));
+    CHECK(artifact_cache_count(NULL, ARTIFACT_CACHE_HIT) == 0);
+    artifact_cache_free(cache);
+    artifact_cache_free(NULL);
+    artifact_cache_key_free(key);
+    artifact_builder_free(builder);
+    artifact_engine_free(engine);
+}

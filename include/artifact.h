@@ -11,6 +11,7 @@
  *   engine's settings to an *artifact*, which is one file.
  * - An opened *artifact* (artifact_t) can be checked against an engine, verified, inspected, and loaded.
  * - *Code* (artifact_code_t) is an artifact's modules, mapped and ready to be called.
+ * - A *cache* (artifact_cache_t) is a folder of artifacts, which it finds by a key, or has made.
  *
  * ## Example
  *
@@ -177,6 +178,20 @@ typedef struct artifact_code_t artifact_code_t;
  * one report at once.
  */
 typedef struct artifact_report_t artifact_report_t;
+
+/**
+ * A key: everything that code was compiled from. You own it; free it with artifact_cache_key_free().
+ *
+ * Add whatever can make a compiler produce other code: the source, options, versions of what the source includes. What the
+ * engine says need not be added: an entry is for one target, and its producer and version are compared.
+ */
+typedef struct artifact_cache_key_t artifact_cache_key_t;
+
+/**
+ * A folder of artifacts that were made once and are found by a key. You own it; free it with artifact_cache_free(). Many threads
+ * may use one cache at once, and many processes one folder.
+ */
+typedef struct artifact_cache_t artifact_cache_t;
 
 /* ==== Library ==== */
 
@@ -888,7 +903,7 @@ void artifact_builder_free(artifact_builder_t *builder);
  *
  * @param builder The builder to change.
  * @param elf An ELF64 image of either byte order, for any machine. It is borrowed, not copied: the bytes must not
- *     change until the builder is freed.
+ *     change until the builder is freed. Only a builder that artifact_cache_get_or_make() passes to a function copies them.
  * @param len The number of bytes.
  * @param index Receives the module's index; may be NULL.
  * @return ARTIFACT_OK, a general status, or one of these, in which case nothing was added:
@@ -2496,6 +2511,482 @@ artifact_status_t artifact_report_at(const artifact_report_t *report,
 
 /** Frees a report. NULL is allowed. */
 void artifact_report_free(artifact_report_t *report);
+
+/* ==== Cache: from a key to code, in one call ==== */
+
+/*
+ *     artifact_cache_key_t *key = artifact_cache_key_new();
+ *     artifact_cache_key_add(key, "source", source, len, NULL);
+ *     artifact_cache_get_or_make(cache, key, compile, &source, &artifact, NULL, &error); // compile() fills a builder
+ *     artifact_cache_key_free(key);
+ */
+
+/**
+ * Creates a key without parts.
+ *
+ * @return A key that you own. NULL only because of a defect of the library.
+ */
+artifact_cache_key_t *artifact_cache_key_new(void);
+
+/**
+ * Adds a part to a key. Names, lengths and the order of parts count: "a" and "bc" are another key than "ab" and "c", and a
+ * name may occur several times.
+ *
+ * @param key The key to change.
+ * @param name The part's name, such as "source".
+ * @param data The part's bytes, needed only during the call; may be NULL if len is 0.
+ * @param len The number of bytes.
+ * @return ARTIFACT_OK, or a general status.
+ */
+artifact_status_t artifact_cache_key_add(artifact_cache_key_t *key,
+                                         const char *name,
+                                         const uint8_t *data,
+                                         size_t len,
+                                         artifact_error_t **error);
+
+/**
+ * Computes the digest of a key, by which entries are found: BLAKE3 of all parts, under a context of its own. Equal keys have
+ * equal digests on every machine. A part may be added afterwards.
+ *
+ * @param key The key.
+ * @param digest An array of 32 bytes, which receives the digest.
+ * @return ARTIFACT_OK, or a general status.
+ */
+artifact_status_t artifact_cache_key_digest(const artifact_cache_key_t *key,
+                                            uint8_t *digest,
+                                            artifact_error_t **error);
+
+/** Frees a key. NULL is allowed. */
+void artifact_cache_key_free(artifact_cache_key_t *key);
+
+/**
+ * What came of a call of a cache, or what an event is about. The numbers never change meaning and are never reused. New ones may
+ * be added, so a switch needs a default.
+ */
+typedef enum artifact_cache_outcome_t {
+    /** There was an entry in the folder or in a layer, and it fits. */
+    ARTIFACT_CACHE_HIT = 1,
+    /** The caller's function made the artifact, and it was stored. */
+    ARTIFACT_CACHE_MADE = 2,
+    /** Another thread or process made the entry while this call waited for it. */
+    ARTIFACT_CACHE_MADE_BY_OTHER = 3,
+    /** The builder's artifact was stored. */
+    ARTIFACT_CACHE_STORED = 4,
+    /** The artifact was made, and can be used, but could not be stored; the event says why. */
+    ARTIFACT_CACHE_NOT_STORED = 5,
+    /** The entry came from the remote, and is now in the folder too. */
+    ARTIFACT_CACHE_FETCHED = 6,
+    /** There is no entry. */
+    ARTIFACT_CACHE_ABSENT = 10,
+    /** The entry is from another producer or another version, or needs a newer library. */
+    ARTIFACT_CACHE_STALE = 11,
+    /** The entry does not fit the host. */
+    ARTIFACT_CACHE_INCOMPATIBLE = 12,
+    /** The entry is damaged, belongs to another key, or is no regular file. */
+    ARTIFACT_CACHE_DAMAGED = 13,
+    /**
+     * The engine trusts keys, and none of them has signed the entry; or it trusts none, and others could have put the entry there.
+     */
+    ARTIFACT_CACHE_UNTRUSTED = 14,
+    /** The entry or the folder cannot be read. */
+    ARTIFACT_CACHE_UNREADABLE = 15,
+    /** An entry was deleted, since the folder exceeded its limits. In events only. */
+    ARTIFACT_CACHE_EVICTED = 20,
+    /** An entry was removed by artifact_cache_remove(). In events only. */
+    ARTIFACT_CACHE_REMOVED = 21,
+    /** The remote reported an error. In events only. */
+    ARTIFACT_CACHE_REMOTE_FAILED = 22,
+    /**
+     * Another thread or process that makes the same entry took longer than wait_ms of the options, or the folder cannot be locked. In
+     * events only.
+     */
+    ARTIFACT_CACHE_NOT_LOCKED = 23,
+} artifact_cache_outcome_t;
+
+/**
+ * Returns the name of an outcome.
+ *
+ * @param outcome An artifact_cache_outcome_t.
+ * @return Static text, never to be freed, such as "ARTIFACT_CACHE_HIT"; "unknown outcome" if no outcome has this number.
+ */
+const char *artifact_cache_outcome_name(uint32_t outcome);
+
+/**
+ * For artifact_cache_options_t.flags: write nothing to the folder, not even when an entry was used. What is made is not stored.
+ * A folder that does not exist is not created, and has no entries.
+ */
+#define ARTIFACT_CACHE_READ_ONLY UINT64_C(1)
+
+/**
+ * For artifact_cache_options_t.flags: do not wait until what is stored is on the disk. An entry that was stored so may be partial after a
+ * crash of the machine: it says so, and every cache that finds it verifies it as ARTIFACT_CACHE_VERIFY_ALWAYS does.
+ */
+#define ARTIFACT_CACHE_NO_SYNC UINT64_C(2)
+
+/** For artifact_cache_options_t.flags: check all digests of each entry that is found, which reads all of its bytes. */
+#define ARTIFACT_CACHE_VERIFY_ALWAYS UINT64_C(4)
+
+/**
+ * For artifact_cache_options_t.flags: use what the remote returns although no key that the engine trusts has signed it. Whoever can write to
+ * the remote can then run code in this process.
+ */
+#define ARTIFACT_CACHE_REMOTE_UNSIGNED UINT64_C(8)
+
+/**
+ * A store that caches of several machines share, such as a server: two functions that fetch and store bytes under a name,
+ * which is 64 lower-case hexadecimal digits. Both are called by several threads at once. They must not unwind (throw) or longjmp,
+ * and must not use the cache. They should give up soon on a server that does not answer, and not ask it again for a while.
+ */
+typedef struct artifact_cache_remote_t {
+    /** sizeof(artifact_cache_remote_t). */
+    size_t size;
+    /** Passed to get and put; may be NULL. */
+    void *context;
+    /**
+     * Fetches what is stored under name: passes the bytes to write(write_context, data, len), in one call or several, in
+     * order, at most max_len bytes in all. Returns ARTIFACT_OK; ARTIFACT_NOT_FOUND if there is nothing of this name; or another
+     * artifact_status_t, with a NUL-terminated sentence of at most message_len bytes in message. If write returns a value other than 0,
+     * get calls it no more, and returns ARTIFACT_LIMIT.
+     */
+    uint32_t (*get)(void *context,
+                    const char *name,
+                    uint64_t max_len,
+                    artifact_write_fn write,
+                    void *write_context,
+                    char *message,
+                    size_t message_len);
+    /**
+     * Stores len bytes of data under name, replacing what is there. Returns as get does. NULL: nothing is ever stored.
+     */
+    uint32_t (*put)(void *context,
+                    const char *name,
+                    const uint8_t *data,
+                    size_t len,
+                    char *message,
+                    size_t message_len);
+} artifact_cache_remote_t;
+
+/** Initializes options with the defaults: `artifact_cache_options_t options = ARTIFACT_CACHE_OPTIONS_INIT;` */
+#define ARTIFACT_CACHE_OPTIONS_INIT                                                                                    \
+    {sizeof(artifact_cache_options_t), 0, 0, 0, 0, 0, NULL, 0, NULL, NULL, NULL, NULL, 0, NULL, NULL, NULL}
+
+/**
+ * Is told what a cache does; see artifact_cache_options_t.on_event. Called in the thread whose call of the cache it is about,
+ * by several threads at once if several use the cache. It must not unwind (throw) or longjmp, and must not use the cache.
+ *
+ * @param context artifact_cache_options_t.event_context.
+ * @param outcome An artifact_cache_outcome_t.
+ * @param path The file that it happened to, or the name in the remote; valid only during the call.
+ * @param error Why; NULL if the outcome says everything. Valid only during the call; never free it.
+ */
+typedef void (*artifact_cache_event_fn)(void *context,
+                                        uint32_t outcome,
+                                        const char *path,
+                                        const artifact_error_t *error);
+
+/**
+ * Signs what a cache stores, with a key that this process does not have; see artifact_cache_options_t.sign. Called by several
+ * threads at once if several use the cache. It must not unwind (throw) or longjmp, and must not use the cache.
+ *
+ * @param context artifact_cache_options_t.sign_context.
+ * @param message The bytes to sign with Ed25519 (RFC 8032), as they are: for an entry, ARTIFACT_SIGNATURE_CONTEXT with its NUL,
+ *     followed by the root record. Valid only during the call.
+ * @param len The number of bytes.
+ * @param public_key Receives the key that signed.
+ * @param signature An array of 64 bytes, which receives the signature.
+ * @return ARTIFACT_OK, or another artifact_status_t: the entry is then not stored.
+ */
+typedef uint32_t (*artifact_sign_fn)(void *context,
+                                     const uint8_t *message,
+                                     size_t len,
+                                     artifact_public_key_t *public_key,
+                                     uint8_t *signature);
+
+/**
+ * How a cache works. Begin with ARTIFACT_CACHE_OPTIONS_INIT. Everything is needed only while artifact_cache_open() runs, except
+ * for functions and their contexts, which must remain valid until the cache is freed.
+ */
+typedef struct artifact_cache_options_t {
+    /** sizeof(artifact_cache_options_t). */
+    size_t size;
+    /** A combination of ARTIFACT_CACHE_ flags. */
+    uint64_t flags;
+    /**
+     * The number of bytes that the entries may take, in full blocks of 4 KiB; 0: 1 GiB; UINT64_MAX: no limit. When stores exceed it, the
+     * entries that were not used for longest are deleted, down to 80 %. If N processes store at once, it may be exceeded by N eighths.
+     */
+    uint64_t max_bytes;
+    /** The number of entries, likewise; 0: no limit. */
+    uint64_t max_entries;
+    /**
+     * The number of seconds after its last use when an entry may be deleted; 0: no limit. A use is noted at most once an hour.
+     */
+    uint64_t max_age_s;
+    /**
+     * The number of milliseconds for which artifact_cache_get_or_make() waits for another thread or process that makes the same entry, before it makes
+     * one itself; 0: a minute; UINT64_MAX: no limit.
+     */
+    uint64_t wait_ms;
+    /**
+     * Engines that entries may be built for, the preferred one first, each with the producer and version of the cache's engine.
+     * NULL: that engine alone. An entry is looked for under each of them in this order. artifact_cache_get_or_make() makes for
+     * the first. Machines that share a folder share the entries of the targets that they have in common.
+     */
+    const artifact_engine_t *const *targets;
+    /** The number of targets. */
+    size_t target_count;
+    /** Signs what is stored; it may be freed before the cache. NULL: see sign. */
+    const artifact_key_t *signing_key;
+    /**
+     * Signs what is stored, instead of signing_key, for example in hardware. NULL, as signing_key: entries are not signed, and
+     * if the engine trusts keys nothing can be stored.
+     */
+    artifact_sign_fn sign;
+    /** Passed to sign; may be NULL. */
+    void *sign_context;
+    /**
+     * Paths that are searched after the folder, in this order, and never written: folders of other caches, or packs as
+     * artifact_cache_export() writes them. One that does not exist is skipped. NULL: none.
+     */
+    const char *const *layers;
+    /** The number of layers. */
+    size_t layer_count;
+    /**
+     * Searched last, and filled after each store; copied. What it returns is used, and stored in the folder, only if it is signed
+     * by a key that the engine trusts, or with ARTIFACT_CACHE_REMOTE_UNSIGNED. NULL: none.
+     */
+    const artifact_cache_remote_t *remote;
+    /**
+     * Called for each miss, each store, each deletion, and each reason for which something was not stored or used; may be NULL.
+     */
+    artifact_cache_event_fn on_event;
+    /** Passed to on_event; may be NULL. */
+    void *event_context;
+} artifact_cache_options_t;
+
+/**
+ * Makes the artifact of a key for artifact_cache_get_or_make(). It must not unwind (throw) or longjmp. It may use the cache,
+ * for another key.
+ *
+ * @param context The context given to artifact_cache_get_or_make().
+ * @param builder A builder for the artifact, with the settings of the cache's first target, to which it adds modules. It must not
+ *     free it. artifact_builder_add_module() copies the bytes that this builder is given.
+ * @param error May receive an error of this library, which artifact_cache_get_or_make() then returns. Never NULL; *error is NULL.
+ * @return ARTIFACT_OK, or another artifact_status_t, which artifact_cache_get_or_make() returns.
+ */
+typedef uint32_t (*artifact_make_fn)(void *context, artifact_builder_t *builder, artifact_error_t **error);
+
+/** An entry of a cache's folder. */
+typedef struct artifact_cache_entry_t {
+    /** The path of the file. */
+    const char *path;
+    /** The digest of its key; see artifact_cache_key_digest(). */
+    uint8_t key[32];
+    /** The first 8 bytes of the fingerprint of the target that it was made for; see artifact_engine_fingerprint(). */
+    uint8_t target[8];
+    /** The number of bytes that it takes, in full blocks of 4 KiB. */
+    uint64_t size;
+    /** When it was stored or last used, in seconds since 1970. A use is noted at most once an hour. */
+    int64_t used;
+} artifact_cache_entry_t;
+
+/**
+ * Is given an entry by artifact_cache_each(). It must not unwind (throw) or longjmp.
+ *
+ * @param context The context given to artifact_cache_each().
+ * @param entry The entry, valid only during the call.
+ * @return 0 to go on, another value to stop.
+ */
+typedef int (*artifact_cache_entry_fn)(void *context, const artifact_cache_entry_t *entry);
+
+/** What a cache's folder holds. */
+typedef struct artifact_cache_stats_t {
+    /** The number of entries. */
+    uint64_t entries;
+    /** The number of bytes that they take, in full blocks of 4 KiB. */
+    uint64_t bytes;
+} artifact_cache_stats_t;
+
+/**
+ * Opens a cache. Creates the folder and its parents, with mode 0700, unless they exist or the options say ARTIFACT_CACHE_READ_ONLY.
+ *
+ * That the folder cannot be used, now or later, is no error: nothing is then found or stored there, and the program has its code
+ * made each time. artifact_cache_trouble() says why. This includes a folder that others than root and this user own, can write
+ * to, or can replace, unless the engine trusts keys: who can write to a cache can run code.
+ *
+ * @param folder The folder's path. It must be the cache's own.
+ * @param engine The host that will run the code. Its producer and version say which compiler makes the entries: those of another one
+ *     are never found. Make a compiler's build id part of the version if it changes without its version.
+ * @param options How the cache works; NULL: the defaults.
+ * @param cache Receives the cache, which you own.
+ * @return ARTIFACT_OK, a general status, or one of these:
+ *   - ARTIFACT_INVALID_ARGUMENT: also if a target has another producer or version than the engine, the engine trusts keys but not
+ *     signing_key, both signing_key and sign are set, or there is a remote although the engine trusts no key and the flags do not say
+ *     ARTIFACT_CACHE_REMOTE_UNSIGNED.
+ *   - ARTIFACT_UNSUPPORTED: the options need a newer library.
+ */
+artifact_status_t artifact_cache_open(const char *folder,
+                                      const artifact_engine_t *engine,
+                                      const artifact_cache_options_t *options,
+                                      artifact_cache_t **cache,
+                                      artifact_error_t **error);
+
+/**
+ * Returns why the folder of a cache could not be used when it was opened.
+ *
+ * @param cache The cache.
+ * @return ARTIFACT_OK if it can be used, a general status, or one of these:
+ *   - ARTIFACT_UNTRUSTED: the engine trusts no keys, and others than root and this user own the folder, can write to it, or can
+ *     replace it.
+ *   - ARTIFACT_IO: the folder cannot be created or opened.
+ */
+artifact_status_t artifact_cache_trouble(const artifact_cache_t *cache,
+                                         artifact_error_t **error);
+
+/**
+ * Finds the artifact of a key: in the folder, then in the layers, then in the remote. A hit opens one file, takes no lock and writes
+ * nothing.
+ *
+ * That there is no entry that fits, whatever the reason, is no error.
+ *
+ * @param cache The cache.
+ * @param key The key.
+ * @param artifact Receives the artifact, which you own, and which may outlive the cache; NULL if there is none. It fits the
+ *     engine, was verified as far as artifact_open_file() does, and belongs to this key. artifact_load() makes it run.
+ * @param outcome Receives an artifact_cache_outcome_t: ARTIFACT_CACHE_HIT or ARTIFACT_CACHE_FETCHED, or why there is no
+ *     artifact; may be NULL.
+ * @return ARTIFACT_OK, or a general status.
+ */
+artifact_status_t artifact_cache_get(const artifact_cache_t *cache,
+                                     const artifact_cache_key_t *key,
+                                     artifact_t **artifact,
+                                     uint32_t *outcome,
+                                     artifact_error_t **error);
+
+/**
+ * Stores what a builder has under a key, replacing an entry that is there.
+ *
+ * @param cache The cache.
+ * @param key The key.
+ * @param builder The builder. Its artifact is stored for the target whose settings it has, otherwise for the last target that it fits.
+ *     It does not change.
+ * @param artifact Receives the artifact, which you own, also if it could not be stored.
+ * @param outcome Receives ARTIFACT_CACHE_STORED or ARTIFACT_CACHE_NOT_STORED; may be NULL.
+ * @return ARTIFACT_OK, a general status, or one of these:
+ *   - ARTIFACT_INVALID_ARGUMENT: the builder has no module, or writes no trailer.
+ *   - ARTIFACT_WRONG_PRODUCER, ARTIFACT_WRONG_VERSION, ARTIFACT_INCOMPATIBLE: the artifact fits none of the targets.
+ */
+artifact_status_t artifact_cache_put(const artifact_cache_t *cache,
+                                     const artifact_cache_key_t *key,
+                                     const artifact_builder_t *builder,
+                                     artifact_t **artifact,
+                                     uint32_t *outcome,
+                                     artifact_error_t **error);
+
+/**
+ * Finds the artifact of a key as artifact_cache_get() does, or else makes and stores it.
+ *
+ * Of all threads and processes that use the folder, only one at a time makes the artifact of a key. The others wait, at most
+ * wait_ms of the options, and get what it made. If it fails or dies, the next one makes it.
+ *
+ * An artifact that cannot be stored is returned all the same, from memory.
+ *
+ * @param cache The cache.
+ * @param key The key.
+ * @param make Makes the artifact; called at most once, in this thread.
+ * @param context Passed to make; may be NULL.
+ * @param artifact Receives the artifact, which you own, and which may outlive the cache. It fits the engine.
+ * @param outcome Receives an artifact_cache_outcome_t: ARTIFACT_CACHE_HIT, ARTIFACT_CACHE_FETCHED, ARTIFACT_CACHE_MADE_BY_OTHER,
+ *     ARTIFACT_CACHE_MADE or ARTIFACT_CACHE_NOT_STORED; may be NULL. Why there was no entry, the event says.
+ * @return ARTIFACT_OK, a general status, what make returned, or one of these:
+ *   - ARTIFACT_INVALID_ARGUMENT: also if make added no module, or was itself asked for by a make of the same key.
+ *   - ARTIFACT_INCOMPATIBLE: what was made does not fit the engine, since the first target does not.
+ */
+artifact_status_t artifact_cache_get_or_make(const artifact_cache_t *cache,
+                                             const artifact_cache_key_t *key,
+                                             artifact_make_fn make,
+                                             void *context,
+                                             artifact_t **artifact,
+                                             uint32_t *outcome,
+                                             artifact_error_t **error);
+
+/**
+ * Removes the entries of a key for all targets. That there are none is no error.
+ *
+ * @param cache The cache.
+ * @param key The key.
+ * @return ARTIFACT_OK, a general status, ARTIFACT_INVALID_ARGUMENT if the cache is read-only, ARTIFACT_IO if an entry cannot be
+ *     removed, or what artifact_cache_trouble() returns.
+ */
+artifact_status_t artifact_cache_remove(const artifact_cache_t *cache,
+                                        const artifact_cache_key_t *key,
+                                        artifact_error_t **error);
+
+/**
+ * Deletes what exceeds the limits, now and until nothing does: what stores do bit by bit. Also deletes temporary files of processes
+ * that died.
+ *
+ * @param cache The cache.
+ * @param freed Receives the number of bytes that were freed; may be NULL.
+ * @return ARTIFACT_OK, a general status, ARTIFACT_INVALID_ARGUMENT if the cache is read-only, ARTIFACT_IO if the folder cannot be
+ *     read, ARTIFACT_LIMIT if another process has been doing so for longer than wait_ms of the options, or what
+ *     artifact_cache_trouble() returns.
+ */
+artifact_status_t artifact_cache_trim(const artifact_cache_t *cache,
+                                      uint64_t *freed,
+                                      artifact_error_t **error);
+
+/**
+ * Passes each entry of the folder to a function, in no particular order. Entries that are stored or deleted meanwhile may or may not be
+ * among them.
+ *
+ * @param cache The cache.
+ * @param entry Called with each entry.
+ * @param context Passed to entry; may be NULL.
+ * @return ARTIFACT_OK, also if entry stopped it, a general status, ARTIFACT_IO if the folder cannot be read, or what
+ *     artifact_cache_trouble() returns.
+ */
+artifact_status_t artifact_cache_each(const artifact_cache_t *cache,
+                                      artifact_cache_entry_fn entry,
+                                      void *context,
+                                      artifact_error_t **error);
+
+/**
+ * Counts what this handle has seen since it was opened: the results of its calls, and its events.
+ *
+ * @param cache The cache.
+ * @param outcome An artifact_cache_outcome_t.
+ * @return How often that was the outcome of a call or an event; 0 if cache is NULL or outcome unknown.
+ */
+uint64_t artifact_cache_count(const artifact_cache_t *cache, uint32_t outcome);
+
+/**
+ * Measures the folder, by reading all of it.
+ *
+ * @param cache The cache.
+ * @param stats Receives the numbers.
+ * @return ARTIFACT_OK, a general status, ARTIFACT_IO if the folder cannot be read, or what artifact_cache_trouble() returns.
+ */
+artifact_status_t artifact_cache_stats(const artifact_cache_t *cache,
+                                       artifact_cache_stats_t *stats,
+                                       artifact_error_t **error);
+
+/**
+ * Writes the entries of the folder to one file, a pack, which artifact_cache_options_t.layers takes: what a product is shipped with. The
+ * file is replaced atomically, as artifact_serialize_to_file() does it. Each entry is verified; what is damaged or not trusted is left
+ * out, and becomes an event.
+ *
+ * @param cache The cache. If it signs, it signs the pack, too: who trusts the key needs no other signature of what is in it.
+ * @param path The file to create or replace.
+ * @return ARTIFACT_OK, a general status, or ARTIFACT_IO if the folder cannot be read or the file cannot be
+ *     written, or what artifact_cache_trouble() returns.
+ */
+artifact_status_t artifact_cache_export(const artifact_cache_t *cache,
+                                        const char *path,
+                                        artifact_error_t **error);
+
+/** Frees a cache. NULL is allowed. Artifacts that it returned remain valid. */
+void artifact_cache_free(artifact_cache_t *cache);
 
 /* ==== Detection: is a file an artifact? ==== */
 

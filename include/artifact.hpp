@@ -240,6 +240,25 @@ enum class report_kind : std::uint32_t {
     signature = ARTIFACT_REPORT_SIGNATURE,
 };
 
+enum class cache_outcome : std::uint32_t {
+    hit = ARTIFACT_CACHE_HIT,
+    made = ARTIFACT_CACHE_MADE,
+    made_by_other = ARTIFACT_CACHE_MADE_BY_OTHER,
+    stored = ARTIFACT_CACHE_STORED,
+    not_stored = ARTIFACT_CACHE_NOT_STORED,
+    fetched = ARTIFACT_CACHE_FETCHED,
+    absent = ARTIFACT_CACHE_ABSENT,
+    stale = ARTIFACT_CACHE_STALE,
+    incompatible = ARTIFACT_CACHE_INCOMPATIBLE,
+    damaged = ARTIFACT_CACHE_DAMAGED,
+    untrusted = ARTIFACT_CACHE_UNTRUSTED,
+    unreadable = ARTIFACT_CACHE_UNREADABLE,
+    evicted = ARTIFACT_CACHE_EVICTED,
+    removed = ARTIFACT_CACHE_REMOVED,
+    remote_failed = ARTIFACT_CACHE_REMOTE_FAILED,
+    not_locked = ARTIFACT_CACHE_NOT_LOCKED,
+};
+
 enum class detected : std::uint32_t { nothing = ARTIFACT_DETECTED_NOTHING, artifact = ARTIFACT_DETECTED_ARTIFACT };
 
 // ==== Library ====
@@ -254,6 +273,11 @@ inline std::string_view version_string() noexcept { return artifact_version_stri
 /// Returns the C name of a status, such as "ARTIFACT_CORRUPT". Static storage.
 inline std::string_view status_name(status which) noexcept {
     return artifact_status_name(static_cast<std::uint32_t>(which));
+}
+
+/// Returns the C name of an outcome, such as "ARTIFACT_CACHE_HIT". Static storage.
+inline std::string_view cache_outcome_name(cache_outcome which) noexcept {
+    return artifact_cache_outcome_name(static_cast<std::uint32_t>(which));
 }
 
 // ==== Arguments ====
@@ -1903,6 +1927,318 @@ class builder : public detail::handle<artifact_builder_t, artifact_builder_free>
         }
 #endif
         return detail::done(status, error);
+    }
+};
+
+// ==== Cache: from a key to code ====
+
+/// A key: everything that code was compiled from. Names, lengths and the order of parts count.
+class cache_key : public detail::handle<artifact_cache_key_t, artifact_cache_key_free> {
+  public:
+    using handle::handle;
+    cache_key() noexcept : handle(artifact_cache_key_new()) {}
+
+    /// Adds a part.
+    result<void> add(c_string name, bytes data) {
+        return detail::run(artifact_cache_key_add, get(), name.get(), data.data(), data.size());
+    }
+    result<void> add(c_string name, std::string_view text) { return add(name, bytes_of(text)); }
+    /// Returns the digest of the parts so far, which names the entry.
+    result<std::array<std::uint8_t, 32>> digest() const {
+        std::array<std::uint8_t, 32> digest;
+        artifact_error_t *error;
+        const artifact_status_t status = artifact_cache_key_digest(get(), digest.data(), &error);
+        return detail::give(status, error, [&] { return digest; });
+    }
+};
+
+/// What happened to an entry. Borrows; valid during the call that reports it.
+struct cache_event {
+    cache_outcome outcome;
+    /// The file, or the name in the remote.
+    std::string_view path;
+    /// Why, in one sentence; empty if the outcome says everything.
+    std::string_view why;
+};
+
+/// A signature that was made elsewhere: see cache_options::sign_with().
+struct cache_signature {
+    artifact_public_key_t key;
+    std::array<std::uint8_t, 64> bytes;
+};
+
+/// Options of cache::open(). 0 is the default of every number: see artifact_cache_options_t. What is borrowed is needed
+/// during the call only, except for functions and what belongs to them, which must outlive the cache.
+struct cache_options {
+    /// Write nothing: ARTIFACT_CACHE_READ_ONLY.
+    bool read_only = false;
+    /// Wait until entries are on the disk; false is ARTIFACT_CACHE_NO_SYNC.
+    bool sync = true;
+    /// Check all bytes of each entry that is found: ARTIFACT_CACHE_VERIFY_ALWAYS.
+    bool verify_always = false;
+    /// Use what nobody has signed: ARTIFACT_CACHE_REMOTE_UNSIGNED.
+    bool remote_unsigned = false;
+    std::uint64_t max_bytes = 0;
+    std::uint64_t max_entries = 0;
+    std::uint64_t max_age_s = 0;
+    std::uint64_t wait_ms = 0;
+    /// Engines that entries may be built for, the preferred one first: engine::get() of each.
+    span<const artifact_engine_t *const> targets = {};
+    /// The key that signs what is stored.
+    const key *signing_key = nullptr;
+    artifact_sign_fn sign = nullptr;
+    void *sign_context = nullptr;
+    /// Folders and packs that are searched behind the folder.
+    span<const char *const> layers = {};
+    const artifact_cache_remote_t *remote = nullptr;
+    artifact_cache_event_fn on_event = nullptr;
+    void *event_context = nullptr;
+
+    /// Calls report(const cache_event &) for each event. It must outlive the cache and must not throw; several threads
+    /// may call it at once.
+    template <class Report> cache_options &report_to(Report &report) noexcept {
+        event_context = const_cast<void *>(static_cast<const void *>(&report));
+        on_event = [](void *context, std::uint32_t outcome, const char *path, const artifact_error_t *why) noexcept {
+            (*static_cast<Report *>(context))(cache_event{cache_outcome{outcome}, path, artifact_error_message(why)});
+        };
+        return *this;
+    }
+    /// Signs with sign(bytes message), which returns a std::optional<cache_signature>; with none, the entry is not
+    /// stored. It must outlive the cache and must not throw; several threads may call it at once.
+    template <class Sign> cache_options &sign_with(Sign &sign_elsewhere) noexcept {
+        sign_context = const_cast<void *>(static_cast<const void *>(&sign_elsewhere));
+        sign = [](void *context, const std::uint8_t *message, std::size_t len, artifact_public_key_t *public_key,
+                  std::uint8_t *signature) noexcept -> std::uint32_t {
+            const std::optional<cache_signature> made = (*static_cast<Sign *>(context))(artifact::bytes(message, len));
+            if (!made) return ARTIFACT_IO;
+            *public_key = made->key;
+            for (const std::uint8_t byte : made->bytes) *signature++ = byte;
+            return ARTIFACT_OK;
+        };
+        return *this;
+    }
+};
+
+/// What a cache's folder holds.
+struct cache_stats {
+    std::uint64_t entries;
+    /// In full blocks of 4 KiB.
+    std::uint64_t bytes;
+};
+
+/// An entry of a cache's folder. Borrows; valid during the call that passes it.
+struct cache_entry {
+    std::string_view path;
+    bytes key;
+    bytes target;
+    std::uint64_t size;
+    /// When it was stored or last used, in seconds since 1970.
+    std::int64_t used;
+};
+
+namespace detail {
+
+/// The callback of artifact_cache_get_or_make(). It calls the user's function and stores what that throws, since an
+/// exception must not pass through the library, or the error that it returns.
+template <class Make> struct maker {
+    Make &make;
+#ifdef ARTIFACT_NO_EXCEPTIONS
+    std::optional<error> failed = std::nullopt;
+#else
+    std::exception_ptr failed = nullptr;
+#endif
+
+    static std::uint32_t take(void *context, artifact_builder_t *raw, artifact_error_t **) noexcept {
+        maker &self = *static_cast<maker *>(context);
+        builder lent(raw);
+        const std::uint32_t status = self.pass(lent);
+        static_cast<void>(lent.release());
+        return status;
+    }
+
+    std::uint32_t pass(builder &lent) {
+#ifdef ARTIFACT_NO_EXCEPTIONS
+        if constexpr (std::is_void_v<std::invoke_result_t<Make &, builder &>>) {
+            make(lent);
+        } else {
+            const result<void> made = make(lent);
+            if (!made) failed = made.error();
+        }
+        return failed ? number(failed->status()) : static_cast<std::uint32_t>(ARTIFACT_OK);
+#else
+        try {
+            make(lent);
+            return ARTIFACT_OK;
+        } catch (...) {
+            failed = std::current_exception();
+            return ARTIFACT_INTERNAL;
+        }
+#endif
+    }
+};
+
+/// The callback of artifact_cache_each(), likewise.
+template <class Visit> struct visitor {
+    Visit &visit;
+#ifndef ARTIFACT_NO_EXCEPTIONS
+    std::exception_ptr thrown = nullptr;
+#endif
+
+    static int take(void *context, const artifact_cache_entry_t *entry) noexcept {
+        visitor &self = *static_cast<visitor *>(context);
+#ifdef ARTIFACT_NO_EXCEPTIONS
+        return self.pass(*entry);
+#else
+        try {
+            return self.pass(*entry);
+        } catch (...) {
+            self.thrown = std::current_exception();
+            return 1;
+        }
+#endif
+    }
+
+    int pass(const artifact_cache_entry_t &raw) {
+        const cache_entry entry{raw.path, {raw.key, 32}, {raw.target, 8}, raw.size, raw.used};
+        if constexpr (std::is_void_v<std::invoke_result_t<Visit &, const cache_entry &>>) {
+            visit(entry);
+            return 0;
+        } else {
+            return visit(entry) ? 0 : 1;
+        }
+    }
+};
+
+inline artifact_cache_options_t raw_options(const cache_options &options) noexcept {
+    artifact_cache_options_t raw = ARTIFACT_CACHE_OPTIONS_INIT;
+    raw.flags = (options.read_only ? ARTIFACT_CACHE_READ_ONLY : 0) | (options.sync ? 0 : ARTIFACT_CACHE_NO_SYNC) |
+                (options.verify_always ? ARTIFACT_CACHE_VERIFY_ALWAYS : 0) |
+                (options.remote_unsigned ? ARTIFACT_CACHE_REMOTE_UNSIGNED : 0);
+    raw.max_bytes = options.max_bytes;
+    raw.max_entries = options.max_entries;
+    raw.max_age_s = options.max_age_s;
+    raw.wait_ms = options.wait_ms;
+    raw.targets = options.targets.data();
+    raw.target_count = options.targets.size();
+    raw.signing_key = options.signing_key ? options.signing_key->get() : nullptr;
+    raw.sign = options.sign;
+    raw.sign_context = options.sign_context;
+    raw.layers = options.layers.data();
+    raw.layer_count = options.layers.size();
+    raw.remote = options.remote;
+    raw.on_event = options.on_event;
+    raw.event_context = options.event_context;
+    return raw;
+}
+
+} // namespace detail
+
+/// A folder of artifacts that were made once and are found by a key. All member functions are const: many threads may
+/// use one cache, and many processes one folder.
+class cache : public detail::handle<artifact_cache_t, artifact_cache_free> {
+  public:
+    using handle::handle;
+
+    /// What a call found or made.
+    struct lookup {
+        /// Empty after a miss.
+        file artifact;
+        cache_outcome outcome;
+
+        explicit operator bool() const noexcept { return static_cast<bool>(artifact); }
+    };
+
+    /// Opens a cache. A folder that cannot be used is no failure: see trouble().
+    static result<cache> open(c_string folder, const engine &engine, const cache_options &options = {}) {
+        const artifact_cache_options_t raw = detail::raw_options(options);
+        return detail::read<cache, artifact_cache_t *>(artifact_cache_open, folder.get(), engine.get(), &raw);
+    }
+    /// Returns the error for which the folder cannot be used, if there is one.
+    std::optional<error> trouble() const {
+        artifact_error_t *why = nullptr;
+        if (artifact_cache_trouble(get(), &why) == ARTIFACT_OK) return std::nullopt;
+        return error(why);
+    }
+
+    /// Finds the artifact of a key. A miss is no failure: the outcome says why.
+    result<lookup> get(const cache_key &key) const {
+        return look_up([&](artifact_t **found, std::uint32_t *outcome, artifact_error_t **error) {
+            return artifact_cache_get(handle::get(), key.get(), found, outcome, error);
+        });
+    }
+    /// Stores what a builder has under a key.
+    result<lookup> put(const cache_key &key, const builder &builder) const {
+        return look_up([&](artifact_t **found, std::uint32_t *outcome, artifact_error_t **error) {
+            return artifact_cache_put(handle::get(), key.get(), builder.get(), found, outcome, error);
+        });
+    }
+    /// Finds the artifact of a key, or calls make(builder &) and stores what it adds to the builder. What it throws
+    /// propagates to the caller; without exceptions it may return a result<void>, whose error is returned.
+    /// builder::add_module() copies bytes here.
+    template <class Make> result<lookup> get_or_make(const cache_key &key, Make &&make) const {
+        detail::maker<std::remove_reference_t<Make>> maker{make};
+        artifact_t *found;
+        std::uint32_t outcome;
+        artifact_error_t *error;
+        const artifact_status_t status =
+            artifact_cache_get_or_make(handle::get(), key.get(), maker.take, &maker, &found, &outcome, &error);
+        if (maker.failed) {
+            artifact_error_free(error);
+#ifdef ARTIFACT_NO_EXCEPTIONS
+            return *maker.failed;
+#else
+            std::rethrow_exception(maker.failed);
+#endif
+        }
+        return detail::give(status, error, [&] { return lookup{file(found), cache_outcome{outcome}}; });
+    }
+
+    /// Removes the entries of a key. That there are none is no failure.
+    result<void> remove(const cache_key &key) const {
+        return detail::run(artifact_cache_remove, handle::get(), key.get());
+    }
+    /// Deletes what exceeds the limits, and returns the number of bytes that this freed.
+    result<std::uint64_t> trim() const { return detail::read<std::uint64_t>(artifact_cache_trim, handle::get()); }
+    /// Calls visit(const cache_entry &) for each entry of the folder. It may return a bool: false stops. An exception
+    /// that it throws propagates to the caller; without exceptions it must not throw.
+    template <class Visit> result<void> each(Visit &&visit) const {
+        detail::visitor<std::remove_reference_t<Visit>> visitor{visit};
+        artifact_error_t *error;
+        const artifact_status_t status = artifact_cache_each(handle::get(), visitor.take, &visitor, &error);
+#ifndef ARTIFACT_NO_EXCEPTIONS
+        if (visitor.thrown) {
+            artifact_error_free(error);
+            std::rethrow_exception(visitor.thrown);
+        }
+#endif
+        return detail::done(status, error);
+    }
+    /// Returns how often that was the outcome of a call or an event of this handle.
+    std::uint64_t count(cache_outcome outcome) const noexcept {
+        return artifact_cache_count(handle::get(), detail::number(outcome));
+    }
+    /// Measures the folder, by reading all of it.
+    result<cache_stats> stats() const {
+        return detail::call<artifact_cache_stats_t>(
+            [](const artifact_cache_stats_t &raw) {
+                return cache_stats{raw.entries, raw.bytes};
+            },
+            artifact_cache_stats, handle::get());
+    }
+    /// Writes the entries of the folder to one file, a pack, for cache_options::layers.
+    result<void> export_to(c_string path) const {
+        return detail::run(artifact_cache_export, handle::get(), path.get());
+    }
+
+    using handle::get; // the C object
+
+  private:
+    template <class Call> static result<lookup> look_up(Call call) {
+        artifact_t *found;
+        std::uint32_t outcome;
+        artifact_error_t *error;
+        const artifact_status_t status = call(&found, &outcome, &error);
+        return detail::give(status, error, [&] { return lookup{file(found), cache_outcome{outcome}}; });
     }
 };
 

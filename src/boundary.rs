@@ -299,16 +299,27 @@ fn utf8<'a>(text: &'a CStr, name: &str) -> Result<&'a str> {
     })
 }
 
-/// Borrows a path: any bytes, as file systems have it.
+/// Borrows a path in the parameter `path`: any bytes, as file systems have it.
 ///
 /// # Safety
 ///
 /// As [`text`].
 pub unsafe fn path<'a>(path: *const c_char) -> Result<&'a Path> {
     // SAFETY: `path` is as `c_string` requires.
-    let bytes = unsafe { c_string(path, "path") }?.to_bytes();
+    unsafe { path_in(path, "path") }
+}
+
+/// Borrows a path in another parameter.
+///
+/// # Safety
+///
+/// As [`text`].
+pub unsafe fn path_in<'a>(path: *const c_char, name: &str) -> Result<&'a Path> {
+    // SAFETY: `path` is as `c_string` requires.
+    let bytes = unsafe { c_string(path, name) }?.to_bytes();
     if bytes.is_empty() {
-        return Err(Error::new(Status::InvalidArgument, "path: expected a file name, found an empty string"));
+        let message = format!("{name}: expected a file name, found an empty string");
+        return Err(Error::new(Status::InvalidArgument, message));
     }
     Ok(Path::new(OsStr::from_bytes(bytes)))
 }
@@ -324,6 +335,20 @@ unsafe fn c_string<'a>(text: *const c_char, name: &str) -> Result<&'a CStr> {
     }
     // SAFETY: `text` isn't NULL, so it is NUL-terminated and unchanged for `'a`.
     Ok(unsafe { CStr::from_ptr(text) })
+}
+
+/// Turns what a callback of the caller's returned into a result: a status, and the error that it left, if it did.
+pub fn callback_result(name: &str, status: u32, error: Option<Error>) -> Result<()> {
+    let Some(known) = Status::ALL.iter().copied().find(|known| *known as u32 == status) else {
+        let message =
+            format!("{name}: expected a function that returns an artifact_status_t, found one that returned {status}");
+        return Err(Error::new(Status::InvalidArgument, message));
+    };
+    match (known, error) {
+        (Status::Ok, _) => Ok(()),
+        (_, Some(error)) => Err(error.with_status(known)),
+        (_, None) => Err(Error::new(known, format!("{name}: failed with status {status}"))),
+    }
 }
 
 /// The error for an index that isn't below `count`.

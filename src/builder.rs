@@ -13,7 +13,9 @@ use super::engine::artifact_engine_t;
 use super::error::artifact_error_t;
 use super::library::artifact_status_t;
 use super::types::{artifact_entity_t, wasm_type};
+use artifact::alloc;
 use artifact::builder::Builder;
+use artifact::engine::Engine;
 use artifact::error::Result;
 use artifact::format::types::WasmType;
 use artifact::native::link::{Object, Options};
@@ -22,6 +24,19 @@ use artifact::native::link::{Object, Options};
 /// change it. Functions that take it const may run in many threads at once while no thread changes it.
 pub struct artifact_builder_t {
     pub(super) builder: Builder<'static>,
+    /// Whether modules are copied: of a builder that is lent to a function of the caller's, which gives it bytes of its own.
+    copies: bool,
+}
+
+impl artifact_builder_t {
+    /// Lends a builder to a function of the caller's.
+    pub(super) fn lend<T>(builder: &mut Builder<'static>, body: impl FnOnce(*mut artifact_builder_t) -> T) -> T {
+        let builder_itself = std::mem::replace(builder, Builder::new(&Engine::new()));
+        let mut lent = artifact_builder_t { builder: builder_itself, copies: true };
+        let result = body(&raw mut lent);
+        *builder = lent.builder;
+        result
+    }
 }
 
 /// A relocatable object (ET_REL), as `cc -c`, LLVM, Cranelift and GNU as write it, or an archive of them, as `ar` makes
@@ -76,7 +91,7 @@ pub unsafe extern "C" fn artifact_builder_new(
 ) -> artifact_status_t {
     ffi!(give_handle(builder, "builder", error, || {
         let fresh = Builder::new(&handle(engine, "engine")?.engine);
-        Ok(artifact_builder_t { builder: fresh })
+        Ok(artifact_builder_t { builder: fresh, copies: false })
     }))
 }
 
@@ -99,7 +114,7 @@ pub unsafe extern "C" fn artifact_builder_new_from_artifact(
 ) -> artifact_status_t {
     ffi!(give_handle(builder, "builder", error, || {
         let copy = Builder::from_artifact(Arc::clone(&handle(artifact, "artifact")?.artifact))?;
-        Ok(artifact_builder_t { builder: copy })
+        Ok(artifact_builder_t { builder: copy, copies: false })
     }))
 }
 
@@ -131,7 +146,7 @@ unsafe fn add<I: Default>(
 ///
 /// @param builder The builder to change.
 /// @param elf An ELF64 image of either byte order, for any machine. It is borrowed, not copied: the bytes must not
-///     change until the builder is freed.
+///     change until the builder is freed. Only a builder that artifact_cache_get_or_make() passes to a function copies them.
 /// @param len The number of bytes.
 /// @param index Receives the module's index; may be NULL.
 /// @return ARTIFACT_OK, a general status, or one of these, in which case nothing was added:
@@ -148,11 +163,14 @@ pub unsafe extern "C" fn artifact_builder_add_module(
     index: *mut usize,
     error: *mut *mut artifact_error_t,
 ) -> artifact_status_t {
-    ffi!(add(builder, index, error, |builder| {
-        // The header requires that the image stays unchanged until the builder is freed.
-        let elf: &'static [u8] = slice(elf, len, "elf")?;
-        builder.add_module(elf)
-    }))
+    ffi!({
+        let copies = builder.as_ref().is_some_and(|builder| builder.copies);
+        add(builder, index, error, |builder| {
+            // Unless it is copied, the header requires that the image stays unchanged until the builder is freed.
+            let elf: &'static [u8] = slice(elf, len, "elf")?;
+            if copies { builder.add_owned_module(alloc::copy(elf, "a module")?) } else { builder.add_module(elf) }
+        })
+    })
 }
 
 /// Adds an ELF file as a module. The file is read into memory that the builder owns, so it may change afterwards.

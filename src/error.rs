@@ -12,17 +12,20 @@ use artifact::error::{Error, Status};
 /// Why a call failed. You own it; free it with artifact_error_free(). Its functions accept NULL, which means "no
 /// error". Many threads may read one error at once.
 pub struct artifact_error_t {
-    status: Status,
+    error: Error,
     message: CString,
-    offset: u64,
-    errno: i32,
     missing: Vec<CString>,
 }
 
 impl artifact_error_t {
     /// Returns an error for C, and its status. If there is no memory for a name in its list of undefined symbols, the error is about
     /// that: a list that lacks names would be wrong.
-    pub(super) fn boxed(mut error: Error) -> (Status, *mut artifact_error_t) {
+    pub(super) fn boxed(error: Error) -> (Status, *mut artifact_error_t) {
+        let error = artifact_error_t::new(error);
+        (error.error.status(), Box::into_raw(Box::new(error)))
+    }
+
+    pub(super) fn new(mut error: Error) -> artifact_error_t {
         let mut missing = error.take_missing();
         for name in &mut missing {
             if name.to_str().is_err() {
@@ -35,19 +38,17 @@ impl artifact_error_t {
                 }
             }
         }
-        let status = error.status();
-        if status != Status::Unresolved {
+        if error.status() != Status::Unresolved {
             missing = Vec::new();
         }
         let message = c_string(error.message().as_bytes());
-        let handle = Box::into_raw(Box::new(artifact_error_t {
-            status,
-            message: message.unwrap_or_else(|_| c"out of memory for the message".to_owned()),
-            offset: error.offset().unwrap_or(u64::MAX),
-            errno: error.errno(),
-            missing,
-        }));
-        (status, handle)
+        let message = message.unwrap_or_else(|_| c"out of memory for the message".to_owned());
+        artifact_error_t { error, message, missing }
+    }
+
+    /// The inverse of [`artifact_error_t::new`], for an error that a callback passes on.
+    pub(super) fn into_error(self) -> Error {
+        self.error.missing_names(self.missing)
     }
 
     #[cfg(test)]
@@ -60,7 +61,7 @@ impl artifact_error_t {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_error_status(error: *const artifact_error_t) -> artifact_status_t {
     ffi!(infallible(artifact_status_t::ARTIFACT_INTERNAL, || {
-        handle(error, "error").map_or(artifact_status_t::ARTIFACT_OK, |error| error.status.into())
+        handle(error, "error").map_or(artifact_status_t::ARTIFACT_OK, |error| error.error.status().into())
     }))
 }
 
@@ -75,13 +76,15 @@ pub unsafe extern "C" fn artifact_error_message(error: *const artifact_error_t) 
 /// if the artifact starts later in them. UINT64_MAX if the error concerns no particular offset, or if error is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_error_offset(error: *const artifact_error_t) -> u64 {
-    ffi!(infallible(u64::MAX, || { handle(error, "error").map_or(u64::MAX, |error| error.offset) }))
+    ffi!(infallible(u64::MAX, || {
+        handle(error, "error").map_or(u64::MAX, |error| error.error.offset().unwrap_or(u64::MAX))
+    }))
 }
 
 /// Returns the operating system's error number (errno); 0 if no system call failed, or if error is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn artifact_error_errno(error: *const artifact_error_t) -> c_int {
-    ffi!(infallible(0, || { handle(error, "error").map_or(0, |error| error.errno) }))
+    ffi!(infallible(0, || { handle(error, "error").map_or(0, |error| error.error.errno()) }))
 }
 
 /// Returns the number of undefined symbols; 0 unless the status is ARTIFACT_UNRESOLVED, or if error is NULL.

@@ -39,6 +39,16 @@ pub mod code;
 
 pub mod report;
 
+pub mod cache_key;
+
+pub mod cache_outcome;
+
+pub mod cache_remote;
+
+pub mod cache_options;
+
+pub mod cache;
+
 pub mod detect;
 
 #[cfg(test)]
@@ -55,5 +65,7 @@ mod tests {
         shared::<super::report::artifact_report_t>();
         shared::<super::buffer::artifact_buffer_t>();
         shared::<super::error::artifact_error_t>();
+        shared::<super::cache::artifact_cache_t>();
+        shared::<super::cache_key::artifact_cache_key_t>();
     }
 }

@@ -22,7 +22,7 @@ use artifact::trust::keys::{PrivateKey, PublicKey};
 /// every builder that signs with it are freed. A text from which you read a key is yours to wipe. Many threads may use
 /// one key at once.
 pub struct artifact_key_t {
-    key: Arc<PrivateKey>,
+    pub(super) key: Arc<PrivateKey>,
 }
 
 /// A public key: Ed25519 (RFC 8032). People exchange public keys as PEM; see artifact_public_key_from_pem().
