@@ -33,3 +33,21 @@ TEST(cpp_results_of_a_bool_are_not_the_bool) {
     const result<bool> threads = engine.feature(artifact::feature::threads);
     CHECK(threads && !*threads);
 }
+
+// A make returns its error as any function does.
+TEST(cpp_cache_returns_the_error_of_make) {
+    artifact::engine engine;
+    OK(engine.set_target("x86_64-unknown-linux-gnu"));
+    const result<artifact::cache> cache = artifact::cache::open(check::scratch("results").string(), engine);
+    artifact::cache_key key;
+    OK(key.add("source", "f"));
+    const auto make = [](artifact::builder &builder) -> result<void> {
+        const result<std::size_t> added = builder.add_module_file("/no such file");
+        if (!added) return added.error();
+        return {};
+    };
+    const result<artifact::cache::lookup> made = cache->get_or_make(key, make);
+    CHECK(!made && made.error().status() == artifact::status::io &&
+          made.error().code() == std::errc::no_such_file_or_directory);
+    CHECK(!*cache->get(key));
+}

@@ -69,3 +69,32 @@ TEST(cpp_options_are_designated) {
     CHECK(file.modules().size() == 1);
 }
 #endif
+
+// What a make or a visit throws is not changed on its way through the library, and a make that throws is tried again.
+TEST(cpp_cache_lets_exceptions_pass) {
+    artifact::engine engine;
+    engine.set_target("x86_64-unknown-linux-gnu");
+    const artifact::file file = artifact::file::open(check::fixture("addfib.cwasm"), artifact::inspect);
+    const artifact::cache cache = artifact::cache::open(check::scratch("throws").string(), engine);
+    artifact::cache_key key;
+    key.add("source", "f");
+    int caught = 0;
+    try {
+        cache.get_or_make(key, [](artifact::builder &) { throw 42; });
+    } catch (int thrown) {
+        caught = thrown;
+    }
+    CHECK(caught == 42 && !cache.get(key));
+    const artifact::error error =
+        FAILS(cache.get_or_make(key, [](artifact::builder &builder) { builder.add_module({}); }));
+    CHECK(error.status() == artifact::status::invalid_argument && error.get());
+    const auto make = [&](artifact::builder &builder) { builder.add_module(file.main_module().bytes()); };
+    CHECK(cache.get_or_make(key, make).outcome == artifact::cache_outcome::made);
+    caught = 0;
+    try {
+        cache.each([](const artifact::cache_entry &) { throw 43; });
+    } catch (int thrown) {
+        caught = thrown;
+    }
+    CHECK(caught == 43);
+}
