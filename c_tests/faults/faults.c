@@ -5,11 +5,9 @@
 #include "../check.h"
 #include "../image.h"
 #include "../support.h"
+#include "trace.h"
 
-#include <ctype.h>
-#include <signal.h>
-
-enum { MAX_CALLS = 400, MODULES = 3, WHOLE = 1 << 30 };
+enum { MODULES = 3, WHOLE = 1 << 30 };
 
 typedef struct setting_t {
     bool fresh;       /* no old file */
@@ -20,45 +18,8 @@ typedef struct setting_t {
     size_t extra;     /* extra bytes in each module, so that writeback starts before everything is written */
 } setting_t;
 
-/* A system call of the save: the nth of its name in the process. */
-typedef struct call_t {
-    char name[32];
-    unsigned nth;
-    bool renamed; /* the call comes after the rename */
-} call_t;
-
-/* The errors to inject. EINTR must not be reported; where it is not listed, Linux does not return it. */
-static const struct {
-    const char *name, *errors;
-    bool must_fail; /* the save must report this error */
-} faults[] = {
-    {"openat", "EIO ENOSPC EROFS EMFILE EDQUOT EINTR", true},
-    {"write", "EIO ENOSPC EDQUOT EINTR", true},
-    {"writev", "EIO ENOSPC EDQUOT EINTR", true},
-    {"fsync", "EIO ENOSPC EDQUOT EINTR", true},
-    {"sync_file_range", "EIO ENOSPC EINTR", false}, /* fsync reports it too */
-    {"fdatasync", "EIO ENOSPC EDQUOT EINTR", true},
-    {"fchmod", "EIO EPERM EROFS EINTR", true},
-    {"rename", "EIO ENOSPC EROFS", true},
-    {"renameat", "EIO ENOSPC EROFS", true},
-    {"renameat2", "EIO ENOSPC EROFS", true},
-    {"close", "EIO ENOSPC EINTR", false}, /* fsync has reported it already */
-    {"getrandom", "ENOSYS EINTR", false},
-    {"mmap", "ENOMEM", false},
-    {"mremap", "ENOMEM", false},
-    {"brk", "ENOMEM", false},
-    {"", "EIO", false},
-};
-
-static const struct {
-    const char *name;
-    int number;
-} errors[] = {{"EIO", EIO},     {"ENOSPC", ENOSPC}, {"EROFS", EROFS},   {"EMFILE", EMFILE}, {"EDQUOT", EDQUOT},
-              {"EINTR", EINTR}, {"EPERM", EPERM},   {"ENOSYS", ENOSYS}, {"ENOMEM", ENOMEM}};
-
-static char folder[4200], path[4300], link_path[4300], modules[MODULES][4200], trace[4200];
+static char folder[4200], path[4300], link_path[4300], modules[MODULES][4200];
 static bytes_t old_file, new_file;
-static unsigned runs;
 
 static void make_files(size_t extra) {
     snprintf(folder, sizeof folder, "%s", scratch("folder"));
@@ -103,84 +64,21 @@ static void reset(const setting_t *setting) {
 /* Runs the save under strace with additional options. Returns its wait status; `output` receives what it printed. */
 static int run(const setting_t *setting, const char *const *options, char output[64]) {
     char flags[24], max_write[24];
-    const char *words[24] = {"strace", "-f", "-qq", "-o", trace};
-    size_t count = 5;
     snprintf(flags, sizeof flags, "%llu", (unsigned long long)setting->flags);
     snprintf(max_write, sizeof max_write, "%zu", setting->max_write);
-    while (*options) words[count++] = *options++;
-    words[count++] = SAVE_PROGRAM;
-    words[count++] = setting->relative ? "saved.artifact" : setting->link ? link_path : path;
-    words[count++] = flags, words[count++] = max_write;
-    for (size_t i = 0; i < MODULES; i++) words[count++] = modules[i];
-    int ends[2], status = 0;
-    CHECK(pipe(ends) == 0);
-    fflush(NULL);
-    pid_t child = fork();
-    CHECK(child >= 0);
-    if (child == 0) {
-        dup2(ends[1], STDOUT_FILENO);
-        if (chdir(folder) != 0) _exit(1);
-        close(ends[0]), close(ends[1]);
-        execvp("strace", (char *const *)(uintptr_t)words);
-        _exit(127);
-    }
-    close(ends[1]);
-    ssize_t len = 0, got;
-    while (len < 63 && (got = read(ends[0], output + len, (size_t)(63 - len))) > 0) len += got;
-    output[len] = 0;
-    close(ends[0]);
-    CHECK(waitpid(child, &status, 0) == child);
-    runs++;
-    return status;
+    const char *to = setting->relative ? "saved.artifact" : setting->link ? link_path : path;
+    const char *command[] = {SAVE_PROGRAM, to, flags, max_write, modules[0], modules[1], modules[2], NULL};
+    return run_traced(command, folder, options, output);
 }
 
 /* Returns the system calls between the marks of a trace. */
 static size_t calls_of_a_save(const setting_t *setting, call_t *calls) {
-    char output[64], line[4096];
+    char output[64];
     reset(setting);
     int status = run(setting, (const char *const[]){"-e", "trace=all", NULL}, output);
-    if (WIFEXITED(status) && WEXITSTATUS(status) == 127) SKIP("strace is not installed");
-    FILE *file = fopen(trace, "r");
-    if (!file || status != 0 || strcmp(output, "0 0\n") != 0) SKIP("strace is not permitted to trace");
-    static struct {
-        char name[32];
-        unsigned count;
-    } seen[200];
-    size_t names = 0, count = 0;
-    int marks = 0;
-    bool renamed = false;
-    while (fgets(line, sizeof line, file)) {
-        const char *text = line + strspn(line, "0123456789 ");
-        size_t len = strcspn(text, "(");
-        if (!islower((unsigned char)*text) || text[len] != '(' || len > 31) continue;
-        char name[32];
-        snprintf(name, sizeof name, "%.*s", (int)len, text);
-        size_t at = 0;
-        while (at < names && strcmp(seen[at].name, name) != 0) at++;
-        CHECK(at < COUNT(seen));
-        if (at == names) memcpy(seen[names++].name, name, sizeof name);
-        seen[at].count++;
-        if (strncmp(text, "close(-1234)", 12) == 0) {
-            marks++;
-        } else if (marks == 1) {
-            CHECK(count < MAX_CALLS);
-            calls[count].nth = seen[at].count;
-            calls[count].renamed = renamed;
-            memcpy(calls[count++].name, name, sizeof name);
-            renamed = renamed || strncmp(name, "rename", 6) == 0;
-        }
-    }
-    fclose(file);
-    CHECK(marks == 2 && renamed);
+    size_t count = traced_calls(calls, status, strcmp(output, "0 0\n") == 0);
+    CHECK(count > 0 && calls[count - 1].renamed);
     return count;
-}
-
-static bool trace_says(const char *word) {
-    bytes_t bytes = read_file(trace);
-    *bytes_grow(&bytes, 1) = 0;
-    bool found = strstr((const char *)bytes.data, word) != NULL;
-    bytes_free(&bytes);
-    return found;
 }
 
 /* Returns whether the path has the new file. Fails unless it has the new or the old one, complete. */
@@ -202,23 +100,12 @@ static bool is_new(const setting_t *setting, const char *what) {
     return new;
 }
 
-static void expect(bool cond, const char *what, const char *found) {
-    if (!cond) check_fail(__FILE__, __LINE__, what, found, "");
-}
-
-static int number_of(const char *error) {
-    for (size_t i = 0; i < COUNT(errors); i++) {
-        if (strcmp(errors[i].name, error) == 0) return errors[i].number;
-    }
-    abort();
-}
-
 static void fail_at(const setting_t *setting, const call_t *call, const char *error, bool must_fail) {
-    char only[64], inject[128], output[64];
-    snprintf(only, sizeof only, "trace=%.31s", call->name);
-    snprintf(inject, sizeof inject, "inject=%.31s:error=%s:when=%u", call->name, error, call->nth);
+    char output[64];
+    injection_t injected = injection(call, error);
+    const char *inject = injected.inject;
     reset(setting);
-    int ended = run(setting, (const char *const[]){"-e", only, "-e", inject, NULL}, output);
+    int ended = run(setting, options_of(&injected), output);
     expect(trace_says("INJECTED"), inject, "the fault was not injected");
     bool new = is_new(setting, inject), interrupted = strcmp(error, "EINTR") == 0;
     int status = -1, number = 0;
@@ -239,11 +126,11 @@ static void fail_at(const setting_t *setting, const call_t *call, const char *er
 }
 
 static void kill_at(const setting_t *setting, const call_t *call) {
-    char only[64], inject[128], output[64];
-    snprintf(only, sizeof only, "trace=%.31s", call->name);
-    snprintf(inject, sizeof inject, "inject=%.31s:signal=KILL:when=%u", call->name, call->nth);
+    char output[64];
+    injection_t injected = injection(call, NULL);
+    const char *inject = injected.inject;
     reset(setting);
-    int ended = run(setting, (const char *const[]){"-e", only, "-e", inject, NULL}, output);
+    int ended = run(setting, options_of(&injected), output);
     expect(WIFSIGNALED(ended) && WTERMSIG(ended) == SIGKILL, inject, "the process was not killed");
     bool new = is_new(setting, inject);
     expect(!call->renamed || new, inject, "the new file is gone");
