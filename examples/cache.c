@@ -3,23 +3,20 @@
  *
  *     cache FOLDER VERSION EXPRESSION X...     cache /tmp/code 1 'sqrt(x*x + 1)' 2 3
  *
- * An expression that is not in the folder is compiled (to C, by cc, which takes long) and saved; one that is there is
- * mapped and run. Files that another version of the compiler made, that are for another CPU or that are damaged are
- * rebuilt and replaced. Many processes may use one folder at once: each sees either the old file or the complete new
- * one.
+ * An expression that is not in the folder is compiled (to C, by cc, which takes long) and stored; one that is there is
+ * mapped and run. Many processes may use one folder at once: one of them compiles an expression, the others wait for
+ * it. What is damaged, or from another version of the compiler, is not found, and compiled again.
  *
- * It shows: a cache key and a check against collisions, what each status means for a cache, linking and loading.
+ * It shows: a compiler, one call of the cache, and loading.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <artifact.h>
 #include <ctype.h>
 #include <errno.h>
-#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 static void fail(artifact_error_t *error, const char *what) {
@@ -72,11 +69,12 @@ static void expression(parser_t *parser) {
     while (next(parser) && strchr("+-*/", *parser->at)) copy(parser), operand(parser);
 }
 
-/* Returns the compiled object, which the caller frees. */
-static uint8_t *compile(const char *text, size_t *len) {
+/* Compiles an expression, for artifact_cache_get_or_make(). */
+static uint32_t compile(void *text, artifact_builder_t *builder, artifact_error_t **error) {
     enum { MAX_OBJECT = 1 << 20 };
     char *c, path[] = "/tmp/cache-example-XXXXXX";
-    parser_t parser = {text, open_memstream(&c, len), 0};
+    size_t len;
+    parser_t parser = {text, open_memstream(&c, &len), 0};
     if (!parser.out) fail(NULL, "compiler");
     fputs("double sqrt(double);\ndouble f(double x) { return ", parser.out);
     expression(&parser);
@@ -89,17 +87,18 @@ static uint8_t *compile(const char *text, size_t *len) {
     FILE *cc = popen("exec cc -O2 -fPIC -x c -c -o \"$OBJECT\" -", "w"), *object = fdopen(fd, "rb");
     uint8_t *bytes = malloc(MAX_OBJECT);
     if (!cc || !object || !bytes || fputs(c, cc) < 0 || pclose(cc) != 0) fail(NULL, "cc");
-    *len = fread(bytes, 1, MAX_OBJECT, object);
+    const artifact_object_t code = {text, bytes, fread(bytes, 1, MAX_OBJECT, object)};
     fclose(object);
     unlink(path);
-    free(c);
-    return bytes;
+    artifact_status_t status = artifact_builder_add_objects(builder, &code, 1, NULL, NULL, error);
+    free(bytes), free(c);
+    return (uint32_t)status;
 }
 
-/* ---- the cache ---- */
+/* ---- its cache ---- */
 
-/* Sets what compiler and reader must agree on. Files of another version of the compiler are stale. */
-static artifact_engine_t *make_engine(artifact_engine_t *engine, const char *version) {
+/* Sets what says which compiler made an entry. */
+static artifact_engine_t *of_compiler(artifact_engine_t *engine, const char *version) {
     artifact_error_t *error;
     if (artifact_engine_set_producer(engine, "cache-example", &error) ||
         artifact_engine_set_version_rule(engine, ARTIFACT_VERSION_RULE_CUSTOM, version, &error))
@@ -107,95 +106,60 @@ static artifact_engine_t *make_engine(artifact_engine_t *engine, const char *ver
     return engine;
 }
 
-static artifact_code_t *load(const artifact_t *artifact, const artifact_engine_t *host, artifact_error_t **error) {
+/* Remembers why the cache had nothing, or could not store. */
+static void note(void *why, uint32_t outcome, const char *path, const artifact_error_t *error) {
+    (void)path, (void)error;
+    if (outcome >= ARTIFACT_CACHE_NOT_STORED) *(uint32_t *)why = outcome;
+}
+
+static const char *name_of(uint32_t outcome) {
+    return artifact_cache_outcome_name(outcome) + strlen("ARTIFACT_CACHE_");
+}
+
+static artifact_code_t *load(const artifact_t *artifact, const artifact_engine_t *host) {
     static double (*const function)(double) = sqrt;
     artifact_import_t symbol = {"sqrt", NULL};
     memcpy(&symbol.address, &function, sizeof function);
     artifact_load_options_t options = ARTIFACT_LOAD_OPTIONS_INIT;
     options.symbols = &symbol;
     options.symbol_count = 1;
+    artifact_error_t *error;
     artifact_code_t *code;
-    artifact_load(artifact, host, &options, &code, error); /* also checks that it fits the host */
-    return code;
-}
-
-/* Returns the code in the file, or NULL if it must be compiled. */
-static artifact_code_t *find(const char *path, const artifact_engine_t *host, const char *text) {
-    /* The cache doesn't sync its files, so a crash of the machine may leave a partial one. */
-    artifact_open_options_t options = ARTIFACT_OPEN_OPTIONS_INIT;
-    options.flags = ARTIFACT_OPEN_VERIFY;
-    artifact_error_t *error;
-    artifact_t *artifact;
-    artifact_slice_t source = {NULL, 0};
-    artifact_code_t *code = NULL;
-    if (artifact_open_file(path, host, &options, &artifact, &error) == ARTIFACT_OK &&
-        artifact_attribute(artifact, "expression", &source, &error) == ARTIFACT_OK && source.len == strlen(text) &&
-        memcmp(source.data, text, source.len) == 0)
-        code = load(artifact, host, &error);
-    artifact_status_t status = artifact_error_status(error);
-    if (status == ARTIFACT_OK) {
-        printf(code ? "cached" : "collision"); /* the file has another expression with the same hash */
-    } else if (status == ARTIFACT_IO && artifact_error_errno(error) == ENOENT) {
-        printf("new");
-    } else if (status >= 10 && status < 20) { /* not an artifact, or a damaged one */
-        printf("damaged");
-    } else if (status >= 20 && status < 30) { /* valid, but of another compiler or for another machine */
-        printf("stale");
-    } else {
-        fail(error, path);
-    }
-    artifact_error_free(error);
-    artifact_free(artifact); /* the code keeps what it needs of it */
-    return code;
-}
-
-static artifact_code_t *make(const char *path, const artifact_engine_t *host, const char *version, const char *text) {
-    /* cc compiles for the baseline of this architecture, not for the features of this CPU. */
-    artifact_engine_t *engine = make_engine(artifact_engine_new(), version);
-    artifact_object_t object = {.name = text};
-    uint8_t *bytes = compile(text, &object.len);
-    object.data = bytes;
-    artifact_save_options_t options = ARTIFACT_SAVE_OPTIONS_INIT;
-    options.flags = ARTIFACT_SAVE_NO_SYNC;
-    artifact_error_t *error;
-    artifact_builder_t *builder;
-    artifact_buffer_t *buffer;
-    artifact_t *artifact;
-    if (artifact_builder_new(engine, &builder, &error) ||
-        artifact_builder_add_objects(builder, &object, 1, NULL, NULL, &error) ||
-        artifact_builder_set_attribute(builder, "expression", (const uint8_t *)text, strlen(text), &error) ||
-        artifact_serialize(builder, &buffer, &error) ||
-        artifact_open_bytes(artifact_buffer_data(buffer), artifact_buffer_len(buffer), host, NULL, &artifact, &error))
-        fail(error, text);
-    /* Replace a bad file, never delete it first: another process may have just replaced it. If the cache cannot be
-       written, the program still has its result. */
-    if (artifact_serialize_to_file(builder, path, &options, &error))
-        printf(" (not saved: %s)", artifact_error_message(error));
-    artifact_error_free(error);
-    artifact_code_t *code = load(artifact, host, &error);
-    if (!code) fail(error, text);
-    artifact_free(artifact), artifact_buffer_free(buffer), artifact_builder_free(builder), artifact_engine_free(engine);
-    free(bytes);
+    if (artifact_load(artifact, host, &options, &code, &error)) fail(error, "load");
     return code;
 }
 
 int main(int argc, char **argv) {
     if (argc < 5) return fprintf(stderr, "usage: %s FOLDER VERSION EXPRESSION X...\n", argv[0]), 2;
-    const char *version = argv[2], *text = argv[3];
-    uint64_t hash = UINT64_C(0xcbf29ce484222325); /* FNV-1a; hashes may collide, so the file also has the expression */
-    for (const char *c = text; *c; c++) hash = (hash ^ (unsigned char)*c) * UINT64_C(0x100000001b3);
-    char path[4096];
-    snprintf(path, sizeof path, "%s/%016" PRIx64 ".artifact", argv[1], hash);
-    mkdir(argv[1], 0777); /* if this fails and there is no such folder, nothing is saved */
+    char *text = argv[3];
+    artifact_engine_t *host = of_compiler(artifact_engine_new_host(), argv[2]);
+    /* cc compiles for the baseline of this architecture, so entries are shared with machines that have another CPU. */
+    artifact_engine_t *baseline = of_compiler(artifact_engine_new(), argv[2]);
+    uint32_t outcome, why = 0;
+    artifact_cache_options_t options = ARTIFACT_CACHE_OPTIONS_INIT;
+    options.targets = (const artifact_engine_t *const[]){baseline};
+    options.target_count = 1;
+    options.on_event = note;
+    options.event_context = &why;
 
-    artifact_engine_t *host = make_engine(artifact_engine_new_host(), version);
-    artifact_code_t *code = find(path, host, text);
-    if (!code) code = make(path, host, version, text);
+    artifact_error_t *error;
+    artifact_cache_t *cache;
+    artifact_t *artifact;
+    artifact_cache_key_t *key = artifact_cache_key_new();
+    if (artifact_cache_open(argv[1], host, &options, &cache, &error) ||
+        artifact_cache_key_add(key, "expression", (const uint8_t *)text, strlen(text), &error) ||
+        artifact_cache_get_or_make(cache, key, compile, text, &artifact, &outcome, &error))
+        fail(error, text);
+
+    artifact_code_t *code = load(artifact, host);
     void *address = artifact_code_symbol(code, 0, "f", NULL);
     double (*f)(double);
     memcpy(&f, &address, sizeof f);
+    printf("%s", name_of(outcome));
+    if (why) printf(" (%s)", name_of(why));
     for (int i = 4; i < argc; i++) printf(" %g", f(strtod(argv[i], NULL)));
     putchar('\n');
-    artifact_code_free(code), artifact_engine_free(host);
+    artifact_code_free(code), artifact_free(artifact), artifact_cache_key_free(key);
+    artifact_cache_free(cache), artifact_engine_free(baseline), artifact_engine_free(host);
     return 0;
 }
