@@ -218,7 +218,7 @@ TEST(cache_stays_within_its_number_of_entries) {
     open_used(used);
     for (uint32_t i = 0; i < 400; i++) {
         CHECK_OUTCOME(use(used, i), ARTIFACT_CACHE_MADE);
-        CHECK_OUTCOME(look(used, i), ARTIFACT_CACHE_HIT);
+        CHECK_OUTCOME(look(used, i), ARTIFACT_CACHE_HIT); /* what was just stored is not the oldest */
         CHECK(entries_of(used).count <= 64 * 9 / 8);
     }
     CHECK(used->events[ARTIFACT_CACHE_EVICTED] >= 400 - 72);

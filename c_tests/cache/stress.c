@@ -19,6 +19,7 @@ enum { PROCESSES = 8, KEYS = 1000 };
 
 typedef struct shared_t {
     _Atomic uint64_t operations, outcomes[OUTCOMES], kills, damaged;
+    _Atomic bool over;
 } shared_t;
 
 static shared_t *shared;
@@ -40,7 +41,8 @@ static void work(unsigned which) {
     used->options.max_bytes = 8 << 20;
     used->options.wait_ms = 2000;
     open_used(used);
-    while (shared->operations++ < wanted) {
+    while (!shared->over) {
+        if (++shared->operations >= wanted) shared->over = true;
         /* Half of the time a few keys, so that they meet. */
         uint32_t number = random_below(2) ? random_below(10) : random_below(KEYS), outcome = 0,
                  what = random_below(100);
@@ -200,8 +202,8 @@ int main(int argc, char **argv) {
     double from = seconds();
     while (running > 0) {
         usleep(1000 + random_below(20000));
-        if (seconds() - from > limit) shared->operations = wanted;
-        bool over = shared->operations >= wanted;
+        if (seconds() - from > limit) shared->over = true;
+        bool over = shared->over;
         if (!over) damage();
         unsigned victim = random_below(PROCESSES);
         if (!over && children[victim] && random_below(4) == 0 && kill(children[victim], SIGKILL) == 0) shared->kills++;

@@ -3,7 +3,7 @@
 
 #include <cstring>
 
-using outcome = artifact::cache_outcome;
+using outcome_t = artifact::cache_outcome;
 
 static_assert(sizeof(artifact::cache) == sizeof(void *) && sizeof(artifact::cache_key) == sizeof(void *));
 static_assert(std::is_nothrow_move_constructible_v<artifact::cache> && !std::is_copy_constructible_v<artifact::cache>);
@@ -45,22 +45,22 @@ TEST(cpp_cache_makes_once) {
         fill(builder);
     };
     const artifact::cache_key key = key_of("f");
-    CHECK(!OK(cache.get(key)) && OK(cache.get(key)).outcome == outcome::absent);
+    CHECK(!OK(cache.get(key)) && OK(cache.get(key)).outcome == outcome_t::absent);
     const artifact::cache::lookup made = OK(cache.get_or_make(key, make));
-    CHECK(made && made.outcome == outcome::made && made.artifact.fits(engine));
+    CHECK(made && made.outcome == outcome_t::made && made.artifact.fits(engine));
     const artifact::cache::lookup found = OK(cache.get_or_make(key, make));
-    CHECK(found.outcome == outcome::hit && calls == 1 && found.artifact.get() != made.artifact.get());
-    CHECK(OK(cache.get(key)).outcome == outcome::hit);
-    CHECK(cache.count(outcome::hit) == 2 && cache.count(outcome::made) == 1);
-    CHECK(artifact::cache_outcome_name(outcome::hit) == "ARTIFACT_CACHE_HIT");
+    CHECK(found.outcome == outcome_t::hit && calls == 1 && found.artifact.get() != made.artifact.get());
+    CHECK(OK(cache.get(key)).outcome == outcome_t::hit);
+    CHECK(cache.count(outcome_t::hit) == 2 && cache.count(outcome_t::made) == 1);
+    CHECK(artifact::cache_outcome_name(outcome_t::hit) == "ARTIFACT_CACHE_HIT");
 }
 
 TEST(cpp_cache_stores_and_removes) {
     const artifact::engine engine = plain_engine();
     const artifact::cache cache = OK(artifact::cache::open(folder("stores"), engine));
     const artifact::cache_key key = key_of("f");
-    CHECK(OK(cache.put(key, plain_builder(engine))).outcome == outcome::stored);
-    CHECK(OK(cache.put(key_of("g"), plain_builder(engine))).outcome == outcome::stored);
+    CHECK(OK(cache.put(key, plain_builder(engine))).outcome == outcome_t::stored);
+    CHECK(OK(cache.put(key_of("g"), plain_builder(engine))).outcome == outcome_t::stored);
     const artifact::cache_stats stats = OK(cache.stats());
     CHECK(stats.entries == 2 && stats.bytes % 4096 == 0 && stats.bytes > 0);
     std::uint64_t bytes = 0;
@@ -83,11 +83,11 @@ TEST(cpp_cache_stores_and_removes) {
     options.read_only = true;
     options.layers = layers;
     const artifact::cache shipped = OK(artifact::cache::open(folder("missing"), engine, options));
-    CHECK(OK(shipped.get(key)).outcome == outcome::hit);
+    CHECK(OK(shipped.get(key)).outcome == outcome_t::hit);
 
     OK(cache.remove(key));
     OK(cache.remove(key));
-    CHECK(OK(cache.get(key)).outcome == outcome::absent && OK(cache.stats()).entries == 1);
+    CHECK(OK(cache.get(key)).outcome == outcome_t::absent && OK(cache.stats()).entries == 1);
     CHECK(FAILS(shipped.remove(key)).status() == artifact::status::invalid_argument);
 }
 
@@ -122,12 +122,12 @@ TEST(cpp_cache_reports_events) {
     options.sign_with(sign);
     seen.clear();
     const artifact::cache cache = OK(artifact::cache::open(path, engine, options));
-    CHECK(OK(cache.get_or_make(key, fill)).outcome == outcome::not_stored && asked);
+    CHECK(OK(cache.get_or_make(key, fill)).outcome == outcome_t::not_stored && asked);
     CHECK(seen == "ABSENT NOT_STORED! ");
     options.sign = nullptr;
     options.signing_key = &trusted;
     const artifact::cache signing = OK(artifact::cache::open(path, engine, options));
-    CHECK(OK(signing.get_or_make(key, fill)).outcome == outcome::made);
+    CHECK(OK(signing.get_or_make(key, fill)).outcome == outcome_t::made);
 }
 
 TEST(cpp_cache_options) {
@@ -151,5 +151,5 @@ TEST(cpp_cache_options) {
     const artifact::cache useless = OK(artifact::cache::open(folder("a file"), engine));
     const std::optional<artifact::error> trouble = useless.trouble();
     CHECK(trouble && trouble->status() == artifact::status::io && std::strstr(trouble->what(), "a file"));
-    CHECK(OK(useless.get_or_make(key_of("f"), fill)).outcome == outcome::not_stored);
+    CHECK(OK(useless.get_or_make(key_of("f"), fill)).outcome == outcome_t::not_stored);
 }

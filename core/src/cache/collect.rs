@@ -62,6 +62,7 @@ pub(super) struct Aged {
     target: [u8; 8],
     pub size: u64,
     used: i64,
+    nanos: u32,
 }
 
 impl Aged {
@@ -69,7 +70,8 @@ impl Aged {
     pub fn new(folder: &str, file: &Listed<'_>) -> Option<Aged> {
         let (key, rest) = file.name.split_at_checked(64)?;
         let target = rest.strip_prefix(b".")?;
-        let found = Aged { key: unhex(key)?, target: unhex(target)?, size: file.size, used: file.used };
+        let found =
+            Aged { key: unhex(key)?, target: unhex(target)?, size: file.size, used: file.used, nanos: file.nanos };
         key.starts_with(folder.as_bytes()).then_some(found)
     }
 
@@ -78,8 +80,8 @@ impl Aged {
     }
 
     /// When it was used, for comparisons: a time in the future counts as the oldest.
-    fn age_order(&self, now: i64) -> i64 {
-        if self.used > now.saturating_add(CLOCK_SLACK) { i64::MIN } else { self.used }
+    fn age_order(&self, now: i64) -> (i64, u32) {
+        if self.used > now.saturating_add(CLOCK_SLACK) { (i64::MIN, 0) } else { (self.used, self.nanos) }
     }
 }
 
@@ -140,7 +142,7 @@ impl Scan {
 
     /// Returns whether no more has to be removed.
     fn is_done(&self, oldest: i64, now: i64) -> bool {
-        let over_age = self.entries.last().is_some_and(|entry| entry.age_order(now) < oldest);
+        let over_age = self.entries.last().is_some_and(|entry| entry.age_order(now).0 < oldest);
         let goal = self.goal.unwrap_or(Usage { bytes: u64::MAX, entries: u64::MAX });
         !over_age && self.usage.bytes <= goal.bytes && self.usage.entries <= goal.entries
     }
@@ -330,7 +332,7 @@ impl Cache {
         for folder in (0..FOLDERS).map(folder_name) {
             tree.list(&folder, &mut |file| {
                 let Some(found) = Aged::new(&folder, &file) else { return Ok(()) };
-                let Aged { key, target, size, used } = found;
+                let Aged { key, target, size, used, .. } = found;
                 let distance = Duration::from_secs(used.unsigned_abs());
                 let used = match used {
                     0.. => SystemTime::UNIX_EPOCH.checked_add(distance),
@@ -433,7 +435,7 @@ mod tests {
         let name = name_of(&[0xab; 32], &[0x01; 8]);
         let (folder, file) = name.split_once('/').unwrap();
         let parse = |folder: &str, file: &str| {
-            let file = Listed { name: file.as_bytes(), size: 0, used: 0, is_temporary: false };
+            let file = Listed { name: file.as_bytes(), size: 0, used: 0, nanos: 0, is_temporary: false };
             Aged::new(folder, &file).map(|entry| (entry.key, entry.target))
         };
         assert_eq!(parse(folder, file), Some(([0xab; 32], [0x01; 8])));

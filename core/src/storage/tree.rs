@@ -70,6 +70,8 @@ pub struct Listed<'n> {
     pub size: u64,
     /// When it was last written or used, in seconds since 1970.
     pub used: i64,
+    /// And the nanoseconds.
+    pub nanos: u32,
     /// Whether somebody is writing it, or was when he died.
     pub is_temporary: bool,
 }
@@ -258,7 +260,8 @@ impl Tree {
             };
             let name = name.to_bytes();
             let size = (found.st_size as u64).saturating_add(BLOCK - 1) / BLOCK * BLOCK;
-            each(Listed { name, size, used: found.st_mtime as i64, is_temporary: is_temporary(name) })?;
+            let (used, nanos) = (found.st_mtime as i64, found.st_mtime_nsec as u32); // below a billion
+            each(Listed { name, size, used, nanos, is_temporary: is_temporary(name) })?;
         }
         Ok(())
     }

@@ -74,6 +74,20 @@ fn stores_keep_the_folder_within_its_limits() {
 }
 
 #[test]
+fn of_one_second_too_the_oldest_is_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = open_with(folder.path(), |options| options.max_entries = 5);
+    let second = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+    plant(folder.path(), 0..10, |_| 0);
+    for number in 0..10 {
+        let file = fs::File::options().write(true).open(entry(folder.path(), number)).unwrap();
+        file.set_modified(second + Duration::from_millis(u64::from(number))).unwrap();
+    }
+    cache.trim().unwrap();
+    assert!((0..10).all(|number| exists(folder.path(), number) == (number >= 6)));
+}
+
+#[test]
 fn a_mapped_entry_outlives_its_file() {
     let folder = tempfile::tempdir().unwrap();
     let cache = open_with(folder.path(), |options| options.max_entries = 0);
