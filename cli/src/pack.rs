@@ -177,7 +177,7 @@ impl SettingsArgs {
     fn named(&self) -> Result<Engine, Error> {
         let mut engine = Engine::new();
         self.target.iter().try_for_each(|triple| engine.set_target(triple))?;
-        self.cpu.iter().try_for_each(|names| engine.add_cpu(names))?;
+        self.cpu.iter().try_for_each(|names| engine.set_cpu(names))?;
         Ok(engine)
     }
 

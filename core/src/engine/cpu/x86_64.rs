@@ -1,7 +1,8 @@
 //! CPU features of x86-64: the table that every host has, and detection with CPUID and XCR0. For the bits see Intel SDM, volume 2A,
 //! CPUID, and AMD APM, volume 3, appendix E. For LLVM's view see `sys::getHostCPUFeatures`.
 
-use super::table::Features;
+use super::names;
+use super::table::{Features, names};
 use State::{Amx, Apx, Avx, Avx10, Avx10Narrow, Avx512, FsGsBase, KeyLocker, Lwp, Plain, Xsave};
 use Word::{
     Amd1c, Amd1d, Amd8b, Avx10 as Avx10Version, Basic1c, KeyLocker19b, Leaf7_1a, Leaf7_1d, Leaf7b, Leaf7c, Leaf7d,
@@ -174,18 +175,18 @@ pub const NEEDS: &[(&str, Word, u8, State)] = &[
     ("zu", Leaf7_1d, 21, Apx),
 ];
 
+/// The other modes of the CPU, which no process of this machine runs in, and SSE with the MM bit of MXCSR, which is off.
+pub const NOT_DETECTED: &[&str] = &["16bit-mode", "32bit-mode", "sse-unaligned-mem"];
+
+/// The names in [`NEEDS`].
+pub const NAMES: [&str; NEEDS.len()] = names!(NEEDS);
+
 /// The table of x86-64.
 #[rustfmt::skip]
 pub const FEATURES: Features = Features {
-    levels: LEVELS,
-    need: |name| {
-        let index = NEEDS.binary_search_by(|(known, ..)| (*known).cmp(name)).ok()?;
-        NEEDS.get(index).map(|(known, ..)| *known)
-    },
-    not_detected: &[
-        // The other modes of the CPU, which no process of this machine runs in, and SSE with the MM bit of MXCSR, which is off.
-        "16bit-mode", "32bit-mode", "sse-unaligned-mem",
-    ],
+    cpus: names::X86_64,
+    needs: &NAMES,
+    not_detected: NOT_DETECTED,
     baseline: &[
         "64bit", "64bit-mode", "cmov", "cx8", "fxsr", "mmx", "nopl", "sse", "sse2", "x87",
     ],
@@ -201,6 +202,7 @@ pub const FEATURES: Features = Features {
         "branch", "false-deps-", "fast-", "faster-", "harden-sls-", "lvi-", "no-bypass-delay", "prefer-", "retpoline",
         "slow-", "tuning-", "use-",
     ],
+    tuning_prefixes: &[],
     implied: &[
         // AVX-512 with vectors of 512 bits, as LLVM 18 to 20 say: every CPU that has AVX512F has them.
         ("evex512", &["avx512f"]),
@@ -231,14 +233,6 @@ pub const FEATURES: Features = Features {
         ("rdrand", "rdrnd"),
     ],
 };
-
-/// The features that each level of the x86-64 psABI (section "Micro-Architecture Levels") adds to the previous one.
-const LEVELS: &[(&str, &[&str])] = &[
-    ("x86-64", &[]),
-    ("x86-64-v2", &["crc32", "cx16", "popcnt", "sahf", "sse3", "sse4.1", "sse4.2", "ssse3"]),
-    ("x86-64-v3", &["avx", "avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe", "xsave"]),
-    ("x86-64-v4", &["avx512bw", "avx512cd", "avx512dq", "avx512f", "avx512vl"]),
-];
 
 /// Returns the features that code can need and that this CPU has, with their state enabled by the operating system.
 #[cfg(target_arch = "x86_64")]
