@@ -841,8 +841,14 @@ class engine : public detail::handle<artifact_engine_t, artifact_engine_free> {
     }
     /// Returns an independent copy.
     engine clone() const noexcept { return engine(artifact_engine_clone(get())); }
+    /// Returns a copy with this host's target and CPU features: from a compiler's engine, the one to check its code
+    /// against.
+    engine clone_for_host() const noexcept { return engine(artifact_engine_clone_for_host(get())); }
 
     result<void> set_target(c_string triple) { return detail::run(artifact_engine_set_target, get(), triple.get()); }
+    /// Replaces the CPU features by those of a comma-separated list: native, CPUs by LLVM's name, levels such as
+    /// x86-64-v3, features; -NAME takes away.
+    result<void> set_cpu(c_string names) { return detail::run(artifact_engine_set_cpu, get(), names.get()); }
     result<void> set_producer(c_string producer) {
         return detail::run(artifact_engine_set_producer, get(), producer.get());
     }
