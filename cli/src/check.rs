@@ -12,19 +12,20 @@ use artifact::report::Report;
 use crate::failure::Failure;
 use crate::input::{self, Input, OpenRules, TrustArgs};
 use crate::output::{CommandResult, Console, Outcome};
-use crate::verdict::{self, Format};
+use crate::verdict::{self, Format, Origin};
 
-/// Check whether artifacts are compatible with this host, an engine, or Wasmtime 0.33
+/// Check whether this host can run artifacts, or whether they fit an engine or Wasmtime 0.33
 ///
 /// Prints `FILE: compatible`, or `FILE: REASON` for the first mismatch; with --all, one line for each mismatch.
+/// Without --engine and --wasmtime, also who made the file, unless that is this library itself.
 #[derive(clap::Args)]
 #[command(after_help = "\
-The default engine has this host's target and CPU features, and no compiler flags. For code compiled with flags, pass an \
-engine with the same flags to --engine.
+By default, only what the code needs is compared with this host: architecture, operating system and instruction sets, under \
+whatever producer, version and settings it was made. --engine and --wasmtime compare everything that opening and loading do.
 
-With --json, prints one line for each file: {\"file\", \"status\", \"sentence\", \"offset\", \"findings\": [{\"kind\", \
-\"setting\", \"artifact\", \"engine\", \"sentence\"}]}. \"status\" is the artifact_status_t of the C interface; \"findings\" \
-are all mismatches.
+With --json, prints one line for each file: {\"file\", \"status\", \"sentence\", \"offset\", \"producer\", \"version\", \
+\"findings\": [{\"kind\", \"setting\", \"artifact\", \"engine\", \"sentence\"}]}. \"status\" is the artifact_status_t of \
+the C interface; \"findings\" are all mismatches. Producer and version are null if they can't be read.
 
 Examples:
   artifact check module.cwasm
@@ -59,33 +60,35 @@ impl Args {
 
 pub fn run(args: &Args, console: &mut Console) -> CommandResult {
     let engine = match &args.engine {
-        Some(path) => input::engine(path)?,
-        None if args.wasmtime => Engine::wasmtime(),
-        None => Engine::host(),
+        Some(path) => Some(input::engine(path)?),
+        None => args.wasmtime.then(Engine::wasmtime),
     };
-    let rules = args.trust.rules(Some(engine.clone()))?;
+    let rules = args.trust.rules(engine.clone())?;
     let format = Format { json: args.json, all: args.all, success: "compatible", finding: Outcome::Incompatible };
     args.files.iter().try_for_each(|file| {
         let progress = console.progress("checking", file)?;
-        let report = check(file, &engine, &rules);
+        let checked = Input::open(file).and_then(|input| {
+            let origin = detect_region(&input.region()?).ok().flatten();
+            Ok((check(file, &input, engine.as_ref(), &rules), origin))
+        });
         drop(progress);
-        verdict::print(console, file, &report, &format)
+        let (report, origin) = checked.unwrap_or_else(|failure| (Err(failure), None));
+        verdict::print(console, file, &report, &format, Some(&Origin { found: origin, told: engine.is_none() }))
     })
 }
 
-fn check(file: &Path, engine: &Engine, rules: &OpenRules) -> Result<Report, Failure> {
-    let input = Input::open(file)?;
-    // If another producer or version wrote the file, nothing after its version needs to make sense: this comes before
-    // everything but the signature.
+fn check(file: &Path, input: &Input<'_>, engine: Option<&Engine>, rules: &OpenRules) -> Result<Report, Failure> {
+    // If another producer or version than the engine's wrote the file, nothing after its version needs to make sense: this comes
+    // before everything but the signature.
     if !rules.require_signature()
-        && let Some(report) = check_origin(file, &input, engine)?
+        && let Some(report) = check_origin(file, input, engine)?
     {
         return Ok(report);
     }
     let artifact = match input.artifact(rules) {
         // With a valid signature, opening reports the producer and the version as errors. Here they are mismatches.
         Err(failure) if matches!(failure.status(), Status::WrongProducer | Status::WrongVersion) => {
-            return check_origin(file, &input, engine)?.ok_or(failure);
+            return check_origin(file, input, engine)?.ok_or(failure);
         }
         opened => opened?,
     };
@@ -94,13 +97,14 @@ fn check(file: &Path, engine: &Engine, rules: &OpenRules) -> Result<Report, Fail
             // Opening has verified only the settings.
             artifact.verify()?;
         }
-        artifact.report(engine)
+        engine.map_or_else(|| artifact.report_for_host(), |engine| artifact.report(engine))
     };
     report(&artifact).map_err(|error| Failure::in_file(file, error))
 }
 
 /// Returns a report if another producer or version than the engine's wrote the file.
-fn check_origin(file: &Path, input: &Input<'_>, engine: &Engine) -> Result<Option<Report>, Failure> {
+fn check_origin(file: &Path, input: &Input<'_>, engine: Option<&Engine>) -> Result<Option<Report>, Failure> {
+    let Some(engine) = engine else { return Ok(None) };
     let found = detect_region(&input.region()?).map_err(|error| Failure::in_file(file, error))?;
     let finding = found.and_then(|found| compat::origin(engine, &found.producer, &found.version));
     Ok(finding.map(Report::from))

@@ -126,9 +126,12 @@ fn parse() -> Result<Command, clap::Error> {
     if command.inputs().into_iter().filter(|path| input::is_standard(path)).count() > 1 {
         return Err(cli.error(ErrorKind::ArgumentConflict, "standard input ('-') can be used only once"));
     }
-    if let Command::Pack(args) = &command {
-        args.check().map_err(|error| cli.error(ErrorKind::InvalidValue, error))?;
-    }
+    let checked = match &command {
+        Command::Pack(args) => args.check(),
+        Command::Engine(args) => args.check(),
+        _ => Ok(()),
+    };
+    checked.map_err(|error| cli.error(ErrorKind::InvalidValue, error))?;
     Ok(command)
 }
 

@@ -3,6 +3,9 @@
 use std::borrow::Cow;
 use std::path::Path;
 
+use artifact::detect::Detection;
+use artifact::engine::Engine;
+use artifact::error::escape;
 use artifact::report::{Finding, Report};
 use serde::Serialize;
 
@@ -21,10 +24,42 @@ pub struct Format {
     pub finding: Outcome,
 }
 
+/// Who made a file.
+pub struct Origin {
+    /// The header, if it can be read.
+    pub found: Option<Detection>,
+    /// Whether text says it too.
+    pub told: bool,
+}
+
+impl Origin {
+    /// What is added to a line of text: nothing for the producer of an engine that nobody has changed.
+    fn suffix(&self) -> String {
+        let own = Engine::new();
+        match &self.found {
+            Some(Detection { producer, version, .. }) if self.told => {
+                let version = escape(version);
+                match (producer.as_str(), &*version) {
+                    (producer, version) if (producer, version) == (own.producer(), own.version()) => String::new(),
+                    (producer, "") => format!(" (made by {producer})"),
+                    (producer, version) => format!(" (made by {producer} {version})"),
+                }
+            }
+            _ => String::new(),
+        }
+    }
+}
+
 /// Prints the result for a file and records its outcome.
-pub fn print(console: &mut Console, file: &Path, result: &Result<Report, Failure>, format: &Format) -> CommandResult {
+pub fn print(
+    console: &mut Console,
+    file: &Path,
+    result: &Result<Report, Failure>,
+    format: &Format,
+    origin: Option<&Origin>,
+) -> CommandResult {
     if format.json {
-        console.json_line(&Line::new(file, result))?;
+        console.json_line(&Line::new(file, result, origin))?;
     }
     let report = match result {
         Ok(report) => report,
@@ -37,13 +72,14 @@ pub fn print(console: &mut Console, file: &Path, result: &Result<Report, Failure
     if format.json {
         return Ok(());
     }
+    let made_by = origin.map_or(String::new(), Origin::suffix);
     if report.findings.is_empty() {
-        console.line(file, format.success, Style::Success)?;
+        console.line(file, &format!("{}{made_by}", format.success), Style::Success)?;
     }
     let style = if format.finding == Outcome::Success { Style::Warning } else { Style::Error };
     let count = if format.all { usize::MAX } else { 1 };
     for finding in report.findings.iter().take(count) {
-        console.line(file, &finding.sentence, style)?;
+        console.line(file, &format!("{}{made_by}", finding.sentence), style)?;
     }
     Ok(())
 }
@@ -58,7 +94,15 @@ struct Line<'a> {
     sentence: Option<Cow<'a, str>>,
     /// The offset in the file that an error is about.
     offset: Option<u64>,
+    #[serde(flatten)]
+    origin: Option<OriginKeys<'a>>,
     findings: Vec<Entry<'a>>,
+}
+
+#[derive(Serialize)]
+struct OriginKeys<'a> {
+    producer: Option<&'a str>,
+    version: Option<Cow<'a, str>>,
 }
 
 #[derive(Serialize)]
@@ -71,14 +115,19 @@ struct Entry<'a> {
 }
 
 impl<'a> Line<'a> {
-    fn new(file: &'a Path, result: &'a Result<Report, Failure>) -> Line<'a> {
+    fn new(file: &'a Path, result: &'a Result<Report, Failure>, origin: Option<&'a Origin>) -> Line<'a> {
         let file = file.to_string_lossy();
+        let origin = origin.map(|origin| OriginKeys {
+            producer: origin.found.as_ref().map(|found| &*found.producer),
+            version: origin.found.as_ref().map(|found| escape(&found.version)),
+        });
         match result {
             Ok(report) => Line {
                 file,
                 status: report.status() as u32,
                 sentence: report.findings.first().map(|finding| finding.sentence.as_str().into()),
                 offset: None,
+                origin,
                 findings: report.findings.iter().map(Entry::new).collect(),
             },
             Err(failure) => Line {
@@ -86,6 +135,7 @@ impl<'a> Line<'a> {
                 status: failure.status() as u32,
                 sentence: Some(failure.message()),
                 offset: failure.offset(),
+                origin,
                 findings: Vec::new(),
             },
         }

@@ -51,7 +51,7 @@ pub fn run(args: &Args, console: &mut Console) -> CommandResult {
         let progress = console.progress("verifying", file)?;
         let report = verify(file, &rules);
         drop(progress);
-        verdict::print(console, file, &report, &format)
+        verdict::print(console, file, &report, &format, None)
     })
 }
 

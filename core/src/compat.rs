@@ -86,9 +86,36 @@ fn first_of(comparison: &mut dyn FnMut(Sink<'_>) -> ControlFlow<()>) -> Result<(
 ///
 /// LIMIT for more mismatches than a report holds.
 pub fn report(engine: &Engine, metadata: &Metadata<'_>) -> Result<Report> {
+    collect(|sink| compare(engine, metadata, false, sink))
+}
+
+/// Returns every reason for which a host cannot run code, whoever made it and with which settings. `host` is [`Engine::host`].
+///
+/// # Errors
+///
+/// LIMIT for more reasons than a report holds.
+pub fn report_for_host(host: &Engine, metadata: &Metadata<'_>) -> Result<Report> {
+    collect(|sink| {
+        triple(host.target(), metadata.target, sink)?;
+        let judge =
+            |name: &str, artifact: Option<&Flag<&str>>, in_host: Option<&Flag<String>>| match (artifact?, in_host) {
+                (Flag::Bool(true), _) => unsupported(host, name),
+                (length, Some(found)) if LENGTHS.contains(&name) => {
+                    (!flags_equal(length, found)).then_some(FlagMismatch::Different)
+                }
+                (_, None) if LENGTHS.contains(&name) => Some(FlagMismatch::NotInEngine),
+                // Off, or a setting of the compiler.
+                _ => None,
+            };
+        flags(Kind::IsaFlag, host.flags(FlagMap::Isa), &metadata.isa_flags, judge, sink)
+    })
+}
+
+/// Collects the findings of a comparison.
+fn collect(compare: impl FnOnce(Sink<'_>) -> ControlFlow<()>) -> Result<Report> {
     let mut report = Report::default();
     let mut outcome = Ok(());
-    let _ = compare(engine, metadata, false, &mut |finding| {
+    let _ = compare(&mut |finding| {
         outcome = report.add(finding);
         if outcome.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     });
@@ -290,11 +317,7 @@ fn isa_mismatch(
         (None, Some(_)) if engine.producer() == WASMTIME => Some(FlagMismatch::NotInArtifact),
         (_, None) if engine.producer() == WASMTIME => Some(FlagMismatch::NotInEngine),
         (Some(Flag::Bool(false)), None) => None,
-        (Some(Flag::Bool(true)), None | Some(Flag::Bool(false))) => match engine.support(name) {
-            Support::Yes => None,
-            Support::No => Some(FlagMismatch::NotSupported),
-            Support::Unknown => Some(FlagMismatch::Unknown),
-        },
+        (Some(Flag::Bool(true)), None | Some(Flag::Bool(false))) => unsupported(engine, name),
         (Some(artifact), Some(engine)) => (!flags_equal(artifact, engine)).then_some(FlagMismatch::Different),
         // Code that does not name a length of vectors runs with any.
         (None, Some(flag)) => {
@@ -350,6 +373,15 @@ pub fn same_target(engine: &Engine, artifact: &str) -> bool {
 pub fn meets_needs(engine: &Engine, metadata: &Metadata<'_>) -> bool {
     let needs = Variant::of_code(metadata.target, metadata.isa_flags.sorted());
     unmet(engine, &needs).is_none()
+}
+
+/// Returns why an engine does not support a feature.
+fn unsupported(engine: &Engine, name: &str) -> Option<FlagMismatch> {
+    match engine.support(name) {
+        Support::Yes => None,
+        Support::No => Some(FlagMismatch::NotSupported),
+        Support::Unknown => Some(FlagMismatch::Unknown),
+    }
 }
 
 /// Compares the header of a module with the engine's target, and returns the mismatch if there is one.

@@ -3,6 +3,7 @@
 
 mod check;
 mod cpu;
+mod cpu_names;
 #[path = "../../../tests/common/elf.rs"]
 mod elf;
 mod extract;

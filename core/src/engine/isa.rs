@@ -64,6 +64,11 @@ impl Engine {
         Ok(())
     }
 
+    /// Turns all features of a CPU off: what is left is the baseline of the target's architecture.
+    pub fn remove_cpu(&mut self) {
+        self.replace_features(self.target.clone(), &FlagTable::new());
+    }
+
     /// Returns what one name stands for, under LLVM's names.
     fn cpu_flags(&self, name: &str) -> Result<FlagTable> {
         let architecture = target::compared_parts(&self.target).0;
@@ -80,8 +85,7 @@ impl Engine {
             let near = features.map(|features| features.near(name)).filter(|near| !near.is_empty());
             let near = near.map_or(String::new(), |near| format!("; similar names are {}", near.join(", ")));
             let message = format!(
-                "CPU: expected native on this host's architecture, or a CPU, level or feature of {} by LLVM's name for it, found \
-                 '{}'{near}",
+                "CPU: expected native on this host's architecture, or LLVM's name of a CPU, level or feature of {}, found '{}'{near}",
                 quote(architecture.as_bytes()),
                 quote(name.as_bytes()),
             );
@@ -110,12 +114,8 @@ impl Engine {
         let same_machine = target::compared_parts(&self.target).0 == target::compared_parts(&target).0;
         self.target = target;
         let all = std::mem::take(&mut self.isa_flags);
-        let is_feature = |name: &str, flag: &Flag<String>| match (flag, before) {
-            (Flag::Bool(_), None) => true,
-            (Flag::Bool(_), Some(features)) => match features.kind(features.llvm_name(name)) {
-                Some(Kind::NoNeed) => !same_machine,
-                kind => kind.is_some(),
-            },
+        let is_feature = |name: &str, flag: &Flag<String>| match flag {
+            Flag::Bool(_) => before.is_none() || Features::ALL.iter().any(|features| is_need(features, name)),
             _ => cpu::LENGTHS.contains(&name),
         };
         let mut uses_cranelift = false;
@@ -130,7 +130,8 @@ impl Engine {
         }
         if self.producer == WASMTIME {
             // Wasmtime compares all names: those of its version, whatever the values.
-            if names.is_empty() || !same_machine {
+            names.retain(|name| after.map_or(same_machine, |features| is_need(features, name)));
+            if names.is_empty() {
                 names = wasmtime::isa_names(&self.target).iter().map(|name| (*name).to_owned()).collect();
             }
             for name in names {
@@ -145,6 +146,11 @@ impl Engine {
             self.isa_flags.insert(cranelift.unwrap_or(llvm).to_owned(), flag.clone());
         }
     }
+}
+
+/// Returns whether a name is a feature that asks something of the CPU.
+fn is_need(features: &Features, name: &str) -> bool {
+    !matches!(features.kind(features.llvm_name(name)), None | Some(Kind::NoNeed))
 }
 
 /// Returns the ISA flags for this CPU: its features and the lengths of its vectors.
@@ -274,6 +280,10 @@ mod tests {
         engine.set_cpu("avx,has_avx2").unwrap();
         assert_eq!(on(&engine), ["has_avx", "has_avx2"]);
         assert_eq!(Engine::wasmtime().clone_for_host(), Engine::wasmtime());
+        engine.set_target("aarch64-unknown-linux-gnu").unwrap();
+        engine.set_cpu("neoverse-n1").unwrap();
+        assert_eq!((on(&engine), engine.flags(FlagMap::Isa).len()), (vec!["has_lse"], 1));
+        assert_eq!(engine.clone_for_host(), Engine::wasmtime());
     }
 
     #[test]

@@ -10,11 +10,20 @@ impl Engine {
     /// Returns whether code that was compiled with the feature `name` fits the engine. The feature may be on in the engine under
     /// another name, be a baseline of its architecture, follow from other features, or need nothing of the CPU.
     pub(crate) fn support(&self, name: &str) -> Support {
-        let Some(features) = Features::of(&self.target) else {
-            let on = stated(&self.isa_flags, name) == Some(true);
-            return if on { Support::Yes } else { Support::No };
+        let features = Features::of(&self.target);
+        let support = match (features, stated(&self.isa_flags, name)) {
+            (Some(features), _) => features.support(features.llvm_name(name), &|llvm| self.states(features, llvm)),
+            (None, Some(true)) => Support::Yes,
+            (None, Some(false)) => Support::No,
+            (None, None) => Support::Unknown,
         };
-        features.support(features.llvm_name(name), &|llvm| self.states(features, llvm))
+        let is_elsewhere =
+            |other: &&Features| other.kind(other.llvm_name(name)).is_some_and(|kind| kind != Kind::NoNeed);
+        match support {
+            // A feature of another architecture is known, and missing here.
+            Support::Unknown if Features::ALL.iter().any(is_elsewhere) => Support::No,
+            support => support,
+        }
     }
 
     /// Returns the ISA flags that decide which artifacts fit, each under LLVM's name: without those that need nothing, those that are
@@ -94,6 +103,17 @@ mod tests {
         }
         assert_eq!((bare.support("avx"), bare.support("evex512")), (Support::No, Support::No));
         assert_eq!((bare.support("has_avx"), bare.support("my-flag")), (Support::No, Support::Unknown));
+        assert_eq!(
+            (bare.support("lse"), bare.support("has_lse")),
+            (Support::No, Support::No),
+            "of another architecture"
+        );
+        let mut other = engine(&[("has_mie2", false), ("vector", true)]);
+        other.set_target("s390x-unknown-linux-gnu").unwrap();
+        assert_eq!(
+            ["has_mie2", "vector", "avx", "my-flag"].map(|name| other.support(name)),
+            [Support::No, Support::Yes, Support::No, Support::Unknown]
+        );
         let cranelift = engine(&[("has_avx512f", true), ("bmi1", true), ("my-flag", false)]);
         for name in ["avx512f", "has_avx512f", "evex512", "bmi", "has_bmi1", "bmi1"] {
             assert_eq!(cranelift.support(name), Support::Yes, "{name}");

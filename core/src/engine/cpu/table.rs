@@ -68,6 +68,9 @@ pub enum Support {
 }
 
 impl Features {
+    /// The tables of all architectures.
+    pub const ALL: [&'static Features; 2] = [&x86_64::FEATURES, &aarch64::FEATURES];
+
     /// Returns the features that a CPU or level of this name has and that code can need, without the baseline's.
     #[must_use]
     pub fn cpu(&self, name: &str) -> Option<Vec<&'static str>> {
@@ -169,7 +172,7 @@ mod tests {
 
     #[test]
     fn the_tables_are_sorted_and_have_each_name_once() {
-        for features in [&x86_64::FEATURES, &aarch64::FEATURES] {
+        for features in Features::ALL {
             let Features { needs, not_detected, baseline, privileged, no_need, .. } = features;
             assert!(needs.is_sorted_by(|a, b| a < b));
             for list in [not_detected, baseline, privileged, no_need] {
