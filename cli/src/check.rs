@@ -12,12 +12,14 @@ use artifact::report::Report;
 use crate::failure::Failure;
 use crate::input::{self, Input, OpenRules, TrustArgs};
 use crate::output::{CommandResult, Console, Outcome};
-use crate::verdict::{self, Format, Origin};
+use crate::variants;
+use crate::verdict::{self, Checked, Format, Origin};
 
 /// Check whether this host can run artifacts, or whether they fit an engine or Wasmtime 0.33
 ///
 /// Prints `FILE: compatible`, or `FILE: REASON` for the first mismatch; with --all, one line for each mismatch.
-/// Without --engine and --wasmtime, also who made the file, unless that is this library itself.
+/// Without --engine and --wasmtime, also who made the file, unless that is this library itself. For a file of several targets, which
+/// variant is chosen, and a line for each variant.
 #[derive(clap::Args)]
 #[command(after_help = "\
 By default, only what the code needs is compared with this host: architecture, operating system and instruction sets, under \
@@ -25,7 +27,9 @@ whatever producer, version and settings it was made. --engine and --wasmtime com
 
 With --json, prints one line for each file: {\"file\", \"status\", \"sentence\", \"offset\", \"producer\", \"version\", \
 \"findings\": [{\"kind\", \"setting\", \"artifact\", \"engine\", \"sentence\"}]}. \"status\" is the artifact_status_t of \
-the C interface; \"findings\" are all mismatches. Producer and version are null if they can't be read.
+the C interface; \"findings\" are all mismatches. Producer and version are null if they can't be read. For a file of several targets also \"variant\", the index of \
+the chosen one or null, and \"variants\": [{\"index\", \"target\", \"needs\", \"offset\", \"len\", \"score\", \
+\"findings\"}]; if none fits, the findings are those of the last one, the most portable.
 
 Examples:
   artifact check module.cwasm
@@ -77,29 +81,34 @@ pub fn run(args: &Args, console: &mut Console) -> CommandResult {
     })
 }
 
-fn check(file: &Path, input: &Input<'_>, engine: Option<&Engine>, rules: &OpenRules) -> Result<Report, Failure> {
+fn check(file: &Path, input: &Input<'_>, engine: Option<&Engine>, rules: &OpenRules) -> Result<Checked, Failure> {
     // If another producer or version than the engine's wrote the file, nothing after its version needs to make sense: this comes
     // before everything but the signature.
     if !rules.require_signature()
         && let Some(report) = check_origin(file, input, engine)?
     {
-        return Ok(report);
+        return Ok(report.into());
     }
     let artifact = match input.artifact(rules) {
         // With a valid signature, opening reports the producer and the version as errors. Here they are mismatches.
         Err(failure) if matches!(failure.status(), Status::WrongProducer | Status::WrongVersion) => {
-            return check_origin(file, input, engine)?.ok_or(failure);
+            return check_origin(file, input, engine)?.map(Checked::from).ok_or(failure);
         }
         opened => opened?,
     };
-    let report = |artifact: &Artifact| {
+    let judged = |artifact: &Artifact| {
         if rules.require_signature() {
             // Opening has verified only the settings.
             artifact.verify()?;
         }
-        engine.map_or_else(|| artifact.report_for_host(), |engine| artifact.report(engine))
+        let variants = variants::judge(artifact, engine)?;
+        match (variants.is_empty(), engine) {
+            (false, _) => Ok(Checked::of_variants(variants)),
+            (true, Some(engine)) => artifact.report(engine).map(Checked::from),
+            (true, None) => artifact.report_for_host().map(Checked::from),
+        }
     };
-    report(&artifact).map_err(|error| Failure::in_file(file, error))
+    judged(&artifact).map_err(|error| Failure::in_file(file, error))
 }
 
 /// Returns a report if another producer or version than the engine's wrote the file.

@@ -42,6 +42,9 @@ pub struct OpenRules {
     pub engine: Option<Engine>,
     /// Whether modules are mapped, as those are that are loaded. Otherwise they are read: another process may truncate the file.
     pub map: bool,
+    /// The variant to open of a file of several targets; none for the one that the engine gets. The first one is also what a file of
+    /// one target has.
+    pub variant: Option<usize>,
     trusted: Vec<PublicKey>,
     signature: Vec<u8>,
 }
@@ -76,7 +79,7 @@ impl TrustArgs {
             Some(path) => read(path, "signature")?.to_vec(),
             None => Vec::new(),
         };
-        Ok(OpenRules { engine, map: false, trusted, signature })
+        Ok(OpenRules { engine, map: false, variant: Some(0), trusted, signature })
     }
 }
 
@@ -120,9 +123,10 @@ impl<'p> Input<'p> {
     }
 
     pub fn artifact(&self, rules: &OpenRules) -> Result<Artifact, Failure> {
-        let OpenRules { engine, map, trusted, signature } = rules;
+        let OpenRules { engine, map, variant, trusted, signature } = rules;
         let (engine, mut options) = (engine.as_ref(), OpenOptions::default());
         (options.trusted, options.signature, options.read) = (trusted, signature, !map);
+        options.variant = *variant;
         let opened = match &self.source {
             Source::File(file) => Artifact::open_fd(file.as_fd(), engine, &options),
             Source::Memory(bytes) => Artifact::open_borrowed(bytes, engine, &options),

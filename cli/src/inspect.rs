@@ -2,9 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use artifact::artifact::{Artifact, OpenOptions};
+
 use crate::facts::Facts;
 use crate::failure::Failure;
-use crate::input::OpenArgs;
+use crate::input::{Input, OpenArgs};
 use crate::output::{CommandResult, Console};
 use crate::summary;
 
@@ -20,6 +22,10 @@ With --json, prints {\"file_len\", \"producer\", \"version\", \"target\", \"modu
 \"trailer\": {\"format\", \"attributes\", \"signed_by\", \"signatures\"}}. Maps keep the order of the file. Attributes are \
 base64. \"symbols\" is present only with --symbols. Values that cannot be decoded are null. For a file without a trailer, \
 \"signed_by\" is a key of the outermost object, and present only if a signature given with --signature is trusted.
+
+For a file of several targets, all of this is about one variant, from the variant's start, and there are also \"variant\", its \
+index, \"host_variant\", the index of the one that this host would get or null, \"index\": {\"signed_by\", \"signatures\"} \
+and \"variants\": [{\"index\", \"target\", \"needs\", \"offset\", \"len\", \"score\"}].
 
 Without --json, tables are aligned on a terminal, and tab-separated elsewhere.
 
@@ -37,6 +43,9 @@ pub struct Args {
     /// Also list the symbols of each module
     #[arg(long)]
     symbols: bool,
+    /// Of a file of several targets, show this variant [default: the most portable one]
+    #[arg(long, value_name = "N")]
+    variant: Option<usize>,
     #[command(flatten)]
     open: OpenArgs,
 }
@@ -47,11 +56,26 @@ impl Args {
     }
 }
 
+/// Opens the file, of several targets the variant that is asked for.
+fn open(args: &Args) -> Result<Artifact, Failure> {
+    let file = args.file.as_path();
+    let mut rules = args.open.rules()?;
+    rules.variant = args.variant.or(rules.variant);
+    let artifact = Input::open(file)?.artifact(&rules)?;
+    let last = artifact.variant_count() - 1;
+    if args.variant.is_some() || last == 0 {
+        return Ok(artifact);
+    }
+    let mut options = OpenOptions::default();
+    options.read = true;
+    artifact.open_variant(last, &options).map_err(|error| Failure::in_file(file, error))
+}
+
 pub fn run(args: &Args, console: &mut Console) -> CommandResult {
     let file = args.file.as_path();
     let in_file = |error| Failure::in_file(file, error);
     let progress = console.progress("reading", file)?;
-    let artifact = args.open.artifact(file)?;
+    let artifact = open(args)?;
     let facts = Facts::new(&artifact, args.symbols).map_err(in_file)?;
     drop(progress);
     if args.json {

@@ -34,7 +34,7 @@ pub struct Keygen {
 
 /// Create a detached signature of an artifact
 ///
-/// The artifact itself stays unchanged. Pass the signature to other commands with --signature. To embed a signature in the
+/// The artifact itself stays unchanged. Of a file of several targets, the index is signed, which binds all variants. Pass the signature to other commands with --signature. To embed a signature in the
 /// artifact, use `artifact rewrite --sign KEY`.
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -83,8 +83,7 @@ pub fn sign(args: &Sign, console: &mut Console) -> CommandResult {
     let Sign { file, key: key_file, output, open } = args;
     let key = private_key(key_file)?;
     let progress = console.progress("signing", file)?;
-    let root = open.artifact(file)?.root_record().map_err(|error| Failure::in_file(file, error))?;
-    let signature = key.sign(&root);
+    let signature = open.artifact(file)?.sign(&key).map_err(|error| Failure::in_file(file, error))?;
     drop(progress);
     if is_standard(output) {
         console.expect_binary_output().map_err(|error| Failure::cannot("write", output, error))?;

@@ -5,6 +5,7 @@
 //!
 //! - `input` opens files and standard input; `write` holds the options of commands that write artifacts.
 //! - `output` prints everything and determines the exit status, also if `closed` says that nobody reads; `failure` words the errors; `progress` shows progress.
+//! - `variants` says which variant of a file of several targets is chosen.
 //! - `verdict` prints one result per file for `check` and `verify`.
 //! - `facts` collects what `inspect` shows; `summary`, `elf_names` and `types` format it for people.
 //! - `metadata` defines metadata.json, which `extract` writes and `pack` reads.
@@ -19,6 +20,7 @@ mod engine;
 mod extract;
 mod facts;
 mod failure;
+mod fat;
 mod input;
 mod inspect;
 mod keys;
@@ -31,6 +33,7 @@ mod rewrite;
 mod run;
 mod summary;
 mod types;
+mod variants;
 mod verdict;
 mod verify;
 mod write;
@@ -84,6 +87,8 @@ enum Command {
     Extract(extract::Args),
     Rewrite(rewrite::Args),
     Run(run::Args),
+    Fat(fat::Fat),
+    Thin(fat::Thin),
     Keygen(keys::Keygen),
     Sign(keys::Sign),
     #[command(hide = true)]
@@ -104,6 +109,8 @@ impl Command {
             Command::Extract(args) => args.inputs(),
             Command::Rewrite(args) => args.inputs(),
             Command::Run(args) => args.inputs(),
+            Command::Fat(args) => args.inputs(),
+            Command::Thin(args) => args.inputs(),
             Command::Sign(args) => args.inputs(),
         }
     }
@@ -129,6 +136,7 @@ fn parse() -> Result<Command, clap::Error> {
     let checked = match &command {
         Command::Pack(args) => args.check(),
         Command::Engine(args) => args.check(),
+        Command::Fat(args) => args.check(),
         _ => Ok(()),
     };
     checked.map_err(|error| cli.error(ErrorKind::InvalidValue, error))?;
@@ -150,6 +158,8 @@ fn main() -> ExitCode {
         Command::Extract(args) => extract::run(&args, &mut console),
         Command::Rewrite(args) => rewrite::run(&args, &mut console),
         Command::Run(args) => run::run(&args, &mut console),
+        Command::Fat(args) => fat::fat(&args, &mut console),
+        Command::Thin(args) => fat::thin(&args, &mut console),
         Command::Keygen(args) => keys::generate(&args, &mut console),
         Command::Sign(args) => keys::sign(&args, &mut console),
         Command::Man(args) => manual::man(&args),

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 use crate::output::{CommandResult, Console, Outcome, Style};
+use crate::variants::{self, Judged};
 
 /// How the result for a file is printed and counted.
 pub struct Format {
@@ -22,6 +23,30 @@ pub struct Format {
     pub success: &'static str,
     /// The outcome of a file with findings, unless their status is worse.
     pub finding: Outcome,
+}
+
+/// What was found about a file: a report, and for a file of several targets one about each variant.
+pub struct Checked {
+    report: Report,
+    variants: Vec<Judged>,
+}
+
+impl From<Report> for Checked {
+    fn from(report: Report) -> Checked {
+        Checked { report, variants: Vec::new() }
+    }
+}
+
+impl Checked {
+    /// Of several variants, the report is that of the chosen one, or of the most portable one if none fits.
+    pub fn of_variants(variants: Vec<Judged>) -> Checked {
+        let of = variants::chosen(&variants).or(variants.last());
+        Checked { report: of.map(|variant| variant.report.clone()).unwrap_or_default(), variants }
+    }
+
+    fn chosen(&self) -> Option<usize> {
+        variants::chosen(&self.variants).map(|variant| variant.index)
+    }
 }
 
 /// Who made a file.
@@ -54,17 +79,18 @@ impl Origin {
 pub fn print(
     console: &mut Console,
     file: &Path,
-    result: &Result<Report, Failure>,
+    result: &Result<Checked, Failure>,
     format: &Format,
     origin: Option<&Origin>,
 ) -> CommandResult {
     if format.json {
         console.json_line(&Line::new(file, result, origin))?;
     }
-    let report = match result {
-        Ok(report) => report,
+    let checked = match result {
+        Ok(checked) => checked,
         Err(failure) => return Ok(console.error(failure)?),
     };
+    let report = &checked.report;
     console.record(Outcome::of(report.status()));
     if !report.findings.is_empty() {
         console.record(format.finding);
@@ -74,12 +100,27 @@ pub fn print(
     }
     let made_by = origin.map_or(String::new(), Origin::suffix);
     if report.findings.is_empty() {
-        console.line(file, &format!("{}{made_by}", format.success), Style::Success)?;
+        let which = match checked.chosen() {
+            Some(index) => format!(" (variant {index} of {})", checked.variants.len()),
+            None => String::new(),
+        };
+        console.line(file, &format!("{}{which}{made_by}", format.success), Style::Success)?;
     }
     let style = if format.finding == Outcome::Success { Style::Warning } else { Style::Error };
     let count = if format.all { usize::MAX } else { 1 };
     for finding in report.findings.iter().take(count) {
         console.line(file, &format!("{}{made_by}", finding.sentence), style)?;
+    }
+    for variant in &checked.variants {
+        let place = format!("variant {} ({})", variant.index, variant.summary());
+        if variant.report.findings.is_empty() {
+            let is_chosen = checked.chosen() == Some(variant.index);
+            let word = if is_chosen { "chosen" } else { format.success };
+            console.line(file, &format!("{place}: {word}"), Style::Success)?;
+        }
+        for finding in variant.report.findings.iter().take(count) {
+            console.line(file, &format!("{place}: {}", finding.sentence), Style::Warning)?;
+        }
     }
     Ok(())
 }
@@ -96,6 +137,23 @@ struct Line<'a> {
     offset: Option<u64>,
     #[serde(flatten)]
     origin: Option<OriginKeys<'a>>,
+    findings: Vec<Entry<'a>>,
+    #[serde(flatten)]
+    variants: Option<Variants<'a>>,
+}
+
+/// For a file of several targets.
+#[derive(Serialize)]
+struct Variants<'a> {
+    /// The index of the chosen one.
+    variant: Option<usize>,
+    variants: Vec<VariantLine<'a>>,
+}
+
+#[derive(Serialize)]
+struct VariantLine<'a> {
+    #[serde(flatten)]
+    variant: &'a Judged,
     findings: Vec<Entry<'a>>,
 }
 
@@ -115,20 +173,24 @@ struct Entry<'a> {
 }
 
 impl<'a> Line<'a> {
-    fn new(file: &'a Path, result: &'a Result<Report, Failure>, origin: Option<&'a Origin>) -> Line<'a> {
+    fn new(file: &'a Path, result: &'a Result<Checked, Failure>, origin: Option<&'a Origin>) -> Line<'a> {
         let file = file.to_string_lossy();
         let origin = origin.map(|origin| OriginKeys {
             producer: origin.found.as_ref().map(|found| &*found.producer),
             version: origin.found.as_ref().map(|found| escape(&found.version)),
         });
         match result {
-            Ok(report) => Line {
+            Ok(checked @ Checked { report, variants }) => Line {
                 file,
                 status: report.status() as u32,
                 sentence: report.findings.first().map(|finding| finding.sentence.as_str().into()),
                 offset: None,
                 origin,
                 findings: report.findings.iter().map(Entry::new).collect(),
+                variants: (!variants.is_empty()).then(|| Variants {
+                    variant: checked.chosen(),
+                    variants: variants.iter().map(VariantLine::new).collect(),
+                }),
             },
             Err(failure) => Line {
                 file,
@@ -137,8 +199,15 @@ impl<'a> Line<'a> {
                 offset: failure.offset(),
                 origin,
                 findings: Vec::new(),
+                variants: None,
             },
         }
+    }
+}
+
+impl<'a> VariantLine<'a> {
+    fn new(variant: &'a Judged) -> VariantLine<'a> {
+        VariantLine { variant, findings: variant.report.findings.iter().map(Entry::new).collect() }
     }
 }
 

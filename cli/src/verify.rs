@@ -2,17 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use artifact::report::Report;
-
 use crate::failure::Failure;
 use crate::input::{Input, OpenArgs, OpenRules};
 use crate::output::{CommandResult, Console, Outcome};
-use crate::verdict::{self, Format};
+use crate::verdict::{self, Checked, Format};
 
 /// Verify all digests, bounds, links and tables of artifacts
 ///
 /// Prints `FILE: OK`, or one line for each warning. A warning reports a deviation that Wasmtime 0.33 accepts but no known writer
-/// produces. Damage is an error.
+/// produces. Damage is an error. Of a file of several targets, all variants and what is between them are verified.
 #[derive(clap::Args)]
 #[command(after_help = "\
 With --json, prints one line for each file: {\"file\", \"status\", \"sentence\", \"offset\", \"findings\": [{\"kind\", \
@@ -55,6 +53,7 @@ pub fn run(args: &Args, console: &mut Console) -> CommandResult {
     })
 }
 
-fn verify(file: &Path, rules: &OpenRules) -> Result<Report, Failure> {
-    Input::open(file)?.artifact(rules)?.verify().map_err(|error| Failure::in_file(file, error))
+fn verify(file: &Path, rules: &OpenRules) -> Result<Checked, Failure> {
+    let report = Input::open(file)?.artifact(rules)?.verify();
+    report.map(Checked::from).map_err(|error| Failure::in_file(file, error))
 }

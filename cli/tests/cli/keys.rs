@@ -11,7 +11,7 @@ use crate::json::Json;
 use crate::support::{Folder, fixture, module, run, run_with};
 
 /// Generates a key pair and returns the paths of the private and the public key.
-fn keygen(folder: &Folder, name: &str) -> [String; 2] {
+pub fn keygen(folder: &Folder, name: &str) -> [String; 2] {
     let [private, public] =
         ["key", "pub"].map(|kind| folder.path(&format!("{name}.{kind}")).to_str().unwrap().to_owned());
     let ran = run(&["keygen", "-o", &private, "--public", &public]).expect(0);

@@ -7,6 +7,7 @@ mod cpu_names;
 #[path = "../../../tests/common/elf.rs"]
 mod elf;
 mod extract;
+mod fat;
 mod inspect;
 mod json;
 mod keys;

@@ -147,6 +147,8 @@ fn openings(folder: &Folder) -> Vec<Vec<String>> {
         vec!["rewrite", "-o", &at("rewritten")],
         vec!["sign", "--key", &key, "-o", &at("signature")],
         vec!["run"],
+        vec!["fat", "-o", &at("fat")],
+        vec!["thin", "--variant", "0", "-o", &at("thin")],
         vec!["pack", "-o", &at("packed")],
     ]
     .map(|args| args.into_iter().map(str::to_owned).collect());
@@ -187,8 +189,8 @@ fn files_that_cannot_be_read_are_named_and_nothing_is_written() {
             assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(5), &b""[..]), "{args:?}");
         }
     }
-    let made = ["parts", "rewritten", "signature", "packed"].map(|name| folder.path(name).exists());
-    assert_eq!(made, [false; 4]);
+    let made = ["parts", "rewritten", "signature", "fat", "thin", "packed"].map(|name| folder.path(name).exists());
+    assert_eq!(made, [false; 6]);
 }
 
 #[test]
