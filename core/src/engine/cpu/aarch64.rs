@@ -30,7 +30,7 @@ pub const FEATURES: Features = Features {
         "oryon-1", "outline-atomics", "pcdphint", "predictable-select-expensive", "predres", "prfm-slc-target",
         "saphira", "sign_return_address", "sign_return_address_all", "sign_return_address_with_bkey", "specres2",
         "specrestrict", "store-pair-suppress", "stp-aligned-only", "strict-align", "tagged-globals", "tsv110",
-        "use_bti",
+        "use_bti", "use_csdb",
     ],
     no_need_prefixes: &[
         "addr-lsl-", "aggressive-", "avoid-", "call-saved-", "disable-", "fast-", "fix-cortex-", "fuse-",
@@ -69,7 +69,9 @@ pub const FEATURES: Features = Features {
         ("flagm2", "altnzcv"),
         ("fp16", "fullfp16"),
         ("frintts", "fptoint"),
+        ("has_dotprod", "dotprod"),
         ("has_fp16", "fullfp16"),
+        ("has_i8mm", "i8mm"),
         ("has_lse", "lse"),
         ("has_pauth", "pauth"),
         ("paca", "pauth"),

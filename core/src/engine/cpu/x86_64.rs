@@ -218,6 +218,8 @@ pub const FEATURES: Features = Features {
         ("has_avx512f", "avx512f"),
         ("has_avx512vbmi", "avx512vbmi"),
         ("has_avx512vl", "avx512vl"),
+        ("has_avx512vnni", "avx512vnni"),
+        ("has_avx_vnni", "avxvnni"),
         ("has_bmi1", "bmi"),
         ("has_bmi2", "bmi2"),
         ("has_cmpxchg16b", "cx16"),
