@@ -99,7 +99,8 @@ static uint8_t *compile(const char *text, size_t *len) {
 /* ---- the cache ---- */
 
 /* Sets what compiler and reader must agree on. Files of another version of the compiler are stale. */
-static artifact_engine_t *make_engine(artifact_engine_t *engine, const char *version) {
+static artifact_engine_t *make_engine(const char *version) {
+    artifact_engine_t *engine = artifact_engine_new();
     artifact_error_t *error;
     if (artifact_engine_set_producer(engine, "cache-example", &error) ||
         artifact_engine_set_version_rule(engine, ARTIFACT_VERSION_RULE_CUSTOM, version, &error))
@@ -149,9 +150,8 @@ static artifact_code_t *find(const char *path, const artifact_engine_t *host, co
     return code;
 }
 
-static artifact_code_t *make(const char *path, const artifact_engine_t *host, const char *version, const char *text) {
-    /* cc compiles for the baseline of this architecture, not for the features of this CPU. */
-    artifact_engine_t *engine = make_engine(artifact_engine_new(), version);
+static artifact_code_t *make(const char *path, const artifact_engine_t *compiler, const artifact_engine_t *host,
+                             const char *text) {
     artifact_object_t object = {.name = text};
     uint8_t *bytes = compile(text, &object.len);
     object.data = bytes;
@@ -161,7 +161,7 @@ static artifact_code_t *make(const char *path, const artifact_engine_t *host, co
     artifact_builder_t *builder;
     artifact_buffer_t *buffer;
     artifact_t *artifact;
-    if (artifact_builder_new(engine, &builder, &error) ||
+    if (artifact_builder_new(compiler, &builder, &error) ||
         artifact_builder_add_objects(builder, &object, 1, NULL, NULL, &error) ||
         artifact_builder_set_attribute(builder, "expression", (const uint8_t *)text, strlen(text), &error) ||
         artifact_serialize(builder, &buffer, &error) ||
@@ -174,7 +174,7 @@ static artifact_code_t *make(const char *path, const artifact_engine_t *host, co
     artifact_error_free(error);
     artifact_code_t *code = load(artifact, host, &error);
     if (!code) fail(error, text);
-    artifact_free(artifact), artifact_buffer_free(buffer), artifact_builder_free(builder), artifact_engine_free(engine);
+    artifact_free(artifact), artifact_buffer_free(buffer), artifact_builder_free(builder);
     free(bytes);
     return code;
 }
@@ -188,14 +188,15 @@ int main(int argc, char **argv) {
     snprintf(path, sizeof path, "%s/%016" PRIx64 ".artifact", argv[1], hash);
     mkdir(argv[1], 0777); /* if this fails and there is no such folder, nothing is saved */
 
-    artifact_engine_t *host = make_engine(artifact_engine_new_host(), version);
+    /* cc compiles for the baseline of this architecture; what it makes is checked against this CPU. */
+    artifact_engine_t *compiler = make_engine(version), *host = artifact_engine_clone_for_host(compiler);
     artifact_code_t *code = find(path, host, text);
-    if (!code) code = make(path, host, version, text);
+    if (!code) code = make(path, compiler, host, text);
     void *address = artifact_code_symbol(code, 0, "f", NULL);
     double (*f)(double);
     memcpy(&f, &address, sizeof f);
     for (int i = 4; i < argc; i++) printf(" %g", f(strtod(argv[i], NULL)));
     putchar('\n');
-    artifact_code_free(code), artifact_engine_free(host);
+    artifact_code_free(code), artifact_engine_free(host), artifact_engine_free(compiler);
     return 0;
 }
