@@ -204,3 +204,50 @@ TEST(engine_clone_for_host_is_what_to_check_against) {
     bytes_free(&bytes), bytes_free(&elf);
     artifact_engine_free(engine), artifact_engine_free(host);
 }
+
+/* ---- what this host can run, whoever made it ---- */
+
+/* Returns an artifact that is opened for inspection, of one module of this machine. */
+static artifact_t *made_with(const artifact_engine_t *engine) {
+    artifact_builder_t *builder = new_builder(engine);
+    bytes_t elf = make_elf((shape_t){.align = 64});
+    CHECK_OK(artifact_builder_add_module(builder, elf.data, elf.len, NULL, &error));
+    bytes_t bytes = serialize(builder);
+    artifact_t *artifact = open_bytes(&bytes, NULL);
+    artifact_builder_free(builder);
+    bytes_free(&bytes), bytes_free(&elf);
+    return artifact;
+}
+
+/* Checks which reasons this host has, and the first sentence. */
+static void check_host(const artifact_t *artifact, uint32_t kinds, const char *words) {
+    artifact_report_t *report = GARBAGE;
+    CHECK_OK(artifact_host_report(artifact, &report, &error));
+    CHECK(artifact_report_kinds(report) == kinds);
+    artifact_report_entry_t entry;
+    if (kinds) {
+        CHECK_OK(artifact_report_at(report, 0, &entry, &error));
+        check_words(__FILE__, __LINE__, entry.sentence, words);
+    }
+    artifact_report_free(report);
+}
+
+TEST(host_report_judges_the_code_whoever_made_it) {
+    artifact_engine_t *engine = compiler(), *host = artifact_engine_new_host();
+    artifact_t *artifact = made_with(engine);
+    CHECK_FAILS(artifact_check_compat(artifact, host, &error), ARTIFACT_WRONG_PRODUCER, "my-compiler");
+    check_host(artifact, 0, NULL);
+    artifact_free(artifact);
+
+    CHECK_OK(artifact_engine_set_flag_bool(engine, ISA, "my-flag", true, &error));
+    artifact = made_with(engine);
+    check_host(artifact, ARTIFACT_REPORT_ISA_FLAG, "my-flag|unknown");
+    artifact_free(artifact);
+
+    CHECK_OK(artifact_engine_unset_flag(engine, ISA, "my-flag", &error));
+    CHECK_OK(artifact_engine_set_target(engine, "riscv64gc-unknown-linux-gnu", &error));
+    artifact = made_with(engine);
+    check_host(artifact, ARTIFACT_REPORT_ARCHITECTURE, "architecture|riscv64");
+    artifact_free(artifact);
+    artifact_engine_free(engine), artifact_engine_free(host);
+}

@@ -1647,6 +1647,10 @@ class file : public detail::handle<artifact_t, artifact_free> {
     result<report> compat_report(const engine &engine) const {
         return detail::read<report, artifact_report_t *>(artifact_compat_report, get(), engine.get());
     }
+    /// Returns why this host cannot run the code, whoever made it; the report is empty if it can.
+    result<report> host_report() const {
+        return detail::read<report, artifact_report_t *>(artifact_host_report, get());
+    }
     /// Returns the variants of a file of several targets, in the order in which an engine tries them: the last one is
     /// the most portable. A file of one target has one.
     range<detail::variant_at> variants() const noexcept ARTIFACT_BORROWS {
