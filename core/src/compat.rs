@@ -107,7 +107,7 @@ pub fn report_for_host(host: &Engine, metadata: &Metadata<'_>) -> Result<Report>
                 // Off, or a setting of the compiler.
                 _ => None,
             };
-        flags(Kind::IsaFlag, host.flags(FlagMap::Isa), &metadata.isa_flags, judge, sink)
+        flags(Kind::IsaFlag, host.flags(FlagMap::Isa), &metadata.isa_flags, &judge, sink)
     })
 }
 
@@ -249,7 +249,7 @@ fn flags(
     kind: Kind,
     engine: &FlagTable,
     artifact: &Flags<'_>,
-    judge: impl Fn(&str, Option<&Flag<&str>>, Option<&Flag<String>>) -> Option<FlagMismatch>,
+    judge: &dyn Fn(&str, Option<&Flag<&str>>, Option<&Flag<String>>) -> Option<FlagMismatch>,
     sink: Sink<'_>,
 ) -> ControlFlow<()> {
     let mut rest = artifact.sorted();
@@ -290,7 +290,7 @@ fn shared_flags(engine: &FlagTable, artifact: &Flags<'_>, sink: Sink<'_>) -> Con
         (None, _) => Some(FlagMismatch::NotInArtifact),
         (_, None) => Some(FlagMismatch::NotInEngine),
     };
-    flags(Kind::SharedFlag, engine, artifact, judge, sink)
+    flags(Kind::SharedFlag, engine, artifact, &judge, sink)
 }
 
 /// Compares ISA flags. The engine may have an instruction set that the artifact does not use.
@@ -298,7 +298,7 @@ fn isa_flags(engine: &Engine, artifact: &Flags<'_>, sink: Sink<'_>) -> ControlFl
     let judge = |name: &str, artifact: Option<&Flag<&str>>, in_engine: Option<&Flag<String>>| {
         isa_mismatch(engine, name, artifact, in_engine)
     };
-    flags(Kind::IsaFlag, engine.flags(FlagMap::Isa), artifact, judge, sink)
+    flags(Kind::IsaFlag, engine.flags(FlagMap::Isa), artifact, &judge, sink)
 }
 
 /// Compares an ISA flag. Unless the producer is `wasmtime`, a missing flag counts as off, a feature may have another name in the

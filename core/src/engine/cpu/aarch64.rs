@@ -2,7 +2,7 @@
 //! does not know is in the auxiliary vector of Linux (HWCAP2).
 
 use super::names;
-use super::table::{Features, names};
+use super::table::{Features, column};
 use Source::{Hwcap2, Std};
 
 /// The table of aarch64.
@@ -171,7 +171,11 @@ pub const NEEDS: &[(&str, Source)] = &[
 ];
 
 /// The names in [`NEEDS`].
-pub const NAMES: [&str; NEEDS.len()] = names!(NEEDS);
+pub const NAMES: [&str; NEEDS.len()] = column!(NEEDS, 0, "");
+
+/// What reports each of them.
+#[cfg(target_arch = "aarch64")]
+const SOURCES: [Source; NEEDS.len()] = column!(NEEDS, 1, Source::Std);
 
 /// Maps LLVM's name for a feature to the standard library's, and detects the feature.
 #[cfg(target_arch = "aarch64")]
@@ -219,7 +223,7 @@ pub fn detect() -> Vec<&'static str> {
         "sve2" = "sve2",
     );
     let hwcap2 = super::system::hwcap2();
-    let linux = NEEDS.iter().map(|(name, source)| match source {
+    let linux = NAMES.iter().zip(SOURCES).map(|(name, source)| match source {
         Source::Std => (*name, false),
         Source::Hwcap2(bit) => (*name, hwcap2 >> bit & 1 == 1),
     });

@@ -142,10 +142,10 @@ mod tests {
             assert!(pair[0].iter().all(|feature| pair[1].contains(feature)));
         }
         for table in [x86, arm] {
-            for (name, set) in table.cpus {
-                let once = table.cpus.iter().filter(|(other, _)| other == name).count() == 1;
+            for (name, set) in table.cpus.iter() {
+                let once = table.cpus.iter().filter(|(other, _)| *other == name).count() == 1;
                 let needs = set.features(table).iter().all(|feature| table.kind(feature) == Some(table::Kind::Need));
-                assert!(once && needs && *name != "native", "{name}");
+                assert!(once && needs && name != "native", "{name}");
             }
         }
         assert_eq!(features_named(Some(x86), "avx2"), Some(vec!["avx2"]));

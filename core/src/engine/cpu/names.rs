@@ -9,8 +9,20 @@ pub use x86_64::CPUS as X86_64;
 
 use super::table::Features;
 
-/// The names of CPUs of an architecture and what they have.
-pub type Cpus = &'static [(&'static str, Set)];
+/// The names of CPUs of an architecture and what they have. All names are one text, as pointers to each would take more of the library
+/// than what they point to.
+pub struct Cpus {
+    /// The names with the first set, with `|` between them; the same for the second one in the next line, and so on.
+    names: &'static str,
+    sets: &'static [Set],
+}
+
+impl Cpus {
+    /// Returns each name with what the CPU has.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, Set)> {
+        self.names.lines().zip(self.sets).flat_map(|(names, set)| names.split('|').map(|name| (name, *set)))
+    }
+}
 
 /// A set of an architecture's features: bit n is the nth of `needs`, then `not_detected`. A hundred names as text would
 /// take as much of the library as all the rest of a check.
@@ -55,15 +67,17 @@ impl Features {
     /// characters.
     pub fn near(&self, name: &str) -> Vec<&'static str> {
         const LONGEST: usize = 32;
+        const MOST: usize = 5;
         if name.is_empty() || name.len() > LONGEST {
             return Vec::new();
         }
-        let names = self.cpus.iter().map(|(name, _)| *name).chain(self.needs.iter().copied());
-        let mut near: Vec<_> = names.map(|other| (difference(name, other), other)).collect();
-        near.retain(|(difference, _)| *difference <= 1 + name.len() / 4);
-        near.sort_unstable();
-        near.truncate(5);
-        near.into_iter().map(|(_, other)| other).collect()
+        let names = || self.cpus.iter().map(|(name, _)| name).chain(self.needs.iter().copied());
+        let mut near = Vec::new();
+        // Without sorting: its code would be larger than all of this.
+        for distance in 0..=1 + name.len() / 4 {
+            near.extend(names().filter(|other| difference(name, other) == distance).take(MOST - near.len()));
+        }
+        near
     }
 }
 
@@ -116,7 +130,8 @@ macro_rules! cpus {
         const NONE: Set = Set::NONE;
         $(const $set: Set = $base.change($lists, &[$($($added),*)?], &[$($($removed),*)?]);)*
         /// The names of CPUs and what they have.
-        pub const CPUS: super::Cpus = &[$(($name, $set), $(($other, $set),)*)*];
+        pub const CPUS: super::Cpus =
+            super::Cpus { names: concat!($($name, $("|", $other,)* "\n"),*), sets: &[$($set),*] };
     };
 }
 use cpus;

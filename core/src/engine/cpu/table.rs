@@ -9,7 +9,7 @@ use super::{aarch64, x86_64};
 
 /// The features of one architecture. Every list is sorted.
 pub struct Features {
-    /// Names of CPUs, and microarchitecture levels. Not sorted.
+    /// Names of CPUs, and microarchitecture levels.
     pub cpus: Cpus,
     /// Features that code can need, and that detection knows.
     pub needs: &'static [&'static str],
@@ -31,19 +31,19 @@ pub struct Features {
     pub synonyms: &'static [(&'static str, &'static str)],
 }
 
-/// Returns the first item of each row of a constant table, as a constant.
-macro_rules! names {
-    ($table:ident) => {{
-        let mut names = [""; $table.len()];
+/// Returns a column of a constant table, as a constant: the whole table, with the names once more, is then not in the library.
+macro_rules! column {
+    ($table:ident, $column:tt, $empty:expr) => {{
+        let mut column = [$empty; $table.len()];
         let mut index = 0;
-        while index < names.len() {
-            names[index] = $table[index].0;
+        while index < column.len() {
+            column[index] = $table[index].$column;
             index += 1;
         }
-        names
+        column
     }};
 }
-pub(super) use names;
+pub(super) use column;
 
 /// What a feature asks of the CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

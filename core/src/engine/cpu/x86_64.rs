@@ -2,7 +2,7 @@
 //! CPUID, and AMD APM, volume 3, appendix E. For LLVM's view see `sys::getHostCPUFeatures`.
 
 use super::names;
-use super::table::{Features, names};
+use super::table::{Features, column};
 use State::{Amx, Apx, Avx, Avx10, Avx10Narrow, Avx512, FsGsBase, KeyLocker, Lwp, Plain, Xsave};
 use Word::{
     Amd1c, Amd1d, Amd8b, Avx10 as Avx10Version, Basic1c, KeyLocker19b, Leaf7_1a, Leaf7_1d, Leaf7b, Leaf7c, Leaf7d,
@@ -179,7 +179,15 @@ pub const NEEDS: &[(&str, Word, u8, State)] = &[
 pub const NOT_DETECTED: &[&str] = &["16bit-mode", "32bit-mode", "sse-unaligned-mem"];
 
 /// The names in [`NEEDS`].
-pub const NAMES: [&str; NEEDS.len()] = names!(NEEDS);
+pub const NAMES: [&str; NEEDS.len()] = column!(NEEDS, 0, "");
+
+/// Where each of them is reported.
+#[cfg(target_arch = "x86_64")]
+const WORDS: [Word; NEEDS.len()] = column!(NEEDS, 1, Word::Basic1c);
+#[cfg(target_arch = "x86_64")]
+const BITS: [u8; NEEDS.len()] = column!(NEEDS, 2, 0);
+#[cfg(target_arch = "x86_64")]
+const STATES: [State; NEEDS.len()] = column!(NEEDS, 3, State::Plain);
 
 /// The table of x86-64.
 #[rustfmt::skip]
@@ -246,7 +254,7 @@ pub fn detect() -> Vec<&'static str> {
 mod detection {
     use std::arch::x86_64::{__cpuid, __cpuid_count, CpuidResult};
 
-    use super::{NEEDS, State, Word};
+    use super::{BITS, NAMES, STATES, State, WORDS, Word};
     use crate::engine::cpu::system;
 
     // Components of the state in XCR0.
@@ -309,9 +317,9 @@ mod detection {
         }
 
         pub fn features(&self) -> Vec<&'static str> {
-            let present =
-                NEEDS.iter().filter(|(_, word, number, state)| self.has(*word, *number) && self.enabled(*state));
-            present.map(|(name, ..)| *name).collect()
+            let rows = NAMES.into_iter().zip(WORDS).zip(BITS).zip(STATES);
+            let present = rows.filter(|(((_, word), bit), state)| self.has(*word, *bit) && self.enabled(*state));
+            present.map(|(((name, _), _), _)| name).collect()
         }
 
         fn has(&self, word: Word, number: u8) -> bool {
@@ -355,6 +363,7 @@ mod detection {
 
     #[cfg(test)]
     mod tests {
+        use super::super::NEEDS;
         use super::*;
 
         const ALL: CpuidResult = CpuidResult { eax: !0, ebx: !0, ecx: !0, edx: !0 };
