@@ -86,7 +86,7 @@ fn first_of(comparison: &mut dyn FnMut(Sink<'_>) -> ControlFlow<()>) -> Result<(
 ///
 /// LIMIT for more mismatches than a report holds.
 pub fn report(engine: &Engine, metadata: &Metadata<'_>) -> Result<Report> {
-    collect(|sink| compare(engine, metadata, false, sink))
+    collect(&|sink| compare(engine, metadata, false, sink))
 }
 
 /// Returns every reason for which a host cannot run code, whoever made it and with which settings. `host` is [`Engine::host`].
@@ -95,7 +95,7 @@ pub fn report(engine: &Engine, metadata: &Metadata<'_>) -> Result<Report> {
 ///
 /// LIMIT for more reasons than a report holds.
 pub fn report_for_host(host: &Engine, metadata: &Metadata<'_>) -> Result<Report> {
-    collect(|sink| {
+    collect(&|sink| {
         triple(host.target(), metadata.target, sink)?;
         let judge =
             |name: &str, artifact: Option<&Flag<&str>>, in_host: Option<&Flag<String>>| match (artifact?, in_host) {
@@ -112,7 +112,7 @@ pub fn report_for_host(host: &Engine, metadata: &Metadata<'_>) -> Result<Report>
 }
 
 /// Collects the findings of a comparison.
-fn collect(compare: impl FnOnce(Sink<'_>) -> ControlFlow<()>) -> Result<Report> {
+fn collect(compare: &dyn Fn(Sink<'_>) -> ControlFlow<()>) -> Result<Report> {
     let mut report = Report::default();
     let mut outcome = Ok(());
     let _ = compare(&mut |finding| {
