@@ -27,9 +27,9 @@ whatever producer, version and settings it was made. --engine and --wasmtime com
 
 With --json, prints one line for each file: {\"file\", \"status\", \"sentence\", \"offset\", \"producer\", \"version\", \
 \"findings\": [{\"kind\", \"setting\", \"artifact\", \"engine\", \"sentence\"}]}. \"status\" is the artifact_status_t of \
-the C interface; \"findings\" are all mismatches. Producer and version are null if they can't be read. For a file of several targets also \"variant\", the index of \
-the chosen one or null, and \"variants\": [{\"index\", \"target\", \"needs\", \"offset\", \"len\", \"score\", \
-\"findings\"}]; if none fits, the findings are those of the last one, the most portable.
+the C interface; \"findings\" are all mismatches. Producer and version are null if they can't be read. For a file of several \
+targets also \"variant\", the index of the chosen one or null, and \"variants\": [{\"index\", \"target\", \"needs\", \
+\"offset\", \"len\", \"score\", \"findings\"}]; if none fits, the findings are those of the last one, the most portable.
 
 Examples:
   artifact check module.cwasm

@@ -34,8 +34,9 @@ pub struct Keygen {
 
 /// Create a detached signature of an artifact
 ///
-/// The artifact itself stays unchanged. Of a file of several targets, the index is signed, which binds all variants. Pass the signature to other commands with --signature. To embed a signature in the
-/// artifact, use `artifact rewrite --sign KEY`.
+/// The artifact itself stays unchanged. Of a file of several targets, the index is signed, which binds all variants. Pass the
+/// signature to other commands with --signature. To embed a signature, use `artifact rewrite --sign KEY`, or for a file of several
+/// targets `artifact fat --sign KEY`.
 #[derive(clap::Args)]
 #[command(after_help = "\
 The signature file has 96 bytes: the public key (32 bytes) and the Ed25519 signature (64 bytes). Signature files can be \

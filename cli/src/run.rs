@@ -16,8 +16,8 @@ use crate::output::{CommandResult, Console};
 /// Load an artifact and call one of its functions
 ///
 /// Calls `int SYMBOL(int64_t, ...)` and prints the result in decimal. The main module is searched for SYMBOL first, then the
-/// modules before it, the last one first. Of a file of several targets, the best variant for the engine is loaded. Undefined symbols of the modules are looked up in this program and its C library.
-/// Constructors and destructors run.
+/// modules before it, the last one first. Of a file of several targets, the best variant for the engine is loaded. Undefined
+/// symbols of the modules are looked up in this program and its C library. Constructors and destructors run.
 ///
 /// This runs machine code from the file: use it only with files that you trust.
 #[derive(clap::Args)]

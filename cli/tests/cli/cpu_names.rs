@@ -38,7 +38,8 @@ const DIFFERENCES: &[Difference] = &[
     Difference { versions: 14..=14, cpus: &["ampere1"], more: &[], less: &["aes", "fp16fml", "rand", "sha2", "sha3"] },
     // LLVM 16 gave SM4 with all of ARMv8.4's cryptography, which these don't have; LLVM 14 took ARMv8.5 for what they have of it.
     Difference { versions: 14..=14, cpus: &["apple-a13"], more: &["sm4"], less: &[] },
-    Difference { versions: 16..=16, cpus: &["apple-a13", "apple-a14", "apple-a15", "apple-a16", "apple-m1", "apple-m2"], more: &["sm4"], less: &[] },
+    Difference { versions: 16..=16, cpus: &["apple-a13", "apple-a14", "apple-a15", "apple-a16"], more: &["sm4"], less: &[] },
+    Difference { versions: 16..=16, cpus: &["apple-m1", "apple-m2"], more: &["sm4"], less: &[] },
     Difference { versions: 14..=18, cpus: &["apple-a14", "apple-m1"], more: &["bti"], less: &["ssbs"] },
     Difference { versions: 14..=18, cpus: &["apple-a15", "apple-a16", "apple-a17", "apple-m2", "apple-m3"], more: &[], less: &["ssbs"] },
     Difference { versions: 14..=14, cpus: &["apple-a14", "apple-m1"], more: &[], less: &["sha3"] },

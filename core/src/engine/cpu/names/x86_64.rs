@@ -1,5 +1,5 @@
-//! LLVM's names of x86-64 CPUs and the levels of the psABI: what clang 22 gives them (`llvm/lib/TargetParser/X86TargetParser.cpp`). Its names of CPUs without
-//! SSE3 or with 3DNow!, of before 2008, are left out.
+//! LLVM's names of x86-64 CPUs and the levels of the psABI: what clang 22 gives them (`llvm/lib/TargetParser/X86TargetParser.cpp`). Its
+//! names of CPUs without SSE3 or with 3DNow!, of before 2008, are left out.
 
 use super::{Set, cpus};
 use crate::engine::cpu::x86_64::{NAMES, NOT_DETECTED};
