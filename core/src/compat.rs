@@ -19,6 +19,9 @@ use crate::report::{Finding, Kind, Report};
 /// A function that receives each finding and returns whether to continue.
 type Sink<'s> = &'s mut dyn FnMut(Finding) -> ControlFlow<()>;
 
+/// A function that compares a flag of an artifact, by its name, with that of an engine.
+type Judge<'j> = &'j dyn Fn(&str, Option<&Flag<&str>>, Option<&Flag<String>>) -> Option<FlagMismatch>;
+
 /// Compares producer and version, and returns the mismatch if there is one. The rest of an artifact is only meaningful to an engine
 /// that accepts both.
 #[must_use]
@@ -245,13 +248,7 @@ fn by_name(a: &str, b: &str) -> Ordering {
 }
 
 /// Compares the flags of engine and artifact: first every flag of the engine, sorted by name, then those that only the artifact has.
-fn flags(
-    kind: Kind,
-    engine: &FlagTable,
-    artifact: &Flags<'_>,
-    judge: &dyn Fn(&str, Option<&Flag<&str>>, Option<&Flag<String>>) -> Option<FlagMismatch>,
-    sink: Sink<'_>,
-) -> ControlFlow<()> {
+fn flags(kind: Kind, engine: &FlagTable, artifact: &Flags<'_>, judge: Judge<'_>, sink: Sink<'_>) -> ControlFlow<()> {
     let mut rest = artifact.sorted();
     let mut only_in_artifact = false;
     for (name, engine_flag) in engine {

@@ -57,7 +57,7 @@ impl Engine {
         for name in names.split(',') {
             match name.strip_prefix('-') {
                 Some(name) => self.cpu_flags(name)?.keys().for_each(|name| drop(found.remove(name))),
-                None => found.append(&mut self.cpu_flags(name)?),
+                None => self.cpu_flags(name)?.into_iter().for_each(|(name, flag)| drop(found.insert(name, flag))),
             }
         }
         self.replace_features(self.target.clone(), &found);

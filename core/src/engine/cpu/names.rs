@@ -71,11 +71,14 @@ impl Features {
         if name.is_empty() || name.len() > LONGEST {
             return Vec::new();
         }
-        let names = || self.cpus.iter().map(|(name, _)| name).chain(self.needs.iter().copied());
         let mut near = Vec::new();
         // Without sorting: its code would be larger than all of this.
         for distance in 0..=1 + name.len() / 4 {
-            near.extend(names().filter(|other| difference(name, other) == distance).take(MOST - near.len()));
+            for other in self.cpus.iter().map(|(name, _)| name).chain(self.needs.iter().copied()) {
+                if near.len() < MOST && difference(name, other) == distance {
+                    near.push(other);
+                }
+            }
         }
         near
     }
