@@ -184,6 +184,7 @@ TEST(null_artifact_checks) {
     REFUSES("engine", artifact_check_compat(artifact, NULL, error));
     EMPTIES("artifact", report, GARBAGE, NULL, artifact_compat_report(NULL, engine, &report, error));
     EMPTIES("engine", report, GARBAGE, NULL, artifact_compat_report(artifact, NULL, &report, error));
+    EMPTIES("artifact", report, GARBAGE, NULL, artifact_host_report(NULL, &report, error));
     REFUSES("report", artifact_compat_report(artifact, engine, NULL, error));
     EMPTIES("artifact", report, GARBAGE, NULL, artifact_verify(NULL, &report, error));
     REFUSES("report", artifact_verify(artifact, NULL, error));

@@ -18,7 +18,8 @@
 namespace {
 
 /// Sets what both sides must agree on: how the code was compiled.
-artifact::engine with_settings(artifact::engine engine) {
+artifact::engine compiler() {
+    artifact::engine engine;
     using artifact::flag_map;
     engine.set_producer("modern");
     engine.set_version_rule(artifact::version_rule::custom, "2.1");
@@ -34,7 +35,7 @@ void pack(const std::string &object, const std::string &path, const artifact::ke
     const auto bytes = artifact::bytes_of(content);
     const artifact_object_t objects[] = {{object.c_str(), bytes.data(), bytes.size()}};
 
-    auto builder = artifact::builder::create(with_settings(artifact::engine()));
+    auto builder = artifact::builder::create(compiler());
     builder.add_objects(objects);
     builder.set_attribute("source", artifact::bytes_of(object));
     builder.add_key(key);
@@ -96,21 +97,21 @@ int run(const std::string &object, const std::string &path) {
     const auto key = artifact::key::generate(), another = artifact::key::generate();
     pack(object, path, key);
 
-    auto host = with_settings(artifact::engine::host());
+    auto host = compiler().clone_for_host();
     host.trust_key(key.public_key().to_pem().text().data());
     const auto file = artifact::file::open(path, host, {.verify = true});
     if (!file.fits(host) || file.signed_by() != key.public_key()) return 1;
     describe(file);
     if (!use(file.load(host))) return 1;
 
-    auto other = with_settings(artifact::engine());
+    auto other = compiler();
     other.set_target("riscv64gc-unknown-freebsd");
     other.set_flag(artifact::flag_map::shared, "opt_level", "none");
     const auto report = file.compat_report(other);
     for (const auto entry : report.entries()) std::cout << "on another machine: " << entry.sentence() << '\n';
     if (report.entries().size() != 3 || !report.has(artifact::report_kind::architecture)) return 1;
 
-    auto stranger = with_settings(artifact::engine::host());
+    auto stranger = compiler().clone_for_host();
     stranger.trust_key(another.public_key().to_pem().text().data());
     auto newer = host.clone();
     newer.set_version_rule(artifact::version_rule::custom, "2.2");

@@ -732,6 +732,45 @@ artifact_status_t artifact_engine_from_json(const char *json,
                                             artifact_engine_t **engine,
                                             artifact_error_t **error);
 
+/* ==== Engines for CPUs ==== */
+
+/**
+ * Sets the CPU that code is compiled for: replaces the CPU features among the ISA flags by those of a CPU of the
+ * engine's target. They have Cranelift's names ("has_avx2") if the engine has one of these or its producer is
+ * "wasmtime", LLVM's otherwise. ISA flags that are not features of a CPU stay. Set target and producer first.
+ *
+ * A CPU's name stands for every feature that LLVM gives it and that code can need. What needs nothing of a CPU (tuning,
+ * instructions of the kernel) is left out. A CPU of that very name fits only if nothing has switched one of them off:
+ * take away what your code does not use, as in "skylake,-sgx".
+ *
+ * @param engine The engine to change.
+ * @param names A comma-separated list. Each item is "native" (the CPU that runs this call), LLVM's name of a CPU
+ *     ("haswell", "znver4", "neoverse-n1"), a level of the x86-64 psABI ("x86-64-v1" to "x86-64-v4"), the name of a
+ *     feature, or a length of vectors ("sve-vector-bits=512"). An item that begins with '-' takes away features of the
+ *     items before it.
+ * @return ARTIFACT_OK, a general status, or ARTIFACT_INVALID_ARGUMENT for a name that the target's architecture does not
+ *     have (the message has similar ones), for "native" if this host has another architecture, and under producer
+ *     "wasmtime" for a single feature that Cranelift has no flag for. Nothing changes then. On architectures other than
+ *     x86-64 and aarch64, every name is taken for a feature.
+ */
+artifact_status_t artifact_engine_set_cpu(artifact_engine_t *engine,
+                                          const char *names,
+                                          artifact_error_t **error);
+
+/**
+ * Copies an engine and replaces target and CPU features by those of this host and of the CPU that runs this call, as
+ * artifact_engine_new_host() finds them: from the engine that a compiler describes itself with, makes the one to check
+ * its code against. Everything else is copied: producer, version rule, shared flags, tunables, features, trusted keys,
+ * and ISA flags that are not features of a CPU.
+ *
+ * CPU features have Cranelift's names ("has_avx2") if the engine has one of these or its producer is "wasmtime", LLVM's
+ * otherwise.
+ *
+ * @param engine The engine to copy; it does not change.
+ * @return An engine that you own; NULL if engine is NULL.
+ */
+artifact_engine_t *artifact_engine_clone_for_host(const artifact_engine_t *engine);
+
 /* ==== Types of Wasm imports and exports ==== */
 
 /** A Wasm value type. */
@@ -1420,6 +1459,22 @@ artifact_status_t artifact_compat_report(const artifact_t *artifact,
                                          const artifact_engine_t *engine,
                                          artifact_report_t **report,
                                          artifact_error_t **error);
+
+/**
+ * Lists why this host cannot run an artifact's code, whoever made it, in which version and with which settings:
+ * architecture, operating system, CPU features and lengths of vectors as artifact_engine_new_host() finds them, and
+ * modules for another machine. Use it to judge files of other programs; whether your own program should take a file is
+ * a question for artifact_compat_report().
+ *
+ * @param artifact The artifact.
+ * @param report Receives the report, which you own; it has no entries if this host can run the code.
+ * @return ARTIFACT_OK if the comparison was made, whatever its outcome; a general status; ARTIFACT_WRONG_VERSION if the
+ *     settings have the layout of another version, which is not known; or ARTIFACT_LIMIT if there are more than 4096
+ *     reasons.
+ */
+artifact_status_t artifact_host_report(const artifact_t *artifact,
+                                       artifact_report_t **report,
+                                       artifact_error_t **error);
 
 /**
  * Checks everything that opening skips because it takes time in proportion to the file's size: every digest, each

@@ -870,8 +870,14 @@ class engine : public detail::handle<artifact_engine_t, artifact_engine_free> {
     }
     /// Returns an independent copy.
     engine clone() const noexcept { return engine(artifact_engine_clone(get())); }
+    /// Returns a copy with this host's target and CPU features: from a compiler's engine, the one to check its code
+    /// against.
+    engine clone_for_host() const noexcept { return engine(artifact_engine_clone_for_host(get())); }
 
     result<void> set_target(c_string triple) { return detail::run(artifact_engine_set_target, get(), triple.get()); }
+    /// Replaces the CPU features by those of a comma-separated list: native, CPUs by LLVM's name, levels such as
+    /// x86-64-v3, features; -NAME takes away.
+    result<void> set_cpu(c_string names) { return detail::run(artifact_engine_set_cpu, get(), names.get()); }
     result<void> set_producer(c_string producer) {
         return detail::run(artifact_engine_set_producer, get(), producer.get());
     }
@@ -1674,6 +1680,10 @@ class file : public detail::handle<artifact_t, artifact_free> {
     /// Returns every mismatch; the report is empty if the file fits.
     result<report> compat_report(const engine &engine) const {
         return detail::read<report, artifact_report_t *>(artifact_compat_report, get(), engine.get());
+    }
+    /// Returns why this host cannot run the code, whoever made it; the report is empty if it can.
+    result<report> host_report() const {
+        return detail::read<report, artifact_report_t *>(artifact_host_report, get());
     }
     /// Returns the variants of a file of several targets, in the order in which an engine tries them: the last one is
     /// the most portable. A file of one target has one.

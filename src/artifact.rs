@@ -292,6 +292,27 @@ pub unsafe extern "C" fn artifact_compat_report(
     }))
 }
 
+/// Lists why this host cannot run an artifact's code, whoever made it, in which version and with which settings:
+/// architecture, operating system, CPU features and lengths of vectors as artifact_engine_new_host() finds them, and
+/// modules for another machine. Use it to judge files of other programs; whether your own program should take a file is
+/// a question for artifact_compat_report().
+///
+/// @param artifact The artifact.
+/// @param report Receives the report, which you own; it has no entries if this host can run the code.
+/// @return ARTIFACT_OK if the comparison was made, whatever its outcome; a general status; ARTIFACT_WRONG_VERSION if the
+///     settings have the layout of another version, which is not known; or ARTIFACT_LIMIT if there are more than 4096
+///     reasons.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn artifact_host_report(
+    artifact: *const artifact_t,
+    report: *mut *mut artifact_report_t,
+    error: *mut *mut artifact_error_t,
+) -> artifact_status_t {
+    ffi!(give_handle(report, "report", error, || {
+        handle(artifact, "artifact")?.artifact.report_for_host().map(artifact_report_t::of)
+    }))
+}
+
 /// Checks everything that opening skips because it takes time in proportion to the file's size: every digest, each
 /// module's sections, symbols and relocations, links, padding, and the order of keys. In a file without a trailer (see
 /// artifact_integrity()) only the structure can be checked: a changed byte of code goes unnoticed. Of a file of several

@@ -41,7 +41,7 @@ impl artifact_engine_t {
     }
 }
 
-fn boxed(engine: impl FnOnce() -> Engine) -> *mut artifact_engine_t {
+pub(super) fn boxed(engine: impl FnOnce() -> Engine) -> *mut artifact_engine_t {
     infallible(std::ptr::null_mut(), || Box::into_raw(Box::new(artifact_engine_t::of(engine()))))
 }
 
@@ -103,7 +103,7 @@ pub unsafe extern "C" fn artifact_engine_free(engine: *mut artifact_engine_t) {
 }
 
 /// Changes an engine with `body`: what all setters have in common.
-unsafe fn change(
+pub(super) unsafe fn change(
     engine: *mut artifact_engine_t,
     error: *mut *mut artifact_error_t,
     body: impl FnOnce(&mut Engine) -> Result<()>,

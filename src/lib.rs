@@ -19,6 +19,8 @@ pub mod flags;
 
 pub mod engine;
 
+pub mod cpu;
+
 pub mod types;
 
 pub mod builder;

@@ -18,7 +18,7 @@ fn code_is_compared_with_a_cpu() {
     let engine = |target: &str, cpu: &str| {
         let mut engine = Engine::new();
         engine.set_target(target).unwrap();
-        engine.add_cpu(cpu).unwrap();
+        engine.set_cpu(cpu).unwrap();
         engine
     };
     let report = |name: &str, engine: &Engine| parse(&file(name)).report(engine).unwrap();

@@ -383,6 +383,7 @@ TEST(cpp_compatibility) {
     artifact::engine engine = plain_engine();
     const artifact::file file = reopened(plain_builder(engine));
     CHECK(file.fits(engine) && OK(file.compat_report(engine)).entries().empty());
+    CHECK(OK(file.host_report()).entries().empty());
     OK(file.check_compat(engine));
     OK(engine.set_target("aarch64-apple-darwin"));
     OK(engine.set_tunable(artifact::tunable::consume_fuel, 1));

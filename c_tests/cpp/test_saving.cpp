@@ -88,6 +88,21 @@ TEST(cpp_engine_settings) {
     CHECK(FAILS(engine.set_producer("not-aot")).status() == artifact::status::invalid_argument);
 }
 
+TEST(cpp_engine_cpu) {
+    artifact::engine engine;
+    OK(engine.set_target("x86_64-unknown-linux-gnu"));
+    OK(engine.set_producer("tests"));
+    OK(engine.set_cpu("haswell"));
+    CHECK(OK(engine.find_flag(artifact::flag_map::isa, "avx2")) && engine.flags(artifact::flag_map::isa).size() == 21);
+    CHECK(FAILS(engine.set_cpu("hasswell"s)).status() == artifact::status::invalid_argument);
+    const artifact::engine host = engine.clone_for_host();
+    CHECK(host.producer() == "tests" && host.target() == artifact::engine::host().target());
+    CHECK(engine.flags(artifact::flag_map::isa).size() == 21);
+    OK(engine.set_target(host.target().data()));
+    OK(engine.set_cpu("native"));
+    CHECK(OK(engine.fingerprint()) == OK(host.fingerprint()));
+}
+
 TEST(cpp_engine_flags) {
     constexpr auto shared = artifact::flag_map::shared;
     artifact::engine engine;

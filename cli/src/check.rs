@@ -13,22 +13,27 @@ use crate::cwasm::{self, Against};
 use crate::failure::Failure;
 use crate::input::{Input, OpenRules, TrustArgs};
 use crate::output::{CommandResult, Console, Outcome};
-use crate::verdict::{self, Format};
+use crate::variants;
+use crate::verdict::{self, Checked, Format, Origin};
 
-/// Check whether artifacts are compatible with this host, an engine, or Wasmtime 0.33
+/// Check whether this host can run artifacts, or whether they fit an engine or Wasmtime 0.33
 ///
 /// Prints `FILE: compatible`, or `FILE: REASON` for the first mismatch; with --all, one line for each mismatch.
+/// Without --engine and --wasmtime, also who made the file, unless that is this library itself. For a file of several targets, which
+/// variant is chosen, and a line for each variant.
 #[derive(clap::Args)]
 #[command(after_help = "\
 A file of Wasmtime 3 or newer is compared with this CPU, whatever version compiled it: target and ISA flags. With --engine, everything is \
 compared that an engine of Wasmtime compares; E.json is what `artifact inspect --json` prints of any file which that engine compiled.
 
-The default engine has this host's target and CPU features, and no compiler flags. For code compiled with flags, pass an \
-engine with the same flags to --engine.
+By default, only what the code needs is compared with this host: architecture, operating system and instruction sets, under \
+whatever producer, version and settings it was made. --engine and --wasmtime compare everything that opening and loading do.
 
-With --json, prints one line for each file: {\"file\", \"status\", \"sentence\", \"offset\", \"findings\": [{\"kind\", \
-\"setting\", \"artifact\", \"engine\", \"sentence\"}]}. \"status\" is the artifact_status_t of the C interface; \"findings\" \
-are all mismatches.
+With --json, prints one line for each file: {\"file\", \"status\", \"sentence\", \"offset\", \"producer\", \"version\", \
+\"findings\": [{\"kind\", \"setting\", \"artifact\", \"engine\", \"sentence\"}]}. \"status\" is the artifact_status_t of \
+the C interface; \"findings\" are all mismatches. Producer and version are null if they can't be read. For a file of several \
+targets also \"variant\", the index of the chosen one or null, and \"variants\": [{\"index\", \"target\", \"needs\", \
+\"offset\", \"len\", \"score\", \"findings\"}]; if none fits, the findings are those of the last one, the most portable.
 
 Examples:
   artifact check module.cwasm
@@ -67,47 +72,58 @@ pub fn run(args: &Args, console: &mut Console) -> CommandResult {
         None if args.wasmtime => Against::engine(Engine::wasmtime()),
         None => Against::this_cpu(),
     };
-    let rules = args.trust.rules(Some(against.engine.clone()))?;
+    let rules = args.trust.rules(against.engine.clone())?;
     let format = Format { json: args.json, all: args.all, success: "compatible", finding: Outcome::Incompatible };
     args.files.iter().try_for_each(|file| {
         let progress = console.progress("checking", file)?;
-        let report = check(file, &against, &rules, console);
+        let checked = Input::open(file).and_then(|input| {
+            let origin = detect_region(&input.region()?).ok().flatten();
+            let report = match cwasm::open(&input, &rules) {
+                Ok(Some(found)) => found.check(&against, console).map(Checked::from),
+                Ok(None) => check(file, &input, against.engine.as_ref(), &rules),
+                Err(failure) => Err(failure),
+            };
+            Ok((report, origin))
+        });
         drop(progress);
-        verdict::print(console, file, &report, &format)
+        let (report, origin) = checked.unwrap_or_else(|failure| (Err(failure), None));
+        verdict::print(console, file, &report, &format, Some(&Origin { found: origin, told: against.engine.is_none() }))
     })
 }
 
-fn check(file: &Path, against: &Against, rules: &OpenRules, console: &mut Console) -> Result<Report, Failure> {
-    let (input, engine) = (Input::open(file)?, &against.engine);
-    if let Some(found) = cwasm::open(&input, rules)? {
-        return found.check(against, console);
-    }
-    // If another producer or version wrote the file, nothing after its version needs to make sense: this comes before
-    // everything but the signature.
+fn check(file: &Path, input: &Input<'_>, engine: Option<&Engine>, rules: &OpenRules) -> Result<Checked, Failure> {
+    // If another producer or version than the engine's wrote the file, nothing after its version needs to make sense: this comes
+    // before everything but the signature.
     if !rules.require_signature()
-        && let Some(report) = check_origin(file, &input, engine)?
+        && let Some(report) = check_origin(file, input, engine)?
     {
-        return Ok(report);
+        return Ok(report.into());
     }
     let artifact = match input.artifact(rules) {
         // With a valid signature, opening reports the producer and the version as errors. Here they are mismatches.
         Err(failure) if matches!(failure.status(), Status::WrongProducer | Status::WrongVersion) => {
-            return check_origin(file, &input, engine)?.ok_or(failure);
+            return check_origin(file, input, engine)?.map(Checked::from).ok_or(failure);
         }
         opened => opened?,
     };
-    let report = |artifact: &Artifact| {
+    let judged = |artifact: &Artifact| {
         if rules.require_signature() {
             // Opening has verified only the settings.
             artifact.verify()?;
         }
-        artifact.report(engine)
+        let variants = variants::judge(artifact, engine)?;
+        match (variants.is_empty(), engine) {
+            (false, _) => Ok(Checked::of_variants(variants)),
+            (true, Some(engine)) => artifact.report(engine).map(Checked::from),
+            (true, None) => artifact.report_for_host().map(Checked::from),
+        }
     };
-    report(&artifact).map_err(|error| Failure::in_file(file, error))
+    judged(&artifact).map_err(|error| Failure::in_file(file, error))
 }
 
 /// Returns a report if another producer or version than the engine's wrote the file.
-fn check_origin(file: &Path, input: &Input<'_>, engine: &Engine) -> Result<Option<Report>, Failure> {
+fn check_origin(file: &Path, input: &Input<'_>, engine: Option<&Engine>) -> Result<Option<Report>, Failure> {
+    let Some(engine) = engine else { return Ok(None) };
     let found = detect_region(&input.region()?).map_err(|error| Failure::in_file(file, error))?;
     let finding = found.and_then(|found| compat::origin(engine, &found.producer, &found.version));
     Ok(finding.map(Report::from))

@@ -69,16 +69,19 @@ impl Found<'_> {
     }
 
     pub fn check(&self, against: &Against, console: &mut Console) -> Result<Report, Failure> {
-        let Against { engine, settings, any_origin } = against;
+        let Against { engine, settings } = against;
         let version = self.cwasm.settings.version.as_bytes();
         let report = match settings {
             Some(settings) => {
                 self.warn(console)?;
                 self.cwasm.report_against(settings)
             }
-            None => match compat::origin(engine, WASMTIME, version).filter(|_| !any_origin) {
-                Some(finding) => Ok(finding.into()),
-                None => self.cwasm.report(engine),
+            None => match engine {
+                None => self.cwasm.report(&Engine::host()),
+                Some(engine) => match compat::origin(engine, WASMTIME, version) {
+                    Some(finding) => Ok(finding.into()),
+                    None => self.cwasm.report(engine),
+                },
             },
         };
         report.map_err(self.in_file())
@@ -155,39 +158,39 @@ struct Facts<'a> {
 
 /// What `check` compares files with.
 pub struct Against {
-    /// The engine for artifacts.
-    pub engine: Engine,
+    /// The engine; none if only what code needs of this CPU counts, whoever made it.
+    pub engine: Option<Engine>,
     /// The settings of an engine of Wasmtime 3 or newer.
     settings: Option<Settings>,
-    /// Whether a file of Wasmtime may be of any version: only what its code needs of the CPU counts.
-    any_origin: bool,
 }
 
 impl Against {
     pub fn this_cpu() -> Against {
-        Against { engine: Engine::host(), settings: None, any_origin: true }
+        Against { engine: None, settings: None }
     }
 
     pub fn engine(engine: Engine) -> Against {
-        Against { engine, settings: None, any_origin: false }
+        Against { engine: Some(engine), settings: None }
     }
 
     pub fn read(path: &Path) -> Result<Against, Failure> {
-        input::parse(path, "engine in JSON", Against::from_json)
+        let (engine, settings) = input::parse(path, "engine in JSON", engine_from_json)?;
+        Ok(Against { engine: Some(engine), settings })
     }
+}
 
-    pub fn from_json(json: &str) -> LibraryResult<Against> {
-        if !Settings::is_json(json) {
-            return Engine::from_json(json).map(Against::engine);
-        }
-        let settings = Settings::from_json(json)?;
-        let mut engine = Engine::new();
-        engine.set_producer(WASMTIME)?;
-        engine.set_version_rule(match settings.version.as_str() {
-            "" => VersionRule::None,
-            version => VersionRule::Custom(version.to_owned()),
-        })?;
-        engine.set_target(&settings.target)?;
-        Ok(Against { engine, settings: Some(settings), any_origin: false })
+/// Reads an engine, or the settings of an engine of Wasmtime 3 or newer, which has its version and target.
+pub fn engine_from_json(json: &str) -> LibraryResult<(Engine, Option<Settings>)> {
+    if !Settings::is_json(json) {
+        return Ok((Engine::from_json(json)?, None));
     }
+    let settings = Settings::from_json(json)?;
+    let mut engine = Engine::new();
+    engine.set_producer(WASMTIME)?;
+    engine.set_version_rule(match settings.version.as_str() {
+        "" => VersionRule::None,
+        version => VersionRule::Custom(version.to_owned()),
+    })?;
+    engine.set_target(&settings.target)?;
+    Ok((engine, Some(settings)))
 }

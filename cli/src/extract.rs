@@ -12,6 +12,7 @@ use crate::failure::Failure;
 use crate::input::OpenArgs;
 use crate::metadata::Document;
 use crate::output::{CommandResult, Console};
+use crate::variants::expect_one;
 
 /// Extract the modules of an artifact as ELF files, and everything else as metadata.json
 ///
@@ -59,6 +60,7 @@ fn extract(args: &Args) -> Result<LibraryResult<()>, Failure> {
     let Args { file, directory, open } = args;
     let in_file = |error| Failure::in_file(file, error);
     let artifact = open.artifact(file)?;
+    expect_one(&artifact, "artifact thin").map_err(in_file)?;
     check_digests(&artifact).map_err(in_file)?;
     let folder = create_empty(directory)?;
 

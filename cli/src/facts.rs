@@ -14,6 +14,7 @@ use artifact::trust::keys::PublicKey;
 use serde::Serialize;
 
 use crate::metadata::{Base64, attributes};
+use crate::variants::{self, Judged};
 
 /// Flags in the order of the file, duplicates included.
 type FileFlags<'a> = Map<&'a str, Flag<&'a str>>;
@@ -38,6 +39,46 @@ pub struct Facts<'a> {
     /// The trusted key that made the detached signature of an artifact without a trailer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signed_by: Option<String>,
+    #[serde(flatten)]
+    pub fat: Option<Fat>,
+}
+
+/// What is said about a file of several targets.
+#[derive(Serialize)]
+pub struct Fat {
+    /// The index of the variant that everything else is about.
+    pub variant: usize,
+    /// The index of the variant that this host would get.
+    pub host_variant: Option<usize>,
+    pub index: Index,
+    pub variants: Vec<Judged>,
+}
+
+/// The signatures over the index of variants.
+#[derive(Serialize)]
+pub struct Index {
+    /// The trusted key that signed it.
+    pub signed_by: Option<String>,
+    /// The keys that the signatures name. The signatures may be invalid.
+    pub signatures: Vec<String>,
+}
+
+impl Fat {
+    /// Collects the facts; none for a file of one target.
+    fn new(artifact: &Artifact) -> Result<Option<Fat>> {
+        let variants = variants::list(artifact)?;
+        if variants.is_empty() {
+            return Ok(None);
+        }
+        let index = Index {
+            signed_by: artifact.signer().map(PublicKey::to_string),
+            signatures: artifact.index_signatures().map(|found| hex(&found.key)).collect(),
+        };
+        // What has a version with an unknown layout fits nothing.
+        let judged = variants::judge(artifact, None).unwrap_or_default();
+        let host_variant = variants::chosen(&judged).map(|variant| variant.index);
+        Ok(Some(Fat { variant: artifact.variant_chosen(), host_variant, index, variants }))
+    }
 }
 
 /// The trailer: digests, attributes and signatures.
@@ -137,6 +178,7 @@ impl<'a> Facts<'a> {
             types: metadata.map(|metadata| &metadata.types),
             trailer,
             signed_by,
+            fat: Fat::new(artifact)?,
         })
     }
 }

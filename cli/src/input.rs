@@ -13,7 +13,7 @@ use artifact::storage::{Part, Region};
 use artifact::trust::keys::PublicKey;
 use zeroize::Zeroizing;
 
-use crate::cwasm::Against;
+use crate::cwasm::engine_from_json;
 use crate::failure::Failure;
 
 /// The options of every command that opens artifacts.
@@ -43,6 +43,9 @@ pub struct OpenRules {
     pub engine: Option<Engine>,
     /// Whether modules are mapped, as those are that are loaded. Otherwise they are read: another process may truncate the file.
     pub map: bool,
+    /// The variant to open of a file of several targets; none for the one that the engine gets. The first one is also what a file of
+    /// one target has.
+    pub variant: Option<usize>,
     trusted: Vec<PublicKey>,
     signature: Vec<u8>,
 }
@@ -77,7 +80,7 @@ impl TrustArgs {
             Some(path) => read(path, "signature")?.to_vec(),
             None => Vec::new(),
         };
-        Ok(OpenRules { engine, map: false, trusted, signature })
+        Ok(OpenRules { engine, map: false, variant: Some(0), trusted, signature })
     }
 }
 
@@ -135,9 +138,10 @@ impl<'p> Input<'p> {
     }
 
     pub fn artifact(&self, rules: &OpenRules) -> Result<Artifact, Failure> {
-        let OpenRules { engine, map, trusted, signature } = rules;
+        let OpenRules { engine, map, variant, trusted, signature } = rules;
         let (engine, mut options) = (engine.as_ref(), OpenOptions::default());
         (options.trusted, options.signature, options.read) = (trusted, signature, !map);
+        options.variant = *variant;
         let opened = match &self.source {
             Source::File(file) => Artifact::open_fd(file.as_fd(), engine, &options),
             Source::Memory(bytes) => Artifact::open_borrowed(bytes, engine, &options),
@@ -174,7 +178,7 @@ pub fn same_file(a: &Path, b: &Path) -> bool {
 
 /// Reads an engine from a JSON file; of one of Wasmtime's, what an artifact is compared with.
 pub fn engine(path: &Path) -> Result<Engine, Failure> {
-    parse(path, "engine in JSON", |json| Ok(Against::from_json(json)?.engine))
+    parse(path, "engine in JSON", |json| Ok(engine_from_json(json)?.0))
 }
 
 /// Reads and parses a text file. The text, which may be a private key, is erased from memory afterwards.

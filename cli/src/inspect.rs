@@ -2,10 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use artifact::artifact::{Artifact, OpenOptions};
+
 use crate::cwasm;
 use crate::facts::Facts;
 use crate::failure::Failure;
-use crate::input::{Input, OpenArgs};
+use crate::input::{Input, OpenArgs, OpenRules};
 use crate::output::{CommandResult, Console};
 use crate::packs;
 use crate::summary;
@@ -29,6 +31,10 @@ For a file of Wasmtime 3 or newer: {\"file_len\", \"kind\", \"version\", \"targe
 \"tunables\", \"features\", \"sections\", \"symbols\"}. \"kind\" is \"module\" or \"component\"; \"features\" is a list of \
 switches up to version 32, and a number in hexadecimal later.
 
+For a file of several targets, all of this is about one variant, from the variant's start, and there are also \"variant\", its \
+index, \"host_variant\", the index of the one that this host would get or null, \"index\": {\"signed_by\", \"signatures\"} \
+and \"variants\": [{\"index\", \"target\", \"needs\", \"offset\", \"len\", \"score\"}].
+
 Without --json, tables are aligned on a terminal, and tab-separated elsewhere.
 
 Examples:
@@ -45,6 +51,9 @@ pub struct Args {
     /// Also list the symbols of each module
     #[arg(long)]
     symbols: bool,
+    /// Of a file of several targets, show this variant [default: the most portable one]
+    #[arg(long, value_name = "N")]
+    variant: Option<usize>,
     #[command(flatten)]
     open: OpenArgs,
 }
@@ -53,6 +62,20 @@ impl Args {
     pub fn inputs(&self) -> Vec<&Path> {
         self.open.inputs([&self.file])
     }
+}
+
+/// Opens the file, of several targets the variant that is asked for.
+fn open(args: &Args, input: &Input<'_>, mut rules: OpenRules) -> Result<Artifact, Failure> {
+    let file = args.file.as_path();
+    rules.variant = args.variant.or(rules.variant);
+    let artifact = input.artifact(&rules)?;
+    let last = artifact.variant_count() - 1;
+    if args.variant.is_some() || last == 0 {
+        return Ok(artifact);
+    }
+    let mut options = OpenOptions::default();
+    options.read = true;
+    artifact.open_variant(last, &options).map_err(|error| Failure::in_file(file, error))
 }
 
 pub fn run(args: &Args, console: &mut Console) -> CommandResult {
@@ -69,7 +92,7 @@ pub fn run(args: &Args, console: &mut Console) -> CommandResult {
         drop(progress);
         return found.inspect(console, args.json, args.symbols);
     }
-    let artifact = input.artifact(&rules)?;
+    let artifact = open(args, &input, rules)?;
     let facts = Facts::new(&artifact, args.symbols).map_err(in_file)?;
     drop(progress);
     if args.json {

@@ -35,8 +35,9 @@ pub struct Keygen {
 
 /// Create a detached signature of an artifact, or of a file of Wasmtime 3 or newer
 ///
-/// The artifact itself stays unchanged. Pass the signature to other commands with --signature. To embed a signature in the
-/// artifact, use `artifact rewrite --sign KEY`.
+/// The artifact itself stays unchanged. Of a file of several targets, the index is signed, which binds all variants. Pass the
+/// signature to other commands with --signature. To embed a signature, use `artifact rewrite --sign KEY`, or for a file of several
+/// targets `artifact fat --sign KEY`.
 #[derive(clap::Args)]
 #[command(after_help = "\
 The signature file has 96 bytes: the public key (32 bytes) and the Ed25519 signature (64 bytes). Signature files can be \
@@ -90,7 +91,7 @@ pub fn sign(args: &Sign, console: &mut Console) -> CommandResult {
             found.check_origin(rules.engine.as_ref())?;
             found.sign(&key)?
         }
-        None => key.sign(&input.artifact(&rules)?.root_record().map_err(|error| Failure::in_file(file, error))?),
+        None => input.artifact(&rules)?.sign(&key).map_err(|error| Failure::in_file(file, error))?,
     };
     drop(progress);
     if is_standard(output) {

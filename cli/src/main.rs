@@ -5,6 +5,7 @@
 //!
 //! - `input` opens files and standard input; `write` holds the options of commands that write artifacts.
 //! - `output` prints everything and determines the exit status, also if `closed` says that nobody reads; `failure` words the errors; `progress` shows progress.
+//! - `variants` says which variant of a file of several targets is chosen.
 //! - `verdict` prints one result per file for `check` and `verify`.
 //! - `facts` collects what `inspect` shows; `summary`, `elf_names` and `types` format it for people.
 //! - `packs` shows and verifies packs of artifacts.
@@ -23,6 +24,7 @@ mod engine;
 mod extract;
 mod facts;
 mod failure;
+mod fat;
 mod input;
 mod inspect;
 mod keys;
@@ -36,6 +38,7 @@ mod rewrite;
 mod run;
 mod summary;
 mod types;
+mod variants;
 mod verdict;
 mod verify;
 mod write;
@@ -90,6 +93,8 @@ enum Command {
     Rewrite(rewrite::Args),
     Run(run::Args),
     Cache(cache::Args),
+    Fat(fat::Fat),
+    Thin(fat::Thin),
     Keygen(keys::Keygen),
     Sign(keys::Sign),
     #[command(hide = true)]
@@ -111,6 +116,8 @@ impl Command {
             Command::Rewrite(args) => args.inputs(),
             Command::Run(args) => args.inputs(),
             Command::Cache(args) => args.inputs(),
+            Command::Fat(args) => args.inputs(),
+            Command::Thin(args) => args.inputs(),
             Command::Sign(args) => args.inputs(),
         }
     }
@@ -134,9 +141,13 @@ fn parse() -> Result<Command, clap::Error> {
     if command.inputs().into_iter().filter(|path| input::is_standard(path)).count() > 1 {
         return Err(cli.error(ErrorKind::ArgumentConflict, "standard input ('-') can be used only once"));
     }
-    if let Command::Pack(args) = &command {
-        args.check().map_err(|error| cli.error(ErrorKind::InvalidValue, error))?;
-    }
+    let checked = match &command {
+        Command::Pack(args) => args.check(),
+        Command::Engine(args) => args.check(),
+        Command::Fat(args) => args.check(),
+        _ => Ok(()),
+    };
+    checked.map_err(|error| cli.error(ErrorKind::InvalidValue, error))?;
     Ok(command)
 }
 
@@ -156,6 +167,8 @@ fn main() -> ExitCode {
         Command::Rewrite(args) => rewrite::run(&args, &mut console),
         Command::Run(args) => run::run(&args, &mut console),
         Command::Cache(args) => cache::run(&args, &mut console),
+        Command::Fat(args) => fat::fat(&args, &mut console),
+        Command::Thin(args) => fat::thin(&args, &mut console),
         Command::Keygen(args) => keys::generate(&args, &mut console),
         Command::Sign(args) => keys::sign(&args, &mut console),
         Command::Man(args) => manual::man(&args),

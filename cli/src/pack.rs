@@ -83,7 +83,8 @@ struct SettingsArgs {
     /// Take the settings from the default engine of Wasmtime 0.33 on this host
     #[arg(long, group = "settings")]
     wasmtime: bool,
-    /// Record that the modules need these instruction sets, and no flags
+    /// Record that the modules need these instruction sets, and no flags: native, CPUs by LLVM's name such as haswell, levels such as
+    /// x86-64-v3, and features; `-NAME` takes away
     #[arg(long, value_name = "CPU", conflicts_with = "settings")]
     cpu: Option<String>,
     /// Record that the modules are for this target rather than for the host's, such as aarch64-unknown-linux-gnu
@@ -94,7 +95,8 @@ struct SettingsArgs {
     metadata: Option<PathBuf>,
 }
 
-fn triple(triple: &str) -> Result<String, Error> {
+/// Checks a target triple.
+pub fn triple(triple: &str) -> Result<String, Error> {
     Engine::new().set_target(triple)?;
     Ok(triple.to_owned())
 }
@@ -177,7 +179,7 @@ impl SettingsArgs {
     fn named(&self) -> Result<Engine, Error> {
         let mut engine = Engine::new();
         self.target.iter().try_for_each(|triple| engine.set_target(triple))?;
-        self.cpu.iter().try_for_each(|names| engine.add_cpu(names))?;
+        self.cpu.iter().try_for_each(|names| engine.set_cpu(names))?;
         Ok(engine)
     }
 

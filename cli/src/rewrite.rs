@@ -10,6 +10,7 @@ use artifact::error::{Error, Result as LibraryResult, Status};
 use crate::failure::Failure;
 use crate::input::OpenArgs;
 use crate::output::{CommandResult, Console};
+use crate::variants::expect_one;
 use crate::write::WriteArgs;
 
 /// Rewrite an artifact, keeping its body byte for byte
@@ -60,6 +61,7 @@ pub fn run(args: &Args, console: &mut Console) -> CommandResult {
 }
 
 fn builder(artifact: Artifact) -> LibraryResult<Builder<'static>> {
+    expect_one(&artifact, "artifact fat")?;
     // Read the body now: an error while saving would be reported for the output.
     artifact.body()?;
     Builder::from_artifact(Arc::new(artifact))

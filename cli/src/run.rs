@@ -16,8 +16,8 @@ use crate::output::{CommandResult, Console};
 /// Load an artifact and call one of its functions
 ///
 /// Calls `int SYMBOL(int64_t, ...)` and prints the result in decimal. The main module is searched for SYMBOL first, then the
-/// modules before it, the last one first. Undefined symbols of the modules are looked up in this program and its C library.
-/// Constructors and destructors run.
+/// modules before it, the last one first. Of a file of several targets, the best variant for the engine is loaded. Undefined
+/// symbols of the modules are looked up in this program and its C library. Constructors and destructors run.
 ///
 /// This runs machine code from the file: use it only with files that you trust.
 #[derive(clap::Args)]
@@ -67,7 +67,7 @@ pub fn run(args: &Args, console: &mut Console) -> CommandResult {
     let file = args.file.as_path();
     let mut rules = args.open.rules()?;
     let engine = rules.engine.take().unwrap_or_else(Engine::host);
-    (rules.engine, rules.map) = (Some(engine.clone()), true);
+    (rules.engine, rules.map, rules.variant) = (Some(engine.clone()), true, None);
     let progress = console.progress("loading", file)?;
     let artifact = Input::open(file)?.artifact(&rules)?;
     let loaded = load_artifact(artifact, &engine);

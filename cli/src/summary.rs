@@ -11,18 +11,24 @@ use artifact::format::Map;
 use artifact::format::flags::{Features, Flag, Setting, SettingValue, Tunables};
 
 use crate::elf_names;
-use crate::facts::{Counts, Facts, Module, Section, Symbol, hex};
+use crate::facts::{Counts, Facts, Fat, Module, Section, Symbol, hex};
 use crate::output::{Console, Style};
 use crate::types;
+use crate::variants::Judged;
 
 /// Column widths, for [`Console::row`].
 pub const FACT: [isize; 2] = [9, 0];
 const SECTION: [isize; 6] = [24, -10, -10, -6, 10, 0];
+const VARIANT: [isize; 6] = [9, -10, -10, -6, 26, 0];
 const SYMBOL: [isize; 6] = [16, -10, 7, 7, 16, 0];
 pub const SETTING: [isize; 2] = [38, 0];
 
 pub fn print(out: &mut Console, file: &Path, artifact: &Artifact, facts: &Facts<'_>) -> io::Result<()> {
-    out.line(file, &format!("artifact, {}", Bytes(facts.file_len)), Style::Heading)?;
+    let variant = match &facts.fat {
+        Some(Fat { variant, variants, .. }) => format!(" (variant {variant} of {})", variants.len()),
+        None => String::new(),
+    };
+    out.line(file, &format!("artifact, {}{variant}", Bytes(facts.file_len)), Style::Heading)?;
     let version = if artifact.version().is_empty() { "none".into() } else { quote(artifact.version()) };
     out.row(FACT, ["producer", facts.producer])?;
     out.row(FACT, ["version", &version])?;
@@ -50,6 +56,7 @@ pub fn print(out: &mut Console, file: &Path, artifact: &Artifact, facts: &Facts<
         }
     }
     signatures(out, artifact)?;
+    facts.fat.as_ref().map_or(Ok(()), |fat| variants(out, artifact, fat))?;
     for (index, found) in facts.modules.iter().enumerate() {
         module(out, index, index == facts.main, found)?;
     }
@@ -82,6 +89,23 @@ fn signatures(out: &mut Console, artifact: &Artifact) -> io::Result<()> {
         Some(_) => Ok(()),
         None => out.row(FACT, ["signature", "none"]),
     }
+}
+
+/// Lists the variants of a file of several targets, and the signatures over their index.
+fn variants(out: &mut Console, artifact: &Artifact, fat: &Fat) -> io::Result<()> {
+    let host = fat.host_variant.map_or("this host gets none".to_owned(), |index| format!("this host gets {index}"));
+    out.heading(&format!("variants: {host}"))?;
+    for signature in artifact.index_signatures() {
+        let trust = if artifact.confirms(signature) { "trusted" } else { "not verified" };
+        out.row(FACT, ["index", &format!("signed by key {}, {trust}", hex(&signature.key))])?;
+    }
+    out.row(VARIANT, ["variant", "offset", "size", "score", "target", "needs"])?;
+    for Judged { index, target, needs, offset, len, score, .. } in &fat.variants {
+        let [index, offset, len, score] = [index.to_string(), offset.to_string(), len.to_string(), score.to_string()];
+        let needs = if needs.is_empty() { "none".into() } else { quote(needs.join(",").as_bytes()).into_owned() };
+        out.row(VARIANT, [&index, &offset, &len, &score, &quote(target.as_bytes()), &needs])?;
+    }
+    Ok(())
 }
 
 fn module(out: &mut Console, index: usize, main: bool, module: &Module) -> io::Result<()> {

@@ -2,20 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
-use artifact::report::Report;
-
 use crate::cwasm;
 use crate::failure::Failure;
 use crate::input::{Input, OpenArgs, OpenRules};
 use crate::output::{CommandResult, Console, Outcome};
 use crate::packs;
-use crate::verdict::{self, Format};
+use crate::verdict::{self, Checked, Format};
 
 /// Verify all digests, bounds, links and tables of artifacts
 ///
 /// Prints `FILE: OK`, or one line for each warning. A warning reports a deviation that Wasmtime 0.33 accepts but no known writer
 /// produces. Damage is an error. Of a pack, all artifacts in it are verified. A file of Wasmtime 3 or newer has no digests: without a
-/// signature, only its structure is verified.
+/// signature, only its structure is verified. Of a file of several targets, all variants and what is between them are verified.
 #[derive(clap::Args)]
 #[command(after_help = "\
 With --json, prints one line for each file: {\"file\", \"status\", \"sentence\", \"offset\", \"findings\": [{\"kind\", \
@@ -54,18 +52,19 @@ pub fn run(args: &Args, console: &mut Console) -> CommandResult {
         let progress = console.progress("verifying", file)?;
         let report = verify(file, &rules);
         drop(progress);
-        verdict::print(console, file, &report, &format)
+        verdict::print(console, file, &report, &format, None)
     })
 }
 
-fn verify(file: &Path, rules: &OpenRules) -> Result<Report, Failure> {
+fn verify(file: &Path, rules: &OpenRules) -> Result<Checked, Failure> {
     let input = Input::open(file)?;
     if let Some(pack) = packs::open(file, &input, rules)? {
-        return packs::verify(file, &pack, rules);
+        return packs::verify(file, &pack, rules).map(Checked::from);
     }
     if let Some(found) = cwasm::open(&input, rules)? {
         found.check_origin(rules.engine.as_ref())?;
-        return found.verify();
+        return found.verify().map(Checked::from);
     }
-    input.artifact(rules)?.verify().map_err(|error| Failure::in_file(file, error))
+    let report = input.artifact(rules)?.verify();
+    report.map(Checked::from).map_err(|error| Failure::in_file(file, error))
 }

@@ -21,6 +21,9 @@ use crate::report::{Finding, Kind, Report};
 /// A function that receives each finding and returns whether to continue.
 type Sink<'s> = &'s mut dyn FnMut(Finding) -> ControlFlow<()>;
 
+/// A function that compares a flag of an artifact, by its name, with that of an engine.
+type Judge<'j> = &'j dyn Fn(&str, Option<&Flag<&str>>, Option<&Flag<String>>) -> Option<FlagMismatch>;
+
 /// Compares producer and version, and returns the mismatch if there is one. The rest of an artifact is only meaningful to an engine
 /// that accepts both.
 #[must_use]
@@ -88,9 +91,36 @@ fn first_of(comparison: &mut dyn FnMut(Sink<'_>) -> ControlFlow<()>) -> Result<(
 ///
 /// LIMIT for more mismatches than a report holds.
 pub fn report(engine: &Engine, metadata: &Metadata<'_>) -> Result<Report> {
+    collect(&|sink| compare(engine, metadata, false, sink))
+}
+
+/// Returns every reason for which a host cannot run code, whoever made it and with which settings. `host` is [`Engine::host`].
+///
+/// # Errors
+///
+/// LIMIT for more reasons than a report holds.
+pub fn report_for_host(host: &Engine, metadata: &Metadata<'_>) -> Result<Report> {
+    collect(&|sink| {
+        triple(host.target(), metadata.target, sink)?;
+        let judge =
+            |name: &str, artifact: Option<&Flag<&str>>, in_host: Option<&Flag<String>>| match (artifact?, in_host) {
+                (Flag::Bool(true), _) => unsupported(host, name),
+                (length, Some(found)) if LENGTHS.contains(&name) => {
+                    (!flags_equal(length, found)).then_some(FlagMismatch::Different)
+                }
+                (_, None) if LENGTHS.contains(&name) => Some(FlagMismatch::NotInEngine),
+                // Off, or a setting of the compiler.
+                _ => None,
+            };
+        flags(Kind::IsaFlag, host.flags(FlagMap::Isa), &metadata.isa_flags, &judge, sink)
+    })
+}
+
+/// Collects the findings of a comparison.
+fn collect(compare: &dyn Fn(Sink<'_>) -> ControlFlow<()>) -> Result<Report> {
     let mut report = Report::default();
     let mut outcome = Ok(());
-    let _ = compare(engine, metadata, false, &mut |finding| {
+    let _ = compare(&mut |finding| {
         outcome = report.add(finding);
         if outcome.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     });
@@ -220,13 +250,7 @@ fn by_name(a: &str, b: &str) -> Ordering {
 }
 
 /// Compares the flags of engine and artifact: first every flag of the engine, sorted by name, then those that only the artifact has.
-fn flags(
-    kind: Kind,
-    engine: &FlagTable,
-    artifact: &Flags<'_>,
-    judge: impl Fn(&str, Option<&Flag<&str>>, Option<&Flag<String>>) -> Option<FlagMismatch>,
-    sink: Sink<'_>,
-) -> ControlFlow<()> {
+fn flags(kind: Kind, engine: &FlagTable, artifact: &Flags<'_>, judge: Judge<'_>, sink: Sink<'_>) -> ControlFlow<()> {
     let mut rest = artifact.sorted();
     let mut only_in_artifact = false;
     for (name, engine_flag) in engine {
@@ -265,7 +289,7 @@ fn shared_flags(engine: &FlagTable, artifact: &Flags<'_>, sink: Sink<'_>) -> Con
         (None, _) => Some(FlagMismatch::NotInArtifact),
         (_, None) => Some(FlagMismatch::NotInEngine),
     };
-    flags(Kind::SharedFlag, engine, artifact, judge, sink)
+    flags(Kind::SharedFlag, engine, artifact, &judge, sink)
 }
 
 /// Compares ISA flags. The engine may have an instruction set that the artifact does not use.
@@ -273,7 +297,7 @@ fn isa_flags(engine: &Engine, artifact: &Flags<'_>, sink: Sink<'_>) -> ControlFl
     let judge = |name: &str, artifact: Option<&Flag<&str>>, in_engine: Option<&Flag<String>>| {
         isa_mismatch(engine, name, artifact, in_engine)
     };
-    flags(Kind::IsaFlag, engine.flags(FlagMap::Isa), artifact, judge, sink)
+    flags(Kind::IsaFlag, engine.flags(FlagMap::Isa), artifact, &judge, sink)
 }
 
 /// Compares an ISA flag. Unless the producer is `wasmtime`, a missing flag counts as off, a feature may have another name in the
@@ -292,11 +316,7 @@ fn isa_mismatch(
         (None, Some(_)) if engine.producer() == WASMTIME => Some(FlagMismatch::NotInArtifact),
         (_, None) if engine.producer() == WASMTIME => Some(FlagMismatch::NotInEngine),
         (Some(Flag::Bool(false)), None) => None,
-        (Some(Flag::Bool(true)), None | Some(Flag::Bool(false))) => match engine.support(name) {
-            Support::Yes => None,
-            Support::No => Some(FlagMismatch::NotSupported),
-            Support::Unknown => Some(FlagMismatch::Unknown),
-        },
+        (Some(Flag::Bool(true)), None | Some(Flag::Bool(false))) => unsupported(engine, name),
         (Some(artifact), Some(engine)) => (!flags_equal(artifact, engine)).then_some(FlagMismatch::Different),
         // Code that does not name a length of vectors runs with any.
         (None, Some(flag)) => {
@@ -352,6 +372,15 @@ pub fn same_target(engine: &Engine, artifact: &str) -> bool {
 pub fn meets_needs(engine: &Engine, metadata: &Metadata<'_>) -> bool {
     let needs = Variant::of_code(metadata.target, metadata.isa_flags.sorted());
     unmet(engine, &needs).is_none()
+}
+
+/// Returns why an engine does not support a feature.
+fn unsupported(engine: &Engine, name: &str) -> Option<FlagMismatch> {
+    match engine.support(name) {
+        Support::Yes => None,
+        Support::No => Some(FlagMismatch::NotSupported),
+        Support::Unknown => Some(FlagMismatch::Unknown),
+    }
 }
 
 /// Compares the header of a module with the engine's target, and returns the mismatch if there is one.

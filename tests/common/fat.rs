@@ -21,7 +21,7 @@ pub fn engine(target: &str, cpu: &str) -> Engine {
     let mut engine = Engine::new();
     engine.set_target(target).unwrap();
     if !cpu.is_empty() {
-        engine.add_cpu(cpu).unwrap();
+        engine.set_cpu(cpu).unwrap();
     }
     engine
 }

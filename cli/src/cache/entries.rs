@@ -10,7 +10,7 @@ use super::{FolderArgs, TrustArgs, open};
 use crate::facts::hex;
 use crate::failure::Failure;
 use crate::output::{CommandResult, Console, Outcome, Style};
-use crate::verdict::{self, Format};
+use crate::verdict::{self, Checked, Format};
 
 /// Column widths, for [`Console::row`].
 const FACT: [isize; 2] = [9, 0];
@@ -148,17 +148,17 @@ pub fn verify(args: &Verify, console: &mut Console) -> CommandResult {
         let result = match cache.verify(&entry) {
             // Removed meanwhile.
             Err(error) if error.errno() == libc::ENOENT => continue,
-            result => result.map_err(|error| Failure::in_file(&entry.path, error)),
+            result => result.map(Checked::from).map_err(|error| Failure::in_file(&entry.path, error)),
         };
         sound += usize::from(result.is_ok());
-        if args.json || result.as_ref().map_or(true, |report| !report.findings.is_empty()) {
+        if args.json || result.as_ref().map_or(true, Checked::has_findings) {
             results.push((entry.path, result));
         }
     }
     drop(progress);
     let format = Format { json: args.json, all: true, success: "OK", finding: Outcome::Success };
     for (path, result) in &results {
-        verdict::print(console, path, result, &format)?;
+        verdict::print(console, path, result, &format, None)?;
     }
     if args.json {
         return Ok(());

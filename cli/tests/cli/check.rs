@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use artifact::engine::{Engine, FlagMap};
+use artifact::engine::{Engine, FlagMap, VersionRule};
 use artifact::format::flags::Flag;
 
 use crate::json::Json;
@@ -62,15 +62,86 @@ fn checks_against_this_host_and_against_wasmtime() {
     let folder = Folder::new();
     let host = folder.artifact("host", &Engine::host());
     let wasmtime = folder.artifact("wasmtime", &Engine::wasmtime());
-    let ran = run(&["check", &host, &wasmtime]).expect(1);
-    let mismatch = format!("{wasmtime}: Module was compiled by 'wasmtime' but 'artifact' is expected for the host\n");
-    assert_eq!(ran.out(), format!("{host}: compatible\n{mismatch}"));
+    let ran = run(&["check", &host, &wasmtime]).expect(0);
+    assert_eq!(ran.out(), format!("{host}: compatible\n{wasmtime}: compatible (made by wasmtime 0.33.0)\n"));
     assert_eq!(ran.err, "");
     let ran = run(&["check", "--wasmtime", &wasmtime, &host]).expect(1);
     let mismatch = format!("{host}: Module was compiled by 'artifact' but 'wasmtime' is expected for the host\n");
     assert_eq!(ran.out(), format!("{wasmtime}: compatible\n{mismatch}"));
     assert_eq!(run(&["check", &host]).expect(0).out(), format!("{host}: compatible\n"));
     assert_eq!(run_with(&["check", "-"], &fs::read(&host).unwrap()).expect(0).out(), "-: compatible\n");
+}
+
+/// Without an engine, only what the code needs counts, under whatever producer, version and settings it was made.
+#[test]
+fn judges_whether_this_cpu_can_run_the_code_whoever_made_it() {
+    let folder = Folder::new();
+    let mut engine = Engine::host();
+    engine.set_producer("mine").unwrap();
+    engine.set_version_rule(VersionRule::Custom("8.\u{1b}1".into())).unwrap();
+    engine.set_flag(FlagMap::Shared, "opt_level", Flag::Enum("speed".into())).unwrap();
+    engine.set_flag(FlagMap::Isa, "my-abi", Flag::Enum("x".into())).unwrap();
+    engine.tunables.static_memory_bound = 7;
+    engine.features.simd = true;
+    let mine = folder.artifact("mine", &engine);
+    let ran = run(&["check", &mine]).expect(0);
+    assert_eq!(ran.out(), format!("{mine}: compatible (made by mine 8.\\u{{1b}}1)\n"));
+    let line = run(&["check", "--json", &mine]).expect(0).json();
+    assert_eq!(["producer", "version"].map(|key| line.get(key).text()), ["mine", "8.\\u{1b}1"]);
+    // The comparison with an engine is another question.
+    let host = folder.file("host.json", Engine::host().to_json().unwrap());
+    let ran = run(&["check", "--engine", &host, &mine]).expect(1);
+    assert_eq!(ran.out(), format!("{mine}: Module was compiled by 'mine' but 'artifact' is expected for the host\n"));
+    // Without a version.
+    engine.set_version_rule(VersionRule::None).unwrap();
+    let none = folder.artifact("none", &engine);
+    assert_eq!(run(&["check", &none]).expect(0).out(), format!("{none}: compatible (made by mine)\n"));
+
+    if !cfg!(target_arch = "x86_64") {
+        return;
+    }
+    // No CPU has both: one is Intel's, the other AMD's.
+    for name in ["avx512er", "lwp", "avx2048"] {
+        engine.set_flag(FlagMap::Isa, name, Flag::Bool(true)).unwrap();
+    }
+    let needy = folder.artifact("needy", &engine);
+    let ran = run(&["check", "--all", &needy]).expect(1);
+    assert!(ran.out().contains("' enabled but the host does not support it (made by mine)\n"), "{}", ran.out());
+    let unknown =
+        "'avx2048' enabled, which is unknown: it is neither a feature of a CPU nor a setting of the host (made";
+    assert!(ran.out().contains(unknown), "{}", ran.out());
+    // Code for another machine: what it needs of that one is known, and missing here.
+    let mut arm = engine.clone();
+    arm.set_target("aarch64-unknown-linux-gnu").unwrap();
+    arm.remove_cpu();
+    arm.set_cpu("lse,sve,sve-vector-bits=512").unwrap();
+    let file = folder.artifact("arm", &arm);
+    let ran = run(&["check", "--all", &file]).expect(1);
+    let sentences: Vec<_> = ran.out().lines().collect();
+    assert!(sentences[0].contains("Module was compiled for architecture 'aarch64'"), "{}", ran.out());
+    assert!(sentences.iter().any(|sentence| sentence.contains("'lse' enabled but the host does not")), "{}", ran.out());
+    let length = "'sve-vector-bits' but it is not present for the host";
+    assert!(sentences.iter().any(|sentence| sentence.contains(length)), "{}", ran.out());
+}
+
+#[test]
+fn engine_prints_the_engine_of_any_cpu() {
+    let engine = |args: &[&str]| Engine::from_json(run(&[&["engine"], args].concat()).expect(0).out()).unwrap();
+    let (x86, arm) = ("x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu");
+    let isa = |engine: &Engine| engine.flags(FlagMap::Isa).keys().cloned().collect::<Vec<_>>();
+    let mut expected = Engine::new();
+    expected.set_target(x86).unwrap();
+    assert_eq!(engine(&["--target", x86]), expected);
+    expected.set_cpu("znver4,-sgx,-shstk").unwrap();
+    assert_eq!(engine(&["--target", x86, "--cpu", "znver4,-sgx,-shstk"]), expected);
+    assert!(isa(&expected).contains(&"avx512bf16".to_owned()) && !isa(&expected).contains(&"shstk".to_owned()));
+    let neoverse = engine(&["--cpu", "neoverse-n1", "--target", arm]);
+    assert!(isa(&neoverse).contains(&"dotprod".to_owned()) && neoverse.target() == arm);
+    assert_eq!(isa(&engine(&["--wasmtime", "--target", arm, "--cpu", "neoverse-n1"])), ["has_lse"]);
+    assert_eq!(engine(&["--cpu", "native"]), Engine::host());
+    let ran = run(&["engine", "--target", x86, "--cpu", "haswel"]).expect(2);
+    assert!(ran.err.contains("found 'haswel'; similar names are haswell"), "{}", ran.err);
+    run(&["engine", "--target", "nonsense"]).expect(2);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::json::Json;
 use crate::support::{Folder, fixture, module, run, run_with};
 
 /// Generates a key pair and returns the paths of the private and the public key.
-fn keygen(folder: &Folder, name: &str) -> [String; 2] {
+pub fn keygen(folder: &Folder, name: &str) -> [String; 2] {
     let [private, public] =
         ["key", "pub"].map(|kind| folder.path(&format!("{name}.{kind}")).to_str().unwrap().to_owned());
     let ran = run(&["keygen", "-o", &private, "--public", &public]).expect(0);
@@ -88,6 +88,7 @@ fn a_signed_file_that_is_incompatible_gets_a_verdict() {
     let folder = Folder::new();
     let [mine, mine_public] = keygen(&folder, "mine");
     let signed = folder.path("signed").to_str().unwrap().to_owned();
+    let host = folder.file("host.json", Engine::host().to_json().unwrap());
     let stranger = "Module was compiled by 'wasmtime' but 'artifact' is expected for the host";
     let mut old = Engine::host();
     old.set_version_rule(VersionRule::Custom("0".into())).unwrap();
@@ -99,10 +100,10 @@ fn a_signed_file_that_is_incompatible_gets_a_verdict() {
         (folder.artifact("flags", &flags), "Module was compiled with setting 'opt_level' but it is", 20),
     ] {
         run(&["rewrite", &file, "-o", &signed, "--sign", &mine]).expect(0);
-        let ran = run(&["check", &signed, "--trust", &mine_public]).expect(1);
+        let ran = run(&["check", "--engine", &host, &signed, "--trust", &mine_public]).expect(1);
         assert!(ran.out().starts_with(&format!("{signed}: {sentence}")) && ran.err.is_empty(), "{}", ran.out());
-        assert_eq!(ran.out(), run(&["check", &signed]).expect(1).out());
-        let line = run(&["check", "--json", &signed, "--trust", &mine_public]).expect(1).json();
+        assert_eq!(ran.out(), run(&["check", "--engine", &host, &signed]).expect(1).out());
+        let line = run(&["check", "--engine", &host, "--json", &signed, "--trust", &mine_public]).expect(1).json();
         assert_eq!(line.get("status"), &Json::number(status));
         assert_eq!(line.get("findings").list().len(), 1);
     }

@@ -4,10 +4,12 @@
 mod cache;
 mod check;
 mod cpu;
+mod cpu_names;
 mod cwasm;
 #[path = "../../../tests/common/elf.rs"]
 mod elf;
 mod extract;
+mod fat;
 mod inspect;
 mod json;
 mod keys;

@@ -227,7 +227,7 @@ fn pack_records_the_settings() {
 }
 
 /// An object for a machine, made by the assembler for it if that is installed.
-fn object(folder: &Folder, assembler: &str, text_of: &str) -> Option<String> {
+pub fn object(folder: &Folder, assembler: &str, text_of: &str) -> Option<String> {
     let (source, object) = (folder.file("source.s", text_of), folder.path("object.o"));
     let assembled = Command::new(assembler).arg("-g").arg(source).arg("-o").arg(&object).status().ok()?;
     assert!(assembled.success());

@@ -21,7 +21,6 @@ use crate::support::{
 fn exit_statuses() {
     let folder = Folder::new();
     let good = folder.artifact("good", &Engine::host());
-    let foreign = fixture("addfib.cwasm");
     let bytes = genuine("addfib");
     let truncated = folder.file("truncated", &bytes[..bytes.len() / 2]);
     let corrupt = folder.file("corrupt", garbled(b"0.33.0"));
@@ -40,12 +39,13 @@ fn exit_statuses() {
         run(&[command, &good]).expect(0);
     }
     // With several files, all are checked, and the worst result counts.
+    let unfit = fixture("target_win64.cwasm");
     let wasmtime = folder.file("wasmtime.json", default_config());
     for (files, status) in [
         (&[&good, &good][..], 0),
-        (&[&good, &foreign, &good], 1),
-        (&[&foreign, &missing, &good], 5),
-        (&[&missing, &truncated, &foreign], 3),
+        (&[&good, &unfit, &good], 1),
+        (&[&unfit, &missing, &good], 5),
+        (&[&missing, &truncated, &unfit], 3),
         (&[&corrupt, &text, &missing], 3),
     ] {
         let mut args = vec!["check"];
@@ -63,6 +63,7 @@ fn exit_statuses() {
         let ran = run(&args).expect(4);
         assert_eq!(ran.err.lines().count(), 3, "{}", ran.err);
     }
+    let other = folder.file("other.json", Engine::host().to_json().unwrap());
     // A file of another producer or version is not damaged, even if nothing after its version can be decoded.
     let stale = folder.file("stale", garbled(b"9.99.9"));
     let ran = run(&["check", "--engine", &wasmtime, &stale]).expect(1);
@@ -71,7 +72,8 @@ fn exit_statuses() {
     run(&["check", "--engine", &wasmtime, &stranger]).expect(1);
     for file in [&corrupt, &folder.file("cut", &bytes[..bytes.len() - 9])] {
         run(&["check", "--engine", &wasmtime, file]).expect(3);
-        run(&["check", file]).expect(1);
+        run(&["check", "--engine", &other, file]).expect(1);
+        run(&["check", file]).expect(3);
     }
 }
 
@@ -145,6 +147,8 @@ fn openings(folder: &Folder) -> Vec<Vec<String>> {
         vec!["rewrite", "-o", &at("rewritten")],
         vec!["sign", "--key", &key, "-o", &at("signature")],
         vec!["run"],
+        vec!["fat", "-o", &at("fat")],
+        vec!["thin", "--variant", "0", "-o", &at("thin")],
         vec!["pack", "-o", &at("packed")],
     ]
     .map(|args| args.into_iter().map(str::to_owned).collect());
@@ -185,8 +189,8 @@ fn files_that_cannot_be_read_are_named_and_nothing_is_written() {
             assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(5), &b""[..]), "{args:?}");
         }
     }
-    let made = ["parts", "rewritten", "signature", "packed"].map(|name| folder.path(name).exists());
-    assert_eq!(made, [false; 4]);
+    let made = ["parts", "rewritten", "signature", "fat", "thin", "packed"].map(|name| folder.path(name).exists());
+    assert_eq!(made, [false; 6]);
 }
 
 #[test]
@@ -247,7 +251,7 @@ fn a_closed_pipe_is_not_an_error() {
         (&["inspect", &file][..], 0),
         (&["engine"], 0),
         (&["check", &file, "/missing"], 5),
-        (&["check", "--json", &file], 1),
+        (&["check", "--json", &file, &fixture("target_win64.cwasm")], 1),
         (&["verify", &file], 0),
         (&["rewrite", &file, "-o", "-"], 0),
         (&["completions", "zsh"], 0),

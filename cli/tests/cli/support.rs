@@ -14,11 +14,13 @@ use crate::elf::Shape;
 use crate::json::Json;
 
 /// All commands but the hidden ones.
-pub const COMMANDS: [&str; 11] =
-    ["cache", "check", "engine", "extract", "inspect", "keygen", "pack", "rewrite", "run", "sign", "verify"];
+pub const COMMANDS: [&str; 13] = [
+    "cache", "check", "engine", "extract", "fat", "inspect", "keygen", "pack", "rewrite", "run", "sign", "thin",
+    "verify",
+];
 
 /// The commands that open an artifact, all of which have --trust and --engine.
-pub const OPENING: [&str; 7] = ["check", "extract", "inspect", "rewrite", "run", "sign", "verify"];
+pub const OPENING: [&str; 9] = ["check", "extract", "fat", "inspect", "rewrite", "run", "sign", "thin", "verify"];
 
 /// The result of a run.
 pub struct Ran {

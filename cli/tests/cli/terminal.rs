@@ -75,8 +75,9 @@ fn verdicts_have_colours_on_a_terminal() {
     assert!(seen.contains(&format!("\x1b[31merror:\x1b[0m '{bad}': ")), "{seen:?}");
     let seen = shown(command(&["verify", "--strict", &odd]));
     assert!(seen.contains(&format!("{odd}: \x1b[31m8 unknown bytes follow")), "{seen:?}");
-    let seen = shown(command(&["check", &good]));
-    assert!(seen.contains(&format!("{good}: \x1b[31mModule was compiled by ")), "{seen:?}");
+    let seen = shown(command(&["check", &good, &fixture("target_win64.cwasm")]));
+    assert!(seen.contains(&format!("{good}: \x1b[32mcompatible (made by wasmtime 0.33.0)")), "{seen:?}");
+    assert!(seen.contains(": \x1b[31mModule was compiled for operating system "), "{seen:?}");
     let seen = shown(command(&["inspect", &good]));
     assert!(seen.contains("\n\x1b[1mtunables:\x1b[0m\n"), "{seen:?}");
 }

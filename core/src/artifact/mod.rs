@@ -454,7 +454,23 @@ impl Artifact {
         if let Some(finding) = compat::origin(engine, self.producer(), self.version()) {
             return Ok(Report { findings: vec![finding] });
         }
-        let mut report = compat::report(engine, self.known_metadata()?)?;
+        self.with_machines(compat::report(engine, self.known_metadata()?)?, engine)
+    }
+
+    /// Returns every reason for which this host cannot run the artifact's code, whoever made it, in which version and with which
+    /// settings: architecture, operating system, features of the CPU, lengths of vectors, modules for another machine.
+    ///
+    /// # Errors
+    ///
+    /// As [`Artifact::metadata`]; as [`Artifact::check`] if a module's header can't be read; LIMIT for more reasons than a report
+    /// holds.
+    pub fn report_for_host(&self) -> Result<Report> {
+        let host = Engine::host();
+        self.with_machines(compat::report_for_host(&host, self.metadata()?)?, &host)
+    }
+
+    /// Adds the modules that are for another machine, unless all are.
+    fn with_machines(&self, mut report: Report, engine: &Engine) -> Result<Report> {
         if !report.findings.iter().any(|finding| finding.kind == Kind::Architecture) {
             self.compare_machines(engine, &mut |finding| report.add(finding))?;
         }

@@ -2,10 +2,11 @@
 //! trusts.
 //!
 //! This module holds the data and the rules for changing it. `compat` compares an engine with an artifact, `needs` says which features
-//! an engine supports, and `cpu` detects the features of the CPU.
+//! an engine supports, `isa` which flags stand for a CPU, and `cpu` detects the features of the CPU.
 
 pub(crate) mod cpu;
 mod fingerprint;
+mod isa;
 mod json;
 mod needs;
 pub(crate) mod target;
@@ -96,22 +97,6 @@ fn flag_table(flags: &mut dyn Iterator<Item = (&str, Flag<String>)>) -> FlagTabl
     table
 }
 
-/// Returns the ISA flags for this CPU: its features and the lengths of its vectors.
-fn host_flags() -> FlagTable {
-    let mut table = flag_table(&mut cpu::usable().map(|name| (name, Flag::Bool(true))));
-    for (name, bits) in cpu::lengths() {
-        table.insert(name.to_owned(), Flag::Enum(bits.to_string()));
-    }
-    table
-}
-
-/// Parses the length of vectors in a name such as `sve-vector-bits=512`.
-fn vector_length(name: &str) -> Option<(&str, Flag<String>)> {
-    let (length, bits) = name.split_once('=').filter(|(length, _)| cpu::LENGTHS.contains(length))?;
-    let number: u32 = bits.parse().ok().filter(|number| cpu::is_length(length, *number))?;
-    Some((length, Flag::Enum(number.to_string())))
-}
-
 /// The settings that a host compiles with, and the keys that it trusts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Engine {
@@ -142,63 +127,6 @@ impl Engine {
             features: Features::default(),
             trusted: Vec::new(),
         }
-    }
-
-    /// Creates the baseline engine plus every feature of this CPU as an ISA flag, under LLVM's names. Check artifacts against this
-    /// engine before running them.
-    ///
-    /// A feature counts if the operating system has enabled its state and this process may use it, at the time of this call: on
-    /// Linux the `amx-*` features only appear after `arch_prctl(ARCH_REQ_XCOMP_PERM, 18)`. Where the length of vectors differs from
-    /// CPU to CPU, as with SVE, the calling thread's length is a flag (`sve-vector-bits`).
-    #[must_use]
-    pub fn host() -> Engine {
-        Engine { isa_flags: host_flags(), ..Engine::new() }
-    }
-
-    /// Creates the baseline engine plus the features of a CPU as ISA flags, as [`Engine::add_cpu`] does.
-    ///
-    /// # Errors
-    ///
-    /// INVALID_ARGUMENT for an unknown name.
-    pub fn for_cpu(names: &str) -> Result<Engine> {
-        let mut engine = Engine::new();
-        engine.add_cpu(names)?;
-        Ok(engine)
-    }
-
-    /// Adds the features of a CPU of the engine's target as ISA flags. `names` is a comma-separated list of `native` for this CPU,
-    /// microarchitecture levels of the x86-64 psABI (`x86-64` to `x86-64-v4`), LLVM's names of features, and on aarch64
-    /// `sve-vector-bits=512` for code that was compiled for one length of SVE vectors.
-    ///
-    /// # Errors
-    ///
-    /// INVALID_ARGUMENT for a name that the target's architecture does not have, and for `native` if that is not this host's. No feature
-    /// is added then.
-    pub fn add_cpu(&mut self, names: &str) -> Result<()> {
-        let mut added = FlagTable::new();
-        let is_host = || target::compared_parts(&self.target).0 == target::compared_parts(&target::host()).0;
-        for name in names.split(',') {
-            if name == "native" && is_host() {
-                added.append(&mut host_flags());
-                continue;
-            }
-            if let Some((length, bits)) = vector_length(name) {
-                added.insert(length.to_owned(), bits);
-                continue;
-            }
-            let features = cpu::features_named(&self.target, name).filter(|_| name != "native").ok_or_else(|| {
-                let message = format!(
-                    "CPU: expected native on this host's architecture, a level such as x86-64-v3, or LLVM's name of a feature of \
-                     {}, found '{}'",
-                    quote(target::compared_parts(&self.target).0.as_bytes()),
-                    quote(name.as_bytes()),
-                );
-                Error::new(Status::InvalidArgument, message)
-            })?;
-            added.extend(features.into_iter().map(|feature| (feature.to_owned(), Flag::Bool(true))));
-        }
-        self.isa_flags.append(&mut added);
-        Ok(())
     }
 
     /// Creates an engine that supports exactly what code of this producer with this target and these ISA flags needs.
@@ -371,27 +299,5 @@ mod tests {
         assert_eq!(engine.version(), "");
         assert!(engine.version_rule().accepts("wasmtime", b""));
         assert!(!engine.version_rule().accepts("wasmtime", b"0.33.0"));
-    }
-
-    #[test]
-    fn a_host_engine_has_the_features_of_this_cpu() {
-        let engine = Engine::host();
-        if cfg!(target_arch = "x86_64") {
-            assert_eq!(engine.flags(FlagMap::Isa).get("sse2"), Some(&Flag::Bool(true)));
-        }
-        assert!(engine.flags(FlagMap::Shared).is_empty());
-    }
-
-    #[test]
-    fn an_engine_for_a_cpu() {
-        let isa = |names: &str| Engine::for_cpu(names).map(|engine| engine.flags(FlagMap::Isa).clone());
-        assert_eq!(isa("native").unwrap(), *Engine::host().flags(FlagMap::Isa));
-        let length = isa("sve-vector-bits=512").unwrap();
-        assert_eq!(length.get("sve-vector-bits"), Some(&Flag::Enum("512".to_owned())));
-        for wrong in ["sve-vector-bits", "sve-vector-bits=0", "sve-vector-bits=100", "sve-vector-bits=4096", "avx-2"] {
-            // Without a table of features, any name may be one.
-            let detected = cfg!(any(target_arch = "x86_64", target_arch = "aarch64"));
-            assert_eq!(isa(wrong).is_err(), detected, "{wrong}");
-        }
     }
 }

@@ -10,12 +10,20 @@ impl Engine {
     /// Returns whether code that was compiled with the feature `name` fits the engine. The feature may be on in the engine under
     /// another name, be a baseline of its architecture, follow from other features, or need nothing of the CPU.
     pub(crate) fn support(&self, name: &str) -> Support {
-        let Some(features) = Features::of(&self.target) else {
-            let on = stated(&self.isa_flags, name) == Some(true);
-            return if on { Support::Yes } else { Support::No };
+        let features = Features::of(&self.target);
+        let support = match (features, stated(&self.isa_flags, name)) {
+            (Some(features), _) => features.support(features.llvm_name(name), &|llvm| self.states(features, llvm)),
+            (None, Some(true)) => Support::Yes,
+            (None, Some(false)) => Support::No,
+            (None, None) => Support::Unknown,
         };
-        let stated = |llvm: &str| stated_under_any_name(features, &self.isa_flags, llvm);
-        features.support(features.llvm_name(name), &stated)
+        let is_elsewhere =
+            |other: &&Features| other.kind(other.llvm_name(name)).is_some_and(|kind| kind != Kind::NoNeed);
+        match support {
+            // A feature of another architecture is known, and missing here.
+            Support::Unknown if Features::ALL.iter().any(is_elsewhere) => Support::No,
+            support => support,
+        }
     }
 
     /// Returns the ISA flags that decide which artifacts fit, each under LLVM's name: without those that need nothing, those that are
@@ -31,9 +39,17 @@ impl Engine {
                 continue;
             };
             let llvm = features.llvm_name(name);
-            let kind = features.kind(llvm);
-            let stated = |llvm: &str| stated_under_any_name(features, &self.isa_flags, llvm);
+            let stated = |llvm: &str| self.states(features, llvm);
             let on = stated(llvm).unwrap_or(*on);
+            // What it stands for is what counts, not that it is on by this name.
+            if let (Some(Kind::Implied(needs)), true) = (features.kind(llvm), on) {
+                for need in needs.iter().flat_map(|need| features.leaves(need)) {
+                    if features.support(need, &stated) == Support::Yes && features.kind(need) == Some(Kind::Need) {
+                        distinct.insert(need, Flag::Bool(true));
+                    }
+                }
+            }
+            let kind = features.kind(llvm);
             let anyway = features.support_unstated(kind, &stated) == Support::Yes;
             if kind != Some(Kind::NoNeed) && on != anyway {
                 distinct.insert(llvm, Flag::Bool(on));
@@ -46,6 +62,16 @@ impl Engine {
     pub(crate) fn need_count(&self) -> usize {
         self.distinct_isa_flags().len()
     }
+
+    /// Returns what the ISA flags say about the feature that LLVM names `llvm`. It is on if it is on under one of its names, or if nothing
+    /// is said about it and a feature is on that stands for it.
+    fn states(&self, features: &Features, llvm: &str) -> Option<bool> {
+        let by_name = features.names(llvm).filter_map(|name| stated(&self.isa_flags, name)).max();
+        let implies = |(other, needs): &&(&'static str, &'static [&'static str])| {
+            needs.contains(&llvm) && self.states(features, other) == Some(true)
+        };
+        by_name.or_else(|| features.implied.iter().find(implies).map(|_| true))
+    }
 }
 
 fn stated(flags: &FlagTable, name: &str) -> Option<bool> {
@@ -53,11 +79,6 @@ fn stated(flags: &FlagTable, name: &str) -> Option<bool> {
         Some(Flag::Bool(on)) => Some(*on),
         _ => None,
     }
-}
-
-/// Returns what the flags say about the feature that LLVM names `llvm`; on if it is on under one of its names.
-fn stated_under_any_name(features: &Features, flags: &FlagTable, llvm: &str) -> Option<bool> {
-    features.names(llvm).filter_map(|name| stated(flags, name)).max()
 }
 
 #[cfg(test)]
@@ -82,12 +103,25 @@ mod tests {
         }
         assert_eq!((bare.support("avx"), bare.support("evex512")), (Support::No, Support::No));
         assert_eq!((bare.support("has_avx"), bare.support("my-flag")), (Support::No, Support::Unknown));
+        assert_eq!(
+            (bare.support("lse"), bare.support("has_lse")),
+            (Support::No, Support::No),
+            "of another architecture"
+        );
+        let mut other = engine(&[("has_mie2", false), ("vector", true)]);
+        other.set_target("s390x-unknown-linux-gnu").unwrap();
+        assert_eq!(
+            ["has_mie2", "vector", "avx", "my-flag"].map(|name| other.support(name)),
+            [Support::No, Support::Yes, Support::No, Support::Unknown]
+        );
         let cranelift = engine(&[("has_avx512f", true), ("bmi1", true), ("my-flag", false)]);
         for name in ["avx512f", "has_avx512f", "evex512", "bmi", "has_bmi1", "bmi1"] {
             assert_eq!(cranelift.support(name), Support::Yes, "{name}");
         }
         assert_eq!(cranelift.support("my-flag"), Support::No);
         assert_eq!(engine(&[("sse2", false)]).support("sse2"), Support::No);
+        assert_eq!(engine(&[("evex512", true)]).support("avx512f"), Support::Yes);
+        assert_eq!(engine(&[("evex512", true), ("avx512f", false)]).support("avx512f"), Support::No);
         assert_eq!(engine(&[("avx512f", true), ("evex512", false)]).support("evex512"), Support::No);
     }
 
@@ -111,5 +145,29 @@ mod tests {
             assert_ne!(other.fingerprint(), same[0].fingerprint());
         }
         assert_ne!(engine(&[("evex512", true)]).fingerprint(), engine(&[]).fingerprint());
+        assert_eq!(engine(&[("evex512", true)]).fingerprint(), same[0].fingerprint());
+    }
+
+    #[test]
+    fn a_version_of_the_architecture_stands_for_its_features() {
+        let arm = |flags: &[&str]| {
+            let mut engine = Engine::new();
+            engine.set_target("aarch64-unknown-linux-gnu").unwrap();
+            for name in flags {
+                engine.set_flag(FlagMap::Isa, name, Flag::Bool(true)).unwrap();
+            }
+            engine
+        };
+        let version = arm(&["v8.3a", "sve2-aes"]);
+        for name in ["v8.3a", "v8.2a", "v8.1a", "lse", "has_lse", "pauth", "rcpc", "sve2", "sve-aes", "sve2-aes"] {
+            assert_eq!(version.support(name), Support::Yes, "{name}");
+        }
+        for name in ["v8.4a", "dotprod", "sve2-sm4", "sha2"] {
+            assert_eq!(version.support(name), Support::No, "{name}");
+        }
+        let features = ["ccpp", "complxnum", "crc", "jsconv", "lse", "pauth", "rcpc", "rdm", "sve-aes", "sve2"];
+        assert_eq!(version.fingerprint(), arm(&features).fingerprint());
+        assert_ne!(version.fingerprint(), arm(&features[1..]).fingerprint());
+        assert_ne!(version.fingerprint(), arm(&["v8.2a", "sve2-aes"]).fingerprint());
     }
 }

@@ -52,6 +52,16 @@ const X86_64: &[&str] = &[
 const AARCH64: &[&str] = &["has_lse"];
 const S390X: &[&str] = &["has_mie2", "has_vxrs_ext2"];
 
+/// Returns the names of the ISA flags of a target.
+pub fn isa_names(target: &str) -> &'static [&'static str] {
+    match target.split('-').next() {
+        Some("x86_64") => X86_64,
+        Some("aarch64") => AARCH64,
+        Some("s390x") => S390X,
+        _ => &[],
+    }
+}
+
 pub fn engine(target: &str) -> Engine {
     let mut shared_flags = ON
         .map(|name| (name, Flag::Bool(true)))
@@ -59,13 +69,7 @@ pub fn engine(target: &str) -> Engine {
         .chain(OFF.map(|name| (name, Flag::Bool(false))))
         .chain(NUMBERS.map(|(name, number)| (name, Flag::Num(number))))
         .chain(WORDS.map(|(name, word)| (name, Flag::Enum(word.to_owned()))));
-    let isa: &[&str] = match target.split('-').next() {
-        Some("x86_64") => X86_64,
-        Some("aarch64") => AARCH64,
-        Some("s390x") => S390X,
-        _ => &[],
-    };
-    let mut isa_flags = isa.iter().map(|name| (*name, Flag::Bool(cpu::has(name))));
+    let mut isa_flags = isa_names(target).iter().map(|name| (*name, Flag::Bool(cpu::has(name))));
     Engine {
         producer: WASMTIME.to_owned(),
         version: VersionRule::Library,

@@ -4,10 +4,14 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use artifact::artifact::{Artifact, OpenOptions};
+use artifact::builder::Builder;
+use artifact::engine::{Engine, FlagMap};
+use artifact::format::flags::Flag;
 use artifact::native::link::{Object, Options, link};
 use cranelift_codegen::ir::{AbiParam, InstBuilder, MemFlagsData, types};
 use cranelift_codegen::isa;
-use cranelift_codegen::settings::{self, Configurable};
+use cranelift_codegen::settings::{self, Configurable, SettingKind};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use cranelift_module::{DataDescription, Linkage, Module};
 use cranelift_object::{ObjectBuilder, ObjectModule};
@@ -135,4 +139,52 @@ fn for_x86_64() {
 fn for_aarch64() {
     let emulator = ["qemu-aarch64", "-L", "/usr/aarch64-linux-gnu"];
     check("aarch64-unknown-linux-gnu", "aarch64-linux-gnu-gcc", "aarch64-linux-gnu-ld", &emulator);
+}
+
+/// What Cranelift compiles for this machine fits it, under its names of features.
+#[test]
+fn what_is_compiled_for_this_machine_fits_it() {
+    let flags = settings::Flags::new(settings::builder());
+    let isa = cranelift_native::builder().unwrap().finish(flags).unwrap();
+    let mut engine = Engine::new();
+    engine.set_producer("mine").unwrap();
+    engine.set_target(&isa.triple().to_string()).unwrap();
+    for flag in isa.isa_flags() {
+        let value = match flag.kind() {
+            SettingKind::Bool => Flag::Bool(flag.as_bool().unwrap()),
+            SettingKind::Num => Flag::Num(flag.as_num().unwrap()),
+            _ => Flag::Enum(flag.as_enum().unwrap().to_owned()),
+        };
+        engine.set_flag(FlagMap::Isa, flag.name, value).unwrap();
+    }
+    let bytes = object(&isa.triple().to_string(), "true");
+    let module = link(&[Object { name: "made.o", bytes: &bytes }], &Options::default()).unwrap();
+    let mut builder = Builder::new(&engine);
+    builder.add_module(&module).unwrap();
+    let host = engine.clone_for_host();
+    let file = builder.serialize().unwrap();
+    let artifact = Artifact::open_bytes(&file, Some(&host), &OpenOptions::default()).unwrap();
+    assert!(artifact.report(&host).unwrap().findings.is_empty(), "{:?}", artifact.report(&host));
+    assert!(artifact.report_for_host().unwrap().findings.is_empty(), "{:?}", artifact.report_for_host());
+    let names = |engine: &Engine| engine.flags(FlagMap::Isa).keys().cloned().collect::<Vec<_>>();
+    let on: Vec<String> =
+        names(&engine).into_iter().filter(|name| engine.flags(FlagMap::Isa)[name] == Flag::Bool(true)).collect();
+    assert!(on.iter().all(|name| names(&host).contains(name)), "{on:?}, {:?}", names(&host));
+}
+
+/// The table of features has every name that Cranelift has for one.
+#[test]
+fn every_name_of_a_feature_is_known() {
+    for triple in ["x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu"] {
+        let flags = settings::Flags::new(settings::builder());
+        let isa = isa::lookup_by_name(triple).unwrap().finish(flags).unwrap();
+        let mut engine = Engine::new();
+        engine.set_target(triple).unwrap();
+        let names: Vec<_> =
+            isa.isa_flags().iter().filter(|flag| flag.as_bool().is_some()).map(|flag| flag.name).collect();
+        assert!(names.len() > 5, "{names:?}");
+        for name in names {
+            engine.set_cpu(name).unwrap_or_else(|error| panic!("{triple}: {error}"));
+        }
+    }
 }

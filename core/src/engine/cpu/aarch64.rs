@@ -1,23 +1,16 @@
 //! CPU features of aarch64: the table that every host has, and detection. The standard library asks the operating system; what it
 //! does not know is in the auxiliary vector of Linux (HWCAP2).
 
-use super::table::Features;
+use super::names;
+use super::table::{Features, column};
+use Source::{Hwcap2, Std};
 
 /// The table of aarch64.
 #[rustfmt::skip]
 pub const FEATURES: Features = Features {
-    levels: &[],
-    need: |name| {
-        let std = STD.binary_search(&name).ok().and_then(|index| STD.get(index)).copied();
-        std.or_else(|| HWCAP2.iter().map(|(known, _)| *known).find(|known| *known == name))
-    },
-    // No system reports these, or the standard library and the bits below do not have them yet.
-    not_detected: &[
-        "all", "btie", "cmpbr", "cpa", "f16f32dot", "f16f32mm", "f16mm", "f8f16mm", "f8f32mm", "fprcvt", "gcs", "ite",
-        "ls64", "lscp", "lsfe", "lsui", "mops-go", "mtetc", "pauth-lr", "sme-mop4", "sme-tmop", "sme2p2", "sme2p3",
-        "ssve-aes", "ssve-bitperm", "ssve-fexpa", "streaming-sve", "sve-aes2", "sve-b16mm", "sve-bfscale", "sve-f16f32mm",
-        "sve2p2", "sve2p3", "tev", "tme", "v8r", "v9.5a", "v9.6a", "v9.7a",
-    ],
+    cpus: names::AARCH64,
+    needs: &NAMES,
+    not_detected: NOT_DETECTED,
     baseline: &[
         "fp-armv8", "neon", "v8a",
     ],
@@ -37,15 +30,22 @@ pub const FEATURES: Features = Features {
         "oryon-1", "outline-atomics", "pcdphint", "predictable-select-expensive", "predres", "prfm-slc-target",
         "saphira", "sign_return_address", "sign_return_address_all", "sign_return_address_with_bkey", "specres2",
         "specrestrict", "store-pair-suppress", "stp-aligned-only", "strict-align", "tagged-globals", "tsv110",
-        "use_bti",
+        "use_bti", "use_csdb",
     ],
     no_need_prefixes: &[
-        "addr-lsl-", "aggressive-", "apple-", "avoid-", "call-saved-", "cortex-", "disable-", "exynos", "fast-",
-        "fix-cortex-", "fuse-", "harden-sls-", "max-interleave-", "neoverse", "no-", "prefer-", "reserve-", "slow-",
-        "thunderx", "tpidr", "use-", "zcm", "zcz",
+        "addr-lsl-", "aggressive-", "avoid-", "call-saved-", "disable-", "fast-", "fix-cortex-", "fuse-",
+        "harden-sls-", "max-interleave-", "no-", "prefer-", "reserve-", "slow-", "tpidr", "use-", "zcm", "zcz",
+    ],
+    tuning_prefixes: &[
+        "apple-", "cortex-", "exynos", "neoverse", "thunderx",
     ],
     implied: &[
         ("crypto", &["aes", "sha2"]),
+        // As LLVM before 20 named these pairs.
+        ("sve2-aes", &["sve-aes", "sve2"]),
+        ("sve2-bitperm", &["sve-bitperm", "sve2"]),
+        ("sve2-sha3", &["sve-sha3", "sve2"]),
+        ("sve2-sm4", &["sve-sm4", "sve2"]),
         ("v8.1a", &["crc", "lse", "rdm"]),
         ("v8.2a", &["ccpp", "v8.1a"]),
         ("v8.3a", &["complxnum", "jsconv", "pauth", "rcpc", "v8.2a"]),
@@ -82,52 +82,100 @@ pub const FEATURES: Features = Features {
     ],
 };
 
-/// The features that the standard library detects, by LLVM's name.
+/// Features that no system reports, or that the standard library and [`NEEDS`] do not have yet.
 #[rustfmt::skip]
-const STD: &[&str] = &[
-    "aes", "bf16", "bti", "ccdp", "ccpp", "complxnum", "crc", "dit", "dotprod", "f32mm", "f64mm", "flagm",
-    "fp16fml", "fptoint", "fullfp16", "i8mm", "jsconv", "lse", "lse2", "mte", "pauth", "rand", "rcpc",
-    "rcpc-immo", "rdm", "sb", "sha2", "sha3", "sm4", "ssbs", "sve", "sve2", "sve2-aes", "sve2-bitperm",
-    "sve2-sha3", "sve2-sm4",
+pub const NOT_DETECTED: &[&str] = &[
+    "all", "btie", "cmpbr", "cpa", "f16f32dot", "f16f32mm", "f16mm", "f8f16mm", "f8f32mm", "fprcvt", "gcs", "ite",
+    "ls64", "lscp", "lsfe", "lsui", "mops-go", "mtetc", "pauth-lr", "sme-mop4", "sme-tmop", "sme2p2", "sme2p3",
+    "ssve-aes", "ssve-bitperm", "ssve-fexpa", "streaming-sve", "sve-aes2", "sve-b16mm", "sve-bfscale", "sve-f16f32mm",
+    "sve2p2", "sve2p3", "tev", "tme", "v8r", "v9.5a", "v9.6a", "v9.7a",
 ];
 
-/// The bits of HWCAP2 for the rest, by LLVM's name (Linux, `arch/arm64/include/uapi/asm/hwcap.h`).
+/// What reports a feature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The standard library.
+    Std,
+    /// A bit of HWCAP2 (Linux, `arch/arm64/include/uapi/asm/hwcap.h`).
+    Hwcap2(u8),
+}
+
+/// The features that code can need, sorted by LLVM's name, and what reports each.
 #[rustfmt::skip]
-const HWCAP2: &[(&str, u8)] = &[
-    ("altnzcv", 7),
-    ("cssc", 34),
-    ("faminmax", 50),
-    ("fp8", 51),
-    ("fp8dot2", 54),
-    ("fp8dot4", 53),
-    ("fp8fma", 52),
-    ("hbc", 44),
-    ("lse128", 47),
-    ("lut", 49),
-    ("mops", 43),
-    ("rcpc3", 46),
-    ("sme", 23),
-    ("sme-b16b16", 41),
-    ("sme-f16f16", 42),
-    ("sme-f64f64", 25),
-    ("sme-f8f16", 58),
-    ("sme-f8f32", 59),
-    ("sme-fa64", 30),
-    ("sme-i16i64", 24),
-    ("sme-lutv2", 57),
-    ("sme2", 37),
-    ("sme2p1", 38),
-    ("ssve-fp8dot2", 62),
-    ("ssve-fp8dot4", 61),
-    ("ssve-fp8fma", 60),
-    ("sve-aes", 2),
-    ("sve-b16b16", 45),
-    ("sve-bitperm", 4),
-    ("sve-sha3", 5),
-    ("sve-sm4", 6),
-    ("sve2p1", 36),
-    ("wfxt", 31),
+pub const NEEDS: &[(&str, Source)] = &[
+    ("aes", Std),
+    ("altnzcv", Hwcap2(7)),
+    ("bf16", Std),
+    ("bti", Std),
+    ("ccdp", Std),
+    ("ccpp", Std),
+    ("complxnum", Std),
+    ("crc", Std),
+    ("cssc", Hwcap2(34)),
+    ("dit", Std),
+    ("dotprod", Std),
+    ("f32mm", Std),
+    ("f64mm", Std),
+    ("faminmax", Hwcap2(50)),
+    ("flagm", Std),
+    ("fp16fml", Std),
+    ("fp8", Hwcap2(51)),
+    ("fp8dot2", Hwcap2(54)),
+    ("fp8dot4", Hwcap2(53)),
+    ("fp8fma", Hwcap2(52)),
+    ("fptoint", Std),
+    ("fullfp16", Std),
+    ("hbc", Hwcap2(44)),
+    ("i8mm", Std),
+    ("jsconv", Std),
+    ("lse", Std),
+    ("lse128", Hwcap2(47)),
+    ("lse2", Std),
+    ("lut", Hwcap2(49)),
+    ("mops", Hwcap2(43)),
+    ("mte", Std),
+    ("pauth", Std),
+    ("rand", Std),
+    ("rcpc", Std),
+    ("rcpc-immo", Std),
+    ("rcpc3", Hwcap2(46)),
+    ("rdm", Std),
+    ("sb", Std),
+    ("sha2", Std),
+    ("sha3", Std),
+    ("sm4", Std),
+    ("sme", Hwcap2(23)),
+    ("sme-b16b16", Hwcap2(41)),
+    ("sme-f16f16", Hwcap2(42)),
+    ("sme-f64f64", Hwcap2(25)),
+    ("sme-f8f16", Hwcap2(58)),
+    ("sme-f8f32", Hwcap2(59)),
+    ("sme-fa64", Hwcap2(30)),
+    ("sme-i16i64", Hwcap2(24)),
+    ("sme-lutv2", Hwcap2(57)),
+    ("sme2", Hwcap2(37)),
+    ("sme2p1", Hwcap2(38)),
+    ("ssbs", Std),
+    ("ssve-fp8dot2", Hwcap2(62)),
+    ("ssve-fp8dot4", Hwcap2(61)),
+    ("ssve-fp8fma", Hwcap2(60)),
+    ("sve", Std),
+    ("sve-aes", Hwcap2(2)),
+    ("sve-b16b16", Hwcap2(45)),
+    ("sve-bitperm", Hwcap2(4)),
+    ("sve-sha3", Hwcap2(5)),
+    ("sve-sm4", Hwcap2(6)),
+    ("sve2", Std),
+    ("sve2p1", Hwcap2(36)),
+    ("wfxt", Hwcap2(31)),
 ];
+
+/// The names in [`NEEDS`].
+pub const NAMES: [&str; NEEDS.len()] = column!(NEEDS, 0, "");
+
+/// What reports each of them.
+#[cfg(target_arch = "aarch64")]
+const SOURCES: [Source; NEEDS.len()] = column!(NEEDS, 1, Source::Std);
 
 /// Maps LLVM's name for a feature to the standard library's, and detects the feature.
 #[cfg(target_arch = "aarch64")]
@@ -173,12 +221,11 @@ pub fn detect() -> Vec<&'static str> {
         "ssbs" = "ssbs",
         "sve" = "sve",
         "sve2" = "sve2",
-        "sve2-aes" = "sve2-aes",
-        "sve2-bitperm" = "sve2-bitperm",
-        "sve2-sha3" = "sve2-sha3",
-        "sve2-sm4" = "sve2-sm4",
     );
     let hwcap2 = super::system::hwcap2();
-    let linux = HWCAP2.iter().map(|(name, bit)| (*name, hwcap2 >> bit & 1 == 1));
+    let linux = NAMES.iter().zip(SOURCES).map(|(name, source)| match source {
+        Source::Std => (*name, false),
+        Source::Hwcap2(bit) => (*name, hwcap2 >> bit & 1 == 1),
+    });
     std.into_iter().chain(linux).filter(|(_, present)| *present).map(|(name, _)| name).collect()
 }

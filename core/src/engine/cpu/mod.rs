@@ -2,6 +2,7 @@
 //! only if the operating system has enabled its state. See `table` for what the names mean.
 
 mod aarch64;
+mod names;
 mod system;
 pub mod table;
 mod x86_64;
@@ -109,11 +110,15 @@ pub fn has(name: &str) -> bool {
     features().binary_search(&name).is_ok()
 }
 
-/// Returns the features that `name` stands for on a target: a microarchitecture level, or a single feature under any name that the table
-/// has. On an architecture without a table every name is taken for a feature. Returns none for an unknown name.
-pub fn features_named<'n>(target: &str, name: &'n str) -> Option<Vec<&'n str>> {
-    let Some(table) = Features::of(target) else { return (!name.is_empty()).then(|| vec![name]) };
-    table.level(name).or_else(|| table.kind(table.llvm_name(name)).is_some().then(|| vec![name]))
+/// Returns the features that a CPU, level or feature of this name stands for, under LLVM's names. Without a table, every name is
+/// taken for a feature. Returns none for an unknown name.
+pub fn features_named<'n>(table: Option<&Features>, name: &'n str) -> Option<Vec<&'n str>> {
+    let Some(table) = table else { return (!name.is_empty()).then(|| vec![name]) };
+    let single = || {
+        let llvm = table.llvm_name(name);
+        (table.kind(llvm).is_some() && !table.is_tuning_for_a_cpu(llvm)).then(|| vec![llvm])
+    };
+    table.cpu(name).or_else(single)
 }
 
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
@@ -128,21 +133,29 @@ mod tests {
     use super::*;
 
     #[test]
-    #[cfg(target_arch = "x86_64")]
-    fn each_level_includes_the_previous_one_and_only_detectable_features() {
-        let levels = ["x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4"]
-            .map(|name| features_named("x86_64-unknown-linux-gnu", name).unwrap());
+    fn names_stand_for_features_that_code_can_need() {
+        let table = |target: &str| Features::of(target).unwrap();
+        let (x86, arm) = (table("x86_64-unknown-linux-gnu"), table("aarch64-unknown-linux-gnu"));
+        let levels = ["x86-64-v1", "x86-64-v2", "x86-64-v3", "x86-64-v4"].map(|name| x86.cpu(name).unwrap());
         assert_eq!(levels.each_ref().map(Vec::len), [0, 8, 17, 22]);
         for pair in levels.windows(2) {
             assert!(pair[0].iter().all(|feature| pair[1].contains(feature)));
         }
-        assert!(levels[3].iter().all(|feature| (x86_64::FEATURES.need)(feature).is_some()));
-        assert_eq!(features_named("x86_64-unknown-linux-gnu", "avx2"), Some(vec!["avx2"]));
-        for wrong in ["", "avx-2", "AVX2", "x86-64-v5"] {
-            assert_eq!(features_named("x86_64-unknown-linux-gnu", wrong), None, "{wrong}");
+        for table in [x86, arm] {
+            for (name, set) in table.cpus.iter() {
+                let once = table.cpus.iter().filter(|(other, _)| *other == name).count() == 1;
+                let needs = set.features(table).iter().all(|feature| table.kind(feature) == Some(table::Kind::Need));
+                assert!(once && needs && name != "native", "{name}");
+            }
         }
-        assert_eq!(features_named("aarch64-unknown-linux-gnu", "lse"), Some(vec!["lse"]));
-        assert_eq!(features_named("aarch64-unknown-linux-gnu", "x86-64-v2"), None);
+        assert_eq!(features_named(Some(x86), "avx2"), Some(vec!["avx2"]));
+        assert_eq!(features_named(Some(x86), "has_bmi1"), Some(vec!["bmi"]));
+        for wrong in ["", "avx-2", "AVX2", "x86-64-v5"] {
+            assert_eq!(features_named(Some(x86), wrong), None, "{wrong}");
+        }
+        assert_eq!(features_named(Some(arm), "lse"), Some(vec!["lse"]));
+        assert_eq!(features_named(Some(arm), "x86-64-v2"), None);
+        assert_eq!(features_named(None, "vector"), Some(vec!["vector"]));
     }
 
     #[test]

@@ -4,14 +4,15 @@
 //! LLVM lists under "target features" not only instruction sets. Tuning (`prefer-256-bit`) changes which instructions are chosen
 //! out of those that are there anyway; privileged instructions (`invpcid`) trap in every program, on every CPU. Neither is a need.
 
+use super::names::Cpus;
 use super::{aarch64, x86_64};
 
 /// The features of one architecture. Every list is sorted.
 pub struct Features {
-    /// The features that each microarchitecture level adds to the previous one.
-    pub levels: &'static [(&'static str, &'static [&'static str])],
-    /// Returns LLVM's name of a feature that code can need and that detection knows.
-    pub need: fn(&str) -> Option<&'static str>,
+    /// Names of CPUs, and microarchitecture levels.
+    pub cpus: Cpus,
+    /// Features that code can need, and that detection knows.
+    pub needs: &'static [&'static str],
     /// Features that code can need, and that detection never finds.
     pub not_detected: &'static [&'static str],
     /// What every CPU of the architecture has.
@@ -22,11 +23,27 @@ pub struct Features {
     pub no_need: &'static [&'static str],
     /// How names in `no_need` can begin, besides.
     pub no_need_prefixes: &'static [&'static str],
-    /// Features that a CPU has if it has certain others.
+    /// How names of LLVM's tuning for one CPU begin, which needs nothing of that CPU.
+    pub tuning_prefixes: &'static [&'static str],
+    /// Features that a CPU has if it has certain others, and whose CPUs have those.
     pub implied: &'static [(&'static str, &'static [&'static str])],
     /// Other names of features, and LLVM's: those of Cranelift (`has_avx2`) and of Rust (`bmi1`).
     pub synonyms: &'static [(&'static str, &'static str)],
 }
+
+/// Returns a column of a constant table, as a constant: the whole table, with the names once more, is then not in the library.
+macro_rules! column {
+    ($table:ident, $column:tt, $empty:expr) => {{
+        let mut column = [$empty; $table.len()];
+        let mut index = 0;
+        while index < column.len() {
+            column[index] = $table[index].$column;
+            index += 1;
+        }
+        column
+    }};
+}
+pub(super) use column;
 
 /// What a feature asks of the CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,11 +68,14 @@ pub enum Support {
 }
 
 impl Features {
-    /// Returns the features of a microarchitecture level and of those below, without the baseline's.
+    /// The tables of all architectures.
+    pub const ALL: [&'static Features; 2] = [&x86_64::FEATURES, &aarch64::FEATURES];
+
+    /// Returns the features that a CPU or level of this name has and that code can need, without the baseline's.
     #[must_use]
-    pub fn level(&self, name: &str) -> Option<Vec<&'static str>> {
-        let last = self.levels.iter().position(|(level, _)| *level == name)?;
-        Some(self.levels.iter().take(last + 1).flat_map(|(_, features)| *features).copied().collect())
+    pub fn cpu(&self, name: &str) -> Option<Vec<&'static str>> {
+        let (_, set) = self.cpus.iter().find(|(known, _)| *known == name)?;
+        Some(set.features(self))
     }
 
     /// Returns the table of a target's architecture, if there is one.
@@ -84,7 +104,7 @@ impl Features {
     #[must_use]
     pub fn kind(&self, llvm: &str) -> Option<Kind> {
         let is_in = |names: &[&str]| names.binary_search(&llvm).is_ok();
-        if (self.need)(llvm).is_some() || is_in(self.not_detected) {
+        if is_in(self.needs) || is_in(self.not_detected) {
             return Some(Kind::Need);
         }
         if is_in(self.baseline) {
@@ -95,7 +115,27 @@ impl Features {
         }
         let begins = |prefix: &&str| llvm.starts_with(prefix);
         let free = is_in(self.privileged) || is_in(self.no_need) || self.no_need_prefixes.iter().any(begins);
-        free.then_some(Kind::NoNeed)
+        (free || self.is_tuning_for_a_cpu(llvm)).then_some(Kind::NoNeed)
+    }
+
+    /// Returns whether a name looks like LLVM's tuning for a CPU, and so like a CPU's.
+    #[must_use]
+    pub fn is_tuning_for_a_cpu(&self, llvm: &str) -> bool {
+        self.tuning_prefixes.iter().any(|prefix| llvm.starts_with(prefix))
+    }
+
+    /// Returns Cranelift's name of the feature that LLVM names `llvm`, if it has one.
+    #[must_use]
+    pub fn cranelift_name(&self, llvm: &str) -> Option<&'static str> {
+        self.synonyms.iter().find(|(other, name)| *name == llvm && other.starts_with("has_")).map(|(other, _)| *other)
+    }
+
+    /// Returns the features that a feature stands for, down to those that stand for no others.
+    pub fn leaves(&self, llvm: &'static str) -> Vec<&'static str> {
+        match lookup(self.implied, llvm) {
+            Some(needs) => needs.iter().flat_map(|need| self.leaves(need)).collect(),
+            None => vec![llvm],
+        }
     }
 
     /// Returns whether a feature is supported where `stated` returns what is known about a feature by LLVM's name: on, off, or
@@ -132,12 +172,12 @@ mod tests {
 
     #[test]
     fn the_tables_are_sorted_and_have_each_name_once() {
-        for features in [&x86_64::FEATURES, &aarch64::FEATURES] {
-            let Features { not_detected, baseline, privileged, no_need, .. } = features;
+        for features in Features::ALL {
+            let Features { needs, not_detected, baseline, privileged, no_need, .. } = features;
+            assert!(needs.is_sorted_by(|a, b| a < b));
             for list in [not_detected, baseline, privileged, no_need] {
                 assert!(list.is_sorted_by(|a, b| a < b), "{list:?}");
-                let others = |name: &&&str| (features.need)(name).is_some();
-                assert_eq!(list.iter().find(others), None);
+                assert_eq!(list.iter().find(|name| needs.contains(name)), None);
             }
             assert!(features.implied.is_sorted_by(|a, b| a.0 < b.0));
             assert!(features.synonyms.is_sorted_by(|a, b| a.0 < b.0));
@@ -150,7 +190,6 @@ mod tests {
                 assert!(features.names(llvm).any(|name| name == *other));
             }
         }
-        assert!(x86_64::NEEDS.is_sorted_by(|a, b| a.0 < b.0));
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! CPU features of x86-64: the table that every host has, and detection with CPUID and XCR0. For the bits see Intel SDM, volume 2A,
 //! CPUID, and AMD APM, volume 3, appendix E. For LLVM's view see `sys::getHostCPUFeatures`.
 
-use super::table::Features;
+use super::names;
+use super::table::{Features, column};
 use State::{Amx, Apx, Avx, Avx10, Avx10Narrow, Avx512, FsGsBase, KeyLocker, Lwp, Plain, Xsave};
 use Word::{
     Amd1c, Amd1d, Amd8b, Avx10 as Avx10Version, Basic1c, KeyLocker19b, Leaf7_1a, Leaf7_1d, Leaf7b, Leaf7c, Leaf7d,
@@ -174,18 +175,26 @@ pub const NEEDS: &[(&str, Word, u8, State)] = &[
     ("zu", Leaf7_1d, 21, Apx),
 ];
 
+/// The other modes of the CPU, which no process of this machine runs in, and SSE with the MM bit of MXCSR, which is off.
+pub const NOT_DETECTED: &[&str] = &["16bit-mode", "32bit-mode", "sse-unaligned-mem"];
+
+/// The names in [`NEEDS`].
+pub const NAMES: [&str; NEEDS.len()] = column!(NEEDS, 0, "");
+
+/// Where each of them is reported.
+#[cfg(target_arch = "x86_64")]
+const WORDS: [Word; NEEDS.len()] = column!(NEEDS, 1, Word::Basic1c);
+#[cfg(target_arch = "x86_64")]
+const BITS: [u8; NEEDS.len()] = column!(NEEDS, 2, 0);
+#[cfg(target_arch = "x86_64")]
+const STATES: [State; NEEDS.len()] = column!(NEEDS, 3, State::Plain);
+
 /// The table of x86-64.
 #[rustfmt::skip]
 pub const FEATURES: Features = Features {
-    levels: LEVELS,
-    need: |name| {
-        let index = NEEDS.binary_search_by(|(known, ..)| (*known).cmp(name)).ok()?;
-        NEEDS.get(index).map(|(known, ..)| *known)
-    },
-    not_detected: &[
-        // The other modes of the CPU, which no process of this machine runs in, and SSE with the MM bit of MXCSR, which is off.
-        "16bit-mode", "32bit-mode", "sse-unaligned-mem",
-    ],
+    cpus: names::X86_64,
+    needs: &NAMES,
+    not_detected: NOT_DETECTED,
     baseline: &[
         "64bit", "64bit-mode", "cmov", "cx8", "fxsr", "mmx", "nopl", "sse", "sse2", "x87",
     ],
@@ -201,6 +210,7 @@ pub const FEATURES: Features = Features {
         "branch", "false-deps-", "fast-", "faster-", "harden-sls-", "lvi-", "no-bypass-delay", "prefer-", "retpoline",
         "slow-", "tuning-", "use-",
     ],
+    tuning_prefixes: &[],
     implied: &[
         // AVX-512 with vectors of 512 bits, as LLVM 18 to 20 say: every CPU that has AVX512F has them.
         ("evex512", &["avx512f"]),
@@ -234,14 +244,6 @@ pub const FEATURES: Features = Features {
     ],
 };
 
-/// The features that each level of the x86-64 psABI (section "Micro-Architecture Levels") adds to the previous one.
-const LEVELS: &[(&str, &[&str])] = &[
-    ("x86-64", &[]),
-    ("x86-64-v2", &["crc32", "cx16", "popcnt", "sahf", "sse3", "sse4.1", "sse4.2", "ssse3"]),
-    ("x86-64-v3", &["avx", "avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe", "xsave"]),
-    ("x86-64-v4", &["avx512bw", "avx512cd", "avx512dq", "avx512f", "avx512vl"]),
-];
-
 /// Returns the features that code can need and that this CPU has, with their state enabled by the operating system.
 #[cfg(target_arch = "x86_64")]
 pub fn detect() -> Vec<&'static str> {
@@ -252,7 +254,7 @@ pub fn detect() -> Vec<&'static str> {
 mod detection {
     use std::arch::x86_64::{__cpuid, __cpuid_count, CpuidResult};
 
-    use super::{NEEDS, State, Word};
+    use super::{BITS, NAMES, STATES, State, WORDS, Word};
     use crate::engine::cpu::system;
 
     // Components of the state in XCR0.
@@ -315,9 +317,9 @@ mod detection {
         }
 
         pub fn features(&self) -> Vec<&'static str> {
-            let present =
-                NEEDS.iter().filter(|(_, word, number, state)| self.has(*word, *number) && self.enabled(*state));
-            present.map(|(name, ..)| *name).collect()
+            let rows = NAMES.into_iter().zip(WORDS).zip(BITS).zip(STATES);
+            let present = rows.filter(|(((_, word), bit), state)| self.has(*word, *bit) && self.enabled(*state));
+            present.map(|(((name, _), _), _)| name).collect()
         }
 
         fn has(&self, word: Word, number: u8) -> bool {
@@ -361,6 +363,7 @@ mod detection {
 
     #[cfg(test)]
     mod tests {
+        use super::super::NEEDS;
         use super::*;
 
         const ALL: CpuidResult = CpuidResult { eax: !0, ebx: !0, ecx: !0, edx: !0 };
