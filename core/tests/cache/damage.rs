@@ -31,7 +31,7 @@ fn mkfifo(path: &Path) {
 
 #[test]
 fn damaged_entries_are_replaced() {
-    for len in [0, 1, 100, 5000] {
+    for len in [0, 1, 100, 1000] {
         damaged(Outcome::Damaged, |path| change(path, |bytes| bytes.truncate(len)));
     }
     damaged(Outcome::Damaged, |path| change(path, |bytes| bytes.truncate(bytes.len() - 1)));
@@ -142,7 +142,7 @@ fn damaged_code_is_found_where_it_is_asked_for() {
     let folder = tempfile::tempdir().unwrap();
     let damage = |number| {
         change(&entry(folder.path(), number), |bytes| {
-            let at = bytes.len() / 2; // within the module
+            let at = bytes.len() / 4; // within the module
             bytes[at] ^= 1;
         });
     };
