@@ -22,7 +22,7 @@ use crate::error::{Error, Result, Status};
 use crate::fork;
 use crate::format::trailer::Digest;
 use crate::limits::MAX_COLLECTED;
-use crate::storage::{Listed, Tree, Usage};
+use crate::storage::{Listed, Tree, Usage, temporary_of};
 
 /// The number of subfolders.
 pub(super) const FOLDERS: u32 = 256;
@@ -33,6 +33,8 @@ const SLICE_TIME: Duration = Duration::from_millis(50);
 const ROOM_TIME: Duration = Duration::from_millis(500);
 /// The number of entries that say enough about the others.
 const SAMPLE: usize = 4096;
+/// After how many other files of a subfolder the time is looked at.
+const OTHERS: usize = 256;
 /// Age in seconds from which on a temporary file is one that nobody writes any more.
 pub(super) const TEMPORARY_AGE: i64 = 60;
 /// The part of the limit after which a handle collects.
@@ -68,21 +70,42 @@ pub(super) struct Aged {
 impl Aged {
     /// Reads the name of an entry in a subfolder. Returns none for other files.
     pub fn new(folder: &str, file: &Listed<'_>) -> Option<Aged> {
-        let (key, rest) = file.name.split_at_checked(64)?;
-        let target = rest.strip_prefix(b".")?;
-        let found =
-            Aged { key: unhex(key)?, target: unhex(target)?, size: file.size, used: file.used, nanos: file.nanos };
-        key.starts_with(folder.as_bytes()).then_some(found)
+        let (key, target) = parse(folder, file.name)?;
+        Some(Aged { key, target, size: file.size, used: file.used, nanos: file.nanos })
     }
 
     pub fn name(&self) -> String {
         name_of(&self.key, &self.target)
     }
+}
 
-    /// When it was used, for comparisons: a time in the future counts as the oldest.
-    fn age_order(&self, now: i64) -> (i64, u32) {
-        if self.used > now.saturating_add(CLOCK_SLACK) { (i64::MIN, 0) } else { (self.used, self.nanos) }
+/// What decides which entries are removed first.
+struct Ages {
+    now: i64,
+    /// What was last used before this is removed in any case.
+    oldest: i64,
+    max_bytes: u64,
+}
+
+impl Ages {
+    /// When an entry was used, for comparisons. What is from the future counts as the oldest, and so does what is larger than the folder
+    /// may be, since all others would have to be removed for it.
+    fn order(&self, entry: &Aged) -> (i64, u32) {
+        let is_sound = entry.used <= self.now.saturating_add(CLOCK_SLACK) && entry.size <= self.max_bytes;
+        if is_sound { (entry.used, entry.nanos) } else { (i64::MIN, 0) }
     }
+}
+
+/// Reads the name of an entry in a subfolder: its key and its target. Returns none for the names of other files.
+fn parse(folder: &str, name: &[u8]) -> Option<(Digest, [u8; 8])> {
+    let (key, target) = name.split_at_checked(64)?;
+    let found = (unhex(key)?, unhex(target.strip_prefix(b".")?)?);
+    key.starts_with(folder.as_bytes()).then_some(found)
+}
+
+/// Returns whether a name in a subfolder is one that the cache gives: that of an entry, or of a temporary file for one.
+pub(super) fn is_ours(folder: &str, name: &[u8]) -> bool {
+    parse(folder, temporary_of(name).unwrap_or(name)).is_some()
 }
 
 /// The name of an entry in the folder.
@@ -141,8 +164,8 @@ impl Scan {
     }
 
     /// Returns whether no more has to be removed.
-    fn is_done(&self, oldest: i64, now: i64) -> bool {
-        let over_age = self.entries.last().is_some_and(|entry| entry.age_order(now).0 < oldest);
+    fn is_done(&self, ages: &Ages) -> bool {
+        let over_age = self.entries.last().is_some_and(|entry| ages.order(entry).0 < ages.oldest);
         let goal = self.goal.unwrap_or(Usage { bytes: u64::MAX, entries: u64::MAX });
         !over_age && self.usage.bytes <= goal.bytes && self.usage.entries <= goal.entries
     }
@@ -223,7 +246,9 @@ impl Cache {
         if lock.is_none() {
             return Ok(None);
         }
-        let mut scan = fork::lock(&self.scan).take().unwrap_or_else(|| Scan::new(random() as u32, FOLDERS));
+        // What is left of another collection has a goal of its own.
+        let begun = fork::lock(&self.scan).take().filter(|_| room.is_none());
+        let mut scan = begun.unwrap_or_else(|| Scan::new(random() as u32, FOLDERS));
         while scan.goal.is_none() && !scan.is_complete() {
             self.list(tree, &mut scan, times.list)?;
             if is_over(times.list) || scan.entries.len() >= MAX_COLLECTED {
@@ -238,8 +263,7 @@ impl Cache {
             self.set_goal(&mut scan, room)?;
         }
         let freed = self.remove_oldest(tree, &mut scan, times.all);
-        let (oldest, now) = (self.oldest(), now());
-        let is_done = scan.is_done(oldest, now) || scan.entries.is_empty();
+        let is_done = scan.is_done(&self.ages()) || scan.entries.is_empty();
         *fork::lock(&self.scan) = if is_done { scan.rest() } else { Some(scan) };
         Ok(Some(freed))
     }
@@ -248,9 +272,19 @@ impl Cache {
     fn list(&self, tree: &Tree, scan: &mut Scan, until: Option<Instant>) -> Result<()> {
         let folder = folder_name(scan.first.wrapping_add(scan.listed));
         scan.listed += 1;
-        let now = now();
-        let mut is_long = false;
-        let listed = tree.list(&folder, &mut |file| {
+        let (now, mut others) = (now(), 0_usize);
+        // Many of a subfolder's entries are as good a sample.
+        let long = || Error::new(Status::Limit, "a long subfolder");
+        let mut select = |name: &[u8]| {
+            let is_ours = is_ours(&folder, name);
+            others += usize::from(!is_ours || temporary_of(name).is_some());
+            if others == OTHERS {
+                others = 0;
+                return if is_over(until) { Err(long()) } else { Ok(is_ours) };
+            }
+            Ok(is_ours)
+        };
+        let listed = tree.list(&folder, &mut select, &mut |file| {
             if file.is_temporary {
                 if now.abs_diff(file.used) > TEMPORARY_AGE as u64
                     && let Ok(name) = std::str::from_utf8(file.name)
@@ -262,10 +296,11 @@ impl Cache {
                 scan.usage.bytes = scan.usage.bytes.saturating_add(entry.size);
                 scan.usage.entries += 1;
                 let listed = scan.entries.len();
-                is_long = listed >= MAX_COLLECTED || listed.is_multiple_of(SAMPLE) && is_over(until);
+                if listed >= MAX_COLLECTED || listed.is_multiple_of(SAMPLE) && is_over(until) {
+                    return Err(long());
+                }
             }
-            // Many of a subfolder's entries are as good a sample.
-            if is_long { Err(Error::new(Status::Limit, "a long subfolder")) } else { Ok(()) }
+            Ok(())
         });
         match listed {
             Err(error) if error.status() == Status::NoMemory => Err(error),
@@ -275,8 +310,8 @@ impl Cache {
 
     /// Decides how much of what was listed is to be left.
     fn set_goal(&self, scan: &mut Scan, room: Option<u64>) -> Result<()> {
-        let now = now();
-        alloc::sort(&mut scan.entries, "the list of entries", |entry| std::cmp::Reverse(entry.age_order(now)))?;
+        let ages = self.ages();
+        alloc::sort(&mut scan.entries, "the list of entries", |entry| std::cmp::Reverse(ages.order(entry)))?;
         // The casts are lossless: a part of a u64.
         let part = |limit: u64| (u128::from(limit) * u128::from(scan.listed.min(FOLDERS)) / u128::from(FOLDERS)) as u64;
         let keep = |used: u64, limit: u64| if used > limit { limit / 5 * 4 } else { u64::MAX };
@@ -292,17 +327,18 @@ impl Cache {
         Ok(())
     }
 
-    /// Returns the time before which entries must have been used to be too old.
-    fn oldest(&self) -> i64 {
-        let age = self.options.max_age.map_or(i64::MAX, |age| i64::try_from(age.as_secs()).unwrap_or(i64::MAX));
-        now().saturating_sub(age)
+    fn ages(&self) -> Ages {
+        let now = now();
+        let age = self.options.max_age.and_then(|age| i64::try_from(age.as_secs()).ok());
+        let oldest = age.map_or(i64::MIN, |age| now.saturating_sub(age));
+        Ages { now, oldest, max_bytes: self.options.max_bytes }
     }
 
     /// Removes entries until the goal is reached or the time is over. Returns how many bytes were removed.
     fn remove_oldest(&self, tree: &Tree, scan: &mut Scan, until: Option<Instant>) -> u64 {
-        let (oldest, now) = (self.oldest(), now());
+        let ages = self.ages();
         let mut freed = 0;
-        while !scan.is_done(oldest, now) {
+        while !scan.is_done(&ages) {
             let Some(entry) = scan.entries.pop() else { break };
             let name = entry.name();
             // One that was used or stored meanwhile, or can't be removed, stays and still counts.
@@ -330,7 +366,7 @@ impl Cache {
             tree => tree?,
         };
         for folder in (0..FOLDERS).map(folder_name) {
-            tree.list(&folder, &mut |file| {
+            tree.list(&folder, &mut |name| Ok(is_ours(&folder, name)), &mut |file| {
                 let Some(found) = Aged::new(&folder, &file) else { return Ok(()) };
                 let Aged { key, target, size, used, .. } = found;
                 let distance = Duration::from_secs(used.unsigned_abs());
@@ -431,13 +467,45 @@ mod tests {
     }
 
     #[test]
+    fn other_files_take_no_longer_than_the_time() {
+        let folder = tempfile::tempdir().unwrap();
+        plant(folder.path(), 1);
+        let subfolder = std::fs::read_dir(folder.path().join("v1")).unwrap().next().unwrap().unwrap().path();
+        let own = subfolder.file_name().unwrap().to_str().unwrap().to_owned();
+        let old = SystemTime::now() - Duration::from_secs(100);
+        for number in 0..2000_u64 {
+            let name = format!(".{own}{}.{number:016x}.{number:016x}.tmp", "0".repeat(62));
+            std::fs::File::create(subfolder.join(name)).unwrap().set_modified(old).unwrap();
+        }
+        let cache = open(folder.path(), 100);
+        let tree = cache.tree().unwrap();
+        let left = || std::fs::read_dir(&subfolder).unwrap().count();
+        let mut scan = Scan::new(u32::from_str_radix(&own, 16).unwrap(), 1);
+        cache.list(&tree, &mut scan, Some(Instant::now())).unwrap();
+        assert!((2001 - OTHERS..2001).contains(&left()), "{}", left());
+        assert!(scan.is_complete());
+        cache.list(&tree, &mut Scan::new(scan.first, 1), None).unwrap();
+        assert_eq!(left(), 1);
+    }
+
+    #[test]
+    fn room_is_made_whatever_has_begun() {
+        let folder = tempfile::tempdir().unwrap();
+        plant(folder.path(), 300);
+        let cache = open(folder.path(), 290);
+        while cache.usage().unwrap().entries > 234 {
+            slice(&cache);
+        }
+        assert!(fork::lock(&cache.scan).is_some());
+        cache.make_room(&cache.tree().unwrap(), 10 * 4096);
+        assert!(cache.usage().unwrap().entries <= 188);
+    }
+
+    #[test]
     fn names_are_read_strictly() {
         let name = name_of(&[0xab; 32], &[0x01; 8]);
         let (folder, file) = name.split_once('/').unwrap();
-        let parse = |folder: &str, file: &str| {
-            let file = Listed { name: file.as_bytes(), size: 0, used: 0, nanos: 0, is_temporary: false };
-            Aged::new(folder, &file).map(|entry| (entry.key, entry.target))
-        };
+        let parse = |folder: &str, file: &str| parse(folder, file.as_bytes());
         assert_eq!(parse(folder, file), Some(([0xab; 32], [0x01; 8])));
         for end in 0..file.len() {
             assert_eq!(parse(folder, &file[..end]), None);
@@ -446,5 +514,11 @@ mod tests {
             assert_eq!(parse(folder, &wrong), None, "{wrong}");
         }
         assert_eq!(parse("ac", file), None);
+        let temporary = format!(".{file}.0123456789abcdef.tmp");
+        assert!(is_ours(folder, file.as_bytes()) && is_ours(folder, temporary.as_bytes()));
+        assert!(!is_ours("ac", temporary.as_bytes()));
+        for wrong in [&temporary[1..], &temporary[..102], ".note.tmp", ".note.0123456789abcdef.tmp"] {
+            assert!(!is_ours(folder, wrong.as_bytes()), "{wrong}");
+        }
     }
 }

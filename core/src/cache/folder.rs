@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::Cache;
-use super::collect::{Aged, Entry, FOLDERS, TEMPORARY_AGE, folder_name, name_of};
+use super::collect::{Aged, Entry, FOLDERS, TEMPORARY_AGE, folder_name, is_ours, name_of};
 use super::outcome::Outcome;
 use super::pack::{self, PackOptions, Packed};
 use super::search::{check_key, now};
@@ -88,7 +88,7 @@ impl Cache {
         let tree = &*self.own_tree()?;
         let (mut usage, mut failed, now) = (Usage::default(), None, now());
         for folder in (0..FOLDERS).map(folder_name) {
-            tree.list(&folder, &mut |file| {
+            tree.list(&folder, &mut |name| Ok(is_ours(&folder, name)), &mut |file| {
                 if file.is_temporary {
                     if now.abs_diff(file.used) > TEMPORARY_AGE as u64
                         && let Ok(name) = std::str::from_utf8(file.name)

@@ -24,7 +24,7 @@ pub use crate::threads::without_size_signal;
 pub use lock::{Lock, LockFile};
 pub use mapping::PrivateCopy;
 use mapping::{LazyMapping, MappedFile};
-pub use save::{Folder, PRIVATE_MODE, PUBLIC_MODE, Sink, Sync, create, replace, replace_with};
+pub use save::{Folder, PRIVATE_MODE, PUBLIC_MODE, Sink, Sync, create, replace, replace_with, temporary_of};
 pub use snapshot::sealed;
 pub use tree::{Listed, Tree, Usage, check_private, is_remote, touch};
 pub(crate) use window::{Window, narrow_buffer};

@@ -304,10 +304,12 @@ const MAX_TEMPORARY_NAME: usize = 128;
 /// What [`Temporary::create`] adds to a name in bytes.
 const AFFIXES: usize = 22;
 
-/// Returns whether a file has the name of a temporary one.
+/// Returns the name in the name of a temporary file; none for other files.
 #[must_use]
-pub(super) fn is_temporary(name: &[u8]) -> bool {
-    name.starts_with(b".") && name.ends_with(b".tmp")
+pub fn temporary_of(name: &[u8]) -> Option<&[u8]> {
+    let (target, random) = name.strip_prefix(b".")?.strip_suffix(b".tmp")?.split_last_chunk::<17>()?;
+    let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    random.strip_prefix(b".")?.iter().all(is_digit).then_some(target)
 }
 
 impl<'f> Temporary<'f> {

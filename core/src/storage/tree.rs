@@ -16,7 +16,7 @@ use rustix::process::geteuid;
 
 use super::lock::LockFile;
 use super::quote_path;
-use super::save::{PUBLIC_MODE, Sink, Sync, file_type, is_temporary, open_at, open_folder, replace_at};
+use super::save::{Sink, Sync, file_type, open_at, open_folder, replace_at, temporary_of};
 use crate::error::{Error, Result, Status};
 use crate::limits::MAX_FOLDER_DEPTH;
 
@@ -142,10 +142,10 @@ impl Tree {
         self.is_remote
     }
 
-    /// Returns whether the folder was deleted.
+    /// Returns whether the folder was deleted, by another machine too.
     #[must_use]
     pub fn is_gone(&self) -> bool {
-        fstat(&self.entries).is_ok_and(|found| found.st_nlink == 0)
+        fstat(&self.entries).map_or_else(|error| error == Errno::STALE, |found| found.st_nlink == 0)
     }
 
     /// Returns whether the tree was opened for writing.
@@ -239,12 +239,18 @@ impl Tree {
         }
     }
 
-    /// Passes all files of a subfolder to `each`, until that returns an error.
+    /// Passes the files of a subfolder to `each`: those whose names `select` returns true for, as only these are looked up. Ends with
+    /// the first error of either.
     ///
     /// # Errors
     ///
-    /// IO; the error of `each`.
-    pub fn list(&self, folder: &str, each: &mut dyn FnMut(Listed<'_>) -> Result<()>) -> Result<()> {
+    /// IO; the error of `select` or `each`.
+    pub fn list(
+        &self,
+        folder: &str,
+        select: &mut dyn FnMut(&[u8]) -> Result<bool>,
+        each: &mut dyn FnMut(Listed<'_>) -> Result<()>,
+    ) -> Result<()> {
         let failed = |error: Errno| Error::io("reading the subfolder", &error.into());
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
         let folder = match open_at(self.entries.as_fd(), folder, flags, 0) {
@@ -254,6 +260,9 @@ impl Tree {
         for entry in Dir::read_from(&folder).map_err(failed)? {
             let entry = entry.map_err(failed)?;
             let name = entry.file_name();
+            if !select(name.to_bytes())? {
+                continue;
+            }
             let found = match statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW) {
                 Ok(found) if FileType::from_raw_mode(found.st_mode).is_file() => found,
                 _ => continue, // removed meanwhile, or nothing of ours
@@ -261,18 +270,20 @@ impl Tree {
             let name = name.to_bytes();
             let size = (found.st_size as u64).saturating_add(BLOCK - 1) / BLOCK * BLOCK;
             let (used, nanos) = (found.st_mtime as i64, found.st_mtime_nsec as u32); // below a billion
-            each(Listed { name, size, used, nanos, is_temporary: is_temporary(name) })?;
+            each(Listed { name, size, used, nanos, is_temporary: temporary_of(name).is_some() })?;
         }
         Ok(())
     }
 
-    /// Opens the file for locks between the users of the folder.
+    /// Opens the file for locks between the users of the folder. Nobody can open it who can't write to the folder: whoever reads a file
+    /// can lock it, and keep the others waiting.
     ///
     /// # Errors
     ///
     /// The system's.
     pub fn lock_file(&self) -> io::Result<LockFile> {
-        LockFile::open(self.root.as_fd(), LOCK, self.mode & PUBLIC_MODE)
+        let writers = self.mode & 0o222;
+        LockFile::open(self.root.as_fd(), LOCK, writers | writers << 1)
     }
 }
 

@@ -210,6 +210,18 @@ fn without_locks_everybody_makes_for_himself() {
     assert_is(open(folder.path()).get(&key(1)), Outcome::Hit, 1);
 }
 
+#[test]
+fn who_cannot_store_cannot_lock() {
+    for (mode, lock) in [(0o755, 0o600), (0o700, 0o600), (0o555, 0)] {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("v1")).unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(mode)).unwrap();
+        let _ = open(folder.path()).get_or_make(&key(1), |builder| fill(builder, 1)).unwrap();
+        let found = fs::metadata(folder.path().join("lock")).map_or(0, |found| found.permissions().mode() & 0o777);
+        assert_eq!(found, lock, "{mode:o}");
+    }
+}
+
 /// Runs a test in a child process, as user 12345 if this is root. Returns false if `prepare` says that it can't be done here.
 fn in_child(prepare: impl FnOnce() -> bool, test: impl FnOnce()) -> bool {
     // SAFETY: the child runs the test, and ends.

@@ -55,6 +55,27 @@ fn the_oldest_are_removed_first() {
 }
 
 #[test]
+fn a_clock_that_jumps_back_empties_no_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = open(folder.path());
+    plant(folder.path(), 0..20, |_| -100_000);
+    assert_eq!(cache.trim().unwrap(), 0);
+    // Nobody knows how old they are, so an age limit takes them.
+    let cache = open_with(folder.path(), |options| options.max_age = Some(Duration::from_secs(255)));
+    assert_eq!(cache.trim().unwrap(), 20 * 4096);
+}
+
+#[test]
+fn what_is_larger_than_the_folder_may_be_goes_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = open(folder.path());
+    plant(folder.path(), 0..20, |_| 1000);
+    fs::File::options().write(true).open(entry(folder.path(), 7)).unwrap().set_len(10 << 30).unwrap();
+    assert_eq!(cache.trim().unwrap(), 10 << 30);
+    assert_eq!(cache.usage().unwrap().entries, 19);
+}
+
+#[test]
 fn stores_keep_the_folder_within_its_limits() {
     let folder = tempfile::tempdir().unwrap();
     let cache = open_with(folder.path(), |options| (options.max_entries, options.no_sync) = (32, true));
@@ -109,13 +130,21 @@ fn only_what_the_cache_made_is_removed() {
         let file = fs::File::create(shard.join(name)).unwrap();
         file.set_modified(time).unwrap();
     };
-    temporary(".a.0123456789abcdef.tmp", old);
-    temporary(".b.0123456789abcdef.tmp", SystemTime::now());
-    temporary(".c.0123456789abcdef.tmp", SystemTime::now() + Duration::from_secs(100));
     let own = shard.file_name().unwrap().to_str().unwrap();
     let digest = |end: &str| format!("{own}{}{end}", "0".repeat(62));
-    let foreign =
-        ["note".to_owned(), digest(""), digest(".0"), digest(".0123456789ABCDEF"), digest(".0123456789abcdef0")];
+    let writing = |number: u32| format!(".{}.0123456789abcde{number}.tmp", digest(".0123456789abcdef"));
+    temporary(&writing(0), old);
+    temporary(&writing(1), SystemTime::now());
+    temporary(&writing(2), SystemTime::now() + Duration::from_secs(100));
+    let foreign = [
+        "note".to_owned(),
+        ".note.tmp".to_owned(),
+        ".note.0123456789abcdef.tmp".to_owned(),
+        digest(""),
+        digest(".0"),
+        digest(".0123456789ABCDEF"),
+        digest(".0123456789abcdef0"),
+    ];
     foreign.iter().for_each(|name| temporary(name, old));
     fs::create_dir(shard.join(digest(".0123456789abcdef"))).unwrap();
     let wrong_shard = format!("{}.0123456789abcdef", if own == "ff" { "0" } else { "f" }.repeat(64));
@@ -124,7 +153,7 @@ fn only_what_the_cache_made_is_removed() {
     let mut left = names(folder.path());
     left.sort();
     let mut expected: Vec<String> = foreign.to_vec();
-    expected.extend([".b.0123456789abcdef.tmp".to_owned(), digest(".0123456789abcdef"), wrong_shard]);
+    expected.extend([writing(1), digest(".0123456789abcdef"), wrong_shard]);
     expected.sort();
     assert_eq!(left, expected);
     assert_eq!(cache.usage().unwrap().entries, 0);
