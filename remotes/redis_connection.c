@@ -161,18 +161,19 @@ static artifact_status_t send_bytes(attempt_t *attempt, connection_t *connection
 static artifact_status_t receive(attempt_t *attempt, connection_t *connection) {
     redisReader *reader = connection->redis->reader;
     answer_t *answer = &connection->answer;
+    uint64_t received = 0;
     for (void *reply = NULL;;) {
         if (redisReaderGetReply(reader, &reply) != REDIS_OK) {
             return say(attempt->report, ARTIFACT_IO, "%s: %s failed: the answer is not Redis's protocol",
                        attempt->redis->server, attempt->doing);
         }
         if (reply && !answer->too_long) return ARTIFACT_OK;
-        /* "$123" announces a string; the reader has taken the "$" and waits for the rest. All else must not be longer
-         * either. */
+        /* "$123" announces a string; the reader has taken the "$" and waits for the rest. */
         const char *next = reader->buf + reader->pos;
-        size_t waiting = reader->len - reader->pos;
-        bool string = waiting && reader->pos && next[-1] == '$' && *next >= '0' && *next <= '9';
-        uint64_t announced = string ? strtoull(next, NULL, 10) : waiting > PIECE ? waiting - PIECE : 0;
+        bool string = reader->len > reader->pos && reader->pos && next[-1] == '$' && *next >= '0' && *next <= '9';
+        uint64_t announced = string ? strtoull(next, NULL, 10) : 0;
+        /* Neither may anything else be longer: the elements of an array are parsed, and gone, as they arrive. */
+        if (announced < received && received > PIECE) announced = received - PIECE;
         if (answer->too_long || announced > answer->max_len) {
             return say(attempt->report, ARTIFACT_LIMIT, "%s: expected at most %" PRIu64 " bytes, found more",
                        attempt->redis->server, answer->max_len);
@@ -180,8 +181,10 @@ static artifact_status_t receive(attempt_t *attempt, connection_t *connection) {
         size_t before = reader->len;
         if (redisBufferRead(connection->redis) != REDIS_OK) return broken(attempt, connection);
         connection->large |= reader->len > KEPT_BUFFER;
-        if (reader->len > before) continue;
-        int error = wait_for(connection->redis->fd, wanted(connection, POLLIN), attempt->deadline);
+        received += reader->len - before;
+        int error = reader->len > before && now_ms() < attempt->deadline
+                        ? 0
+                        : wait_for(connection->redis->fd, wanted(connection, POLLIN), attempt->deadline);
         if (error) return failed(attempt, error);
     }
 }

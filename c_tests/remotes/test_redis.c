@@ -284,11 +284,16 @@ TEST(hostile_answers_are_errors) {
         ANSWER("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
         {.bytes = "+", .len = 1, .again = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", .repeat = 1000},
         {.bytes = "$1000\r\n", .len = 7, .again = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", .repeat = 1000},
+        /* Parsed as fast as it comes, without end. */
+        {.bytes = "*2147483647\r\n",
+         .len = 13,
+         .again = ":1\r\n:1\r\n:1\r\n:1\r\n:1\r\n:1\r\n:1\r\n:1\r\n",
+         .repeat = 100000},
     };
     static const artifact_status_t statuses[] = {
-        ARTIFACT_IO, ARTIFACT_IO, ARTIFACT_IO, ARTIFACT_OK, ARTIFACT_LIMIT, ARTIFACT_LIMIT,
-        ARTIFACT_IO, ARTIFACT_IO, ARTIFACT_IO, ARTIFACT_IO, ARTIFACT_IO,    ARTIFACT_IO,
-        ARTIFACT_IO, ARTIFACT_IO, ARTIFACT_IO, ARTIFACT_IO, ARTIFACT_LIMIT, ARTIFACT_OK,
+        ARTIFACT_IO, ARTIFACT_IO, ARTIFACT_IO,    ARTIFACT_OK, ARTIFACT_LIMIT, ARTIFACT_LIMIT, ARTIFACT_IO,
+        ARTIFACT_IO, ARTIFACT_IO, ARTIFACT_IO,    ARTIFACT_IO, ARTIFACT_IO,    ARTIFACT_IO,    ARTIFACT_IO,
+        ARTIFACT_IO, ARTIFACT_IO, ARTIFACT_LIMIT, ARTIFACT_OK, ARTIFACT_LIMIT,
     };
     expect_failures(scripts, statuses, COUNT(scripts));
 }
