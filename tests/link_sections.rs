@@ -320,7 +320,7 @@ fn one_error_names_all_that_cannot_be_linked() {
     let lines: Vec<&str> = error.message().split(" | ").collect();
     let begins = [
         "one.o: section '.preinit_array' is valid in executables only; use __attribute__((constructor))",
-        "one.o: symbol 'old@V1' has a version, ",
+        "one.o: symbol 'old@V1' has a version and is defined, ",
         "duplicate symbol 'same' in one.o and two.o",
         "one.o:(.text+0x",
         "one.o:(.text+0x",

@@ -1,4 +1,5 @@
-//! The tables that the loader reads: `.dynsym`, `.dynstr`, `.gnu.hash`, `.rela.dyn`, `.relr.dyn`, and `.dynamic`, which has their addresses.
+//! The tables that the loader reads: `.dynsym`, `.dynstr`, `.gnu.hash`, `.rela.dyn`, `.relr.dyn`, and `.dynamic`, which has their
+//! addresses; `versions` makes those of symbol versions.
 
 use object::LittleEndian;
 use object::elf::{self, Dyn64, DynamicTag, RelocationType, Sym64, SymbolInfo, SymbolOther, SymbolSection};
@@ -12,6 +13,7 @@ use super::scan::Needs;
 use super::sections::Synthetic;
 use super::startup::STARTUP;
 use super::symbols::{Entry, Symbols, Target};
+use super::versions::{self, Versions};
 use super::{defect, item, item_mut};
 use crate::alloc;
 use crate::error::{Error, Result, Status};
@@ -28,6 +30,7 @@ pub(super) struct Tables {
     names: Vec<u32>,
     pub strings: Vec<u8>,
     pub hash: Vec<u8>,
+    pub versions: Versions,
     relocations: u64,
     /// The words of `.relr.dyn`, if relative relocations are packed.
     packed: Option<u64>,
@@ -111,6 +114,7 @@ impl Tables {
             names: alloc::with_capacity(order.len(), "dynamic symbols")?,
             strings: Vec::new(),
             hash: table,
+            versions: Versions::default(),
             relocations: needs.words + needs.got.relocations(symbols, machine)?,
             packed: pack.then_some(0),
             static_tls: needs.got.has_static_tls(),
@@ -118,10 +122,11 @@ impl Tables {
         };
         add_name(&mut tables.strings, &[])?;
         for (position, entry) in tables.order.iter().enumerate() {
-            let name = item(&symbols.entries, *entry, "symbol")?.name;
+            let (name, _) = versions::split(item(&symbols.entries, *entry, "symbol")?.name);
             tables.names.push(add_name(&mut tables.strings, &[name])?);
             *item_mut(&mut tables.index, *entry, "symbol")? = position as u32 + 1;
         }
+        tables.versions = Versions::new(&tables.order, symbols, &mut tables.strings)?;
         Ok(tables)
     }
 
@@ -141,6 +146,8 @@ impl Tables {
             hash: self.hash.len() as u64,
             symbols: size_of::<Sym64<LittleEndian>>() as u64 * (self.order.len() as u64 + 1),
             strings: self.strings.len() as u64,
+            versions: self.versions.of_symbols.len() as u64,
+            needed: self.versions.needed.len() as u64,
             relocations: size_of::<Rela>() as u64 * self.relocations,
             packed: relr::WORD * self.packed.unwrap_or(0),
             // If relocations are packed there is room for the tags of both tables: the size of `.dynamic` must not depend on how many
@@ -148,7 +155,8 @@ impl Tables {
             dynamic: 6
                 + if self.packs() || self.relocations > 0 { 4 } else { 0 }
                 + if self.packs() { 3 } else { 0 }
-                + u64::from(self.static_tls),
+                + u64::from(self.static_tls)
+                + if self.versions.libraries.is_empty() { 0 } else { 3 + self.versions.libraries.len() as u64 },
         }
     }
 
@@ -196,6 +204,7 @@ impl Tables {
         let address = |synthetic| layout.synthetic_address(synthetic);
         let sizes = self.sizes();
         let mut list: Vec<(DynamicTag, u64)> = Vec::new();
+        list.extend(self.versions.libraries.iter().map(|name| (elf::DT_NEEDED, u64::from(*name))));
         for startup in STARTUP.iter().filter(|startup| layout.synthetic(startup.start).is_some()) {
             list.push((startup.tag, address(startup.start)?));
         }
@@ -227,6 +236,13 @@ impl Tables {
                 (elf::DT_RELR, address(Synthetic::RelrDyn)?),
                 (elf::DT_RELRSZ, sizes.packed),
                 (elf::DT_RELRENT, relr::WORD),
+            ]);
+        }
+        if !self.versions.libraries.is_empty() {
+            list.extend([
+                (elf::DT_VERSYM, address(Synthetic::Versions)?),
+                (elf::DT_VERNEED, address(Synthetic::NeededVersions)?),
+                (elf::DT_VERNEEDNUM, self.versions.libraries.len() as u64),
             ]);
         }
         if self.static_tls {

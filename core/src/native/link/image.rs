@@ -44,6 +44,8 @@ pub(super) fn write(mut context: LinkContext<'_>, tables: Tables) -> Result<Vec<
         (Synthetic::GnuHash, &tables.hash),
         (Synthetic::DynSym, &tables.symbols(&context.symbols)?),
         (Synthetic::DynStr, &tables.strings),
+        (Synthetic::Versions, &tables.versions.of_symbols),
+        (Synthetic::NeededVersions, &tables.versions.needed),
         (Synthetic::RelaDyn, &relocations),
         (Synthetic::RelrDyn, &packed),
         (Synthetic::Dynamic, &tables.dynamic(layout, relative)?),
@@ -58,7 +60,7 @@ pub(super) fn write(mut context: LinkContext<'_>, tables: Tables) -> Result<Vec<
     let segments = segments(&context);
     put(&mut image, HEADER, pod::bytes_of_slice(&segments))?;
 
-    let header = finish(&context, &debug, &mut image)?;
+    let header = finish(&context, &debug, tables.versions.libraries.len() as u32, &mut image)?;
     put(&mut image, 0, pod::bytes_of(&header))?;
     Ok(image)
 }
@@ -132,10 +134,11 @@ fn segments(context: &LinkContext<'_>) -> Vec<ProgramHeader64<LittleEndian>> {
 }
 
 /// Appends what is in no segment (`.symtab`, relocations of debug sections, names, section headers), and returns the file
-/// header.
+/// header. `libraries` are how many the image needs.
 fn finish(
     context: &LinkContext<'_>,
     debug: &[DebugAddress],
+    libraries: u32,
     image: &mut Vec<u8>,
 ) -> Result<FileHeader64<LittleEndian>> {
     let layout = &context.layout;
@@ -151,7 +154,8 @@ fn finish(
     };
     for output in &layout.outputs {
         let (link, info) = match output.kind {
-            elf::SHT_GNU_HASH | elf::SHT_RELA => (index(Synthetic::DynSym)?, 0),
+            elf::SHT_GNU_HASH | elf::SHT_RELA | elf::SHT_GNU_VERSYM => (index(Synthetic::DynSym)?, 0),
+            elf::SHT_GNU_VERNEED => (index(Synthetic::DynStr)?, libraries),
             // Number of local symbols: the null symbol.
             elf::SHT_DYNSYM => (index(Synthetic::DynStr)?, 1),
             elf::SHT_DYNAMIC => (index(Synthetic::DynStr)?, 0),

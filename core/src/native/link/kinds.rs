@@ -130,6 +130,8 @@ const KINDS: &[(Kind, Fate)] = &[
     (named(b".gnu.hash").loaded(), OF_LINKER),
     (named(b".dynsym").loaded(), OF_LINKER),
     (named(b".dynstr").loaded(), OF_LINKER),
+    (named(b".gnu.version").loaded(), OF_LINKER),
+    (named(b".gnu.version_r").loaded(), OF_LINKER),
     (named(b".rela.dyn").loaded(), OF_LINKER),
     (named(b".relr.dyn").loaded(), OF_LINKER),
     (named(b".eh_frame_hdr").loaded(), OF_LINKER),

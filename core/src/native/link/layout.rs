@@ -76,6 +76,8 @@ pub(super) struct Sizes {
     pub hash: u64,
     pub symbols: u64,
     pub strings: u64,
+    pub versions: u64,
+    pub needed: u64,
     pub relocations: u64,
     pub packed: u64,
     /// Number of entries in `.dynamic`, without those for constructors and destructors.
@@ -103,6 +105,10 @@ impl<'a> Layout<'a> {
         all.add_synthetic(Synthetic::GnuHash, sizes.hash, 8)?;
         all.add_synthetic(Synthetic::DynSym, sizes.symbols, 8)?;
         all.add_synthetic(Synthetic::DynStr, sizes.strings, 1)?;
+        if sizes.versions > 0 {
+            all.add_synthetic(Synthetic::Versions, sizes.versions, 2)?;
+            all.add_synthetic(Synthetic::NeededVersions, sizes.needed, 8)?;
+        }
         if sizes.relocations > 0 {
             all.add_synthetic(Synthetic::RelaDyn, sizes.relocations, 8)?;
         }

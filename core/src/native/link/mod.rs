@@ -3,8 +3,8 @@
 //!
 //! Data flows one way: `archive` (the objects, with those members of archives that are needed) → `input` (a checked view of each
 //! object) → `select` (which sections are linked, by the table in `kinds`) → `symbols` (symbol resolution) and `eh_frame` → `gc`
-//! (which sections nothing needs) → `scan` (what each relocation needs, or why it cannot be linked) and `got` → `dynamic` (tables for
-//! the loader) → `merge` (equal strings and constants) → `sections`, `veneers` and `layout` (addresses) → `apply` (relocated
+//! (which sections nothing needs) → `scan` (what each relocation needs, or why it cannot be linked) and `got` → `dynamic` and `versions` (tables
+//! for the loader) → `merge` (equal strings and constants) → `sections`, `veneers` and `layout` (addresses) → `apply` (relocated
 //! section contents) → `relr` (packed relocations; there is a second layout with their size) → `image` (the file). What differs by
 //! machine is in `native/machine`. The rules are those of the ELF gABI and the machines' psABIs.
 //!
@@ -32,6 +32,7 @@ mod select;
 mod startup;
 mod symbols;
 mod veneers;
+mod versions;
 
 use std::fmt::Display;
 

@@ -8,7 +8,7 @@ use super::input::{Input, Rela, Site, Symbol, SymbolLocation, failure};
 use super::refusals::Refusals;
 use super::select::{Disposition, Dispositions};
 use super::startup::STARTUP;
-use super::{item, item_mut};
+use super::{item, item_mut, versions};
 use crate::alloc;
 use crate::error::{Error, Result, Status, quote};
 use crate::format::module::Module;
@@ -164,7 +164,7 @@ impl<'a> Symbols<'a> {
     ///
     /// # Errors
     ///
-    /// INVALID_ARGUMENT for duplicate symbols, UNSUPPORTED for symbol versions, CORRUPT.
+    /// INVALID_ARGUMENT for duplicate symbols, UNSUPPORTED for symbol versions that cannot be linked, CORRUPT.
     pub fn resolve(inputs: &[Input<'a>], dispositions: &Dispositions, refusals: &mut Refusals) -> Result<Symbols<'a>> {
         let mut symbols = Symbols {
             entries: Vec::new(),
@@ -430,11 +430,8 @@ fn unsupported(symbol: &Symbol<'_>, section: &[u8]) -> Option<&'static str> {
         () if is_startup => {
             Some("begins a function that the linker begins by itself; leave out the C startup files (crti.o, crtn.o)")
         }
-        () if symbol.binding != elf::STB_LOCAL && symbol.name.contains(&b'@') => Some(
-            "has a version, which is not supported: only a system's linker, which reads the libraries, knows whose version it is; \
-             remove .symver",
-        ),
-        () => None,
+        () if symbol.binding == elf::STB_LOCAL => None,
+        () => versions::refusal(symbol.name, !matches!(symbol.location, SymbolLocation::Undefined)),
     }
 }
 
