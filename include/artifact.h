@@ -1019,11 +1019,12 @@ artifact_status_t artifact_builder_add_module_file(artifact_builder_t *builder,
  *     defines an entry with default or protected visibility, or the builder rewrites an artifact.
  *   - ARTIFACT_UNSUPPORTED: an object refers directly to data of the host, or needs its code to be written when it is
  *     loaded (relocations in text), static thread-local storage of its own (local exec, initial exec), a version of
- *     a symbol that it defines or of a library that is not known, an executable stack, or an unknown relocation. The message names object, section, offset, symbol and relocation,
- *     and says what to do. It lists all that cannot be linked, duplicate symbols too, up to 20, separated by " | ".
+ *     a symbol that it defines or of a library that is not known, an executable stack, or an unknown relocation. The
+ *     message names object, section, offset, symbol and relocation, and says what to do. It lists all that cannot be
+ *     linked, duplicate symbols too, up to 20, separated by " | ".
  *   - ARTIFACT_TRUNCATED, ARTIFACT_CORRUPT: an object is damaged.
- *   - ARTIFACT_LIMIT: the linked image exceeds 2 GiB, has more than 64 MiB of padding, or more than 256 MiB of
- *     thread-local storage.
+ *   - ARTIFACT_LIMIT: the linked image exceeds 2 GiB without .bss and .lbss, or 1 TiB with them, has more than 64 MiB of
+ *     padding, or more than 256 MiB of thread-local storage.
  */
 artifact_status_t artifact_builder_add_objects(artifact_builder_t *builder,
                                                const artifact_object_t *objects,

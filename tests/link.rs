@@ -346,8 +346,8 @@ fn what_is_too_far_or_too_large_is_refused() {
     let link = |cc: &str, text: &str| {
         try_link(&[&compile_text(cc, &[], "s", text, &folder.join("far.o"))]).unwrap_err().to_string()
     };
-    let bss = ".section .one,\"aw\",@nobits\n.zero 0x60000000\n.section .two,\"aw\",@nobits\n.zero 0x60000000\n";
-    assert!(link("cc", bss).contains("at most 2147483648 bytes of memory"));
+    let bss = ".section .one,\"aw\",@nobits\n.zero 0x9000000000\n.section .two,\"aw\",@nobits\n.zero 0x9000000000\n";
+    assert!(link("cc", bss).contains("at most 2147483648 bytes of memory, and 1099511627776 with .bss"));
     let padded: String =
         (0..50).map(|at| format!(".section s{at},\"aw\"\n.balign 0x200000\n.byte 1\n.balign 8\n")).collect();
     assert!(link("cc", &padded).contains("padding"), "{}", link("cc", &padded));

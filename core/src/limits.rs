@@ -47,8 +47,12 @@ pub const MAX_SECTIONS: u64 = 1 << 20;
 /// Maximum number of PT_LOAD segments in a module. Linkers create two to five.
 pub const MAX_SEGMENTS: usize = 16;
 
-/// Maximum size of an artifact's loaded code and data in bytes: the range of 32-bit relative addresses.
+/// Maximum size of an image's code and data in bytes, without the zeroed data at its end: the range of 32-bit relative addresses.
 pub const MAX_CODE: u64 = 2 << 30;
+
+/// Maximum number of addresses that an artifact's modules take in memory. It is for zeroed data, which takes memory only where it is
+/// used; address spaces of 64-bit machines have 2^39 bytes at least, 2^47 usually.
+pub const MAX_ADDRESSES: u64 = 1 << 40;
 
 /// Maximum size of a module's thread-local storage in bytes. Each thread that uses it allocates as much.
 pub const MAX_THREAD_LOCAL: u64 = 256 << 20;

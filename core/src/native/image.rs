@@ -26,7 +26,7 @@ pub use versions::Needed;
 
 use crate::error::{Error, Result, Status};
 use crate::format::elf::Identity;
-use crate::limits::{MAX_CODE, MAX_SEGMENT_ALIGN};
+use crate::limits::{MAX_ADDRESSES, MAX_SEGMENT_ALIGN};
 use crate::native::eh_frame::{self, Checked, Format, Scope, Table};
 use bytes::{slice_at, word};
 use segments::{load_segments, max_alignment};
@@ -246,10 +246,10 @@ impl Tables {
             }
             _ => (0, page),
         };
-        if len > MAX_CODE {
+        if len > MAX_ADDRESSES {
             return Err(Error::new(
                 Status::Unsupported,
-                format!("image: expected at most {MAX_CODE} bytes, found {len}"),
+                format!("image: expected at most {MAX_ADDRESSES} bytes of addresses, found {len}"),
             ));
         }
         Ok(Tables {

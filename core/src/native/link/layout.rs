@@ -21,7 +21,7 @@ use super::{defect, item, item_mut};
 use crate::alloc;
 use crate::error::{Error, Result, Status};
 use crate::format::align_up;
-use crate::limits::{MAX_CODE, MAX_PADDING};
+use crate::limits::MAX_PADDING;
 use crate::native::machine::{EXIT_FUNCTION_SIZE, Machine};
 
 /// A PT_LOAD segment.
@@ -239,7 +239,7 @@ impl<'a> Layout<'a> {
                 let next = align_up(start, output.align).ok_or_else(too_large)?;
                 output.address = next;
                 output.offset = segment.offset + (next - segment.address);
-                let end = next.checked_add(output.size).filter(|end| *end <= MAX_CODE).ok_or_else(too_large)?;
+                let end = next.checked_add(output.size).filter(|end| *end <= output.limit()).ok_or_else(too_large)?;
                 if is_tls_bss {
                     // It takes no addresses of the image: the next section is where it is.
                     tls_end = end;
@@ -263,9 +263,6 @@ impl<'a> Layout<'a> {
             }
             offset = segment.offset + segment.file_size;
             self.segments.push(segment);
-        }
-        if address > MAX_CODE {
-            return Err(too_large());
         }
         self.tls = self.tls_segment();
         for output in self.outputs.iter_mut().filter(|output| output.class == Class::Debug) {

@@ -53,7 +53,7 @@ pub(super) struct Needs {
     near: bool,
 }
 
-/// In smaller images every 32-bit displacement reaches everything.
+/// In images whose sections are together smaller every 32-bit displacement reaches everything.
 const NEAR: u64 = 1 << 30;
 
 const PIC: &str = "compile with -fPIC (LLVM: relocation model PIC, Cranelift: is_pic)";
@@ -236,6 +236,8 @@ impl Needs {
             return Err(site.corrupt("refers to a local symbol that is undefined"));
         }
         match (howto.expr, target) {
+            // A large model's code may be too far from the symbol to compute its address.
+            (RelExpr::Absolute, Target::Inside) if !self.near && loads() => Ok(Need::Loaded),
             (RelExpr::GotPcRelaxable | RelExpr::Absolute, Target::Inside) if computes() => Ok(Need::Computed),
             (
                 RelExpr::Absolute | RelExpr::Pc | RelExpr::PagePc | RelExpr::PageOffset,

@@ -11,7 +11,7 @@ use super::{arrays, item, item_mut};
 use crate::alloc;
 use crate::error::{Error, Result, Status, quote};
 use crate::format::align_up;
-use crate::limits::MAX_CODE;
+use crate::limits::{MAX_ADDRESSES, MAX_CODE};
 
 /// The class of an output section. Sections are in this order in the image.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -151,13 +151,23 @@ impl OutputSection<'_> {
         self.kind != elf::SHT_NOBITS
     }
 
+    /// The address that the section may reach up to.
+    pub fn limit(&self) -> u64 {
+        // Zeros come last, so that other sections stay within reach of each other. Code that is not compiled to reach those beyond
+        // has relocations that do not fit.
+        if matches!(self.class, Class::Bss | Class::LargeBss) { MAX_ADDRESSES } else { MAX_CODE }
+    }
+
     pub fn end(&self) -> u64 {
         self.address + self.size
     }
 }
 
 pub(super) fn too_large() -> Error {
-    Error::new(Status::Limit, format!("linked image: expected at most {MAX_CODE} bytes of memory, found more"))
+    let message = format!(
+        "linked image: expected at most {MAX_CODE} bytes of memory, and {MAX_ADDRESSES} with .bss and .lbss, found more"
+    );
+    Error::new(Status::Limit, message)
 }
 
 pub(super) fn too_many_sections() -> Error {
@@ -360,7 +370,7 @@ impl OutputSection<'_> {
             chunk.at = align_up(end, chunk.align).ok_or_else(too_large)?;
             padding =
                 padding.saturating_add(chunk.at - end).saturating_add(if chunk.has_bytes { 0 } else { chunk.size });
-            end = chunk.at.checked_add(chunk.size).filter(|end| *end <= MAX_CODE).ok_or_else(too_large)?;
+            end = chunk.at.checked_add(chunk.size).filter(|end| *end <= MAX_ADDRESSES).ok_or_else(too_large)?;
         }
         self.size = end;
         Ok(if self.has_bytes() { padding } else { 0 })

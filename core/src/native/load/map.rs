@@ -14,7 +14,7 @@ use super::{LoadedModule, NOEXEC, NOEXEC_COPY, defect};
 use crate::alloc;
 use crate::artifact::{Artifact, ModuleRange};
 use crate::error::{Error, Result, Status};
-use crate::limits::MAX_CODE;
+use crate::limits::{MAX_ADDRESSES, MAX_CODE};
 use crate::native::image::Segment;
 use crate::storage::sealed;
 
@@ -37,8 +37,8 @@ pub enum MapStrategy {
 /// The addresses of all modules, in one range.
 pub struct ReservedLayout {
     pub reserved: Reserved,
-    /// Where the last module ends: a page boundary, from which the room for unwind tables begins.
-    pub end: usize,
+    /// Where the room for unwind tables begins: a page boundary.
+    pub room: usize,
     /// How each module is mapped.
     pub strategies: Vec<MapStrategy>,
     /// If all modules are mapped from the file: what is left for [`Mapper::protect`], which maps text too.
@@ -98,7 +98,7 @@ impl<'a> Mapper<'a> {
         Mapper { artifact, file, allow_memfd, page: rustix::param::page_size() as u64 }
     }
 
-    /// Reserves addresses for all modules, sets their biases, and maps them, with `room` bytes after the last one. All of them are
+    /// Reserves addresses for all modules, sets their biases, and maps them, with `room` bytes next to them. All of them are
     /// mapped now but [`MapStrategy::PatchedCopy`] and, if all of them come from the file, their text: [`Mapper::protect`] maps those.
     pub fn map(&self, modules: &mut [LoadedModule], room: usize, contents: &Contents<'_>) -> Result<ReservedLayout> {
         let strategies = self.choose(modules)?;
@@ -108,7 +108,9 @@ impl<'a> Mapper<'a> {
         let is_from_file = strategies.iter().all(|strategy| *strategy == MapStrategy::FileSegments);
         let mut layout = self.reserve(modules, strategies, room)?;
         if is_from_file {
-            let pages = layout.reserved.start()..layout.end;
+            let start = layout.room + (room as u64).next_multiple_of(self.page) as usize;
+            let end = modules.last().map_or(start, |module| (module.base() + module.tables.len) as usize);
+            let pages = start..end;
             layout.unprotected = Some(Unprotected { pages, write_only: false });
         }
         let copy = self.sealed_copy(modules, &layout.strategies)?;
@@ -200,26 +202,36 @@ impl<'a> Mapper<'a> {
         room: usize,
     ) -> Result<ReservedLayout> {
         let page = self.page;
-        let mut end = 0u64;
+        // The room comes first: a module may have more zeros at its end than 32-bit distances reach over.
+        let mut end = (room as u64).next_multiple_of(page);
         let max_align = modules.iter().map(|module| module.tables.align).max().unwrap_or(page);
         for module in modules.iter_mut() {
             // The image's start may not be a multiple of its alignment. Then its address is as far from one.
             let (align, skew) = (module.tables.align, module.tables.start % module.tables.align);
             module.bias = end + align - 1 - (end + align - 1 - skew) % align;
             end = module.bias + module.tables.len;
-            if end > MAX_CODE {
-                let message = format!("code: expected at most {MAX_CODE} bytes of addresses, found more");
+            if end > MAX_ADDRESSES {
+                let message = format!("code: expected at most {MAX_ADDRESSES} bytes of addresses, found more");
+                return Err(Error::new(Status::Unsupported, message));
+            }
+            let code = module.tables.segments.iter().rfind(|segment| segment.executable);
+            let code_end = code.map_or(0, |code| module.bias + (code.end() - module.tables.start));
+            if room > 0 && code_end > MAX_CODE {
+                let message = format!(
+                    "code: expected at most {MAX_CODE} bytes from the first module's start to the last one's code, which unwind tables \
+                     reach, found {code_end}; add modules with large data last"
+                );
                 return Err(Error::new(Status::Unsupported, message));
             }
         }
-        let total = end + (room as u64).next_multiple_of(page) + (max_align - page);
+        let total = end + (max_align - page);
         let total = usize::try_from(total).map_err(|_| Error::no_memory("code"))?;
         let reserved = Reserved::new(total)?;
         let base = (reserved.start() as u64).next_multiple_of(max_align);
         for module in modules {
             module.bias = (base + module.bias).wrapping_sub(module.tables.start);
         }
-        Ok(ReservedLayout { reserved, end: (base + end) as usize, strategies, unprotected: None })
+        Ok(ReservedLayout { reserved, room: base as usize, strategies, unprotected: None })
     }
 
     /// [`MapStrategy::FileSegments`].

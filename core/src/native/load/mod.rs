@@ -260,7 +260,7 @@ struct Prepared {
 struct Mapped {
     modules: Vec<LoadedModule>,
     frames: Option<Frames>,
-    /// With room after the modules for what `frames` needs. Dropped last: the modules may refer to it.
+    /// With room next to the modules for what `frames` needs. Dropped last: the modules may refer to it.
     layout: ReservedLayout,
 }
 

@@ -52,8 +52,8 @@ impl Frames {
         if self.in_place { 0 } else { all + TERMINATOR }
     }
 
-    /// Returns the address of the table to register: a module's own, or a copy of all tables after the last module, where there
-    /// is room for it.
+    /// Returns the address of the table to register: a module's own, or a copy of all tables next to the modules, where
+    /// there is room for it.
     pub fn install(&self, artifact: &Artifact, modules: &[LoadedModule], layout: &mut ReservedLayout) -> Result<usize> {
         let module = |at: usize| modules.get(at).ok_or_else(|| defect("an unwind table of no module"));
         if let (true, [(at, _)]) = (self.in_place, self.parts.as_slice()) {
@@ -70,14 +70,14 @@ impl Frames {
             let start = copy.len();
             copy.extend_from_slice(bytes);
             let part = copy.get_mut(start..).ok_or_else(|| defect("a copy of an unwind table that is too short"))?;
-            let moved = ((layout.end + start) as u64).wrapping_sub(module.bias.wrapping_add(address));
+            let moved = ((layout.room + start) as u64).wrapping_sub(module.bias.wrapping_add(address));
             let done = eh_frame::adapt(part, address, &module.tables.unwind_scope(), moved);
             done.map_err(|error| artifact.in_module(module.index, error))?;
         }
         copy.resize(copy.len() + TERMINATOR, 0);
         // SAFETY: the room that was reserved for this, which is still as it was reserved: zeroed memory that nothing refers to.
-        unsafe { layout.reserved.map_bytes(layout.end, &copy)? };
-        Ok(layout.end)
+        unsafe { layout.reserved.map_bytes(layout.room, &copy)? };
+        Ok(layout.room)
     }
 }
 

@@ -82,7 +82,7 @@ impl Mapper<'_> {
         let write_only = writable == (0..end as usize);
         let pages = base + writable.start..base + writable.end;
         let unprotected = Some(Unprotected { pages, write_only });
-        Ok(ReservedLayout { reserved, end: base + end as usize, strategies, unprotected })
+        Ok(ReservedLayout { reserved, room: base + end as usize, strategies, unprotected })
     }
 }
 
