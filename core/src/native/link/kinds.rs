@@ -94,7 +94,8 @@ const KINDS: &[(Kind, Fate)] = &[
     (
         named(b".note.GNU-stack").with(elf::SHF_EXECINSTR),
         Refused(
-            "asks for an executable stack, which a host cannot give; nested functions whose address is taken need one",
+            "asks for an executable stack, which a host cannot give; nested functions whose address is taken have trampolines there: \
+             compile with -ftrampoline-impl=heap, or do without them",
         ),
     ),
     (
