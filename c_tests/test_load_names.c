@@ -33,7 +33,7 @@ TEST(names_that_no_library_exports_are_explained) {
     artifact_load_options_t options = ARTIFACT_LOAD_OPTIONS_INIT;
     options.flags = ARTIFACT_LOAD_PROCESS_SYMBOLS;
     CHECK_FAILS(artifact_load(loaded.artifact, loaded.engine, &options, &loaded.code, &error), ARTIFACT_UNRESOLVED,
-                "'__cpu_model'|libgcc.a");
+                "'__cpu_features2'|libgcc.a");
     CHECK(loaded.code == NULL);
     unload(&loaded);
 }

@@ -1,5 +1,5 @@
 /* A symbol that no library exports and that the loader cannot define. */
-extern int __cpu_model[4];
-int use(void);
+extern unsigned __cpu_features2[3];
+unsigned use(void);
 
-int use(void) { return __cpu_model[0]; }
+unsigned use(void) { return __cpu_features2[0]; }

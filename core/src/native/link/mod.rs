@@ -14,6 +14,7 @@ mod apply;
 mod archive;
 mod arrays;
 mod compressed;
+mod cpu_model;
 mod debug;
 mod dynamic;
 mod eh_frame;
@@ -116,6 +117,9 @@ pub fn link(objects: &[Object<'_>], options: &Options<'_>) -> Result<Vec<u8>> {
             other.machine.name,
         );
         return Err(Error::new(Status::InvalidArgument, message));
+    }
+    if let Some(own) = cpu_model::input(&inputs, machine) {
+        alloc::push(&mut inputs, own, "objects")?;
     }
     let mut refusals = refusals::Refusals::default();
     let mut dispositions = select::select(&inputs, options)?;

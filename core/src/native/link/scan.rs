@@ -226,11 +226,13 @@ impl Needs {
             () => Ok(need),
         };
         let host = || {
-            // Compilers may take a symbol for the objects' own, as clang does libgcc's __cpu_model, whatever the options are.
-            let instead = if site.hidden { "the symbol is hidden:" } else { &format!("{PIC}, or") };
-            Err(site.refuse(format_args!(
-                "refers directly to data of the host, which may be out of reach; {instead} add the object that defines it"
-            )))
+            let instead = match site.symbol {
+                // clang takes it for the objects' own, whatever the options are.
+                b"__cpu_features2" => "only libgcc.a has these features of the CPU: add that archive".to_owned(),
+                _ if site.hidden => "the symbol is hidden: add the object that defines it".to_owned(),
+                _ => format!("{PIC}, or add the object that defines it"),
+            };
+            Err(site.refuse(format_args!("refers directly to data of the host, which may be out of reach; {instead}")))
         };
         if target == Target::Missing {
             return Err(site.corrupt("refers to a local symbol that is undefined"));

@@ -111,6 +111,7 @@ pub static MACHINE: Machine = Machine {
             ],
         },
     ],
+    cpu_model: None,
     large_common: None,
     unwind: None,
 };

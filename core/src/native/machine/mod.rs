@@ -47,6 +47,8 @@ pub struct Machine {
     pub startup: Startup,
     /// The functions of [`EXIT_FUNCTIONS`].
     pub exit_functions: [Template; EXIT_FUNCTIONS.len()],
+    /// How `__cpu_model` is copied; `None` if compilers for the machine do not use it.
+    pub cpu_model: Option<CpuModel>,
     /// `SHN_COMMON` of the large memory model: such a symbol may be more than 2 GiB away from the code.
     pub large_common: Option<elf::SymbolSection>,
     /// The section type that this machine's ABI allows for `.eh_frame`, besides SHT_PROGBITS.
@@ -147,6 +149,28 @@ pub struct RewrittenField {
     pub howto: Howto,
     /// Added to the relocation's addend.
     pub addend: i64,
+}
+
+/// A function that calls libgcc_s's `__cpu_indicator_init`, if there is one, and copies its `__cpu_model`. It is `__cpu_indicator_init`
+/// itself, and returns 0.
+pub struct CpuModel {
+    pub code: &'static [u8],
+    /// Its relocations: offset, type, and one of the symbols below. All count from the end of a field of four bytes.
+    pub fields: &'static [(u64, RelocationType, u32)],
+}
+
+impl CpuModel {
+    /// The size of `__cpu_model` in bytes, which is a part of libgcc_s's ABI.
+    pub const SIZE: u64 = 16;
+
+    /// The copy.
+    pub const COPY: u32 = 1;
+    /// This function.
+    pub const INIT: u32 = 2;
+    /// libgcc_s's `__cpu_model`.
+    pub const SHARED_MODEL: u32 = 3;
+    /// libgcc_s's `__cpu_indicator_init`.
+    pub const SHARED_INIT: u32 = 4;
 }
 
 /// How a function of the C startup code begins and ends.

@@ -3,7 +3,8 @@
 use object::elf::{self, RelocationType};
 
 use super::{
-    DynamicRelocation, Field, Hole, HoleTarget, Howto, Machine, Range, RelExpr, Slot, Startup, Template, TlsRelocations,
+    CpuModel, DynamicRelocation, Field, Hole, HoleTarget, Howto, Machine, Range, RelExpr, Slot, Startup, Template,
+    TlsRelocations,
 };
 
 /// psABI, Special Section Indexes.
@@ -80,6 +81,27 @@ pub static MACHINE: Machine = Machine {
             holes: &[hole(3, HoleTarget::DsoHandle), hole(9, HoleTarget::GotEntry)],
         },
     ],
+    #[rustfmt::skip]
+    cpu_model: Some(CpuModel {
+        code: &[
+            0x48, 0x83, 0xec, 0x08, //       sub $8, %rsp
+            0x48, 0x8b, 0x05, 0, 0, 0, 0, // mov init@GOTPCREL(%rip), %rax
+            0x48, 0x85, 0xc0, //             test %rax, %rax
+            0x74, 0x02, //                   je to mov
+            0xff, 0xd0, //                   call *%rax
+            0x48, 0x8b, 0x05, 0, 0, 0, 0, // mov model@GOTPCREL(%rip), %rax
+            0x0f, 0x10, 0x00, //             movups (%rax), %xmm0
+            0x0f, 0x11, 0x05, 0, 0, 0, 0, // movups %xmm0, copy(%rip)
+            0x31, 0xc0, //                   xor %eax, %eax
+            0x48, 0x83, 0xc4, 0x08, //       add $8, %rsp
+            0xc3, //                         ret
+        ],
+        fields: &[
+            (7, elf::R_X86_64_GOTPCREL, CpuModel::SHARED_INIT),
+            (21, elf::R_X86_64_GOTPCREL, CpuModel::SHARED_MODEL),
+            (31, elf::R_X86_64_PC32, CpuModel::COPY),
+        ],
+    }),
     large_common: Some(SHN_X86_64_LCOMMON),
     unwind: Some(elf::SHT_X86_64_UNWIND),
 };
