@@ -453,13 +453,17 @@ fn rust_runs_with_its_standard_library() {
     rustc(&["--crate-type=lib", "--emit=obj"]);
     link_to(&[&folder.join("code.o")], &folder.join("code.so"));
     check_image(&folder.join("code.so"), "rustc --emit=obj");
-    // `ld -r` takes from the archive what run() needs.
-    rustc(&["--crate-type=staticlib"]);
-    let object = folder.join("whole.o");
-    run(Command::new("ld").args(["-r", "-u", "run", "-o"]).arg(&object).arg(folder.join("libcode.a")));
-    let said = compare(&X86_64, &[&object], "Rust");
-    assert!(
-        said.starts_with("main thread: 4020402, exported -1, then 5030604, ") && said.contains("thread: 4020402, then"),
-        "{said}"
-    );
+    // The object, and the archive with the standard library and the allocator's functions, which rustc adds when it links. `ld -r`
+    // takes from the archive what run() needs.
+    rustc(&["--crate-type=staticlib", "--emit=obj,link"]);
+    let [code, archive, whole] = ["code.o", "libcode.a", "whole.o"].map(|name| folder.join(name));
+    run(Command::new("ld").args(["-r", "-u", "run", "-o"]).arg(&whole).arg(&archive));
+    for objects in [&[code.as_path(), &archive][..], &[&whole]] {
+        let said = compare(&X86_64, objects, "Rust");
+        assert!(
+            said.starts_with("main thread: 4020402, exported -1, then 5030604, ")
+                && said.contains("thread: 4020402, then"),
+            "{said}"
+        );
+    }
 }
