@@ -111,6 +111,8 @@ function(native_object name source)
 endfunction()
 
 foreach(name IN ITEMS basic small keyed data imports objects_host ifunc direct large_bss granted not_granted ends exits startup)
+foreach(name IN ITEMS basic small data imports objects_host ifunc direct large_bss granted not_granted ends exits startup
+        versioned)
     native_object(${name} native/${name}.c OPTIONS ${strict})
 endforeach()
 foreach(name IN ITEMS tls tls_host tls_own_static)

@@ -228,6 +228,7 @@ TEST(objects_that_cannot_be_linked) {
     bytes_free(&bytes);
 
     bytes_t small = object("small"), thread = object("tls_own_static"), direct = object("direct");
+    bytes_t versioned = object("versioned");
     const artifact_object_t twice[] = {named("first.o", &small), named("second.o", &small)};
     refuses(twice, 2, ARTIFACT_INVALID_ARGUMENT, "duplicate symbol '| in first.o and second.o");
     const artifact_object_t local = named("local.o", &thread);
@@ -236,10 +237,13 @@ TEST(objects_that_cannot_be_linked) {
     const artifact_object_t data = named("direct.o", &direct);
     refuses(&data, 1, ARTIFACT_UNSUPPORTED,
             "direct.o:(.text|+0x|: relocation R_| against symbol 'host_value' |hidden: add");
+    const artifact_object_t definition = named("versioned.o", &versioned);
+    refuses(&definition, 1, ARTIFACT_UNSUPPORTED,
+            "versioned.o: symbol 'plain@VERSION_1' has a version and is defined|remove .symver");
     bytes_t shared = read_file(native("small"));
     const artifact_object_t image = named("small.so", &shared);
     refuses(&image, 1, ARTIFACT_INVALID_ARGUMENT, "small.so: |shared object");
-    bytes_free(&small), bytes_free(&thread), bytes_free(&direct), bytes_free(&shared);
+    bytes_free(&small), bytes_free(&thread), bytes_free(&direct), bytes_free(&versioned), bytes_free(&shared);
 }
 
 TEST(objects_of_another_machine_are_refused) {

@@ -1,4 +1,5 @@
-/* The functions of libgcc that heap trampolines need, for one trampoline at a time, and a function that calls through one. */
+/* The functions of libgcc that heap trampolines need, for one trampoline at a time, and a function that calls through
+ * one. */
 #define _GNU_SOURCE
 #include <string.h>
 #include <sys/mman.h>
