@@ -25,8 +25,8 @@ const BSS: usize = 2;
 /// Returns the linker's object, if objects refer to what it defines and none of them defines that.
 pub(super) fn input(inputs: &[Input<'_>], machine: &'static Machine) -> Option<Input<'static>> {
     let model = machine.cpu_model.as_ref()?;
-    let mut found =
-        inputs.iter().flat_map(|input| &input.symbols).filter(|symbol| [MODEL, INIT].contains(&symbol.name));
+    let is_one = |symbol: &&Symbol<'_>| symbol.binding != elf::STB_LOCAL && [MODEL, INIT].contains(&symbol.name);
+    let mut found = inputs.iter().flat_map(|input| &input.symbols).filter(is_one);
     let is_undefined = |symbol: &Symbol<'_>| matches!(symbol.location, SymbolLocation::Undefined);
     (found.next().is_some_and(is_undefined) && found.all(is_undefined)).then(|| object(model, machine))
 }

@@ -117,10 +117,13 @@ pub fn find_in_c_library(name: &[u8]) -> Option<*const c_void> {
 /// Returns what to do about an undefined symbol that compilers generate references to and that has no builtin definition.
 pub fn hint(name: &[u8]) -> Option<&'static str> {
     match name {
-        b"__cpu_model" | b"__cpu_features2" | b"__cpu_indicator_init" => Some(
-            "__builtin_cpu_supports needs data of libgcc: add libgcc.a to the objects, which alone has __cpu_features2, have \
-                 libgcc_s.so.1 in the process, or give __cpu_model",
+        b"__cpu_model" | b"__cpu_indicator_init" => Some(
+            "what __builtin_cpu_supports reads: load with ARTIFACT_LOAD_PROCESS_SYMBOLS in a process that has libgcc_s.so.1, add \
+             libgcc.a to the objects, or give __cpu_model",
         ),
+        b"__cpu_features2" => {
+            Some("features of the CPU that only libgcc.a has: add that archive to the objects, or give __cpu_features2")
+        }
         _ if name.starts_with(b"__aarch64_") => Some("an outline atomic: compile with -mno-outline-atomics"),
         _ if name.starts_with(b"_Unwind_") || name.starts_with(b"__cxa_") || name.starts_with(b"__gxx_") => {
             Some("the C++ runtime: load with ARTIFACT_LOAD_PROCESS_SYMBOLS in a process that has it")
