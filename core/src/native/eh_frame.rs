@@ -395,7 +395,7 @@ impl Leb<'_> {
 ///
 /// # Errors
 ///
-/// CORRUPT if a pointer doesn't reach that far, which sound ones do: an artifact's range is small enough. Else as [`check`].
+/// UNSUPPORTED if a pointer doesn't reach that far, over other modules' large data. Else as [`check`].
 pub fn adapt(copy: &mut [u8], address: u64, scope: &Scope, moved: u64) -> Result<()> {
     let mut changes = Vec::new();
     let mut full = Ok(());
@@ -417,7 +417,11 @@ pub fn adapt(copy: &mut [u8], address: u64, scope: &Scope, moved: u64) -> Result
 }
 
 fn relocate(copy: &mut [u8], at: usize, size: usize, moved: u64) -> Result<()> {
-    let too_far = || Error::corrupt(".eh_frame: expected a pointer within 2 GiB, found one beyond").at(at as u64);
+    let too_far = || {
+        let message = "unwind tables: expected code within 2 GiB of the copy of all modules' tables, found it further away; add modules \
+                       with large data last";
+        Error::new(Status::Unsupported, message).at(at as u64)
+    };
     let value = number(copy, at, size).ok_or_else(too_far)?.wrapping_sub(moved);
     let place = copy.get_mut(at..at + size).ok_or_else(too_far)?;
     match size {

@@ -14,7 +14,7 @@ use super::{LoadedModule, NOEXEC, NOEXEC_COPY, defect};
 use crate::alloc;
 use crate::artifact::{Artifact, ModuleRange};
 use crate::error::{Error, Result, Status};
-use crate::limits::{MAX_ADDRESSES, MAX_CODE};
+use crate::limits::MAX_ADDRESSES;
 use crate::native::image::Segment;
 use crate::storage::sealed;
 
@@ -212,15 +212,6 @@ impl<'a> Mapper<'a> {
             end = module.bias + module.tables.len;
             if end > MAX_ADDRESSES {
                 let message = format!("code: expected at most {MAX_ADDRESSES} bytes of addresses, found more");
-                return Err(Error::new(Status::Unsupported, message));
-            }
-            let code = module.tables.segments.iter().rfind(|segment| segment.executable);
-            let code_end = code.map_or(0, |code| module.bias + (code.end() - module.tables.start));
-            if room > 0 && code_end > MAX_CODE {
-                let message = format!(
-                    "code: expected at most {MAX_CODE} bytes from the first module's start to the last one's code, which unwind tables \
-                     reach, found {code_end}; add modules with large data last"
-                );
                 return Err(Error::new(Status::Unsupported, message));
             }
         }
