@@ -116,6 +116,29 @@ fn a_host_gives_its_own_model() {
     assert!(error.status() == Status::Unsupported && error.message().contains("constructors: "), "{error}");
 }
 
+/// What asks about the CPU may be left out, and the constructor with it.
+#[test]
+fn only_who_asks_needs_a_model() {
+    let folder = folder("cpu-unused");
+    let text = "int asks(void) { return __builtin_cpu_supports(\"avx2\"); } int run(void) { return 7; }";
+    let flags = ["-fPIC", "-O1", "-ffunction-sections"];
+    let object = compile_text("cc", &flags, "c", text, &folder.join("unused.o"));
+    let ours = folder.join("ours.so");
+    for (entry, count) in [("run", 0), ("asks", 1)] {
+        let entries = [entry];
+        let mut options = Options::default();
+        options.entries = &entries;
+        let image = link_to_with(&[&object], &options, &ours);
+        let text = needed(&ours);
+        for word in ["libgcc_s.so.1]", "(INIT_ARRAY)"] {
+            assert_eq!(text.matches(word).count(), count, "{entry}: {text}");
+        }
+        if entry == "run" {
+            assert_eq!(run_with(&image, &[], false).unwrap(), 7);
+        }
+    }
+}
+
 /// libgcc_s has only the features that were known when `__cpu_model` got its size.
 #[test]
 fn later_features_need_the_archive() {

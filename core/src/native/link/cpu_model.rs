@@ -42,8 +42,11 @@ fn object(model: &CpuModel, machine: &'static Machine) -> Input<'static> {
         section(b".bss", elf::SHT_NOBITS, alloc | write, &[], &[]),
         section(INIT_ARRAY, elf::SHT_INIT_ARRAY, alloc | write, &[0; 8], &address),
     ];
-    if let Some(bss) = sections.get_mut(BSS) {
+    if let [.., bss, constructor] = sections.as_mut_slice() {
         bss.size = CpuModel::SIZE;
+        // It is needed only with the copy.
+        constructor.flags |= elf::SHF_LINK_ORDER.0;
+        constructor.link = BSS as u32;
     }
     let inside = |index| SymbolLocation::Section { index, offset: 0 };
     Input {

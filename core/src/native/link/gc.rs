@@ -114,7 +114,9 @@ fn is_root(section: &Section<'_>) -> bool {
     let runs = [elf::SHT_INIT_ARRAY, elf::SHT_FINI_ARRAY].contains(&section.kind) || RUN.iter().any(is);
     // A note in a group belongs to the group.
     let note = section.kind == elf::SHT_NOTE && !section.is(elf::SHF_GROUP);
-    runs || note || section.is(elf::SHF_GNU_RETAIN)
+    // What describes another section is needed with that one.
+    let follows = section.is(elf::SHF_LINK_ORDER) && section.link != 0;
+    (runs || note) && !follows || section.is(elf::SHF_GNU_RETAIN)
 }
 
 /// Returns whether a section is left out if nothing needs it. Debug sections stay, whatever they refer to.
