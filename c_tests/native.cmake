@@ -110,8 +110,7 @@ function(native_object name source)
     add_dependencies(native_modules native_${name}_object)
 endfunction()
 
-foreach(name IN ITEMS basic small keyed data imports objects_host ifunc direct large_bss granted not_granted ends exits startup)
-foreach(name IN ITEMS basic small data imports objects_host ifunc direct large_bss granted not_granted ends exits startup
+foreach(name IN ITEMS basic small keyed data imports objects_host ifunc direct large_bss granted not_granted ends exits startup
         versioned)
     native_object(${name} native/${name}.c OPTIONS ${strict})
 endforeach()
