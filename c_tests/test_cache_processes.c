@@ -154,6 +154,23 @@ TEST(cache_waiting_is_bounded) {
     CHECK(shared->outcomes[ARTIFACT_CACHE_HIT] >= 1);
 }
 
+/* Who locks all of the file costs one wait, not one for each key. */
+TEST(cache_waits_in_vain_once) {
+    used_t *used = new_used("code");
+    used->options.wait_ms = 1500;
+    open_used(used);
+    CHECK_OUTCOME(use(used, 20), ARTIFACT_CACHE_MADE);
+    int file = open(scratch("code/lock"), O_RDWR | O_CLOEXEC);
+    struct flock all = {.l_type = F_WRLCK};
+    CHECK(file >= 0 && fcntl(file, F_OFD_SETLK, &all) == 0);
+    double before = seconds();
+    for (uint32_t number = 21; number < 31; number++) CHECK_OUTCOME(use(used, number), ARTIFACT_CACHE_MADE);
+    CHECK(seconds() - before > 1.4 && seconds() - before < 6);
+    CHECK(artifact_cache_count(used->cache, ARTIFACT_CACHE_NOT_LOCKED) == 10);
+    close(file);
+    free_used(used);
+}
+
 /* The next in line makes what another one failed to. */
 static uint32_t fail_first(void *context, artifact_builder_t *builder, artifact_error_t **error) {
     slow_t *slow = context;

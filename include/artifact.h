@@ -3089,7 +3089,7 @@ typedef struct artifact_cache_options_t {
     uint64_t max_age_s;
     /**
      * The number of milliseconds for which artifact_cache_get_or_make() waits for another thread or process that makes the same entry, before it makes
-     * one itself; 0: a minute; UINT64_MAX: no limit.
+     * one itself; 0: a minute; UINT64_MAX: no limit. After it has waited in vain for another process, it does not wait for one again for as long.
      */
     uint64_t wait_ms;
     /**

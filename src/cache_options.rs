@@ -65,7 +65,7 @@ pub struct artifact_cache_options_t {
     /// The number of seconds after its last use when an entry may be deleted; 0: no limit. A use is noted at most once an hour.
     pub max_age_s: u64,
     /// The number of milliseconds for which artifact_cache_get_or_make() waits for another thread or process that makes the same entry, before it makes
-    /// one itself; 0: a minute; UINT64_MAX: no limit.
+    /// one itself; 0: a minute; UINT64_MAX: no limit. After it has waited in vain for another process, it does not wait for one again for as long.
     pub wait_ms: u64,
     /// Engines that entries may be built for, the preferred one first, each with the producer and version of the cache's engine.
     /// NULL: that engine alone. An entry is looked for under each of them in this order. artifact_cache_get_or_make() makes for

@@ -28,7 +28,8 @@ pub trait Remote: Send + Sync {
     fn put(&self, name: &str, bytes: &[u8]) -> Result<()>;
 }
 
-/// A function that receives events, in the thread in which they happen. It must not use the cache with the same key.
+/// A function that receives events, in the thread in which they happen. It must not use the cache: the call that it is told about may hold
+/// what another one would wait for.
 pub type OnEvent = dyn Fn(&Event<'_>) + Send + Sync;
 
 /// Options for opening a cache.
@@ -44,7 +45,8 @@ pub struct CacheOptions {
     pub max_entries: u64,
     /// Entries that were not used for so long are removed by the next collection.
     pub max_age: Option<Duration>,
-    /// How long to wait for another thread or process that makes the same; 60 s by default.
+    /// How long to wait for another thread or process that makes the same; 60 s by default. After waiting for a process in vain, none is
+    /// waited for again for as long.
     pub wait: Duration,
     /// Never write anything to the folder.
     pub read_only: bool,

@@ -35,6 +35,8 @@ struct Table {
     /// The process that these threads are of: see `fork::generation`.
     generation: u32,
     making: HashMap<Digest, ThreadId>,
+    /// When a thread last gave up waiting for another process.
+    in_vain: Option<Instant>,
 }
 
 /// The right to make an entry.
@@ -82,7 +84,8 @@ impl Turns {
     }
 
     /// Waits for the turn to make what `key` stands for, for at most `limit`. `open` opens the file in which other processes lock
-    /// `byte`, if there are any.
+    /// `byte`, if there are any. After waiting for one of them in vain, nobody waits for others as long again: somebody who can write to
+    /// the folder may have locked all of the file, which is to cost one wait and not one for each key.
     ///
     /// # Errors
     ///
@@ -111,14 +114,29 @@ impl Turns {
         let error = match open() {
             None => None,
             Some(Err(error)) => unlockable(error),
-            Some(Ok(file)) => match pauses.lock(file, byte) {
-                Err(error) => unlockable(error),
-                Ok(None) => late(),
-                Ok(lock) => {
-                    turn.lock = lock;
-                    None
+            Some(Ok(file)) => {
+                let in_vain = self.table().in_vain.is_some_and(|since| since.elapsed() < limit);
+                if in_vain {
+                    pauses = Pauses::new(Duration::ZERO);
                 }
-            },
+                match pauses.lock(file, byte) {
+                    Err(error) => unlockable(error),
+                    Ok(None) if in_vain => {
+                        let message = format!(
+                            "locking the folder: expected nobody else, found another process again, less than {limit:?} after one was waited for in vain"
+                        );
+                        Some(Error::new(Status::Limit, message))
+                    }
+                    Ok(None) => {
+                        self.table().in_vain = Some(Instant::now());
+                        late()
+                    }
+                    Ok(lock) => {
+                        turn.lock = lock;
+                        None
+                    }
+                }
+            }
         };
         Ok(Waited { _turn: Some(turn), error })
     }

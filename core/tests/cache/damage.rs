@@ -23,7 +23,7 @@ fn change(path: &Path, change: impl Fn(&mut Vec<u8>)) {
     fs::write(path, bytes).unwrap();
 }
 
-fn mkfifo(path: &Path) {
+pub fn mkfifo(path: &Path) {
     let path = std::ffi::CString::new(path.to_str().unwrap()).unwrap();
     // SAFETY: a C string.
     assert_eq!(unsafe { libc::mkfifo(path.as_ptr(), 0o600) }, 0);
@@ -223,7 +223,7 @@ fn who_cannot_store_cannot_lock() {
 }
 
 /// Runs a test in a child process, as user 12345 if this is root. Returns false if `prepare` says that it can't be done here.
-fn in_child(prepare: impl FnOnce() -> bool, test: impl FnOnce()) -> bool {
+pub fn in_child(prepare: impl FnOnce() -> bool, test: impl FnOnce()) -> bool {
     // SAFETY: the child runs the test, and ends.
     let child = unsafe { libc::fork() };
     if child == 0 {

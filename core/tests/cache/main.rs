@@ -3,6 +3,7 @@
 #![cfg(all(any(target_arch = "x86_64", target_arch = "aarch64"), target_endian = "little"))] // objects are linked for these only
 
 mod damage;
+mod hostile;
 mod limits;
 mod processes;
 mod remote;

@@ -1,7 +1,7 @@
 //! Many threads and processes that ask for the same: one makes it, whatever becomes of the others.
 
 use std::io::{Read, Write};
-use std::os::fd::FromRawFd;
+use std::os::fd::{AsRawFd, FromRawFd};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -167,6 +167,27 @@ fn waiting_has_an_end() {
     assert_is(cache.get_or_make(&key(1), |builder| fill(builder, 1)), Outcome::Made, 1);
     assert_eq!(cache.stats().count(Outcome::NotLocked), 1);
     kill(holder);
+}
+
+#[test]
+fn who_locks_everything_costs_one_wait() {
+    let folder = tempfile::tempdir().unwrap();
+    let wait = Duration::from_secs(2);
+    let cache = open_with(folder.path(), |options| options.wait = wait);
+    assert_is(cache.get_or_make(&key(0), |builder| fill(builder, 0)), Outcome::Made, 0);
+    let file = fs::File::options().read(true).write(true).open(folder.path().join("lock")).unwrap();
+    // SAFETY: a struct of numbers, of which zeros are the whole file.
+    let mut all: libc::flock = unsafe { std::mem::zeroed() };
+    all.l_type = libc::F_WRLCK as libc::c_short;
+    // SAFETY: an open descriptor, and a struct that outlives the call.
+    assert_eq!(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const all) }, 0);
+    let started = Instant::now();
+    for number in 1..20 {
+        assert_is(cache.get_or_make(&key(number), |builder| fill(builder, number)), Outcome::Made, number);
+        assert_is(cache.get(&key(number)), Outcome::Hit, number);
+    }
+    assert!((wait..4 * wait).contains(&started.elapsed()), "{:?}", started.elapsed());
+    assert_eq!(cache.stats().count(Outcome::NotLocked), 19);
 }
 
 #[test]
