@@ -171,6 +171,27 @@ TEST(cache_waits_in_vain_once) {
     free_used(used);
 }
 
+static void *use_and_end(void *context) {
+    use_slowly(context, &(slow_t){.number = 7, .ms = 300});
+    while (true) pause(); /* where a thread is cancelled */
+    return NULL;
+}
+
+/* Whoever waits or makes is cancelled after the call. */
+TEST(cache_cancelled_threads_end_their_calls) {
+    share();
+    used_t *used = open_used(new_used("code"));
+    pthread_t threads[3];
+    for (int i = 0; i < 3; i++) CHECK(!pthread_create(&threads[i], NULL, use_and_end, used));
+    AWAIT(shared->calls == 1);
+    for (int i = 0; i < 3; i++) CHECK(!pthread_cancel(threads[i]));
+    void *result;
+    for (int i = 0; i < 3; i++) CHECK(!pthread_join(threads[i], &result) && result == PTHREAD_CANCELED);
+    CHECK(shared->calls == 1 && shared->finished == 3);
+    CHECK_OUTCOME(look(used, 7), ARTIFACT_CACHE_HIT);
+    free_used(used);
+}
+
 /* The next in line makes what another one failed to. */
 static uint32_t fail_first(void *context, artifact_builder_t *builder, artifact_error_t **error) {
     slow_t *slow = context;

@@ -99,6 +99,9 @@
  * that uses it at that moment. There is no global state that could be observed: no last error, no environment variable, no
  * signal handler, no output to stdout or stderr.
  *
+ * A thread that is cancelled (pthread_cancel()) ends the call that it is in first; functions that the library calls are not
+ * cancelled either.
+ *
  * The process may fork at any time: a child can use what it inherits. Signal handlers may call artifact_symbolize() and
  * artifact_code_symbolize(), and nothing else.
  *

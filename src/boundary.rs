@@ -1,8 +1,8 @@
-//! The boundary that every call from C crosses: a panic becomes ARTIFACT_INTERNAL, a NULL argument becomes an error that names
-//! the argument, and every out-parameter is written, whether the call succeeds or fails.
+//! The boundary that every call from C crosses: a panic becomes ARTIFACT_INTERNAL, the thread isn't cancelled, a NULL argument becomes an
+//! error that names the argument, and every out-parameter is written, whether the call succeeds or fails.
 
 use std::any::Any;
-use std::ffi::{CStr, OsStr, c_char, c_void};
+use std::ffi::{CStr, OsStr, c_char, c_int, c_void};
 use std::mem::ManuallyDrop;
 use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -143,10 +143,39 @@ fn caught<F: FnOnce() -> Result<()>>(body: F) -> Result<()> {
     guarded(run::<F>, (&raw mut body).cast())
 }
 
+#[allow(unused_doc_comments)] // which keeps the function out of the header
+/// cbindgen:ignore
+unsafe extern "C" {
+    /// POSIX; not in the crate `libc`.
+    fn pthread_setcancelstate(state: c_int, before: *mut c_int) -> c_int;
+}
+
+/// While this exists, the thread isn't cancelled (`pthread_cancel`): that unwinds at the next system call, which ends the process in the
+/// first of our frames. It is cancelled at one of the program's own calls.
+struct Uncancelled(c_int);
+
+impl Uncancelled {
+    fn new() -> Uncancelled {
+        const PTHREAD_CANCEL_DISABLE: c_int = 1; // in glibc and musl
+        let mut before = 0;
+        // SAFETY: a number to write to.
+        unsafe { pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &raw mut before) };
+        Uncancelled(before)
+    }
+}
+
+impl Drop for Uncancelled {
+    fn drop(&mut self) {
+        // SAFETY: the state that the thread had, and a number to write to.
+        unsafe { pthread_setcancelstate(self.0, &raw mut self.0) };
+    }
+}
+
 /// Catches panics. It is neither generic nor takes a trait object, so that each of two hundred C functions has neither a copy of
 /// this nor a vtable.
 #[inline(never)]
 fn guarded(run: fn(*mut c_void) -> Result<()>, body: *mut c_void) -> Result<()> {
+    let _uncancelled = Uncancelled::new();
     // Unwind safety: a panic can leave only the caller's builder or engine half-changed, and each change of those is one
     // assignment or one push.
     match catch_unwind(AssertUnwindSafe(|| run(body))) {
