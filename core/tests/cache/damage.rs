@@ -240,7 +240,7 @@ pub fn in_child(prepare: impl FnOnce() -> bool, test: impl FnOnce()) -> bool {
 }
 
 /// Becomes an ordinary user. Permissions mean nothing to root.
-fn become_user() -> bool {
+pub fn become_user() -> bool {
     // SAFETY: changes the user of this process only.
     unsafe {
         libc::geteuid() != 0 || libc::setgroups(0, std::ptr::null()) | libc::setgid(12345) | libc::setuid(12345) == 0

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::*;
 
 /// A pipe: the end to read from, and the one to write to.
-fn pipe() -> (fs::File, fs::File) {
+pub fn pipe() -> (fs::File, fs::File) {
     let mut ends = [0; 2];
     // SAFETY: an array of two; the new descriptors are nobody else's.
     unsafe {
@@ -18,7 +18,7 @@ fn pipe() -> (fs::File, fs::File) {
 }
 
 /// Starts a process.
-fn start(run: impl FnOnce()) -> libc::pid_t {
+pub fn start(run: impl FnOnce()) -> libc::pid_t {
     // SAFETY: the child runs this, and ends.
     let child = unsafe { libc::fork() };
     if child == 0 {
@@ -38,7 +38,7 @@ fn wait(child: libc::pid_t) -> i32 {
     status
 }
 
-fn kill(child: libc::pid_t) {
+pub fn kill(child: libc::pid_t) {
     // SAFETY: a child of this process.
     assert_eq!(unsafe { libc::kill(child, libc::SIGKILL) }, 0);
     assert_eq!(wait(child), libc::SIGKILL);
