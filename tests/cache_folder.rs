@@ -178,8 +178,11 @@ fn clearing_removes_what_the_cache_made_and_nothing_else() {
         put(&cache, number, &engine);
     }
     let _ = cache.get_or_make(&key(99), |_| Err(artifact::Error::new(Status::NotFound, "no compiler"))); // makes the lock file
-    let sub = file(&cache, 0).parent().unwrap().to_owned();
-    let (old, new) = (sub.join(".x.1.tmp"), sub.join(".x.2.tmp"));
+    let entry = file(&cache, 0);
+    let sub = entry.parent().unwrap().to_owned();
+    let temporary =
+        |end| sub.join(format!(".{}.0123456789abcde{end}.tmp", entry.file_name().unwrap().to_str().unwrap()));
+    let (old, new) = (temporary(1), temporary(2));
     for path in [&old, &new] {
         fs::write(path, "half").unwrap();
     }
