@@ -44,6 +44,13 @@ fn built(engine: &Engine, number: u32) -> Builder<'static> {
     builder
 }
 
+/// Changes a byte of the module of an entry.
+fn damage_code(bytes: &mut [u8]) {
+    let artifact = Artifact::open_bytes(bytes, None, &OpenOptions::default()).unwrap();
+    let module = *artifact.module_range(0).unwrap();
+    bytes[(module.offset + module.len / 2) as usize] ^= 1;
+}
+
 fn options(change: impl FnOnce(&mut CacheOptions)) -> CacheOptions {
     let mut options = CacheOptions::default();
     change(&mut options);

@@ -140,10 +140,7 @@ fn what_a_server_gives_is_checked_before_it_is_stored() {
     });
     // Signed, with one wrong byte of code.
     poisoned(Outcome::Damaged, &|fleet| {
-        fleet.server.poison(|bytes| {
-            let at = bytes.len() / 2;
-            bytes[at] ^= 1;
-        });
+        fleet.server.poison(|bytes| damage_code(bytes));
     });
     // Not even a signature to look at.
     poisoned(Outcome::Untrusted, &|fleet| fleet.server.poison(|bytes| bytes.truncate(1000)));
