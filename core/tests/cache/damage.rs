@@ -23,7 +23,7 @@ fn change(path: &Path, change: impl Fn(&mut Vec<u8>)) {
     fs::write(path, bytes).unwrap();
 }
 
-fn mkfifo(path: &Path) {
+pub fn mkfifo(path: &Path) {
     let path = std::ffi::CString::new(path.to_str().unwrap()).unwrap();
     // SAFETY: a C string.
     assert_eq!(unsafe { libc::mkfifo(path.as_ptr(), 0o600) }, 0);
@@ -31,10 +31,10 @@ fn mkfifo(path: &Path) {
 
 #[test]
 fn damaged_entries_are_replaced() {
-    let lengths: [fn(usize) -> usize; 5] = [|_| 0, |_| 1, |_| 100, |len| len / 2, |len| len - 1];
-    for length in lengths {
-        damaged(Outcome::Damaged, |path| change(path, |bytes| bytes.truncate(length(bytes.len()))));
+    for len in [0, 1, 100, 1000] {
+        damaged(Outcome::Damaged, |path| change(path, |bytes| bytes.truncate(len)));
     }
+    damaged(Outcome::Damaged, |path| change(path, |bytes| bytes.truncate(bytes.len() - 1)));
     damaged(Outcome::Damaged, |path| change(path, |bytes| bytes.push(0)));
     damaged(Outcome::Damaged, |path| {
         change(path, |bytes| {
@@ -140,7 +140,12 @@ fn entries_of_others_are_told_apart() {
 #[test]
 fn damaged_code_is_found_where_it_is_asked_for() {
     let folder = tempfile::tempdir().unwrap();
-    let damage = |number| change(&entry(folder.path(), number), |bytes| damage_code(bytes));
+    let damage = |number| {
+        change(&entry(folder.path(), number), |bytes| {
+            let at = bytes.len() / 4; // within the module
+            bytes[at] ^= 1;
+        });
+    };
     open(folder.path()).put(&key(1), &built(&Engine::host(), 1)).unwrap();
     damage(1);
     // The bar of opening: nothing reads the code.
@@ -205,8 +210,20 @@ fn without_locks_everybody_makes_for_himself() {
     assert_is(open(folder.path()).get(&key(1)), Outcome::Hit, 1);
 }
 
+#[test]
+fn who_cannot_store_cannot_lock() {
+    for (mode, lock) in [(0o755, 0o600), (0o700, 0o600), (0o555, 0)] {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("v1")).unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(mode)).unwrap();
+        let _ = open(folder.path()).get_or_make(&key(1), |builder| fill(builder, 1)).unwrap();
+        let found = fs::metadata(folder.path().join("lock")).map_or(0, |found| found.permissions().mode() & 0o777);
+        assert_eq!(found, lock, "{mode:o}");
+    }
+}
+
 /// Runs a test in a child process, as user 12345 if this is root. Returns false if `prepare` says that it can't be done here.
-fn in_child(prepare: impl FnOnce() -> bool, test: impl FnOnce()) -> bool {
+pub fn in_child(prepare: impl FnOnce() -> bool, test: impl FnOnce()) -> bool {
     // SAFETY: the child runs the test, and ends.
     let child = unsafe { libc::fork() };
     if child == 0 {
@@ -223,7 +240,7 @@ fn in_child(prepare: impl FnOnce() -> bool, test: impl FnOnce()) -> bool {
 }
 
 /// Becomes an ordinary user. Permissions mean nothing to root.
-fn become_user() -> bool {
+pub fn become_user() -> bool {
     // SAFETY: changes the user of this process only.
     unsafe {
         libc::geteuid() != 0 || libc::setgroups(0, std::ptr::null()) | libc::setgid(12345) | libc::setuid(12345) == 0
