@@ -103,8 +103,8 @@ static inline void start_server(server_t *server, bool (*start)(server_t *)) {
 
 /* Makes a certificate for 127.0.0.1. Returns the path of its PEM file. */
 static inline char *certificate(void) {
-    char command[8192];
-    static char path[2048];
+    char command[10000];
+    static char path[4200];
     snprintf(path, sizeof path, "%s", scratch("cert.pem"));
     snprintf(command, sizeof command,
              "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=test -addext subjectAltName=IP:127.0.0.1 "

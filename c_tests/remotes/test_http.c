@@ -10,8 +10,7 @@ typedef struct remote_t {
 static bool with_tls;
 
 static bool start_real(server_t *server) {
-    char configuration[4096], folder[2048], prefix[2048];
-    snprintf(folder, sizeof folder, "%s", scratch(""));
+    char configuration[4096], prefix[4200];
     snprintf(
         configuration, sizeof configuration,
         "daemon off; master_process off; pid nginx.pid; error_log stderr;\n"
@@ -135,7 +134,7 @@ TEST(options_of_later_versions_are_unsupported_unless_zero) {
 TEST(credentials_are_sent_and_never_printed) {
     server_t server = {0};
     start_server(&server, start_real);
-    char netrc[2048];
+    char netrc[4200];
     snprintf(netrc, sizeof netrc, "%s", scratch("netrc"));
     write_file(netrc, "machine 127.0.0.1 login me password s3cret\n", 43);
     const char *const headers[] = {"X-Other: 1", "Authorization: Basic bWU6czNjcmV0"};
