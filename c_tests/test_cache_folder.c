@@ -212,30 +212,35 @@ TEST(cache_folder_removed_underneath_costs_no_code) {
 
 /* ---- limits ---- */
 
+/* Valgrind and emulators take half a second for each of these. */
+static uint32_t many_stores(void) { return is_valgrind() || is_emulated() ? 160 : 400; }
+
 TEST(cache_stays_within_its_number_of_entries) {
+    const uint32_t stores = many_stores();
     used_t *used = new_used("code");
     used->options.max_entries = 64;
     open_used(used);
-    for (uint32_t i = 0; i < 400; i++) {
+    for (uint32_t i = 0; i < stores; i++) {
         CHECK_OUTCOME(use(used, i), ARTIFACT_CACHE_MADE);
         CHECK_OUTCOME(look(used, i), ARTIFACT_CACHE_HIT); /* what was just stored is not the oldest */
         CHECK(entries_of(used).count <= 64 * 9 / 8);
     }
-    CHECK(used->events[ARTIFACT_CACHE_EVICTED] >= 400 - 72);
+    CHECK(used->events[ARTIFACT_CACHE_EVICTED] >= stores - 72);
     free_used(used);
 }
 
 TEST(cache_stays_within_its_number_of_bytes) {
+    const uint32_t stores = many_stores();
     used_t *used = new_used("code");
     used->options.max_bytes = 1 << 20;
     open_used(used);
     artifact_cache_stats_t stats;
-    for (uint32_t i = 0; i < 400; i++) {
+    for (uint32_t i = 0; i < stores; i++) {
         CHECK_OUTCOME(use(used, i), ARTIFACT_CACHE_MADE);
         CHECK_OK(artifact_cache_stats(used->cache, &stats, &error));
         CHECK(stats.bytes <= (1 << 20) * 9 / 8);
     }
-    CHECK(stats.entries > 10 && used->events[ARTIFACT_CACHE_EVICTED] > 100);
+    CHECK(stats.entries > 10 && used->events[ARTIFACT_CACHE_EVICTED] >= stores - 144);
     free_used(used);
 }
 
