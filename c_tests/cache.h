@@ -77,7 +77,7 @@ typedef struct used_t {
     artifact_engine_t *engine;
     artifact_cache_t *cache;
     artifact_cache_options_t options;
-    char folder[4096];
+    char folder[4200];
     unsigned events[OUTCOMES];
     char why[600], where[4200]; /* of the last event that has them */
 } used_t;

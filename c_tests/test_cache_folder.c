@@ -31,7 +31,7 @@ TEST(cache_folder_is_created_for_its_owner) {
     struct stat about;
     CHECK(stat(used->folder, &about) == 0 && S_ISDIR(about.st_mode) && (about.st_mode & 07777) == 0700);
     CHECK(stat(scratch("a"), &about) == 0 && (about.st_mode & 0022) == 0);
-    char tag[4200];
+    char tag[4300];
     snprintf(tag, sizeof tag, "%s/CACHEDIR.TAG", used->folder);
     bytes_t text = read_file(tag);
     static const char signature[] = "Signature: 8a477f597d28d172789f06886806bc55"; /* https://bford.info/cachedir/ */
