@@ -53,9 +53,11 @@ static void fill(used_t *used, size_t entries) {
 /* Stores while the folder is too large, so that stores collect. Returns the longest time of one, and of one that
  * collected nothing. */
 static double time_of_stores(used_t *used, uint32_t first) {
+    /* A handle collects at the latest when it has stored a sixteenth of the limit. */
+    uint32_t stores = (uint32_t)(used->options.max_entries / 16) + STORES;
     double longest = 0;
     artifact_t *artifact = NULL;
-    for (uint32_t i = 0; i < STORES; i++) {
+    for (uint32_t i = 0; i < stores; i++) {
         artifact_cache_key_t *key = key_of(first + i);
         artifact_builder_t *builder = new_builder(used->engine);
         CHECK(add_keyed(builder, first + i, NULL) == ARTIFACT_OK);
@@ -92,7 +94,7 @@ int main(int argc, char **argv) {
     for (uint32_t attempt = 0; attempt < 3; attempt++) {
         used->options.max_entries = entries / (2 + attempt); /* each time too many */
         open_used(used);
-        double longest = time_of_stores(used, 1000 * (attempt + 1));
+        double longest = time_of_stores(used, 100000 * (attempt + 1));
         if (longest < wait) wait = longest;
         if (attempt < 2) artifact_cache_free(used->cache);
     }
