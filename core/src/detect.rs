@@ -7,7 +7,7 @@ use crate::cwasm::{Cwasm, Kind};
 use crate::engine::WASMTIME;
 use crate::error::{Result, Status};
 use crate::format::body::{Header, follow_links};
-use crate::storage::{Part, Region, Window, narrow_buffer};
+use crate::storage::{Part, Region, Window};
 
 /// What a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,8 +48,7 @@ pub fn detect_region(region: &Region) -> Result<Option<Detection>> {
     let window = Window::new(region, &mut buffer)?;
     // A variant is never a file of several targets itself, so this does not recurse.
     let region = &region.part(0, first_variant(&window, region.len())?.unwrap_or(region.len()))?;
-    let held = window.held();
-    let held = narrow_buffer(&mut buffer, &held, 0, region.len());
+    let held = window.held().narrowed(0, region.len());
     let mut window = Window::resume(region, &mut buffer, held)?;
     let offset = match Trailer::find(&window, region.len())? {
         Some(trailer) => trailer.root.header_offset.get(),

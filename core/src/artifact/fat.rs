@@ -4,7 +4,6 @@
 //! target is checked, against its row.
 
 use std::collections::BTreeSet;
-use std::ops::Range;
 use std::sync::Arc;
 
 use self_cell::self_cell;
@@ -23,7 +22,7 @@ use crate::format::first_nonzero;
 use crate::format::trailer::{Digest, SIGNATURE_SIZE, Signature};
 use crate::limits::MAX_REFUSALS;
 use crate::report::Report;
-use crate::storage::{Region, Window, narrow_buffer};
+use crate::storage::{Held, Region, Window};
 use crate::trust::digest;
 use crate::trust::keys::{IndexRecord, PublicKey};
 
@@ -106,20 +105,20 @@ impl Index {
         self.signatures.iter().chain(self.detached.signatures())
     }
 
-    /// Opens a variant. `buffer` holds the bytes `held` of the whole file.
+    /// Opens a variant. `buffer` holds some bytes of the whole file.
     fn open(
         self: &Arc<Index>,
         index: usize,
         engine: Option<&Engine>,
         options: &OpenOptions<'_>,
         buffer: &mut [u8],
-        held: Range<u64>,
+        held: Held,
     ) -> Result<Artifact> {
         let row = *self.variant(index)?;
         let mut region = self.whole.part(row.offset, row.len)?;
-        let mut held = narrow_buffer(buffer, &held, row.offset, row.len);
+        let mut held = held.narrowed(row.offset, row.len);
         if options.copy {
-            (region, held) = (region.snapshot(options.copy_limit)?, 0..0);
+            (region, held) = (region.snapshot(options.copy_limit)?, Held::default());
         }
         let private = options.is_private(&region, self.signer.is_some());
         let vouched = Vouched { checksum: &row.checksum, signer: self.signer.as_ref() };
@@ -154,7 +153,7 @@ pub(super) fn open(
     engine: Option<&Engine>,
     options: &OpenOptions<'_>,
     buffer: &mut [u8],
-    held: Range<u64>,
+    held: Held,
 ) -> Result<Artifact> {
     let detached = Detached::new(options.signature)?;
     let signer = found.signer(&trusted_keys(engine, options), &detached)?;
@@ -170,7 +169,7 @@ pub(super) fn open(
         let mismatch = match compat::unmet(engine, row) {
             Some(finding) => finding.into(),
             None => {
-                let opened = index.open(at, Some(engine), options, buffer, held.take().unwrap_or(0..0));
+                let opened = index.open(at, Some(engine), options, buffer, held.take().unwrap_or_default());
                 let opened = opened.map_err(|error| in_variant(at, error))?;
                 let rest = opened.known_metadata().and_then(|metadata| compat::check_rest(engine, metadata));
                 match rest {
@@ -187,7 +186,9 @@ pub(super) fn open(
         }
     }
     // No variant of another producer or version fits, whatever the rows say.
-    index.open(count - 1, Some(engine), options, buffer, 0..0).map_err(|error| in_variant(count - 1, error))?;
+    index
+        .open(count - 1, Some(engine), options, buffer, Held::default())
+        .map_err(|error| in_variant(count - 1, error))?;
     Err(refusal(&reasons, count))
 }
 
@@ -268,7 +269,7 @@ impl Artifact {
             return if index == 0 { self.reopen(options) } else { Err(no_variant(1, index)) };
         };
         let mut buffer = Window::BUFFER;
-        let opened = of.open(index, None, options, &mut buffer, 0..0);
+        let opened = of.open(index, None, options, &mut buffer, Held::default());
         let opened = opened.map_err(|error| in_variant(index, error).shifted(of.whole.base()))?;
         if options.verify {
             verify(&opened)?;

@@ -4,7 +4,6 @@
 //! when a module is first requested. Without a trailer: links, producer, version, Metadata. If keys are trusted, the detached
 //! signature is checked before the producer, which takes reading every byte.
 
-use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use zerocopy::FromBytes;
@@ -27,7 +26,7 @@ use crate::format::trailer::{
     TRAILER_MAGIC,
 };
 use crate::limits::{MAX_METADATA, MAX_MODULES};
-use crate::storage::{Region, Window};
+use crate::storage::{Held, Region, Window};
 use crate::trust::digest;
 use crate::trust::keys::PublicKey;
 
@@ -125,17 +124,17 @@ pub(super) fn open(mut region: Region, engine: Option<&Engine>, options: &OpenOp
     if options.copy {
         require_signature(&window, region.len(), engine, options)?;
         region = region.snapshot(options.copy_limit)?;
-        (private, held) = (options.is_private(&region, trusting), 0..0);
+        (private, held) = (options.is_private(&region, trusting), Held::default());
     }
     open_one(region, private, &mut buffer, held, engine, options, None)
 }
 
-/// Opens the artifact in a region that holds one. `buffer` has its bytes `held`.
+/// Opens the artifact in a region that holds one. `buffer` holds some of its bytes.
 pub(super) fn open_one(
     region: Region,
     private: bool,
     buffer: &mut [u8],
-    held: Range<u64>,
+    held: Held,
     engine: Option<&Engine>,
     options: &OpenOptions<'_>,
     vouched: Option<&Vouched<'_>>,

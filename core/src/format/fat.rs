@@ -344,7 +344,7 @@ pub fn decode_index(bytes: &[u8], offset: u64) -> Result<Vec<Variant<'_>>> {
         }
         let (own, rest) = texts.split_at_checked(row.texts_len.get() as usize).ok_or_else(cut)?;
         texts = rest;
-        let target_end = own.bytes().position(|byte| byte == 0).unwrap_or(own.len());
+        let target_end = own.find('\0').unwrap_or(own.len());
         let (own_target, needs) = (own.get(..target_end).unwrap_or(""), own.get(target_end + 1..).unwrap_or(""));
         target = if own_target.is_empty() { target } else { own_target };
         // Whether they are sorted shows when they are compared with those of the variant, which are.

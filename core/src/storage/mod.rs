@@ -27,7 +27,7 @@ use mapping::{LazyMapping, MappedFile};
 pub use save::{Folder, PRIVATE_MODE, PUBLIC_MODE, Sink, Sync, create, replace, replace_with, temporary_of};
 pub use snapshot::sealed;
 pub use tree::{Listed, Tree, Usage, check_private, is_remote, touch};
-pub(crate) use window::{Window, narrow_buffer};
+pub(crate) use window::{Held, Window};
 
 use crate::alloc;
 use crate::error::{Error, Result, Status, quote};

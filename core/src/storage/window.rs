@@ -1,7 +1,5 @@
 //! The buffer through which opening reads a region, so that most files take one read.
 
-use std::ops::Range;
-
 use super::Region;
 use crate::alloc;
 use crate::error::{Error, Result, Status};
@@ -12,9 +10,30 @@ use crate::format::Fetch;
 /// terminator and Metadata.
 pub(crate) struct Window<'r> {
     region: &'r Region,
-    start: u64,
-    filled: usize,
+    held: Held,
     buffer: &'r mut [u8],
+}
+
+/// Which bytes of a region a buffer holds.
+#[derive(Clone, Default)]
+pub(crate) struct Held {
+    start: u64,
+    len: usize,
+    /// Where in the buffer they begin.
+    at: usize,
+}
+
+impl Held {
+    /// Returns which bytes of a part of the region the buffer holds.
+    pub fn narrowed(&self, offset: u64, len: u64) -> Held {
+        let end = self.start + self.len as u64;
+        let (from, to) = (self.start.max(offset), end.min(offset.saturating_add(len)));
+        if from >= to {
+            return Held::default();
+        }
+        // The casts are lossless: both bounds lie in the buffer.
+        Held { start: from - offset, len: (to - from) as usize, at: self.at + (from - self.start) as usize }
+    }
 }
 
 impl<'r> Window<'r> {
@@ -33,48 +52,49 @@ impl<'r> Window<'r> {
     ///
     /// IO or TRUNCATED if the region can't be read.
     pub fn new(region: &'r Region, buffer: &'r mut [u8]) -> Result<Window<'r>> {
-        Window::resume(region, buffer, 0..0)
+        Window::resume(region, buffer, Held::default())
     }
 
-    /// Creates a window whose buffer holds the bytes in `held`, which count from the region's start. Unless these are the region's last
-    /// bytes, and as many as opening usually needs, they are read.
+    /// Creates a window whose buffer holds some bytes of the region. Unless these are its last bytes, and as many as opening usually
+    /// needs, they are read.
     ///
     /// # Errors
     ///
     /// As [`Window::new`].
-    pub fn resume(region: &'r Region, buffer: &'r mut [u8], held: Range<u64>) -> Result<Window<'r>> {
-        let (len, filled) = (region.len(), held.end - held.start);
-        let mut window = Window { region, start: held.start, filled: filled as usize, buffer }; // at most the buffer's size
-        if held.end != len || filled < len.min(Window::SIZE as u64 / 2) {
+    pub fn resume(region: &'r Region, buffer: &'r mut [u8], held: Held) -> Result<Window<'r>> {
+        let (len, filled) = (region.len(), held.len as u64);
+        let is_end = held.start + filled == len && filled >= len.min(Window::SIZE as u64 / 2);
+        let mut window = Window { region, held, buffer };
+        if !is_end {
             window.fill(len.saturating_sub(Window::SIZE as u64), Window::SIZE as u64)?;
         }
         Ok(window)
     }
 
-    /// Returns the range of the region that is buffered.
-    pub fn held(&self) -> Range<u64> {
-        self.start..self.start + self.filled as u64
+    /// Returns which bytes are buffered.
+    pub fn held(&self) -> Held {
+        self.held.clone()
     }
 
     fn fill(&mut self, offset: u64, size: u64) -> Result<()> {
         // The cast is lossless: the size is at most the buffer's.
         let size = self.region.len().saturating_sub(offset).min(size).min(Window::SIZE as u64) as usize;
-        self.filled = 0;
+        self.held = Held::default();
         self.region.read_at(offset, self.buffer.get_mut(..size).unwrap_or_default())?;
-        (self.start, self.filled) = (offset, size);
+        self.held = Held { start: offset, len: size, at: 0 };
         Ok(())
     }
 
     /// Returns the buffered bytes.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
-        self.buffer.get(..self.filled).unwrap_or(&[])
+        self.buffer.get(self.held.at..self.held.at + self.held.len).unwrap_or(&[])
     }
 
     /// Returns `len` bytes at `offset` if they are buffered.
     #[must_use]
     pub fn get(&self, offset: u64, len: usize) -> Option<&[u8]> {
-        let skip = usize::try_from(offset.checked_sub(self.start)?).ok()?;
+        let skip = usize::try_from(offset.checked_sub(self.held.start)?).ok()?;
         self.bytes().get(skip..skip.checked_add(len)?)
     }
 
@@ -88,20 +108,6 @@ impl<'r> Window<'r> {
         let Some(bytes) = buffered else { return self.region.read_to_vec(offset, len, what) };
         alloc::copy(bytes, what)
     }
-}
-
-/// Makes a buffer that holds the bytes in `held` of a region hold those of a part, as far as it has them, and returns which of the
-/// part's they are.
-pub(crate) fn narrow_buffer(buffer: &mut [u8], held: &Range<u64>, offset: u64, len: u64) -> Range<u64> {
-    let (start, end) = (held.start.max(offset), held.end.min(offset.saturating_add(len)));
-    if start >= end {
-        return 0..0;
-    }
-    if start > held.start {
-        // The casts are lossless: both bounds lie in the buffer.
-        buffer.copy_within((start - held.start) as usize..(end - held.start) as usize, 0);
-    }
-    start - offset..end - offset
 }
 
 impl Fetch for Window<'_> {
