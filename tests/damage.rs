@@ -145,7 +145,7 @@ fn reserved_bytes_are_zeros() {
     let footer = sound.len() - hostile::FOOTER;
     let root = footer - hostile::ROOT;
     let chunk = root - 32; // 16 bytes of header, 13 of content, 3 of padding
-    let reserved = (root + 144..root + 256).chain(footer + 20..footer + 24);
+    let reserved = (root + 148..root + 256).chain(footer + 20..footer + 24);
     let unused = (chunk + 5..chunk + 8).chain(root - 3..root);
     for at in reserved.chain(unused) {
         for bit in [0x01, 0x80] {

@@ -111,6 +111,9 @@ class Reader:
     def u8(self):
         return self.number(1)
 
+    def u16(self):
+        return self.number(2)
+
     def u32(self):
         return self.number(4)
 
@@ -167,6 +170,7 @@ class Module:
                 damaged(at + where, "expected a field of an ELF image, found the end")
             return struct.unpack_from(order + kind, image, where)[0]
 
+        self.identity = field("H", 18), image[4], image[5]
         table, segments = field("Q", 40), field("Q", 32)
         segment_size, segment_count = field("H", 54), field("H", 56)
         entry, count = field("H", 58), field("H", 60)
@@ -471,7 +475,13 @@ def trailer(data, modules, tail, header_at, metadata_at, body_end, odd):
     check(chunks_at + chunks_len, root_at, root_at + 40, "end of the chunks")
     check_digest(root.take(32), "module table", data[start.at:chunks_at], start.at)
     check_digest(root.take(32), "chunks", data[chunks_at:root_at], chunks_at)
-    root.zeros(112, "root record")
+    identity = root.u16(), root.u8(), root.u8()
+    if identity != (0, 0, 0):
+        if identity[1] not in (1, 2) or identity[2] not in (1, 2):
+            damaged(root_at + 144, f"expected the class and byte order of ELF modules, found {identity}")
+        for module in modules:
+            check(identity, module.identity, root_at + 144, "identity of the modules")
+    root.zeros(108, "root record")
 
     before = 0
     for number, module in enumerate(modules):

@@ -1,6 +1,7 @@
 //! Fallible allocation, for everything whose size depends on a file: running out of memory is an error, not an abort. Sorting is
 //! here because it allocates.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 
 use zerocopy::FromZeros;
@@ -54,6 +55,18 @@ pub fn copy<T: Copy>(items: &[T], what: &str) -> Result<Vec<T>> {
     let mut copied = with_capacity(items.len(), what)?;
     copied.extend_from_slice(items);
     Ok(copied)
+}
+
+/// Returns bytes as a vector, copied if they are borrowed.
+///
+/// # Errors
+///
+/// NO_MEMORY.
+pub fn into_owned(bytes: Cow<'_, [u8]>, what: &str) -> Result<Vec<u8>> {
+    match bytes {
+        Cow::Borrowed(bytes) => copy(bytes, what),
+        Cow::Owned(bytes) => Ok(bytes),
+    }
 }
 
 /// Returns a vector of `count` zeros. The allocator zeroes them, which is faster than a loop that fills the vector.

@@ -75,6 +75,15 @@ pub fn check_rest(engine: &Engine, metadata: &Metadata<'_>) -> Result<()> {
     first_of(&mut |sink| compare(engine, metadata, true, sink))
 }
 
+/// As [`check`], of settings that the engine has accepted since its own were last changed by a call.
+///
+/// # Errors
+///
+/// As [`check`].
+pub fn check_fields(engine: &Engine, metadata: &Metadata<'_>) -> Result<()> {
+    first_of(&mut |sink| fields(engine, metadata, sink))
+}
+
 /// Returns the first finding of a comparison as an error.
 fn first_of(comparison: &mut dyn FnMut(Sink<'_>) -> ControlFlow<()>) -> Result<()> {
     let mut first = None;
@@ -143,6 +152,11 @@ fn compare(engine: &Engine, metadata: &Metadata<'_>, needs_met: bool, sink: Sink
     } else {
         isa_flags(engine, &metadata.isa_flags, sink)?;
     }
+    fields(engine, metadata, sink)
+}
+
+/// Compares what anybody can change in an engine without a call.
+fn fields(engine: &Engine, metadata: &Metadata<'_>, sink: Sink<'_>) -> ControlFlow<()> {
     if engine.tunables == metadata.tunables && engine.features == metadata.features {
         return ControlFlow::Continue(()); // as nearly always
     }

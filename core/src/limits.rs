@@ -6,6 +6,12 @@ use crate::error::{Error, Result, Status};
 /// Maximum size of encoded Metadata in bytes. Decoded, it takes at most eight times as much memory.
 pub const MAX_METADATA: u64 = 64 << 20;
 
+/// Maximum number of settings, and of indexes of variants, that an engine remembers because it has accepted them.
+pub const MAX_ACCEPTED: usize = 16;
+
+/// Maximum size of what an engine remembers, each in bytes as encoded: ten times the settings of a real compiler.
+pub const MAX_ACCEPTED_SIZE: usize = 16 << 10;
+
 /// Maximum size of the section with the settings in a file of Wasmtime, and of the names of its sections, in bytes. Real ones have
 /// one or two thousand.
 pub const MAX_ENGINE_SECTION: u64 = 1 << 20;

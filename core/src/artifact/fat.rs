@@ -6,7 +6,6 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use self_cell::self_cell;
 use zerocopy::{FromBytes, IntoBytes};
 
 use super::open::{Vouched, digest_mismatch, open_one, trusted_keys};
@@ -17,7 +16,7 @@ use crate::alloc;
 use crate::compat;
 use crate::engine::Engine;
 use crate::error::{Error, Result, Status};
-use crate::format::fat::{IndexFooter, Variant, check_needs, decode_index};
+use crate::format::fat::{IndexFooter, Rows, Variant, check_needs, decode_index};
 use crate::format::first_nonzero;
 use crate::format::trailer::{Digest, SIGNATURE_SIZE, Signature};
 use crate::limits::MAX_REFUSALS;
@@ -26,21 +25,10 @@ use crate::storage::{Held, Region, Window};
 use crate::trust::digest;
 use crate::trust::keys::{IndexRecord, PublicKey};
 
-type Variants<'a> = Vec<Variant<'a>>;
-
-self_cell! {
-    struct Rows {
-        owner: Vec<u8>,
-        #[covariant]
-        dependent: Variants,
-    }
-    impl { Debug }
-}
-
 /// The index of an opened file of several targets.
 #[derive(Debug)]
 pub(super) struct Index {
-    rows: Rows,
+    rows: Arc<Rows>,
     /// The digest that signatures are over.
     pub(super) digest: Digest,
     signatures: Vec<Signature>,
@@ -53,27 +41,45 @@ pub(super) struct Index {
     offset: u64,
 }
 
-/// An index whose digests are right, and whose rows are not decoded yet.
+/// An index whose digests are right, and whose rows may not be decoded yet.
 pub(super) struct Found {
-    bytes: Vec<u8>,
+    rows: Coded,
     footer: IndexFooter,
     signatures: Vec<Signature>,
+    /// The first row that the engine may meet: 0 unless it is known that it doesn't meet those before.
+    first: usize,
+}
+
+enum Coded {
+    Bytes(Vec<u8>),
+    /// The engine has opened a file with the same index.
+    Known(Arc<Rows>),
 }
 
 impl Found {
     /// Finds the index of a file of several targets. Returns none if it is a file of one.
-    pub(super) fn find(window: &Window<'_>, len: u64) -> Result<Option<Found>> {
+    pub(super) fn find(window: &Window<'_>, len: u64, engine: Option<&Engine>) -> Result<Option<Found>> {
         let Some(footer) = IndexFooter::find(window.bytes(), len)? else { return Ok(None) };
         let (offset, size) = (footer.index_offset.get(), footer.index_size());
         let signatures = u64::from(footer.signatures.get()) * SIGNATURE_SIZE;
-        let mut bytes = window.read_to_vec(offset, size + signatures, "the index of variants")?;
-        let signed = bytes.get(size as usize..).unwrap_or(&[]); // at most the length of `bytes`
-        let signatures = <[Signature]>::ref_from_bytes(signed).unwrap_or(&[]);
-        let signatures = alloc::copy(signatures, "the signatures")?;
-        bytes.truncate(size as usize);
-        let right = digest::index(&bytes) == footer.index_digest
+        let read = window.read(offset, size + signatures, "the index of variants")?;
+        let (bytes, signed) = read.split_at_checked(size as usize).unwrap_or_default(); // at most the length of `read`
+        let signatures = alloc::copy(<[Signature]>::ref_from_bytes(signed).unwrap_or(&[]), "the signatures")?;
+        let known = engine.and_then(|engine| engine.accepted.find_index(&footer.index_digest, offset, bytes));
+        let right = (known.is_some() || digest::index(bytes) == footer.index_digest)
             && digest::index_signatures(&signatures) == footer.signatures_digest;
-        if right { Ok(Some(Found { bytes, footer, signatures })) } else { Err(digest_mismatch("index", offset)) }
+        if !right {
+            return Err(digest_mismatch("index", offset));
+        }
+        let (rows, first) = match known {
+            Some((rows, first)) => (Coded::Known(rows), first),
+            None => {
+                let mut bytes = alloc::into_owned(read, "the index of variants")?;
+                bytes.truncate(size as usize);
+                (Coded::Bytes(bytes), 0)
+            }
+        };
+        Ok(Some(Found { rows, footer, signatures, first }))
     }
 
     /// Returns the trusted key that has signed the index; none if no keys are trusted.
@@ -82,11 +88,19 @@ impl Found {
         found.map_err(|error| error.within("index of variants"))
     }
 
-    fn decode(self, whole: Region, detached: Detached, signer: Option<PublicKey>) -> Result<Index> {
-        let Found { bytes, footer, signatures } = self;
-        let rows = Rows::try_new(bytes, |bytes| decode_index(bytes, footer.index_offset.get()))?;
-        let offset = footer.index_offset.get();
-        Ok(Index { rows, digest: footer.index_digest, signatures, detached, signer, whole, offset })
+    /// Returns the rows, decoded.
+    fn rows(self) -> Result<Arc<Rows>> {
+        let offset = self.footer.index_offset.get();
+        match self.rows {
+            Coded::Bytes(bytes) => Ok(Arc::new(Rows::try_new(bytes, |bytes| decode_index(bytes, offset))?)),
+            Coded::Known(rows) => Ok(rows),
+        }
+    }
+
+    fn decode(mut self, whole: Region, detached: Detached, signer: Option<PublicKey>) -> Result<Index> {
+        let signatures = std::mem::take(&mut self.signatures);
+        let (digest, offset) = (self.footer.index_digest, self.footer.index_offset.get());
+        Ok(Index { rows: self.rows()?, digest, signatures, detached, signer, whole, offset })
     }
 }
 
@@ -141,9 +155,8 @@ impl Index {
 ///
 /// DIGEST_MISMATCH, TRUNCATED or CORRUPT if the index is damaged; UNSUPPORTED for another format; LIMIT; IO; NO_MEMORY.
 pub(crate) fn first_variant(window: &Window<'_>, len: u64) -> Result<Option<u64>> {
-    let Some(found) = Found::find(window, len)? else { return Ok(None) };
-    let variants = decode_index(&found.bytes, found.footer.index_offset.get())?;
-    Ok(variants.last().map(|first| first.len))
+    let Some(found) = Found::find(window, len, None)? else { return Ok(None) };
+    Ok(found.rows()?.borrow_dependent().last().map(|first| first.len))
 }
 
 /// Opens the variant of a file of several targets that the caller asks for, or that fits the engine best.
@@ -157,33 +170,46 @@ pub(super) fn open(
 ) -> Result<Artifact> {
     let detached = Detached::new(options.signature)?;
     let signer = found.signer(&trusted_keys(engine, options), &detached)?;
+    let first = found.first;
     let index = Arc::new(found.decode(region, detached, signer)?);
     let count = index.variants().len();
     let Some(engine) = engine.filter(|_| options.variant.is_none()) else {
         let wanted = options.variant.unwrap_or(count - 1); // the first in the file
         return index.open(wanted, engine, options, buffer, held).map_err(|error| in_variant(wanted, error));
     };
+    let unmet = |at| index.variant(at).map(|row| compat::unmet(engine, row).map(Error::from));
+    let first = if options.require_best { 0 } else { first };
     let mut reasons = Vec::new();
-    let mut held = Some(held);
-    for (at, row) in index.variants().iter().enumerate() {
-        let mismatch = match compat::unmet(engine, row) {
-            Some(finding) => finding.into(),
+    let (mut held, mut only_needs) = (Some(held), true);
+    for at in first..count {
+        let mismatch = match unmet(at)? {
+            Some(mismatch) => mismatch,
             None => {
                 let opened = index.open(at, Some(engine), options, buffer, held.take().unwrap_or_default());
                 let opened = opened.map_err(|error| in_variant(at, error))?;
-                let rest = opened.known_metadata().and_then(|metadata| compat::check_rest(engine, metadata));
-                match rest {
-                    Ok(()) => return Ok(opened),
-                    Err(error) if error.status() == Status::Incompatible => error,
+                match opened.check_known_needs(engine) {
+                    Ok(()) => {
+                        if only_needs {
+                            engine.accepted.remember_index(&index.rows, &index.digest, index.offset, at);
+                        }
+                        return Ok(opened);
+                    }
+                    Err(error) if error.status() == Status::Incompatible => {
+                        only_needs = false;
+                        error
+                    }
                     // The caller adds the base to the offset.
                     Err(error) => return Err(in_variant(at, error).relative_to(index.whole.base())),
                 }
             }
         };
         reasons.push((at, mismatch));
-        if options.require_best && compat::same_target(engine, row.target) {
+        if options.require_best && compat::same_target(engine, index.variant(at)?.target) {
             break;
         }
+    }
+    for at in (0..first).rev() {
+        reasons.splice(0..0, unmet(at)?.map(|mismatch| (at, mismatch)));
     }
     // No variant of another producer or version fits, whatever the rows say.
     index

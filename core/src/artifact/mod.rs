@@ -21,8 +21,9 @@ use crate::compat;
 use crate::engine::Engine;
 use crate::error::{Error, Result, Status, quote};
 use crate::fork;
-use crate::format::body::{Header, LINK_SIZE};
+use crate::format::body::LINK_SIZE;
 use crate::format::metadata::Metadata;
+use crate::format::tail::{Decoded, Tail};
 use crate::format::trailer;
 use crate::limits::MAX_CHUNKS;
 use crate::report::{Kind, Report};
@@ -47,23 +48,6 @@ pub(crate) use trust::{Voucher, reopen_trusted};
 use verify::verify;
 pub(crate) use verify::{check_all_digests, check_digests, wrong_signature};
 
-/// HEADER, version and Metadata, decoded from one private buffer.
-#[derive(Debug)]
-struct Decoded<'a> {
-    header: Header<'a>,
-    /// Metadata and its encoded length, or the error that decoding it gave.
-    metadata: Result<(Metadata<'a>, usize)>,
-}
-
-self_cell! {
-    struct Tail {
-        owner: Vec<u8>,
-        #[covariant]
-        dependent: Decoded,
-    }
-    impl { Debug }
-}
-
 type Attributes<'a> = Vec<Attribute<'a>>;
 
 self_cell! {
@@ -79,8 +63,8 @@ self_cell! {
 #[derive(Debug)]
 pub struct Artifact {
     region: Region,
-    /// The bytes from the terminator on, and what they decode to.
-    tail: Tail,
+    /// The bytes from the terminator on, and what they decode to. An engine that has accepted the same bytes before has it, too.
+    tail: Arc<Tail>,
     header_offset: u64,
     modules: usize,
     /// The ranges of the modules: known after following the links, or read from the trailer's module table on first use.
@@ -354,7 +338,7 @@ impl Artifact {
     }
 
     /// Checks that the artifact is compatible with an engine: its settings, and that the ELF header of each module is for the machine of
-    /// the engine's target. The first call reads these headers, 20 bytes of each module.
+    /// the engine's target. The first call reads these headers, 20 bytes of each module, unless the root record says what they have in common.
     ///
     /// # Errors
     ///
@@ -371,12 +355,28 @@ impl Artifact {
         first.map_or(Ok(()), |finding| Err(finding.into()))
     }
 
-    /// Checks the settings of the artifact, not its modules.
-    fn check_settings(&self, engine: &Engine) -> Result<()> {
-        match compat::origin(engine, self.producer(), self.version()) {
-            Some(finding) => Err(finding.into()),
-            None => compat::check(engine, self.known_metadata()?),
+    /// Checks the settings of a variant whose row the engine has been found to meet.
+    fn check_known_needs(&self, engine: &Engine) -> Result<()> {
+        if engine.accepted.has(&self.tail) {
+            self.check_settings(engine)
+        } else {
+            compat::check_rest(engine, self.known_metadata()?)
         }
+    }
+
+    /// Checks the settings of the artifact, not its modules. The engine remembers those that it accepts.
+    fn check_settings(&self, engine: &Engine) -> Result<()> {
+        if engine.accepted.has(&self.tail) {
+            return compat::check_fields(engine, self.known_metadata()?);
+        }
+        if let Some(finding) = compat::origin(engine, self.producer(), self.version()) {
+            return Err(finding.into());
+        }
+        compat::check(engine, self.known_metadata()?)?;
+        if let Some(trailer) = &self.trailer {
+            engine.accepted.remember(&self.tail, &trailer.root.tail_digest);
+        }
+        Ok(())
     }
 
     /// Checks that the artifact is compatible with an engine and that this very CPU can run it. The loader compares the machine when it

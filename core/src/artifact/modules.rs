@@ -18,7 +18,7 @@ use crate::fork;
 use crate::format::body::{Header, LINK_SIZE, ModuleRange};
 use crate::format::elf::{Extent, HEADER_SIZE, Identity, extent_of, header_tables};
 use crate::format::module::{Module, Section, Symbol, Symbols};
-use crate::format::trailer::{Digest, MODULE_ENTRY_SIZE, ModuleEntry, Root};
+use crate::format::trailer::{CommonIdentity, Digest, MODULE_ENTRY_SIZE, ModuleEntry, Root};
 use crate::report::Finding;
 use crate::storage::{PrivateCopy, Region};
 use crate::trust::hashing;
@@ -40,12 +40,17 @@ pub(super) fn implied_root(
     let header = Header::decode(tail.get(LINK_SIZE as usize..).unwrap_or(&[]));
     let header = header.map_err(|error| error.shifted(header_offset))?;
     let entries = compute_entries(region, ranges)?;
+    let mut identities = alloc::with_capacity(ranges.len(), "the list of modules")?;
+    for range in ranges {
+        identities.push(read_identity(region, range)?);
+    }
     let body = BodyInfo {
         body_end: region.len(),
         header_offset,
         metadata_offset: header_offset + header.len as u64,
         tail: &tail,
         entries: &entries,
+        identity: CommonIdentity::of(&mut identities.into_iter()),
     };
     Ok((seal::root_record(&body, &[], 0), entries))
 }
@@ -79,6 +84,13 @@ fn read_align(region: &Region, range: &ModuleRange) -> Result<Result<u64>> {
         Ok(tables) => Ok(align(region.private_copy_of(range.offset, range.len, &tables)?.bytes())),
         Err(error) => Ok(Err(error)),
     }
+}
+
+/// Reads what a module's header says about its machine; none if it is no ELF image.
+fn read_identity(region: &Region, range: &ModuleRange) -> Result<Option<Identity>> {
+    let mut prefix = [0; Identity::PREFIX];
+    region.read_at(range.offset, &mut prefix)?;
+    Ok(Identity::of(&prefix))
 }
 
 /// Turns the error for bytes that are no image at all into CORRUPT: in an artifact, an image was there.
@@ -295,23 +307,23 @@ impl Artifact {
         Err(in_file(Error::corrupt(message)))
     }
 
-    /// Compares the modules' headers with an engine's target. They are read from the file, not from the checked copies that a signed
-    /// artifact's modules have: a check only says what to expect of loading, which compares them again.
+    /// Compares the modules' headers with an engine's target. What the root record says of them is enough to pass. Otherwise they are
+    /// read, from the file, not from the checked copies that a signed artifact's modules have. Either way, a check only says what to
+    /// expect of loading, which compares each header again.
     pub(super) fn compare_machines(&self, engine: &Engine, sink: &mut dyn FnMut(Finding) -> Result<()>) -> Result<()> {
-        if let Some(all) = self.identity.get()
-            && compat::machine(engine, 0, *all).is_none()
+        let stated = self.root().and_then(|root| root.identity.get());
+        if let Some(all) = self.identity.get().copied().or(stated)
+            && compat::machine(engine, 0, all).is_none()
         {
             return Ok(());
         }
         let mut same = true;
         let mut first = None;
         for (index, range) in self.module_ranges()?.iter().enumerate() {
-            let mut prefix = [0; Identity::PREFIX];
-            let read = self.region.read_at(range.offset, &mut prefix);
-            read.map_err(|error| self.in_module(index, error))?;
-            let found = Identity::of(&prefix).ok_or_else(|| {
-                self.in_module(index, Error::corrupt("expected an ELF image, found other bytes").at(0))
-            })?;
+            let found = read_identity(&self.region, range).and_then(|found| {
+                found.ok_or_else(|| Error::corrupt("expected an ELF image, found other bytes").at(0))
+            });
+            let found = found.map_err(|error| self.in_module(index, error))?;
             same &= *first.get_or_insert(found) == found;
             if let Some(finding) = compat::machine(engine, index, found) {
                 sink(finding)?;
@@ -321,6 +333,13 @@ impl Artifact {
             fork::keep(&self.identity, first);
         }
         Ok(())
+    }
+
+    /// Returns what the headers of all modules say, for a new root record.
+    pub(crate) fn common_identity(&self) -> Result<CommonIdentity> {
+        let of = |index| self.module_bytes(index).map(Identity::of);
+        let found = alloc::try_collect((0..self.modules).map(of), "the list of modules")?;
+        Ok(CommonIdentity::of(&mut found.into_iter()))
     }
 
     /// Checks that the link to a module agrees with the trailer's module table, since other readers follow the links.

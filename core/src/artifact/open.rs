@@ -11,7 +11,7 @@ use zerocopy::FromBytes;
 use super::modules::implied_root;
 use super::table::Table;
 use super::trust::{Detached, Voucher, signer, unsigned_error};
-use super::{Artifact, Decoded, OpenOptions, Tail, fat, header_offset};
+use super::{Artifact, OpenOptions, fat, header_offset};
 use crate::alloc;
 use crate::compat;
 use crate::cwasm;
@@ -21,6 +21,7 @@ use crate::format::align_up;
 use crate::format::body::{Header, LINK_SIZE, TERMINATOR, follow_links};
 use crate::format::metadata::Metadata;
 use crate::format::pack;
+use crate::format::tail::{Decoded, Tail};
 use crate::format::trailer::{
     ALIGN, Digest, FOOTER_SIZE, Footer, Layout, MODULE_ENTRY_SIZE, ROOT_SIZE, Root, SIGNATURE_SIZE, SIGNED, Signature,
     TRAILER_MAGIC,
@@ -59,7 +60,7 @@ impl Trailer {
         let Some(footer) = Footer::find(window.bytes(), len, &SIGNED)? else { return Ok(None) };
         let offset = footer.root_offset.get();
         let signatures = u64::from(footer.signatures.get()) * SIGNATURE_SIZE;
-        let bytes = window.read_to_vec(offset, ROOT_SIZE + signatures, "the root record")?;
+        let bytes = window.read(offset, ROOT_SIZE + signatures, "the root record")?;
         let truncated = || Error::corrupt("trailer: root record is truncated").at(offset);
         let (root, signed) = Root::read_from_prefix(&bytes).map_err(|_| truncated())?;
         let signed = <[Signature]>::ref_from_bytes(signed).map_err(|_| truncated())?;
@@ -112,7 +113,7 @@ pub(super) fn open(mut region: Region, engine: Option<&Engine>, options: &OpenOp
     let mut buffer = Window::BUFFER;
     let window = Window::new(&region, &mut buffer)?;
     let mut held = window.held();
-    if let Some(found) = fat::Found::find(&window, region.len())? {
+    if let Some(found) = fat::Found::find(&window, region.len(), engine)? {
         if options.voucher.is_some() {
             return Err(Error::corrupt("pack: expected an artifact, found a file of several targets"));
         }
@@ -173,7 +174,7 @@ pub(super) fn open_one(
             let ranges = follow_links(&mut window, region.len()).map_err(|error| cwasm::refusal(&region, error))?;
             let (header_offset, modules) = (header_offset(&ranges), ranges.len());
             let tail = read_unsealed_tail(&window, region.len(), header_offset, modules as u64, engine, limit)?;
-            (tail, header_offset, modules, Some(Table::new(ranges, Vec::new(), private)?), None)
+            (Arc::new(tail), header_offset, modules, Some(Table::new(ranges, Vec::new(), private)?), None)
         }
         (None, None) if detached.is_empty() => return Err(unsigned_error()),
         (None, None) => {
@@ -261,15 +262,23 @@ fn as_untrusted(error: Error) -> Error {
     }
 }
 
-/// Reads the tail that a root record locates, checks its digest and decodes it.
-fn read_sealed_tail(window: &Window<'_>, root: &Root, engine: Option<&Engine>, limit: u64) -> Result<Tail> {
+/// Reads the tail that a root record locates, checks its digest and decodes it. If the engine has accepted the same bytes under the same
+/// digest before, comparing them is enough, and the artifact shares what they decode to.
+fn read_sealed_tail(window: &Window<'_>, root: &Root, engine: Option<&Engine>, limit: u64) -> Result<Arc<Tail>> {
     let (start, header) = (root.tail_offset(), root.header_offset.get());
     let size = root.body_end.get().saturating_sub(start);
     let metadata = root.body_end.get().saturating_sub(root.metadata_offset.get());
     if metadata > limit || size > limit + TAIL_OVERHEAD {
         return Err(too_large(limit, root.metadata_offset.get()));
     }
-    let buffer = window.read_to_vec(start, size, "Metadata")?;
+    let bytes = window.read(start, size, "Metadata")?;
+    if let Some(engine) = engine
+        && let Some(known) = engine.accepted.find(&root.tail_digest, &bytes)
+        && is_tail_of(&known, root)
+    {
+        return Ok(known);
+    }
+    let buffer = alloc::into_owned(bytes, "Metadata")?;
     if digest::tail(&buffer) != root.tail_digest {
         return Err(digest_mismatch("HEADER and Metadata", start));
     }
@@ -290,7 +299,15 @@ fn read_sealed_tail(window: &Window<'_>, root: &Root, engine: Option<&Engine>, l
     if metadata_at != root.metadata_offset.get() || !fits {
         return Err(disagrees("Metadata and its end", metadata_at));
     }
-    Ok(locate_metadata_error(tail, metadata_at))
+    Ok(Arc::new(locate_metadata_error(tail, metadata_at)))
+}
+
+/// Returns whether a tail that was accepted in another file is sound in the one that this root record is of, whose bytes it equals.
+/// Where it is not, decoding says why.
+fn is_tail_of(tail: &Tail, root: &Root) -> bool {
+    let Decoded { header, metadata } = tail.borrow_dependent();
+    root.header_offset.get() + header.len as u64 == root.metadata_offset.get()
+        && metadata.as_ref().is_ok_and(|(metadata, _)| metadata.check(root.modules.get()).is_ok())
 }
 
 /// Reads and decodes the tail of a file without a trailer, from the terminator before `offset` on. The length of Metadata is known

@@ -117,7 +117,14 @@ fn check_digest(artifact: &Artifact, index: usize, span: &[u8], digest: &Digest)
     if *digest != entry.digest {
         return Err(digest_mismatch(&format!("module {index}"), start));
     }
-    artifact.extent_in(index, span)?;
+    let extent = artifact.extent_in(index, span)?;
+    let found = Identity::new(extent.machine, 64, extent.big_endian);
+    if let Some(stated) = artifact.trailer().and_then(|trailer| trailer.root.identity.get()).filter(|all| *all != found)
+    {
+        let message =
+            format!("module {index}: expected {stated}, as the root record says of all modules, found {found}");
+        return Err(Error::corrupt(message).at(artifact.base() + artifact.module_range(index)?.offset));
+    }
     let module = Module::parse(artifact.image_in(index, span)?).map_err(|error| artifact.in_module(index, error))?;
     if artifact.align_of(index, &module)? != entry.align.get() {
         let message = format!("module {index}: expected an alignment as in the module table, found another one");

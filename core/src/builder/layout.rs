@@ -11,9 +11,10 @@ use crate::compat;
 use crate::engine::Engine;
 use crate::error::{Error, Result, Status};
 use crate::format::body::{Header, LINK_SIZE, ModuleRange, TERMINATOR, link_target};
+use crate::format::elf::Identity;
 use crate::format::flags::Flag;
 use crate::format::metadata::{Fields, Metadata};
-use crate::format::trailer::{Digest, ModuleEntry, Root, encode_attribute};
+use crate::format::trailer::{CommonIdentity, Digest, ModuleEntry, Root, encode_attribute};
 use crate::storage::Sink;
 use crate::trust::hashing;
 use crate::trust::seal::{self, BodyInfo};
@@ -39,6 +40,7 @@ pub(crate) struct Layout<'l> {
     body_end: u64,
     header_offset: u64,
     metadata_offset: u64,
+    identity: CommonIdentity,
     /// Whether the body comes from an artifact with digests, so that it can be checked while it is written.
     has_digests: bool,
     /// Computes the module table from the modules' digests.
@@ -89,8 +91,8 @@ impl Layout<'_> {
     }
 
     fn body_info<'r>(&'r self, entries: &'r [ModuleEntry]) -> BodyInfo<'r> {
-        let Layout { body_end, header_offset, metadata_offset, tail, .. } = *self;
-        BodyInfo { body_end, header_offset, metadata_offset, tail, entries }
+        let Layout { body_end, header_offset, metadata_offset, tail, identity, .. } = *self;
+        BodyInfo { body_end, header_offset, metadata_offset, tail, entries, identity }
     }
 }
 
@@ -158,6 +160,7 @@ impl Builder<'_> {
             body_end: position + tail.len() as u64,
             header_offset: position + LINK_SIZE,
             metadata_offset,
+            identity: CommonIdentity::of(&mut parts.modules.iter().map(|module| Identity::of(module.bytes.as_slice()))),
             has_digests: false,
             entries: &entries,
         })
@@ -179,6 +182,7 @@ impl Builder<'_> {
             body_end: artifact.body_end(),
             header_offset: artifact.header_offset(),
             metadata_offset: artifact.metadata_offset(),
+            identity: artifact.common_identity()?,
             has_digests: artifact.trailer().is_some(),
             entries: &|digests| {
                 // Do not compute new digests for a damaged body.

@@ -62,6 +62,7 @@ impl Engine {
             tunables,
             features,
             trusted: _, // signatures do not affect compatibility
+            accepted: _,
         } = self;
         let mut hasher = Hasher(blake3::Hasher::new_derive_key(CONTEXT));
         hasher.text(producer);

@@ -1,5 +1,6 @@
 //! The ISA flags that stand for a CPU: this host's, or one named by the user, in the naming scheme of the engine.
 
+use super::accepted::Accepted;
 use super::cpu::table::{Features, Kind};
 use super::{Engine, FlagTable, WASMTIME, cpu, target, wasmtime};
 use crate::error::{Error, Result, Status, quote};
@@ -112,6 +113,7 @@ impl Engine {
     fn replace_features(&mut self, target: String, found: &FlagTable) {
         let (before, after) = (Features::of(&self.target), Features::of(&target));
         let same_machine = target::compared_parts(&self.target).0 == target::compared_parts(&target).0;
+        self.accepted = Accepted::default();
         self.target = target;
         let all = std::mem::take(&mut self.isa_flags);
         let is_feature = |name: &str, flag: &Flag<String>| match flag {

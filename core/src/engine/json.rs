@@ -65,7 +65,8 @@ impl Engine {
     ///
     /// INTERNAL if serialization fails, which would be a bug.
     pub fn to_json(&self) -> Result<String> {
-        let Engine { producer, version, target, shared_flags, isa_flags, tunables, features, trusted } = self.clone();
+        let Engine { producer, version, target, shared_flags, isa_flags, tunables, features, trusted, accepted: _ } =
+            self.clone();
         let version = match version {
             VersionRule::Library => Version::Library(true),
             VersionRule::Custom(version) => Version::Custom(version),

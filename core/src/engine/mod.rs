@@ -4,6 +4,7 @@
 //! This module holds the data and the rules for changing it. `compat` compares an engine with an artifact, `needs` says which features
 //! an engine supports, `isa` which flags stand for a CPU, and `cpu` detects the features of the CPU.
 
+mod accepted;
 pub(crate) mod cpu;
 mod fingerprint;
 mod isa;
@@ -18,6 +19,7 @@ use crate::error::{Error, Result, Status, quote};
 use crate::format::body::{check_producer, check_version};
 use crate::format::flags::{Features, Flag, Tunables};
 use crate::trust::keys::PublicKey;
+use accepted::Accepted;
 
 /// The producer of a new engine.
 pub const DEFAULT_PRODUCER: &str = "artifact";
@@ -111,6 +113,8 @@ pub struct Engine {
     pub features: Features,
     /// Trusted public keys, sorted by their bytes.
     trusted: Vec<PublicKey>,
+    /// What it compared with itself before. Whoever changes what is compared empties it.
+    pub(crate) accepted: Accepted,
 }
 
 impl Engine {
@@ -126,6 +130,7 @@ impl Engine {
             tunables: Tunables::default(),
             features: Features::default(),
             trusted: Vec::new(),
+            accepted: Accepted::default(),
         }
     }
 
@@ -160,6 +165,7 @@ impl Engine {
     /// INVALID_ARGUMENT if `triple` is not a target triple of a known architecture.
     pub fn set_target(&mut self, triple: &str) -> Result<()> {
         target::check(triple)?;
+        self.accepted = Accepted::default();
         triple.clone_into(&mut self.target);
         Ok(())
     }
@@ -177,6 +183,7 @@ impl Engine {
     /// INVALID_ARGUMENT for an invalid name.
     pub fn set_producer(&mut self, producer: &str) -> Result<()> {
         check_producer(producer)?;
+        self.accepted = Accepted::default();
         producer.clone_into(&mut self.producer);
         Ok(())
     }
@@ -196,6 +203,7 @@ impl Engine {
         if let VersionRule::Custom(version) = &rule {
             check_version(version.as_bytes())?;
         }
+        self.accepted = Accepted::default();
         self.version = rule;
         Ok(())
     }
@@ -254,6 +262,7 @@ impl Engine {
     }
 
     fn flags_mut(&mut self, map: FlagMap) -> &mut FlagTable {
+        self.accepted = Accepted::default();
         match map {
             FlagMap::Shared => &mut self.shared_flags,
             FlagMap::Isa => &mut self.isa_flags,

@@ -92,6 +92,6 @@ pub fn engine(target: &str) -> Engine {
             simd: true,
             ..Features::default()
         },
-        trusted: Vec::new(),
+        ..Engine::new()
     }
 }

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use self_cell::self_cell;
 use zerocopy::byteorder::little_endian::{I32, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
@@ -280,6 +281,18 @@ pub fn encode_texts(target: &str, flags: &[(&str, Flag<&str>)]) -> Result<Vec<u8
     }
     check_needs(count)?;
     Ok(out)
+}
+
+type Variants<'a> = Vec<Variant<'a>>;
+
+self_cell! {
+    /// The header, rows and texts of an index, and the variants that they describe.
+    pub(crate) struct Rows {
+        owner: Vec<u8>,
+        #[covariant]
+        dependent: Variants,
+    }
+    impl { Debug }
 }
 
 /// Decodes an index, of which `bytes` are the header, the rows and the texts, and which is at `offset` in the file.

@@ -20,6 +20,7 @@ pub mod module;
 #[doc(hidden)]
 pub mod pack;
 mod symbols;
+pub(crate) mod tail;
 // For tests of this repository.
 #[doc(hidden)]
 pub mod trailer;

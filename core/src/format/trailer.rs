@@ -4,9 +4,10 @@
 //! a multiple of 8, [`TRAILER_MAGIC`], the module table, the chunks, the root record, the signatures and the footer. This
 //! module only locates and decodes them; `trust` computes the digests.
 
-use zerocopy::byteorder::little_endian::{U32, U64};
+use zerocopy::byteorder::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
+use super::elf::Identity;
 use super::{align_up, first_nonzero};
 use crate::alloc;
 use crate::error::{Error, Result, Status};
@@ -48,8 +49,49 @@ pub struct Root {
     pub table_digest: Digest,
     /// Digest of the chunks.
     pub chunks_digest: Digest,
+    /// What the ELF headers of all modules say, so that a check need not read them.
+    pub identity: CommonIdentity,
     /// Zeros.
-    pub reserved: [u8; 112],
+    pub reserved: [u8; 108],
+}
+
+/// The fields of an ELF header that tell machines apart, as they are in the modules; zeros if these differ, or if the writer did not say.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+pub struct CommonIdentity {
+    /// `e_machine`, little-endian whatever the modules' byte order is.
+    pub machine: U16,
+    /// `EI_CLASS`: 1 for 32-bit, 2 for 64-bit modules.
+    pub class: u8,
+    /// `EI_DATA`: 1 for little-endian, 2 for big-endian modules.
+    pub data: u8,
+}
+
+impl CommonIdentity {
+    /// Returns the identity that all of these have.
+    #[must_use]
+    pub fn of(mut modules: &mut dyn Iterator<Item = Option<Identity>>) -> CommonIdentity {
+        let first = modules.next().flatten();
+        match first.filter(|_| Iterator::all(&mut modules, |module| module == first)) {
+            Some(all) => CommonIdentity {
+                machine: all.machine.into(),
+                class: if all.bits == 32 { 1 } else { 2 },
+                data: if all.big_endian { 2 } else { 1 },
+            },
+            None => CommonIdentity::default(),
+        }
+    }
+
+    /// Returns the identity of each module; none if the modules' headers must be read to know.
+    #[must_use]
+    pub fn get(&self) -> Option<Identity> {
+        let bits = match self.class {
+            1 => 32,
+            2 => 64,
+            _ => return None,
+        };
+        matches!(self.data, 1 | 2).then(|| Identity::new(self.machine.get(), bits, self.data == 2))
+    }
 }
 
 /// One entry of the module table.
@@ -246,8 +288,18 @@ impl Root {
             && metadata_offset < body_end
             && modules.get() > 0
             && layout.root == offset
-            && self.reserved == [0; 112];
-        if ordered { Ok(layout) } else { Err(wrong()) }
+            && self.reserved == [0; 108];
+        if !ordered {
+            return Err(wrong());
+        }
+        if self.identity.get().is_none() && self.identity != CommonIdentity::default() {
+            let CommonIdentity { class, data, .. } = self.identity;
+            let message = format!(
+                "trailer: expected the class and byte order of ELF modules, or zeros, found {class} and {data}"
+            );
+            return Err(Error::corrupt(message).at(offset));
+        }
+        Ok(layout)
     }
 
     /// Returns the offset of the tail, which begins with the terminator.

@@ -1,5 +1,7 @@
 //! The buffer through which opening reads a region, so that most files take one read.
 
+use std::borrow::Cow;
+
 use super::Region;
 use crate::alloc;
 use crate::error::{Error, Result, Status};
@@ -98,15 +100,25 @@ impl<'r> Window<'r> {
         self.bytes().get(skip..skip.checked_add(len)?)
     }
 
-    /// Reads `len` bytes at `offset` into a new vector. `what` names them in the error if memory runs out.
+    /// Returns `len` bytes at `offset`, read into a new vector unless they are buffered. `what` names them in the error if memory runs out.
     ///
     /// # Errors
     ///
     /// IO, TRUNCATED, NO_MEMORY.
+    pub fn read(&self, offset: u64, len: u64, what: &str) -> Result<Cow<'_, [u8]>> {
+        match usize::try_from(len).ok().and_then(|len| self.get(offset, len)) {
+            Some(bytes) => Ok(Cow::Borrowed(bytes)),
+            None => self.region.read_to_vec(offset, len, what).map(Cow::Owned),
+        }
+    }
+
+    /// As [`Window::read`], into a new vector in any case.
+    ///
+    /// # Errors
+    ///
+    /// As [`Window::read`].
     pub fn read_to_vec(&self, offset: u64, len: u64, what: &str) -> Result<Vec<u8>> {
-        let buffered = usize::try_from(len).ok().and_then(|len| self.get(offset, len));
-        let Some(bytes) = buffered else { return self.region.read_to_vec(offset, len, what) };
-        alloc::copy(bytes, what)
+        alloc::into_owned(self.read(offset, len, what)?, what)
     }
 }
 

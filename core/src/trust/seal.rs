@@ -7,7 +7,8 @@ use crate::alloc;
 use crate::error::{Error, Result, Status};
 use crate::format::body::ModuleRange;
 use crate::format::trailer::{
-    ALIGN, Digest, FOOTER_SIZE, FORMAT, Footer, Layout, ModuleEntry, Root, SIGNED, Signature, TRAILER_MAGIC,
+    ALIGN, CommonIdentity, Digest, FOOTER_SIZE, FORMAT, Footer, Layout, ModuleEntry, Root, SIGNED, Signature,
+    TRAILER_MAGIC,
 };
 
 /// The facts about a body that a trailer records.
@@ -23,6 +24,8 @@ pub struct BodyInfo<'b> {
     pub tail: &'b [u8],
     /// The module table.
     pub entries: &'b [ModuleEntry],
+    /// What the headers of all modules say.
+    pub identity: CommonIdentity,
 }
 
 /// Returns the module table's entry for a module.
@@ -45,7 +48,8 @@ pub fn root_record(body: &BodyInfo<'_>, chunks: &[u8], critical: u32) -> Root {
         tail_digest: digest::tail(body.tail),
         table_digest: digest::table(body.entries.as_bytes()),
         chunks_digest: digest::chunks(chunks),
-        reserved: [0; 112],
+        identity: body.identity,
+        reserved: [0; 108],
     }
 }
 
