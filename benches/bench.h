@@ -137,6 +137,10 @@ static char folder[4096];
 /* Called at exit and from signal handlers, so it uses async-signal-safe functions only. */
 static inline void remove_folder(void) {
     for (char name[] = "a"; *name <= 'z'; ++*name) unlink(name);
+    for (unsigned i = 0; i < 1000; i++) {
+        const char name[] = {'0', (char)('0' + i / 100), (char)('0' + i / 10 % 10), (char)('0' + i % 10), 0};
+        if (unlink(name) != 0) break;
+    }
     rmdir(folder);
 }
 
@@ -150,8 +154,8 @@ typedef struct {
     int strict, quick;
 } arguments_t;
 
-/* Parses the command line, makes the scratch folder and changes to it. Files in it have names of one lower-case letter.
- */
+/* Parses the command line, makes the scratch folder and changes to it. Files in it have names of one lower-case letter,
+ * or from 0000 to 0999. */
 static inline arguments_t begin(int argc, char **argv) {
     arguments_t arguments = {0};
     const char *parent = getenv("TMPDIR");
