@@ -1,5 +1,5 @@
 # Common tasks. CMakeLists.txt builds and installs the library; these targets call it and cargo.
-.PHONY: help demo test header tsan bench docs deb matrix machines fuzz format
+.PHONY: help demo test header tsan bench peers docs deb matrix machines fuzz format
 
 help: ## List these targets
 	@sed -n 's/^\([a-z]*\): ##/  make \1	/p' Makefile
@@ -21,6 +21,10 @@ tsan: ## Run the thread tests under ThreadSanitizer; needs a nightly toolchain
 bench: ## Measure opening, saving, verifying, linking and loading against system calls, BLAKE3, linkers and dlopen
 	@scripts/setup demo
 	@benches/run
+
+peers: ## Measure the first call of compiled code against LLVM, Wasmtime and dlopen; --save with benches/peers/run
+	@scripts/setup peers
+	@benches/peers/run
 
 docs: ## Build the reference of both headers in target/docs
 	@scripts/setup docs

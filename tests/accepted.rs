@@ -89,9 +89,8 @@ fn damage_in_an_index_is_found_as_by_a_new_engine() {
     let mut cold = Engine::new();
     cold.set_flag(FlagMap::Isa, "sse3", Flag::Bool(true)).unwrap();
     let warm = warm(&cold, &[&sound]);
-    let chosen = |engine: &Engine| {
-        Artifact::open_bytes(&sound, Some(engine), &OpenOptions::default()).unwrap().variant_chosen()
-    };
+    let chosen =
+        |engine: &Engine| Artifact::open_bytes(&sound, Some(engine), &OpenOptions::default()).unwrap().variant_chosen();
     assert_eq!((chosen(&warm), chosen(&warm)), (1, 1));
     for at in sound.len() - 600..sound.len() {
         for bit in 0..8 {

@@ -8,6 +8,52 @@ pub fn xcr0() -> u64 {
     unsafe { std::arch::x86_64::_xgetbv(0) }
 }
 
+/// What the C library learned from CPUID when the process started. Under hypervisors, each CPUID instruction takes microseconds.
+#[cfg(target_arch = "x86_64")]
+#[derive(Clone, Copy)]
+pub struct KnownLeaves(unsafe extern "C" fn(u32) -> *const [u32; 8]);
+
+#[cfg(target_arch = "x86_64")]
+impl KnownLeaves {
+    /// Finds glibc's `__x86_get_cpuid_feature_leaf`, which is there from 2.33 on and meant for <sys/platform/x86.h>.
+    #[must_use]
+    pub fn find() -> Option<KnownLeaves> {
+        if cfg!(not(target_env = "gnu")) {
+            return None;
+        }
+        // SAFETY: `dlsym` reads the NUL-terminated name during the call.
+        let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"__x86_get_cpuid_feature_leaf".as_ptr()) };
+        // SAFETY: the type that glibc's manual gives the function, whose results are two arrays of four words.
+        (!found.is_null()).then(|| KnownLeaves(unsafe { std::mem::transmute::<*mut libc::c_void, _>(found) }))
+    }
+
+    /// Returns a leaf as CPUID reported it, whatever the environment says about what programs should use (GLIBC_TUNABLES); none if the C
+    /// library has not asked for it.
+    #[must_use]
+    pub fn get(self, number: u32, subleaf: u32) -> Option<std::arch::x86_64::CpuidResult> {
+        let index = match (number, subleaf) {
+            (0x1, 0) => 0,
+            (0x7, 0) => 1,
+            (0x8000_0001, 0) => 2,
+            (0xd, 1) => 3,
+            (0x8000_0008, 0) => 5,
+            (0x7, 1) => 6,
+            (0x19, 0) => 7,
+            (0x14, 0) => 8,
+            _ => return None,
+        };
+        // SAFETY: the function takes any number, and returns a pointer to what is never freed or changed.
+        let (found, unknown) = unsafe { ((self.0)(index), (self.0)(u32::MAX)) };
+        // For an index that this glibc does not have, it returns the same zeros each time.
+        if found == unknown {
+            return None;
+        }
+        // SAFETY: as above.
+        let [eax, ebx, ecx, edx, ..] = *unsafe { found.as_ref() }?;
+        Some(std::arch::x86_64::CpuidResult { eax, ebx, ecx, edx })
+    }
+}
+
 /// Returns whether this process may use AMX now. Linux gives the tile registers to a process only after it has asked for them, with
 /// `arch_prctl(ARCH_REQ_XCOMP_PERM, 18)`; before that, the first instruction raises SIGILL. Asking costs the host larger signal
 /// frames, so it is the host's decision.

@@ -247,7 +247,7 @@ pub const FEATURES: Features = Features {
 /// Returns the features that code can need and that this CPU has, with their state enabled by the operating system.
 #[cfg(target_arch = "x86_64")]
 pub fn detect() -> Vec<&'static str> {
-    detection::Cpu::read().features()
+    detection::Cpu::read(super::system::KnownLeaves::find()).features()
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -255,7 +255,7 @@ mod detection {
     use std::arch::x86_64::{__cpuid, __cpuid_count, CpuidResult};
 
     use super::{BITS, NAMES, STATES, State, WORDS, Word};
-    use crate::engine::cpu::system;
+    use crate::engine::cpu::system::{self, KnownLeaves};
 
     // Components of the state in XCR0.
     const YMM: u64 = 0b110;
@@ -285,14 +285,18 @@ mod detection {
         word >> bit & 1 == 1
     }
 
-    /// Reads a CPUID leaf; zeros if the CPU does not have it.
-    fn leaf(number: u32, subleaf: u32) -> CpuidResult {
+    /// Reads a CPUID leaf, by executing CPUID unless it is known; zeros if the CPU does not have it.
+    fn leaf(known: Option<KnownLeaves>, number: u32, subleaf: u32) -> CpuidResult {
+        if let Some(found) = known.and_then(|known| known.get(number, subleaf)) {
+            return found;
+        }
         let max = __cpuid(number & 0x8000_0000).eax;
         if number <= max { __cpuid_count(number, subleaf) } else { CpuidResult { eax: 0, ebx: 0, ecx: 0, edx: 0 } }
     }
 
     impl Cpu {
-        pub fn read() -> Cpu {
+        pub fn read(known: Option<KnownLeaves>) -> Cpu {
+            let leaf = |number, subleaf| leaf(known, number, subleaf);
             let basic = leaf(1, 0);
             let extended = leaf(7, 0);
             // EAX of subleaf 0 is the last subleaf. For a subleaf beyond, some CPUs return the contents of another one.
@@ -384,6 +388,18 @@ mod detection {
                 xcr0,
                 fsgsbase: true,
             }
+        }
+
+        /// What glibc has asked for is what CPUID says.
+        #[test]
+        fn known_leaves_are_those_of_cpuid() {
+            assert_eq!(Cpu::read(KnownLeaves::find()).features(), Cpu::read(None).features());
+            let Some(known) = KnownLeaves::find() else { return };
+            for (number, subleaf) in [(7, 0), (0x8000_0001, 0), (0x8000_0008, 0)] {
+                let (found, read) = (known.get(number, subleaf).unwrap(), leaf(None, number, subleaf));
+                assert_eq!((found.ecx, found.edx), (read.ecx, read.edx), "leaf {number:#x}");
+            }
+            assert!(known.get(0x16, 0).is_none(), "a leaf that glibc does not keep");
         }
 
         fn missing(cpu: &Cpu) -> Vec<&'static str> {
