@@ -5,10 +5,11 @@
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use blake3::Hasher;
-use blake3::hazmat::{ContextKey, HasherExt, Mode, merge_subtrees_non_root, merge_subtrees_root};
+use blake3::hazmat::HasherExt;
+use blake3::{CHUNK_LEN, Hasher};
 
 use super::digest;
+use super::lanes::{Lanes, Part};
 use crate::alloc;
 use crate::error::{Error, Result};
 use crate::format::trailer::Digest;
@@ -42,11 +43,11 @@ pub fn hash_modules<'p>(
     meanwhile: &mut dyn FnMut() -> Result<()>,
 ) -> Result<Vec<Digest>> {
     let len = |module: usize| -> u64 { pieces(module).iter().map(|piece| piece.len() as u64).sum() };
-    let update = |hasher: &mut Hasher, module: usize, range: Range<u64>| {
+    let update = |add: Add<'_>, module: usize, range: Range<u64>| {
         let mut at = 0;
         for piece in pieces(module) {
             let clamp = |offset: u64| offset.saturating_sub(at).min(piece.len() as u64) as usize;
-            hasher.update(piece.get(clamp(range.start)..clamp(range.end)).unwrap_or_default());
+            add(piece.get(clamp(range.start)..clamp(range.end)).unwrap_or_default());
             at += piece.len() as u64;
         }
         Ok(())
@@ -61,12 +62,12 @@ pub fn hash_modules<'p>(
 ///
 /// NO_MEMORY, and the first error of `read`.
 pub fn hash_read(count: usize, len: &(dyn Fn(usize) -> u64 + Sync), read: Read<'_>) -> Result<Vec<Digest>> {
-    let update = |hasher: &mut Hasher, module: usize, range: Range<u64>| {
+    let update = |add: Add<'_>, module: usize, range: Range<u64>| {
         let mut buffer = alloc::zeroed((range.end - range.start).min(READ_PIECE) as usize, "a part of a module")?;
         for at in range.clone().step_by(READ_PIECE as usize) {
             let piece = buffer.get_mut(..(range.end - at).min(READ_PIECE) as usize).unwrap_or_default();
             read(module, at, piece)?;
-            hasher.update(piece);
+            add(piece);
         }
         Ok(())
     };
@@ -76,8 +77,11 @@ pub fn hash_read(count: usize, len: &(dyn Fn(usize) -> u64 + Sync), read: Read<'
 /// Fills a piece with the bytes at an offset of a module.
 type Read<'r> = &'r (dyn Fn(usize, u64, &mut [u8]) -> Result<()> + Sync);
 
-/// Passes a range of a module to a hasher.
-type Update<'u> = &'u (dyn Fn(&mut Hasher, usize, Range<u64>) -> Result<()> + Sync);
+/// Passes a range of a module on, in order.
+type Update<'u> = &'u (dyn Fn(Add<'_>, usize, Range<u64>) -> Result<()> + Sync);
+
+/// Receives the next bytes of a range.
+type Add<'a> = &'a mut dyn FnMut(&[u8]);
 
 fn hash_blocks(
     count: usize,
@@ -95,14 +99,14 @@ fn hash_blocks(
     let digests = Mutex::new(digests);
     let next = Mutex::new(Job::default());
     let failure: Mutex<Option<Error>> = Mutex::new(None);
-    let key = digest::module_key();
+    let lanes = Lanes::new(digest::module_key());
     let work = || {
         while let Some((job, end)) = next_batch(&next, count, block, len) {
             let mut batch = [[0; 32]; MAX_BATCH];
             let batch = batch.get_mut(..end.result - job.result).unwrap_or_default();
             let mut at = job;
             for digest in batch.iter_mut() {
-                match hash_block(key, update, at, block, len(at.module)) {
+                match hash_block(&lanes, update, at, block, len(at.module)) {
                     Ok(found) => *digest = found,
                     Err(error) => {
                         lock(&failure).get_or_insert(error);
@@ -136,7 +140,7 @@ fn hash_blocks(
     let mut first = 0;
     for module in 0..count {
         let end = first + blocks(module);
-        let merged = merge_blocks(key, digests.get(first..end).unwrap_or_default());
+        let merged = lanes.merge(digests.get_mut(first..end).unwrap_or_default(), true);
         if let Some(slot) = digests.get_mut(module) {
             *slot = merged;
         }
@@ -191,37 +195,21 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Hashes one block: the whole of a module that has only one, or a subtree for [`merge_blocks`].
-fn hash_block(key: &ContextKey, update: Update<'_>, job: Job, block: u64, len: u64) -> Result<Digest> {
-    let mut hasher = Hasher::new_from_context_key(key);
+/// Hashes one block: the whole of a module that has only one, or a subtree of a larger module.
+fn hash_block(lanes: &Lanes<'_>, update: Update<'_>, job: Job, block: u64, len: u64) -> Result<Digest> {
     let start = job.block * block;
+    let range = start..len.min(start + block);
+    let (is_root, block_len) = (len <= block, range.end - range.start);
+    // Very short ones are one chunk. The nodes of very long ones would take memory, and the crate hashes them just as fast.
+    if (CHUNK_LEN as u64 + 1..=MIN_BLOCK).contains(&block_len) {
+        let mut part = Part::new(lanes, start, block_len)?;
+        update(&mut |bytes| part.update(bytes), job.module, range)?;
+        return Ok(part.finish(is_root));
+    }
+    let mut hasher = Hasher::new_from_context_key(digest::module_key());
     hasher.set_input_offset(start);
-    update(&mut hasher, job.module, start..len.min(start + block))?;
-    Ok(if len <= block { hasher.finalize().into() } else { hasher.finalize_non_root() })
-}
-
-/// Merges the digests of a module's blocks into the module's digest.
-fn merge_blocks(key: &ContextKey, blocks: &[Digest]) -> Digest {
-    match split_tree(blocks) {
-        None => blocks.first().copied().unwrap_or_default(),
-        Some((left, right)) => {
-            let mode = Mode::DeriveKeyMaterial(key);
-            merge_subtrees_root(&merge_subtree(left, mode), &merge_subtree(right, mode), mode).into()
-        }
-    }
-}
-
-fn merge_subtree(blocks: &[Digest], mode: Mode<'_>) -> Digest {
-    match split_tree(blocks) {
-        None => blocks.first().copied().unwrap_or_default(),
-        Some((left, right)) => merge_subtrees_non_root(&merge_subtree(left, mode), &merge_subtree(right, mode), mode),
-    }
-}
-
-/// Splits the blocks of a tree into its two subtrees: the left one gets the largest power of two that leaves the right one
-/// nonempty.
-fn split_tree(blocks: &[Digest]) -> Option<(&[Digest], &[Digest])> {
-    (blocks.len() > 1).then(|| blocks.split_at_checked(blocks.len().next_power_of_two() / 2)).flatten()
+    update(&mut |bytes| _ = hasher.update(bytes), job.module, range)?;
+    Ok(if is_root { hasher.finalize().into() } else { hasher.finalize_non_root() })
 }
 
 #[cfg(test)]
