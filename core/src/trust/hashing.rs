@@ -2,14 +2,14 @@
 //! module is hashed in blocks, small modules are batched, and each thread takes the next job when it is free. Modules in a file that
 //! must not be mapped are read in pieces.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use blake3::hazmat::HasherExt;
 use blake3::{CHUNK_LEN, Hasher};
 
 use super::digest;
-use super::lanes::{Lanes, Part};
+use super::lanes::{LANES, Lanes, Part};
 use crate::alloc;
 use crate::error::{Error, Result};
 use crate::format::trailer::Digest;
@@ -25,8 +25,12 @@ const MIN_BLOCK: u64 = 256 << 10;
 /// Maximum number of blocks, whose digests take half a megabyte. Above 4 GiB in all, blocks are larger than [`MIN_BLOCK`].
 const MAX_BLOCKS: u64 = 16 << 10;
 
-/// Maximum number of small modules in one job.
+/// Maximum number of small modules in one job; a multiple of [`LANES`].
 const MAX_BATCH: usize = 64;
+
+/// Lengths of blocks that are hashed in lanes. Shorter ones are one chunk. The nodes of longer ones would take memory, and the crate
+/// hashes them just as fast.
+const LANED: RangeInclusive<u64> = CHUNK_LEN as u64 + 1..=MIN_BLOCK;
 
 /// Number of bytes that a thread reads at a time: what it hashes next is then still in its cache.
 const READ_PIECE: u64 = 64 << 10;
@@ -52,7 +56,11 @@ pub fn hash_modules<'p>(
         }
         Ok(())
     };
-    hash_blocks(count, &len, &update, meanwhile)
+    let whole = |module| match pieces(module) {
+        [whole] => Some(*whole),
+        _ => None,
+    };
+    hash_blocks(count, &len, &update, &whole, meanwhile)
 }
 
 /// Hashes `count` modules of the lengths that `len` returns. `read` fills a piece with the bytes at an offset of a module. Each thread
@@ -71,7 +79,7 @@ pub fn hash_read(count: usize, len: &(dyn Fn(usize) -> u64 + Sync), read: Read<'
         }
         Ok(())
     };
-    hash_blocks(count, len, &update, &mut || Ok(()))
+    hash_blocks(count, len, &update, &|_| None, &mut || Ok(()))
 }
 
 /// Fills a piece with the bytes at an offset of a module.
@@ -83,10 +91,14 @@ type Update<'u> = &'u (dyn Fn(Add<'_>, usize, Range<u64>) -> Result<()> + Sync);
 /// Receives the next bytes of a range.
 type Add<'a> = &'a mut dyn FnMut(&[u8]);
 
+/// Returns a module that is one slice.
+type Whole<'w, 'p> = &'w (dyn Fn(usize) -> Option<&'p [u8]> + Sync);
+
 fn hash_blocks(
     count: usize,
     len: &(dyn Fn(usize) -> u64 + Sync),
     update: Update<'_>,
+    whole: Whole<'_, '_>,
     meanwhile: &mut dyn FnMut() -> Result<()>,
 ) -> Result<Vec<Digest>> {
     let total = (0..count).map(len).sum::<u64>();
@@ -104,17 +116,10 @@ fn hash_blocks(
         while let Some((job, end)) = next_batch(&next, count, block, len) {
             let mut batch = [[0; 32]; MAX_BATCH];
             let batch = batch.get_mut(..end.result - job.result).unwrap_or_default();
-            let mut at = job;
-            for digest in batch.iter_mut() {
-                match hash_block(&lanes, update, at, block, len(at.module)) {
-                    Ok(found) => *digest = found,
-                    Err(error) => {
-                        lock(&failure).get_or_insert(error);
-                        lock(&next).module = count; // the remaining digests are not needed
-                        return;
-                    }
-                }
-                at = at.next(block, len);
+            if let Err(error) = hash_batch(&lanes, update, whole, job, block, len, batch) {
+                lock(&failure).get_or_insert(error);
+                lock(&next).module = count; // the remaining digests are not needed
+                return;
             }
             if let Some(slot) = lock(&digests).get_mut(job.result..end.result) {
                 slot.copy_from_slice(batch);
@@ -179,12 +184,17 @@ impl Job {
     }
 }
 
-/// Takes the next job and returns its start and end. It covers one block, or small modules that add up to a block.
+/// Takes the next job and returns its start and end. It covers one block, or small modules that add up to a block, or to up to four if
+/// that fills all lanes.
 fn next_batch(next: &Mutex<Job>, count: usize, block: u64, len: impl Fn(usize) -> u64) -> Option<(Job, Job)> {
     let mut next = lock(next);
     let job = *next;
     let mut bytes = 0;
-    while next.module < count && bytes < block && next.result - job.result < MAX_BATCH {
+    while next.module < count && next.result - job.result < MAX_BATCH {
+        let fills_lanes = (next.result - job.result) % LANES != 0 && len(next.module) <= block / 4;
+        if bytes >= if fills_lanes { 4 * block } else { block } {
+            break;
+        }
         bytes += (len(next.module) - next.block * block).min(block);
         *next = next.next(block, &len);
     }
@@ -195,13 +205,48 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Hashes the blocks of a job. Small modules go side by side.
+fn hash_batch(
+    lanes: &Lanes<'_>,
+    update: Update<'_>,
+    whole: Whole<'_, '_>,
+    job: Job,
+    block: u64,
+    len: &(dyn Fn(usize) -> u64 + Sync),
+    digests: &mut [Digest],
+) -> Result<()> {
+    let mut at = job;
+    for group in digests.chunks_mut(LANES) {
+        let small =
+            |module| whole(module).filter(|bytes| LANED.contains(&(bytes.len() as u64)) && bytes.len() as u64 <= block);
+        let mut trees = [&[][..]; LANES];
+        let mut count = 0;
+        for (slot, bytes) in trees.iter_mut().zip((at.module..at.module + group.len()).map_while(small)) {
+            *slot = bytes;
+            count += 1;
+        }
+        if count == group.len() && at.block == 0 && count > 1 {
+            let found = lanes.trees(trees.get(..count).unwrap_or_default())?;
+            for (digest, found) in group.iter_mut().zip(found) {
+                *digest = found;
+                at = at.next(block, len);
+            }
+            continue;
+        }
+        for digest in group {
+            *digest = hash_block(lanes, update, at, block, len(at.module))?;
+            at = at.next(block, len);
+        }
+    }
+    Ok(())
+}
+
 /// Hashes one block: the whole of a module that has only one, or a subtree of a larger module.
 fn hash_block(lanes: &Lanes<'_>, update: Update<'_>, job: Job, block: u64, len: u64) -> Result<Digest> {
     let start = job.block * block;
     let range = start..len.min(start + block);
     let (is_root, block_len) = (len <= block, range.end - range.start);
-    // Very short ones are one chunk. The nodes of very long ones would take memory, and the crate hashes them just as fast.
-    if (CHUNK_LEN as u64 + 1..=MIN_BLOCK).contains(&block_len) {
+    if LANED.contains(&block_len) {
         let mut part = Part::new(lanes, start, block_len)?;
         update(&mut |bytes| part.update(bytes), job.module, range)?;
         return Ok(part.finish(is_root));

@@ -2,7 +2,7 @@
 //!
 //! Alone, the crate hashes the end of whatever is no power of two in ever smaller subtrees, down to single chunks. Each of those takes
 //! about as long as 16 chunks side by side do, so that 30 KiB take twice as long as their share of a large file. Here, chunks and
-//! parents are hashed as many at a time as the processor can; lanes that are left over repeat an input.
+//! parents are hashed as many at a time as the processor can, of several trees where that helps; lanes that are left over hash zeros.
 
 use blake3::hazmat::{ContextKey, HasherExt, Mode, merge_subtrees_non_root, merge_subtrees_root};
 use blake3::platform::Platform;
@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::format::trailer::Digest;
 
 /// The most lanes that a processor has.
-const LANES: usize = 16;
+pub const LANES: usize = 16;
 
 /// Flags of inputs, as BLAKE3's specification defines them.
 const CHUNK_START: u8 = 1;
@@ -47,7 +47,7 @@ impl Lanes<'_> {
             for at in (0..pairs).step_by(self.platform.simd_degree()) {
                 let count = self.platform.simd_degree().min(pairs - at);
                 let children = level.get(2 * at..2 * (at + count)).unwrap_or_default().as_flattened();
-                let parents = self.hash::<BLOCK_LEN>(children.as_chunks().0, None);
+                let parents = self.hash::<BLOCK_LEN>(children.as_chunks().0.iter(), Inputs::Parents);
                 for (node, parent) in level.iter_mut().skip(at).zip(parents).take(count) {
                     *node = parent;
                 }
@@ -68,24 +68,65 @@ impl Lanes<'_> {
         }
     }
 
-    /// Hashes inputs side by side, as many as the processor has lanes: chunks, of which the first one has the number `chunk`, or parents.
-    fn hash<const N: usize>(&self, inputs: &[[u8; N]], chunk: Option<u64>) -> [Digest; LANES] {
-        let mut out = [[0; 32]; LANES];
-        let Some(last) = inputs.last() else { return out };
-        let mut lanes = [last; LANES];
+    /// Hashes whole trees side by side, at most [`LANES`], each longer than a chunk. What one has more than most of the others is hashed by
+    /// itself.
+    ///
+    /// # Errors
+    ///
+    /// NO_MEMORY.
+    pub fn trees(&self, trees: &[&[u8]]) -> Result<[Digest; LANES]> {
+        let parts = trees.iter().map(|tree| Part::new(self, 0, tree.len() as u64));
+        let mut parts = alloc::try_collect(parts, "the nodes of hash trees")?;
+        for at in 0.. {
+            let chunk = |tree: &&'_ [u8]| tree.as_chunks::<CHUNK_LEN>().0.get(at).is_some();
+            if trees.iter().filter(|tree| chunk(tree)).count() <= self.platform.simd_degree() / 2 {
+                break;
+            }
+            let chunks = trees.iter().filter_map(|tree| tree.as_chunks().0.get(at));
+            let found = self.hash::<CHUNK_LEN>(chunks, Inputs::SameChunk(at as u64));
+            let longer = parts.iter_mut().zip(trees).filter(|(_, tree)| chunk(tree));
+            for ((part, _), node) in longer.zip(found) {
+                part.nodes.push(node);
+                part.chunk += 1;
+            }
+        }
+        let mut digests = [[0; 32]; LANES];
+        for ((mut part, tree), digest) in parts.into_iter().zip(trees).zip(&mut digests) {
+            part.update(tree.get(part.chunk as usize * CHUNK_LEN..).unwrap_or_default());
+            *digest = part.finish(true);
+        }
+        Ok(digests)
+    }
+
+    /// Hashes inputs side by side, as many as the processor has lanes.
+    fn hash<'i, const N: usize>(&self, inputs: impl Iterator<Item = &'i [u8; N]>, kind: Inputs) -> [Digest; LANES] {
+        let mut lanes = [&[0; N]; LANES];
+        let mut count = 0_usize;
         for (lane, input) in lanes.iter_mut().zip(inputs) {
             *lane = input;
+            count += 1;
         }
-        let width = if self.platform.simd_degree() == 1 { 1 } else { inputs.len().next_power_of_two() };
+        let width = if self.platform.simd_degree() == 1 { count } else { count.next_power_of_two() };
         let lanes = lanes.get(..width).unwrap_or_default();
-        let (increment, kind, start, end) = match chunk {
-            Some(_) => (IncrementCounter::Yes, DERIVE_KEY_MATERIAL, CHUNK_START, CHUNK_END),
-            None => (IncrementCounter::No, DERIVE_KEY_MATERIAL | PARENT, 0, 0),
+        let (counter, increment, kind, start, end) = match kind {
+            Inputs::Chunks(first) => (first, IncrementCounter::Yes, 0, CHUNK_START, CHUNK_END),
+            Inputs::SameChunk(chunk) => (chunk, IncrementCounter::No, 0, CHUNK_START, CHUNK_END),
+            Inputs::Parents => (0, IncrementCounter::No, PARENT, 0, 0),
         };
-        let counter = chunk.unwrap_or(0);
-        self.platform.hash_many(lanes, &self.key, counter, increment, kind, start, end, out.as_flattened_mut());
+        let mut out = [[0; 32]; LANES];
+        let (flags, bytes) = (DERIVE_KEY_MATERIAL | kind, out.as_flattened_mut());
+        self.platform.hash_many(lanes, &self.key, counter, increment, flags, start, end, bytes);
         out
     }
+}
+
+/// What is hashed side by side.
+enum Inputs {
+    /// Chunks of one tree, one after another from this one on.
+    Chunks(u64),
+    /// The chunk with this number of several trees.
+    SameChunk(u64),
+    Parents,
 }
 
 /// Hashes a part of a tree that is longer than a chunk.
@@ -130,15 +171,16 @@ impl<'l> Part<'l> {
 
     /// Keeps bytes that end before the chunk does.
     fn hold(&mut self, bytes: &[u8]) {
-        for (slot, byte) in self.pending.iter_mut().skip(self.pending_len).zip(bytes) {
-            *slot = *byte;
+        let end = self.pending_len + bytes.len();
+        if let Some(slot) = self.pending.get_mut(self.pending_len..end) {
+            slot.copy_from_slice(bytes);
         }
-        self.pending_len += bytes.len();
+        self.pending_len = end;
     }
 
     fn push(&mut self, chunks: &[[u8; CHUNK_LEN]]) {
         for group in chunks.chunks(self.lanes.platform.simd_degree()) {
-            let found = self.lanes.hash(group, Some(self.chunk));
+            let found = self.lanes.hash(group.iter(), Inputs::Chunks(self.chunk));
             self.nodes.extend(found.iter().take(group.len()));
             self.chunk += group.len() as u64;
         }
