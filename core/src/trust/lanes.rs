@@ -196,3 +196,65 @@ impl<'l> Part<'l> {
         self.lanes.merge(&mut self.nodes, root)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trust::digest;
+
+    fn plain(bytes: &[u8]) -> Digest {
+        Hasher::new_from_context_key(digest::module_key()).update(bytes).finalize().into()
+    }
+
+    fn platforms() -> Vec<Platform> {
+        let mut all = vec![Platform::portable(), Platform::detect()];
+        #[cfg(target_arch = "x86_64")]
+        all.extend([Platform::sse2(), Platform::sse41(), Platform::avx2()].into_iter().flatten());
+        all
+    }
+
+    /// Lengths around those at which chunks, lanes and levels end.
+    fn lengths() -> Vec<usize> {
+        let chunks = [1, 2, 3, 4, 5, 7, 8, 9, 14, 15, 16, 17, 30, 31, 32, 33, 63, 200, 255, 256];
+        let around = |chunks: usize| [chunks * CHUNK_LEN - 1, chunks * CHUNK_LEN, chunks * CHUNK_LEN + 1];
+        let all = chunks.into_iter().flat_map(around);
+        all.filter(|len| (CHUNK_LEN + 1..=256 * CHUNK_LEN).contains(len)).collect()
+    }
+
+    #[test]
+    fn every_length_gives_the_plain_digest_with_every_instruction_set() {
+        let bytes: Vec<u8> = (0..256 * CHUNK_LEN).map(|at| (at * 7 + at / 251) as u8).collect();
+        for platform in platforms() {
+            let lanes = Lanes { platform, ..Lanes::new(digest::module_key()) };
+            for len in lengths() {
+                let (whole, expected) = (&bytes[..len], plain(&bytes[..len]));
+                for piece in [len, 1, 64, 1023, 1025, 40_000] {
+                    let mut part = Part::new(&lanes, 0, len as u64).expect("memory");
+                    whole.chunks(piece).for_each(|piece| part.update(piece));
+                    assert_eq!(part.finish(true), expected, "{len} bytes in pieces of {piece}, {platform:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn trees_side_by_side_give_the_plain_digests() {
+        let bytes: Vec<u8> = (0..256 * CHUNK_LEN).map(|at| (at * 5 + at / 253) as u8).collect();
+        let lengths = lengths();
+        for platform in platforms() {
+            let lanes = Lanes { platform, ..Lanes::new(digest::module_key()) };
+            for count in 1..=LANES {
+                for first in (0..lengths.len()).step_by(7) {
+                    let lengths = lengths.iter().cycle().skip(first).take(count);
+                    let trees: Vec<&[u8]> = lengths.map(|len| &bytes[bytes.len() - len..]).collect();
+                    let found = lanes.trees(&trees).expect("memory");
+                    let expected: Vec<_> = trees.iter().map(|tree| plain(tree)).collect();
+                    assert_eq!(found[..count], expected, "{platform:?}");
+                }
+                let trees = [&bytes[..30_001]; LANES];
+                let found = lanes.trees(&trees[..count]).expect("memory");
+                assert_eq!(found[..count], [plain(trees[0]); LANES][..count], "{platform:?}");
+            }
+        }
+    }
+}
