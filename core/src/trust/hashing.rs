@@ -145,7 +145,7 @@ fn hash_blocks(
     let mut first = 0;
     for module in 0..count {
         let end = first + blocks(module);
-        let merged = lanes.merge(digests.get_mut(first..end).unwrap_or_default(), true);
+        let merged = lanes.merge(digests.get_mut(first..end).unwrap_or_default(), true)?;
         if let Some(slot) = digests.get_mut(module) {
             *slot = merged;
         }
@@ -249,7 +249,7 @@ fn hash_block(lanes: &Lanes<'_>, update: Update<'_>, job: Job, block: u64, len: 
     if LANED.contains(&block_len) {
         let mut part = Part::new(lanes, start, block_len)?;
         update(&mut |bytes| part.update(bytes), job.module, range)?;
-        return Ok(part.finish(is_root));
+        return part.finish(is_root);
     }
     let mut hasher = Hasher::new_from_context_key(digest::module_key());
     hasher.set_input_offset(start);

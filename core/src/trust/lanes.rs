@@ -15,6 +15,9 @@ use crate::format::trailer::Digest;
 /// The most lanes that a processor has.
 pub const LANES: usize = 16;
 
+/// What memory is for.
+const WHAT: &str = "the nodes of hash trees";
+
 /// Flags of inputs, as BLAKE3's specification defines them.
 const CHUNK_START: u8 = 1;
 const CHUNK_END: u8 = 1 << 1;
@@ -40,32 +43,15 @@ impl Lanes<'_> {
 
     /// Merges subtrees that lie side by side: all of one size, but for the last one, which may be smaller. The result is the digest of the
     /// whole, or the node of a part of it. `nodes` are overwritten.
-    pub fn merge(&self, nodes: &mut [Digest], root: bool) -> Digest {
-        let mut level = nodes;
-        while level.len() > 2 {
-            let pairs = level.len() / 2;
-            for at in (0..pairs).step_by(self.platform.simd_degree()) {
-                let count = self.platform.simd_degree().min(pairs - at);
-                let children = level.get(2 * at..2 * (at + count)).unwrap_or_default().as_flattened();
-                let parents = self.hash::<BLOCK_LEN>(children.as_chunks().0.iter(), Inputs::Parents);
-                for (node, parent) in level.iter_mut().skip(at).zip(parents).take(count) {
-                    *node = parent;
-                }
-            }
-            // An odd one at the end rises as it is.
-            if level.len() > 2 * pairs {
-                level.swap(pairs, 2 * pairs);
-            }
-            let above = level.len() - pairs;
-            level = level.get_mut(..above).unwrap_or_default();
-        }
-        let mode = Mode::DeriveKeyMaterial(self.context);
-        match level {
-            [] => Digest::default(),
-            [node] => *node,
-            [left, right, ..] if root => merge_subtrees_root(left, right, mode).into(),
-            [left, right, ..] => merge_subtrees_non_root(left, right, mode),
-        }
+    ///
+    /// # Errors
+    ///
+    /// NO_MEMORY.
+    pub fn merge(&self, nodes: &mut [Digest], root: bool) -> Result<Digest> {
+        let mut tree = [nodes];
+        self.climb(&mut tree)?;
+        let [top] = tree;
+        Ok(self.top(top, root))
     }
 
     /// Hashes whole trees side by side, at most [`LANES`], each longer than a chunk. What one has more than most of the others is hashed by
@@ -75,36 +61,92 @@ impl Lanes<'_> {
     ///
     /// NO_MEMORY.
     pub fn trees(&self, trees: &[&[u8]]) -> Result<[Digest; LANES]> {
-        let parts = trees.iter().map(|tree| Part::new(self, 0, tree.len() as u64));
-        let mut parts = alloc::try_collect(parts, "the nodes of hash trees")?;
+        let mut parts = alloc::try_collect(trees.iter().map(|tree| nodes_for(tree.len() as u64)), WHAT)?;
         for at in 0.. {
-            let chunk = |tree: &&'_ [u8]| tree.as_chunks::<CHUNK_LEN>().0.get(at).is_some();
-            if trees.iter().filter(|tree| chunk(tree)).count() <= self.platform.simd_degree() / 2 {
+            let has_it = |tree: &&[u8]| tree.as_chunks::<CHUNK_LEN>().0.get(at).is_some();
+            if trees.iter().filter(|tree| has_it(tree)).count() <= self.platform.simd_degree() / 2 {
                 break;
             }
             let chunks = trees.iter().filter_map(|tree| tree.as_chunks().0.get(at));
-            let found = self.hash::<CHUNK_LEN>(chunks, Inputs::SameChunk(at as u64));
-            let longer = parts.iter_mut().zip(trees).filter(|(_, tree)| chunk(tree));
-            for ((part, _), node) in longer.zip(found) {
-                part.nodes.push(node);
-                part.chunk += 1;
+            let (_, found) = self.hash::<CHUNK_LEN>(chunks, Inputs::SameChunk(at as u64));
+            let longer = parts.iter_mut().zip(trees).filter(|(_, tree)| has_it(tree));
+            for ((nodes, _), node) in longer.zip(found) {
+                nodes.push(node);
             }
         }
+        for (nodes, tree) in parts.iter_mut().zip(trees) {
+            let mut part = Part::after(self, nodes.len() as u64, std::mem::take(nodes));
+            part.update(tree.get(part.nodes.len() * CHUNK_LEN..).unwrap_or_default());
+            *nodes = part.leaves();
+        }
+        let mut levels = alloc::collect(parts.iter_mut().map(Vec::as_mut_slice), WHAT)?;
+        self.climb(&mut levels)?;
         let mut digests = [[0; 32]; LANES];
-        for ((mut part, tree), digest) in parts.into_iter().zip(trees).zip(&mut digests) {
-            part.update(tree.get(part.chunk as usize * CHUNK_LEN..).unwrap_or_default());
-            *digest = part.finish(true);
+        for (digest, level) in digests.iter_mut().zip(levels) {
+            *digest = self.top(level, true);
         }
         Ok(digests)
     }
 
-    /// Hashes inputs side by side, as many as the processor has lanes.
-    fn hash<'i, const N: usize>(&self, inputs: impl Iterator<Item = &'i [u8; N]>, kind: Inputs) -> [Digest; LANES] {
+    /// Merges pairs, level by level, until no tree has more than two nodes.
+    fn climb(&self, trees: &mut [&mut [Digest]]) -> Result<()> {
+        let mut parents = alloc::with_capacity(trees.iter().map(|tree| tree.len() / 2).sum(), WHAT)?;
+        loop {
+            parents.clear();
+            let high = trees.iter().filter(|tree| tree.len() > 2);
+            let mut pairs = high.flat_map(|tree| tree.as_flattened().as_chunks::<BLOCK_LEN>().0);
+            loop {
+                let (count, found) = self.hash(pairs.by_ref().take(self.platform.simd_degree()), Inputs::Parents);
+                if count == 0 {
+                    break;
+                }
+                parents.extend(found.iter().take(count));
+            }
+            if parents.is_empty() {
+                return Ok(());
+            }
+            let mut found = parents.iter();
+            for tree in trees.iter_mut().filter(|tree| tree.len() > 2) {
+                let pairs = tree.len() / 2;
+                for (node, parent) in tree.iter_mut().take(pairs).zip(&mut found) {
+                    *node = *parent;
+                }
+                // An odd one at the end rises as it is.
+                if tree.len() > 2 * pairs {
+                    tree.swap(pairs, 2 * pairs);
+                }
+                let above = tree.len() - pairs;
+                *tree = std::mem::take(tree).get_mut(..above).unwrap_or_default();
+            }
+        }
+    }
+
+    /// Merges the last two nodes.
+    fn top(&self, level: &[Digest], root: bool) -> Digest {
+        let mode = Mode::DeriveKeyMaterial(self.context);
+        match level {
+            [] => Digest::default(),
+            [node] => *node,
+            [left, right, ..] if root => merge_subtrees_root(left, right, mode).into(),
+            [left, right, ..] => merge_subtrees_non_root(left, right, mode),
+        }
+    }
+
+    /// Hashes inputs side by side, as many as the processor has lanes. Returns how many there were, and the results.
+    fn hash<'i, const N: usize>(
+        &self,
+        inputs: impl Iterator<Item = &'i [u8; N]>,
+        kind: Inputs,
+    ) -> (usize, [Digest; LANES]) {
+        let mut out = [[0; 32]; LANES];
         let mut lanes = [&[0; N]; LANES];
         let mut count = 0_usize;
-        for (lane, input) in lanes.iter_mut().zip(inputs) {
+        for (input, lane) in inputs.zip(&mut lanes) {
             *lane = input;
             count += 1;
+        }
+        if count == 0 {
+            return (0, out);
         }
         let width = if self.platform.simd_degree() == 1 { count } else { count.next_power_of_two() };
         let lanes = lanes.get(..width).unwrap_or_default();
@@ -113,10 +155,9 @@ impl Lanes<'_> {
             Inputs::SameChunk(chunk) => (chunk, IncrementCounter::No, 0, CHUNK_START, CHUNK_END),
             Inputs::Parents => (0, IncrementCounter::No, PARENT, 0, 0),
         };
-        let mut out = [[0; 32]; LANES];
         let (flags, bytes) = (DERIVE_KEY_MATERIAL | kind, out.as_flattened_mut());
         self.platform.hash_many(lanes, &self.key, counter, increment, flags, start, end, bytes);
-        out
+        (count, out)
     }
 }
 
@@ -147,9 +188,12 @@ impl<'l> Part<'l> {
     ///
     /// NO_MEMORY.
     pub fn new(lanes: &'l Lanes<'l>, offset: u64, len: u64) -> Result<Part<'l>> {
-        let nodes = alloc::with_capacity(len.div_ceil(CHUNK_LEN as u64) as usize, "the nodes of a hash tree")?;
-        let chunk = offset / CHUNK_LEN as u64;
-        Ok(Part { lanes, chunk, nodes, pending: [0; CHUNK_LEN], pending_len: 0 })
+        Ok(Part::after(lanes, offset / CHUNK_LEN as u64, nodes_for(len)?))
+    }
+
+    /// Goes on with the chunk of this number, after these nodes.
+    fn after(lanes: &'l Lanes<'l>, chunk: u64, nodes: Vec<Digest>) -> Part<'l> {
+        Part { lanes, chunk, nodes, pending: [0; CHUNK_LEN], pending_len: 0 }
     }
 
     /// Adds bytes.
@@ -180,21 +224,36 @@ impl<'l> Part<'l> {
 
     fn push(&mut self, chunks: &[[u8; CHUNK_LEN]]) {
         for group in chunks.chunks(self.lanes.platform.simd_degree()) {
-            let found = self.lanes.hash(group.iter(), Inputs::Chunks(self.chunk));
+            let (_, found) = self.lanes.hash(group.iter(), Inputs::Chunks(self.chunk));
             self.nodes.extend(found.iter().take(group.len()));
             self.chunk += group.len() as u64;
         }
     }
 
-    /// Returns the digest of a tree, or the node of a part of one.
-    pub fn finish(mut self, root: bool) -> Digest {
+    /// Returns the nodes of all chunks.
+    fn leaves(mut self) -> Vec<Digest> {
         if let Some(rest @ [_, ..]) = self.pending.get(..self.pending_len) {
             let mut hasher = Hasher::new_from_context_key(self.lanes.context);
             hasher.set_input_offset(self.chunk * CHUNK_LEN as u64).update(rest);
             self.nodes.push(hasher.finalize_non_root());
         }
-        self.lanes.merge(&mut self.nodes, root)
+        self.nodes
     }
+
+    /// Returns the digest of a tree, or the node of a part of one.
+    ///
+    /// # Errors
+    ///
+    /// NO_MEMORY.
+    pub fn finish(self, root: bool) -> Result<Digest> {
+        let lanes = self.lanes;
+        lanes.merge(&mut self.leaves(), root)
+    }
+}
+
+/// Returns memory for the nodes of as many bytes.
+fn nodes_for(len: u64) -> Result<Vec<Digest>> {
+    alloc::with_capacity(len.div_ceil(CHUNK_LEN as u64) as usize, WHAT)
 }
 
 #[cfg(test)]
@@ -231,7 +290,11 @@ mod tests {
                 for piece in [len, 1, 64, 1023, 1025, 40_000] {
                     let mut part = Part::new(&lanes, 0, len as u64).expect("memory");
                     whole.chunks(piece).for_each(|piece| part.update(piece));
-                    assert_eq!(part.finish(true), expected, "{len} bytes in pieces of {piece}, {platform:?}");
+                    assert_eq!(
+                        part.finish(true).expect("memory"),
+                        expected,
+                        "{len} bytes in pieces of {piece}, {platform:?}"
+                    );
                 }
             }
         }
