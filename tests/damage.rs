@@ -7,6 +7,7 @@ mod hostile;
 use std::cell::RefCell;
 use std::fs;
 use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -158,4 +159,27 @@ fn reserved_bytes_are_zeros() {
             assert_eq!(error.status(), Status::Corrupt, "byte {at}: {error}");
         }
     }
+}
+
+/// Bytes that change after opening are read and compared again.
+#[test]
+fn verifying_finds_what_has_changed_since_opening() {
+    let image = hostile::elf::Shape::default().image();
+    let mut builder = Builder::new(&Engine::new());
+    builder.add_module(&image).unwrap();
+    let sound = builder.serialize().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file");
+    fs::write(&path, &sound).unwrap();
+    let artifact = Artifact::open(&path, None, &OpenOptions::default()).unwrap();
+    artifact.verify().unwrap();
+    let file = fs::File::options().write(true).open(&path).unwrap();
+    let table = sound.len() - hostile::FOOTER - hostile::ROOT - hostile::MODULE_ENTRY;
+    for at in 0..table as u64 {
+        file.write_all_at(&[!sound[at as usize]], at).unwrap();
+        let error = artifact.verify().expect_err("a changed byte");
+        assert!([Status::DigestMismatch, Status::Corrupt].contains(&error.status()), "byte {at}: {error}");
+        file.write_all_at(&[sound[at as usize]], at).unwrap();
+    }
+    artifact.verify().unwrap();
 }

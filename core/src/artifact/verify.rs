@@ -18,7 +18,6 @@ use crate::format::{Map, first_nonzero};
 use crate::limits::NameBudget;
 use crate::native;
 use crate::report::{Finding, Kind, Report};
-use crate::trust::digest;
 use crate::trust::keys::PublicKey;
 
 /// Verifies every digest, link, bound and table of an artifact.
@@ -37,19 +36,20 @@ pub fn verify(artifact: &Artifact) -> Result<Report> {
     let expected = metadata.as_ref().ok().and_then(|metadata| elf_identity(metadata.target));
     let mut names = NameBudget::for_file(artifact.len());
     each_span(artifact, &mut |index, span, digest| {
-        check_digest(artifact, index, span, digest)?;
+        let seen = check_module(artifact, index, span, digest)?;
         let Ok(metadata) = metadata else { return Ok(()) };
         let in_module = |error| artifact.in_module(index, error);
-        let extent = artifact.extent_in(index, span)?;
-        let bytes = artifact.image_in(index, span)?;
-        let module = Module::parse(bytes).map_err(in_module)?;
-        check_link(&mut report, artifact, index, span, artifact.align_of(index, &module)?)?;
+        check_link(&mut report, artifact, index, span, seen.align)?;
         if let Some(expected) = expected {
-            check_machine(&mut report, metadata, expected, index, &extent)?;
+            check_machine(&mut report, metadata, expected, index, &seen.extent)?;
         }
-        check_sections(&mut report, bytes, index, &module, &mut names).map_err(in_module)?;
+        check_sections(&mut report, seen.bytes, index, &seen.module, &mut names).map_err(in_module)?;
         // What loading the module would check, so that no module is called corrupt only then.
-        if extent.big_endian { Ok(()) } else { native::verify::verify(bytes, extent.machine).map_err(in_module) }
+        if seen.extent.big_endian {
+            Ok(())
+        } else {
+            native::verify::verify(seen.bytes, seen.extent.machine).map_err(in_module)
+        }
     })?;
     let metadata = artifact.metadata()?;
     check_maps(&mut report, metadata)?;
@@ -71,7 +71,7 @@ pub fn verify(artifact: &Artifact) -> Result<Report> {
 pub fn check_all_digests(artifact: &Artifact) -> Result<()> {
     let Some(trailer) = artifact.trailer() else { return Ok(()) };
     check_frame(artifact, trailer)?;
-    each_span(artifact, &mut |index, span, digest| check_digest(artifact, index, span, digest))
+    each_span(artifact, &mut |index, span, digest| check_module(artifact, index, span, digest).map(|_| ()))
 }
 
 /// Checks what opening does not, in an artifact with a trailer whose modules have the given digests: all digests, the bytes between
@@ -85,7 +85,7 @@ pub fn check_digests(artifact: &Artifact, trailer: &Trailer, digests: &[Digest])
     digests
         .iter()
         .enumerate()
-        .try_for_each(|(index, digest)| check_digest(artifact, index, artifact.module_span(index)?, digest))
+        .try_for_each(|(index, digest)| check_module(artifact, index, artifact.module_span(index)?, digest).map(|_| ()))
 }
 
 /// Checks the parts of an artifact with a trailer that are not modules: the tail, attributes, and the bytes between the parts.
@@ -93,8 +93,8 @@ fn check_frame(artifact: &Artifact, trailer: &Trailer) -> Result<()> {
     let Trailer { layout, root, .. } = trailer;
     let base = artifact.base();
     let (tail, end) = (root.tail_offset(), root.body_end.get());
-    let stable = |start, end, what| artifact.region.stable(start, end, what);
-    let gap = stable(end, layout.table, "the bytes before the trailer")?;
+    let read = artifact.region.stable(tail, layout.table, "the bytes between modules and trailer")?;
+    let (found, gap) = read.split_at_checked(end.saturating_sub(tail) as usize).unwrap_or((&read, &[]));
     let (zeros, magic) = gap.split_at(gap.len().saturating_sub(TRAILER_MAGIC.len()));
     if first_nonzero(zeros).is_some() {
         let message = "trailer: expected zero padding before it, found nonzero bytes";
@@ -104,18 +104,27 @@ fn check_frame(artifact: &Artifact, trailer: &Trailer) -> Result<()> {
         let message = "trailer: expected its magic, found other bytes";
         return Err(Error::corrupt(message).at(base + layout.start));
     }
-    if digest::tail(&stable(tail, end, "HEADER and Metadata")?) != root.tail_digest {
+    // Opening has read the tail into memory and compared its digest.
+    if found != artifact.tail()? {
         return Err(digest_mismatch("HEADER and Metadata", base + tail));
     }
     artifact.attributes().map(|_| ())
 }
 
-/// Compares a module with its entry in the module table, if there is one: digest, link and alignment.
-fn check_digest(artifact: &Artifact, index: usize, span: &[u8], digest: &Digest) -> Result<()> {
-    let (true, Some(entry)) = (artifact.trailer().is_some(), artifact.entries()?.get(index)) else { return Ok(()) };
-    let start = artifact.base() + artifact.span_start(index)?;
-    if *digest != entry.digest {
-        return Err(digest_mismatch(&format!("module {index}"), start));
+/// A module whose digest, link and ELF header are right.
+struct Seen<'a> {
+    bytes: &'a [u8],
+    extent: Extent,
+    module: Module<'a>,
+    align: u64,
+}
+
+/// Checks a module's link and header, and compares it with its entry in the module table, if there is one: digest and alignment.
+fn check_module<'a>(artifact: &Artifact, index: usize, span: &'a [u8], digest: &Digest) -> Result<Seen<'a>> {
+    let entry = if artifact.trailer().is_some() { artifact.entries()?.get(index) } else { None };
+    let start = || artifact.span_start(index).map_or(0, |start| artifact.base() + start);
+    if entry.is_some_and(|entry| entry.digest != *digest) {
+        return Err(digest_mismatch(&format!("module {index}"), start()));
     }
     let extent = artifact.extent_in(index, span)?;
     let found = Identity::new(extent.machine, 64, extent.big_endian);
@@ -125,12 +134,14 @@ fn check_digest(artifact: &Artifact, index: usize, span: &[u8], digest: &Digest)
             format!("module {index}: expected {stated}, as the root record says of all modules, found {found}");
         return Err(Error::corrupt(message).at(artifact.base() + artifact.module_range(index)?.offset));
     }
-    let module = Module::parse(artifact.image_in(index, span)?).map_err(|error| artifact.in_module(index, error))?;
-    if artifact.align_of(index, &module)? != entry.align.get() {
+    let bytes = artifact.image_in(index, span)?;
+    let module = Module::parse(bytes).map_err(|error| artifact.in_module(index, error))?;
+    let align = artifact.align_of(index, &module)?;
+    if entry.is_some_and(|entry| entry.align.get() != align) {
         let message = format!("module {index}: expected an alignment as in the module table, found another one");
-        return Err(Error::corrupt(message).at(start));
+        return Err(Error::corrupt(message).at(start()));
     }
-    Ok(())
+    Ok(Seen { bytes, extent, module, align })
 }
 
 fn oddity(kind: Kind, setting: impl Into<String>, sentence: String) -> Finding {

@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use super::settings::FileFlags;
 use super::{Builder, Content, Parts, Settings, Signer, StoredModule};
+use crate::alloc;
 use crate::artifact::{Artifact, check_digests};
 use crate::compat;
 use crate::engine::Engine;
@@ -18,6 +19,10 @@ use crate::format::trailer::{CommonIdentity, Digest, ModuleEntry, Root, encode_a
 use crate::storage::Sink;
 use crate::trust::hashing;
 use crate::trust::seal::{self, BodyInfo};
+
+/// Largest body in bytes that is hashed first and written with its trailer in one go: so many bytes are neither hashed by helper threads
+/// nor on their way to the disk before all are written.
+const AT_ONCE: u64 = 512 << 10;
 
 /// What is written in addition to the builder's own attributes and signatures.
 #[derive(Default)]
@@ -48,20 +53,29 @@ pub(crate) struct Layout<'l> {
 }
 
 impl Layout<'_> {
-    /// Writes the body, then the trailer. The modules' digests, the slow part of the trailer, are computed while the body is written.
+    /// Writes the body, then the trailer. The modules' digests, the slow part of the trailer, are computed while the body is written, or
+    /// before, if it is small.
     pub(crate) fn write(&self, to: &mut Sink<'_>) -> Result<()> {
         let trailer = self.builder.trailer;
         if !trailer && !self.has_digests {
             return to(&self.body);
         }
-        let entries = self.entries(&mut || to(&self.body))?;
-        if !trailer {
-            return Ok(());
+        let at_once = self.body_end <= AT_ONCE;
+        let entries = self.entries(&mut || if at_once { Ok(()) } else { to(&self.body) })?;
+        let mut rest = alloc::copy(if at_once { &*self.body } else { &[] }, "the list of slices")?;
+        let encoded;
+        if trailer {
+            encoded = self.encode_trailer(&entries)?;
+            alloc::push(&mut rest, &encoded, "the list of slices")?;
         }
-        let body = self.body_info(&entries);
+        to(&rest)
+    }
+
+    fn encode_trailer(&self, entries: &[ModuleEntry]) -> Result<Vec<u8>> {
+        let body = self.body_info(entries);
         let (root, chunks) = self.sealed(&body)?;
         let signatures = self.builder.signing.signatures(&root, self.addition.signer)?;
-        to(&[&seal::encode_trailer(&body, &chunks, &root, &signatures)?])
+        seal::encode_trailer(&body, &chunks, &root, &signatures)
     }
 
     /// Returns the root record, which signatures are over.

@@ -2,13 +2,14 @@
 //! module is hashed in blocks, small modules are batched, and each thread takes the next job when it is free. Modules in a file that
 //! must not be mapped are read in pieces.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use blake3::Hasher;
-use blake3::hazmat::{ContextKey, HasherExt, Mode, merge_subtrees_non_root, merge_subtrees_root};
+use blake3::hazmat::HasherExt;
+use blake3::{CHUNK_LEN, Hasher};
 
 use super::digest;
+use super::lanes::{LANES, Lanes, Part};
 use crate::alloc;
 use crate::error::{Error, Result};
 use crate::format::trailer::Digest;
@@ -24,8 +25,12 @@ const MIN_BLOCK: u64 = 256 << 10;
 /// Maximum number of blocks, whose digests take half a megabyte. Above 4 GiB in all, blocks are larger than [`MIN_BLOCK`].
 const MAX_BLOCKS: u64 = 16 << 10;
 
-/// Maximum number of small modules in one job.
+/// Maximum number of small modules in one job; a multiple of [`LANES`].
 const MAX_BATCH: usize = 64;
+
+/// Lengths of blocks that are hashed in lanes. Shorter ones are one chunk. The nodes of longer ones would take memory, and the crate
+/// hashes them just as fast.
+const LANED: RangeInclusive<u64> = CHUNK_LEN as u64 + 1..=MIN_BLOCK;
 
 /// Number of bytes that a thread reads at a time: what it hashes next is then still in its cache.
 const READ_PIECE: u64 = 64 << 10;
@@ -42,16 +47,20 @@ pub fn hash_modules<'p>(
     meanwhile: &mut dyn FnMut() -> Result<()>,
 ) -> Result<Vec<Digest>> {
     let len = |module: usize| -> u64 { pieces(module).iter().map(|piece| piece.len() as u64).sum() };
-    let update = |hasher: &mut Hasher, module: usize, range: Range<u64>| {
+    let update = |add: Add<'_>, module: usize, range: Range<u64>| {
         let mut at = 0;
         for piece in pieces(module) {
             let clamp = |offset: u64| offset.saturating_sub(at).min(piece.len() as u64) as usize;
-            hasher.update(piece.get(clamp(range.start)..clamp(range.end)).unwrap_or_default());
+            add(piece.get(clamp(range.start)..clamp(range.end)).unwrap_or_default());
             at += piece.len() as u64;
         }
         Ok(())
     };
-    hash_blocks(count, &len, &update, meanwhile)
+    let whole = |module| match pieces(module) {
+        [whole] => Some(*whole),
+        _ => None,
+    };
+    hash_blocks(count, &len, &update, &whole, meanwhile)
 }
 
 /// Hashes `count` modules of the lengths that `len` returns. `read` fills a piece with the bytes at an offset of a module. Each thread
@@ -61,28 +70,35 @@ pub fn hash_modules<'p>(
 ///
 /// NO_MEMORY, and the first error of `read`.
 pub fn hash_read(count: usize, len: &(dyn Fn(usize) -> u64 + Sync), read: Read<'_>) -> Result<Vec<Digest>> {
-    let update = |hasher: &mut Hasher, module: usize, range: Range<u64>| {
+    let update = |add: Add<'_>, module: usize, range: Range<u64>| {
         let mut buffer = alloc::zeroed((range.end - range.start).min(READ_PIECE) as usize, "a part of a module")?;
         for at in range.clone().step_by(READ_PIECE as usize) {
             let piece = buffer.get_mut(..(range.end - at).min(READ_PIECE) as usize).unwrap_or_default();
             read(module, at, piece)?;
-            hasher.update(piece);
+            add(piece);
         }
         Ok(())
     };
-    hash_blocks(count, len, &update, &mut || Ok(()))
+    hash_blocks(count, len, &update, &|_| None, &mut || Ok(()))
 }
 
 /// Fills a piece with the bytes at an offset of a module.
 type Read<'r> = &'r (dyn Fn(usize, u64, &mut [u8]) -> Result<()> + Sync);
 
-/// Passes a range of a module to a hasher.
-type Update<'u> = &'u (dyn Fn(&mut Hasher, usize, Range<u64>) -> Result<()> + Sync);
+/// Passes a range of a module on, in order.
+type Update<'u> = &'u (dyn Fn(Add<'_>, usize, Range<u64>) -> Result<()> + Sync);
+
+/// Receives the next bytes of a range.
+type Add<'a> = &'a mut dyn FnMut(&[u8]);
+
+/// Returns a module that is one slice.
+type Whole<'w, 'p> = &'w (dyn Fn(usize) -> Option<&'p [u8]> + Sync);
 
 fn hash_blocks(
     count: usize,
     len: &(dyn Fn(usize) -> u64 + Sync),
     update: Update<'_>,
+    whole: Whole<'_, '_>,
     meanwhile: &mut dyn FnMut() -> Result<()>,
 ) -> Result<Vec<Digest>> {
     let total = (0..count).map(len).sum::<u64>();
@@ -95,22 +111,15 @@ fn hash_blocks(
     let digests = Mutex::new(digests);
     let next = Mutex::new(Job::default());
     let failure: Mutex<Option<Error>> = Mutex::new(None);
-    let key = digest::module_key();
+    let lanes = Lanes::new(digest::module_key());
     let work = || {
         while let Some((job, end)) = next_batch(&next, count, block, len) {
             let mut batch = [[0; 32]; MAX_BATCH];
             let batch = batch.get_mut(..end.result - job.result).unwrap_or_default();
-            let mut at = job;
-            for digest in batch.iter_mut() {
-                match hash_block(key, update, at, block, len(at.module)) {
-                    Ok(found) => *digest = found,
-                    Err(error) => {
-                        lock(&failure).get_or_insert(error);
-                        lock(&next).module = count; // the remaining digests are not needed
-                        return;
-                    }
-                }
-                at = at.next(block, len);
+            if let Err(error) = hash_batch(&lanes, update, whole, job, block, len, batch) {
+                lock(&failure).get_or_insert(error);
+                lock(&next).module = count; // the remaining digests are not needed
+                return;
             }
             if let Some(slot) = lock(&digests).get_mut(job.result..end.result) {
                 slot.copy_from_slice(batch);
@@ -136,7 +145,7 @@ fn hash_blocks(
     let mut first = 0;
     for module in 0..count {
         let end = first + blocks(module);
-        let merged = merge_blocks(key, digests.get(first..end).unwrap_or_default());
+        let merged = lanes.merge(digests.get_mut(first..end).unwrap_or_default(), true)?;
         if let Some(slot) = digests.get_mut(module) {
             *slot = merged;
         }
@@ -175,12 +184,17 @@ impl Job {
     }
 }
 
-/// Takes the next job and returns its start and end. It covers one block, or small modules that add up to a block.
+/// Takes the next job and returns its start and end. It covers one block, or small modules that add up to a block, or to up to four if
+/// that fills all lanes.
 fn next_batch(next: &Mutex<Job>, count: usize, block: u64, len: impl Fn(usize) -> u64) -> Option<(Job, Job)> {
     let mut next = lock(next);
     let job = *next;
     let mut bytes = 0;
-    while next.module < count && bytes < block && next.result - job.result < MAX_BATCH {
+    while next.module < count && next.result - job.result < MAX_BATCH {
+        let fills_lanes = (next.result - job.result) % LANES != 0 && len(next.module) <= block / 4;
+        if bytes >= if fills_lanes { 4 * block } else { block } {
+            break;
+        }
         bytes += (len(next.module) - next.block * block).min(block);
         *next = next.next(block, &len);
     }
@@ -191,37 +205,56 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Hashes one block: the whole of a module that has only one, or a subtree for [`merge_blocks`].
-fn hash_block(key: &ContextKey, update: Update<'_>, job: Job, block: u64, len: u64) -> Result<Digest> {
-    let mut hasher = Hasher::new_from_context_key(key);
-    let start = job.block * block;
-    hasher.set_input_offset(start);
-    update(&mut hasher, job.module, start..len.min(start + block))?;
-    Ok(if len <= block { hasher.finalize().into() } else { hasher.finalize_non_root() })
-}
-
-/// Merges the digests of a module's blocks into the module's digest.
-fn merge_blocks(key: &ContextKey, blocks: &[Digest]) -> Digest {
-    match split_tree(blocks) {
-        None => blocks.first().copied().unwrap_or_default(),
-        Some((left, right)) => {
-            let mode = Mode::DeriveKeyMaterial(key);
-            merge_subtrees_root(&merge_subtree(left, mode), &merge_subtree(right, mode), mode).into()
+/// Hashes the blocks of a job. Small modules go side by side.
+fn hash_batch(
+    lanes: &Lanes<'_>,
+    update: Update<'_>,
+    whole: Whole<'_, '_>,
+    job: Job,
+    block: u64,
+    len: &(dyn Fn(usize) -> u64 + Sync),
+    digests: &mut [Digest],
+) -> Result<()> {
+    let mut at = job;
+    for group in digests.chunks_mut(LANES) {
+        let small =
+            |module| whole(module).filter(|bytes| LANED.contains(&(bytes.len() as u64)) && bytes.len() as u64 <= block);
+        let mut trees = [&[][..]; LANES];
+        let mut count = 0;
+        for (slot, bytes) in trees.iter_mut().zip((at.module..at.module + group.len()).map_while(small)) {
+            *slot = bytes;
+            count += 1;
+        }
+        if count == group.len() && at.block == 0 && count > 1 {
+            let found = lanes.trees(trees.get(..count).unwrap_or_default())?;
+            for (digest, found) in group.iter_mut().zip(found) {
+                *digest = found;
+                at = at.next(block, len);
+            }
+            continue;
+        }
+        for digest in group {
+            *digest = hash_block(lanes, update, at, block, len(at.module))?;
+            at = at.next(block, len);
         }
     }
+    Ok(())
 }
 
-fn merge_subtree(blocks: &[Digest], mode: Mode<'_>) -> Digest {
-    match split_tree(blocks) {
-        None => blocks.first().copied().unwrap_or_default(),
-        Some((left, right)) => merge_subtrees_non_root(&merge_subtree(left, mode), &merge_subtree(right, mode), mode),
+/// Hashes one block: the whole of a module that has only one, or a subtree of a larger module.
+fn hash_block(lanes: &Lanes<'_>, update: Update<'_>, job: Job, block: u64, len: u64) -> Result<Digest> {
+    let start = job.block * block;
+    let range = start..len.min(start + block);
+    let (is_root, block_len) = (len <= block, range.end - range.start);
+    if LANED.contains(&block_len) {
+        let mut part = Part::new(lanes, start, block_len)?;
+        update(&mut |bytes| part.update(bytes), job.module, range)?;
+        return part.finish(is_root);
     }
-}
-
-/// Splits the blocks of a tree into its two subtrees: the left one gets the largest power of two that leaves the right one
-/// nonempty.
-fn split_tree(blocks: &[Digest]) -> Option<(&[Digest], &[Digest])> {
-    (blocks.len() > 1).then(|| blocks.split_at_checked(blocks.len().next_power_of_two() / 2)).flatten()
+    let mut hasher = Hasher::new_from_context_key(digest::module_key());
+    hasher.set_input_offset(start);
+    update(&mut |bytes| _ = hasher.update(bytes), job.module, range)?;
+    Ok(if is_root { hasher.finalize().into() } else { hasher.finalize_non_root() })
 }
 
 #[cfg(test)]

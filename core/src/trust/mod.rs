@@ -6,4 +6,5 @@
 pub mod digest;
 pub(crate) mod hashing;
 pub mod keys;
+mod lanes;
 pub(crate) mod seal;
