@@ -191,7 +191,7 @@ fn next_batch(next: &Mutex<Job>, count: usize, block: u64, len: impl Fn(usize) -
     let job = *next;
     let mut bytes = 0;
     while next.module < count && next.result - job.result < MAX_BATCH {
-        let fills_lanes = (next.result - job.result) % LANES != 0 && len(next.module) <= block / 4;
+        let fills_lanes = !(next.result - job.result).is_multiple_of(LANES) && len(next.module) <= block / 4;
         if bytes >= if fills_lanes { 4 * block } else { block } {
             break;
         }
