@@ -62,7 +62,7 @@ impl Layout<'_> {
         }
         let at_once = self.body_end <= AT_ONCE;
         let entries = self.entries(&mut || if at_once { Ok(()) } else { to(&self.body) })?;
-        let mut rest = alloc::copy(if at_once { &*self.body } else { &[] }, "the list of slices")?;
+        let mut rest = alloc::copy(if at_once { &self.body } else { &[][..] }, "the list of slices")?;
         let encoded;
         if trailer {
             encoded = self.encode_trailer(&entries)?;

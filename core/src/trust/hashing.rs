@@ -191,7 +191,7 @@ fn next_batch(next: &Mutex<Job>, count: usize, block: u64, len: impl Fn(usize) -
     let job = *next;
     let mut bytes = 0;
     while next.module < count && next.result - job.result < MAX_BATCH {
-        let fills_lanes = (next.result - job.result) % LANES != 0 && len(next.module) <= block / 4;
+        let fills_lanes = !(next.result - job.result).is_multiple_of(LANES) && len(next.module) <= block / 4;
         if bytes >= if fills_lanes { 4 * block } else { block } {
             break;
         }
@@ -217,15 +217,14 @@ fn hash_batch(
 ) -> Result<()> {
     let mut at = job;
     for group in digests.chunks_mut(LANES) {
-        let small =
-            |module| whole(module).filter(|bytes| LANED.contains(&(bytes.len() as u64)) && bytes.len() as u64 <= block);
+        let small = |module| whole(module).filter(|bytes| LANED.contains(&(bytes.len() as u64)));
         let mut trees = [&[][..]; LANES];
         let mut count = 0;
         for (slot, bytes) in trees.iter_mut().zip((at.module..at.module + group.len()).map_while(small)) {
             *slot = bytes;
             count += 1;
         }
-        if count == group.len() && at.block == 0 && count > 1 {
+        if count == group.len() && count > 1 {
             let found = lanes.trees(trees.get(..count).unwrap_or_default())?;
             for (digest, found) in group.iter_mut().zip(found) {
                 *digest = found;
@@ -322,11 +321,18 @@ mod tests {
 
     #[test]
     fn many_small_modules() {
-        let modules: Vec<Vec<u8>> = (0..5000).map(|at| bytes(at % 700)).collect();
-        let slices: Vec<&[u8]> = modules.iter().map(Vec::as_slice).collect();
-        let found = hash_each(&slices);
-        let expected: Vec<_> = slices.iter().map(|module| hash_whole(module)).collect();
-        assert_eq!(found.expect("digests"), expected);
+        let block = MIN_BLOCK as usize;
+        let tiny: Vec<usize> = (0..5000).map(|at| at % 700).collect();
+        let alike = vec![30_001; 200];
+        let mixed: Vec<usize> = (0..300).map(|at| 1025 + at * 7919 % 60_000).collect();
+        let beside_large = vec![20_000, 3 * block + 70, 20_000, 40_000, 500, 20_000, block, 20_000, 20_000, 0];
+        for sizes in [tiny, alike, mixed, beside_large] {
+            let modules: Vec<Vec<u8>> = sizes.into_iter().map(bytes).collect();
+            let slices: Vec<&[u8]> = modules.iter().map(Vec::as_slice).collect();
+            let found = hash_each(&slices);
+            let expected: Vec<_> = slices.iter().map(|module| hash_whole(module)).collect();
+            assert_eq!(found.expect("digests"), expected);
+        }
     }
 
     #[test]
