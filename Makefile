@@ -1,5 +1,5 @@
 # Common tasks. CMakeLists.txt builds and installs the library; these targets call it and cargo.
-.PHONY: help demo test header tsan bench peers docs deb matrix machines fuzz format
+.PHONY: help demo test header tsan bench peers wheel docs deb matrix machines fuzz format
 
 help: ## List these targets
 	@sed -n 's/^\([a-z]*\): ##/  make \1	/p' Makefile
@@ -25,6 +25,10 @@ bench: ## Measure opening, saving, verifying, linking and loading against system
 peers: ## Measure the first call of compiled code against LLVM, Wasmtime and dlopen; --save with benches/peers/run
 	@scripts/setup peers
 	@benches/peers/run
+
+wheel: ## Build the Python wheel of this machine in target/wheels
+	@scripts/setup demo
+	@scripts/wheel
 
 docs: ## Build the reference of both headers in target/docs
 	@scripts/setup docs
