@@ -181,9 +181,20 @@ fn locks_go_through_one_place() {
 fn long_files_are_listed() {
     let document = document();
     let mut long = Names::new();
-    for folder in
-        ["src", "core", "cli", "include", "tests", "c_tests", "benches", "examples", "demo", "fuzz/targets", "remotes"]
-    {
+    for folder in [
+        "src",
+        "core",
+        "cli",
+        "include",
+        "tests",
+        "c_tests",
+        "benches",
+        "examples",
+        "demo",
+        "fuzz/targets",
+        "remotes",
+        "python",
+    ] {
         for path in files(&root().join(folder)) {
             let path = format!("{folder}/{path}");
             let is_code = [".rs", ".c", ".h", ".cc", ".cpp", ".hpp", ".py"].iter().any(|end| path.ends_with(end));
