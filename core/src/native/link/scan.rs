@@ -56,7 +56,8 @@ pub(super) struct Needs {
 /// In images whose sections are together smaller every 32-bit displacement reaches everything.
 const NEAR: u64 = 1 << 30;
 
-const PIC: &str = "compile with -fPIC (LLVM: relocation model PIC, Cranelift: is_pic)";
+/// What to do about code that isn't position-independent: for a compiler's command line, then for who calls a compiler as a library.
+const PIC: &str = "compile with -fPIC (LLVM: Reloc::PIC_ with CodeModel::Small, Cranelift: is_pic = true)";
 const DYNAMIC: &str = "compile with -fPIC -ftls-model=global-dynamic";
 
 impl Needs {
