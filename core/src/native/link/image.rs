@@ -327,7 +327,7 @@ fn symbol_table(context: &LinkContext<'_>, sections: bool) -> Result<(Vec<u8>, V
     for (index, output) in loaded {
         let mut section = Entry::new(0, &[], elf::STB_LOCAL);
         section.definition = Definition::Section { section: 0, offset: 0 };
-        (section.kind, section.output, section.address) = (elf::STT_SECTION, Some(index), output.address);
+        (section.kind, section.output, section.address) = (elf::STT_SECTION, Some(index as u16), output.address);
         table.push(&[], &section, true)?;
     }
     let entries = &context.symbols.entries;
@@ -340,7 +340,8 @@ fn symbol_table(context: &LinkContext<'_>, sections: bool) -> Result<(Vec<u8>, V
     plt_entry.definition = Definition::Section { section: 0, offset: 0 };
     (plt_entry.kind, plt_entry.size) = (elf::STT_FUNC, context.machine.plt_entry.code.len() as u64);
     if let Some((output, _)) = context.layout.synthetic(Synthetic::Plt) {
-        (plt_entry.output, plt_entry.address) = (Some(output), context.layout.synthetic_address(Synthetic::Plt)?);
+        (plt_entry.output, plt_entry.address) =
+            (Some(output as u16), context.layout.synthetic_address(Synthetic::Plt)?);
     }
     for entry in &context.needs.plt_entries {
         let entry = item(entries, *entry, "symbol")?;
@@ -364,7 +365,7 @@ fn is_shown(context: &LinkContext<'_>, entry: &Entry<'_>) -> bool {
     match entry.target() {
         Target::Inside | Target::Indirect => {
             // A local symbol of a discarded section has none.
-            let output = entry.output.and_then(|output| context.layout.outputs.get(output));
+            let output = entry.output.and_then(|output| context.layout.outputs.get(usize::from(output)));
             output.is_some_and(|output| output.class != Class::Debug)
         }
         Target::Absolute => true,
