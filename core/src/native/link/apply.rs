@@ -153,6 +153,7 @@ impl<'a> LinkContext<'a> {
     /// UNSUPPORTED for a relocation that is out of range, CORRUPT for one outside its debug section.
     pub fn write_sections(&self, image: &mut [u8]) -> Result<Deferred> {
         let mut writer = ImageWriter { image, deferred: Deferred::default() };
+        writer.deferred.dynamic = alloc::with_capacity(self.needs.words as usize, "dynamic relocations")?;
         let nop = self.machine.startup.nop;
         for (index, output) in self.layout.outputs.iter().enumerate().filter(|(_, output)| output.has_bytes()) {
             if output.class == Class::Text && STARTUP.iter().any(|startup| startup.name == output.name) {
