@@ -122,6 +122,10 @@ pub fn sorted_indexes(count: usize, what: &str, compare: &dyn Fn(usize, usize) -
 ///
 /// As [`sorted_indexes`].
 pub fn sort<T, K: Ord>(items: &mut [T], what: &str, key: impl Fn(&T) -> K) -> Result<()> {
+    // Most lists that come from compilers are sorted already.
+    if items.is_sorted_by(|one, next| key(one) <= key(next)) {
+        return Ok(());
+    }
     let key_of = |at: usize| items.get(at).map(&key);
     let mut indexes = sorted_indexes(items.len(), what, &|a, b| key_of(a).cmp(&key_of(b)))?;
     // Apply the permutation in place, one cycle at a time.

@@ -119,7 +119,7 @@ impl<'a> LinkContext<'a> {
                             let (output, _) = self.layout.location_of(entry.object, section)?;
                             let start = self.layout.address_of(entry.object, section)?;
                             let offset = self.merged.offset_of((entry.object, section), offset)?;
-                            (entry.output, entry.address) = (Some(output), start + offset);
+                            (entry.output, entry.address) = (Some(output as u16), start + offset);
                         }
                         // The section is not in the image as it is. No relocation that is applied refers to it.
                         Disposition::EhFrame
@@ -135,7 +135,7 @@ impl<'a> LinkContext<'a> {
             for chunk in &output.chunks {
                 if let Content::Common { entry } = chunk.content {
                     let entry = item_mut(&mut self.symbols.entries, entry, "symbol")?;
-                    (entry.output, entry.address) = (Some(index), output.address + chunk.at);
+                    (entry.output, entry.address) = (Some(index as u16), output.address + chunk.at);
                 }
             }
         }
@@ -153,6 +153,7 @@ impl<'a> LinkContext<'a> {
     /// UNSUPPORTED for a relocation that is out of range, CORRUPT for one outside its debug section.
     pub fn write_sections(&self, image: &mut [u8]) -> Result<Deferred> {
         let mut writer = ImageWriter { image, deferred: Deferred::default() };
+        writer.deferred.dynamic = alloc::with_capacity(self.needs.words as usize, "dynamic relocations")?;
         let nop = self.machine.startup.nop;
         for (index, output) in self.layout.outputs.iter().enumerate().filter(|(_, output)| output.has_bytes()) {
             if output.class == Class::Text && STARTUP.iter().any(|startup| startup.name == output.name) {
@@ -331,7 +332,7 @@ impl<'a> LinkContext<'a> {
         match entry.plt_entry {
             Some(plt_entry) => {
                 let size = self.machine.plt_entry.code.len() as u64;
-                Ok(self.layout.synthetic_address(Synthetic::Plt)? + plt_entry as u64 * size)
+                Ok(self.layout.synthetic_address(Synthetic::Plt)? + u64::from(plt_entry) * size)
             }
             None => self.symbol(entry),
         }

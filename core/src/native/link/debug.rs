@@ -72,7 +72,7 @@ impl LinkContext<'_> {
         writer.store(location.offset, howto.field, value.unwrap_or(nowhere), || {
             site.refuse("is out of range: expected less than 4 GiB of debug information")
         })?;
-        if let Some((target, value)) = entry.output.zip(value)
+        if let Some((target, value)) = entry.output.map(usize::from).zip(value)
             && item(&self.layout.outputs, target, "output section")?.class != Class::Debug
             && howto.expr == RelExpr::Absolute
             && howto.field.is_word()

@@ -72,7 +72,7 @@ pub(super) fn symbol(entry: &Entry<'_>, name: u32, local: bool) -> Result<Sym64<
     let section = match entry.target() {
         Target::Inside | Target::Indirect => {
             let output = entry.output.ok_or_else(|| defect("a symbol of the image has no section there"))?;
-            SymbolSection(output as u16 + 1)
+            SymbolSection(output + 1)
         }
         Target::Absolute => elf::SHN_ABS,
         _ => elf::SHN_UNDEF,
@@ -101,10 +101,10 @@ impl Tables {
         let mut order = alloc::collect(imported.map(|(index, _)| index), "dynamic symbols")?;
         let first = order.len() + 1;
         let exported = all().filter(|(_, entry)| entry.is_exported());
-        let mut exported =
+        let exported =
             alloc::collect(exported.map(|(index, entry)| (image::gnu_hash(entry.name), index)), "dynamic symbols")?;
         let buckets = (exported.len() / 2).max(1) as u32;
-        alloc::sort(&mut exported, "dynamic symbols", |(hash, _)| hash % buckets)?;
+        let exported = by_bucket(&exported, buckets)?;
         let table = gnu_hash(&exported, first as u32, buckets)?;
         order.try_reserve(exported.len()).map_err(|_| Error::no_memory("dynamic symbols"))?;
         order.extend(exported.iter().map(|(_, index)| index));
@@ -256,6 +256,27 @@ impl Tables {
         let entry = |(tag, value)| Dyn64 { d_tag: I64::new(ORDER, tag), d_val: U64::new(ORDER, value) };
         Ok(list.into_iter().flat_map(|pair| pod::bytes_of(&entry(pair)).to_vec()).collect())
     }
+}
+
+/// Sorts exported symbols by their bucket, in linear time: counts those of each bucket, and so knows where each bucket starts.
+fn by_bucket(exported: &[(u32, usize)], buckets: u32) -> Result<Vec<(u32, usize)>> {
+    let bucket = |hash: u32| (hash % buckets) as usize;
+    let mut next = alloc::zeroed::<u32>(buckets as usize + 1, ".gnu.hash")?;
+    for (hash, _) in exported {
+        *item_mut(&mut next, bucket(*hash) + 1, "bucket")? += 1;
+    }
+    let mut start = 0;
+    for count in &mut next {
+        start += *count;
+        *count = start;
+    }
+    let mut sorted = alloc::copy(exported, "dynamic symbols")?;
+    for symbol in exported {
+        let next = item_mut(&mut next, bucket(symbol.0), "bucket")?;
+        *item_mut(&mut sorted, *next as usize, "dynamic symbol")? = *symbol;
+        *next += 1;
+    }
+    Ok(sorted)
 }
 
 /// Returns the bytes of `.gnu.hash`: a Bloom filter, which ends most lookups of missing names, the buckets, and the hashes of

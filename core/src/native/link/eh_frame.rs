@@ -7,7 +7,7 @@ use super::select::{Disposition, Dispositions};
 use super::{defect, item, item_mut};
 use crate::alloc;
 use crate::error::{Error, Result, Status, quote};
-use crate::native::eh_frame::{self, Cie};
+use crate::native::eh_frame;
 use crate::native::machine::RelExpr;
 
 /// A record of an object's `.eh_frame`: a CIE or an FDE.
@@ -24,8 +24,8 @@ pub(super) struct Record {
     pub relocations: std::ops::Range<usize>,
     /// The record index of its CIE, if this is an FDE.
     pub cie: Option<usize>,
-    /// How FDEs are encoded, if this is a CIE that the loader accepts.
-    encoding: Option<Cie>,
+    /// The size of a function's address in its FDEs, in bytes, if this is a CIE that the loader accepts.
+    pointer: Option<u8>,
     /// The index of the section that has an FDE's function, if a section of the object has it.
     pub code: Option<usize>,
     /// Whether it is an FDE that covers no code.
@@ -44,6 +44,9 @@ pub(super) struct Frames {
     /// Number of FDEs that are linked.
     pub functions: usize,
 }
+
+/// The size of the smallest FDE that compilers make: length, CIE, address and length of the function.
+const SMALLEST: usize = 16;
 
 /// Offset of the function's address in an FDE.
 const FUNCTION: usize = 8;
@@ -113,9 +116,11 @@ impl Frames {
         };
         let first = self.records.len();
         let mut next = self.relocations.len();
-        for rela in section.relocations.iter() {
-            alloc::push(&mut self.relocations, *rela, "relocations")?;
-        }
+        self.relocations.try_reserve(section.relocations.len()).map_err(|_| Error::no_memory("relocations"))?;
+        self.relocations.extend_from_slice(&section.relocations);
+        // Most FDEs have one relocation.
+        let records = section.relocations.len().min(section.data.len() / SMALLEST);
+        self.records.try_reserve(records).map_err(|_| Error::no_memory("records"))?;
         let offset = |rela: &Rela| rela.r_offset.get(ORDER);
         let new = self.relocations.get_mut(next..).ok_or_else(|| defect("relocations of .eh_frame went away"))?;
         alloc::sort(new, "relocations", offset)?;
@@ -156,14 +161,15 @@ impl Frames {
                 at: 0,
                 relocations: from..to,
                 cie: None,
-                encoding: None,
+                pointer: None,
                 code: None,
                 is_empty: false,
                 used: false,
             };
             let bytes = section.data.get(start..end).ok_or_else(|| defect("a record of .eh_frame went away"))?;
             if id == 0 {
-                record.encoding = eh_frame::read_cie(bytes, start, input.machine.number.0).ok();
+                let cie = eh_frame::read_cie(bytes, start, input.machine.number.0).ok();
+                record.pointer = cie.and_then(|cie| u8::try_from(cie.pointer).ok());
             } else {
                 let cie = (start + 4).checked_sub(id as usize);
                 let known = self.records.get(first..).ok_or_else(|| defect("records of .eh_frame went away"))?;
@@ -204,11 +210,12 @@ impl Frames {
     /// looks no further, even if another function starts at the same address. System linkers drop such FDEs, too.
     fn is_empty(&self, record: &Record, bytes: &[u8]) -> Result<bool> {
         let cie = record.cie.map(|cie| item(&self.records, cie, "record of .eh_frame")).transpose()?;
-        let Some(encoding) = cie.and_then(|cie| cie.encoding) else { return Ok(false) };
-        let at = FUNCTION + encoding.pointer;
+        let Some(pointer) = cie.and_then(|cie| cie.pointer) else { return Ok(false) };
+        let pointer = usize::from(pointer);
+        let at = FUNCTION + pointer;
         let mut relocations = self.relocations_of(record)?.iter().map(|rela| rela.r_offset.get(ORDER));
         let is_constant = !relocations.any(|offset| offset == (record.start + at) as u64);
-        let len = bytes.get(at..at + encoding.pointer);
+        let len = bytes.get(at..at + pointer);
         Ok(is_constant && len.is_some_and(|len| len.iter().all(|byte| *byte == 0)))
     }
 
@@ -218,7 +225,7 @@ impl Frames {
     ///
     /// CORRUPT or UNSUPPORTED, with the object's name.
     pub fn check_encodings(&self, inputs: &[Input<'_>]) -> Result<()> {
-        for record in self.kept().filter(|record| record.cie.is_none() && record.encoding.is_none()) {
+        for record in self.kept().filter(|record| record.cie.is_none() && record.pointer.is_none()) {
             let input = item(inputs, record.object, "object")?;
             let section = item(&input.sections, record.section, "section")?;
             let bytes = section.data.get(record.start..record.start + record.len);

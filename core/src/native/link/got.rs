@@ -1,5 +1,7 @@
 //! The global offset table: which slots it has, what they hold, and the dynamic relocations that fill them.
 
+use std::num::NonZero;
+
 use object::elf::RelocationType;
 
 use super::apply::{ImageWriter, LinkContext};
@@ -15,8 +17,8 @@ use crate::native::machine::{Machine, Slot};
 pub(super) struct Got {
     /// The kind of each slot, and its symbol.
     slots: Vec<(Slot, usize)>,
-    /// The index of the first word of the slot for local dynamic, of which one is enough.
-    local: Option<u32>,
+    /// The number of the first word of the slot for local dynamic, of which one is enough.
+    local: Option<NonZero<u32>>,
     words: u32,
 }
 
@@ -40,7 +42,7 @@ impl Got {
         if first.is_some() {
             return Ok(());
         }
-        *first = Some(self.words);
+        *first = NonZero::new(self.words.checked_add(1).ok_or_else(too_large)?);
         self.words = self.words.checked_add(slot.words()).ok_or_else(too_large)?;
         entry.imported |= entry.target() == Target::Outside;
         alloc::push(&mut self.slots, (slot, index), "slots of the GOT")
@@ -49,7 +51,9 @@ impl Got {
     /// Returns the offset of a symbol's slot.
     pub fn offset(&self, entry: &Entry<'_>, slot: Slot) -> Result<u64> {
         let first = if slot == Slot::Local { self.local } else { *item(&entry.slots, slot as usize, "slot")? };
-        first.map(|word| 8 * u64::from(word)).ok_or_else(|| defect(format_args!("a symbol has no {slot:?} slot")))
+        first
+            .map(|number| 8 * u64::from(number.get() - 1))
+            .ok_or_else(|| defect(format_args!("a symbol has no {slot:?} slot")))
     }
 
     /// Returns the size in bytes. Relocations may refer to the address of a GOT that has no slots, so it is not 0.

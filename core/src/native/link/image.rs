@@ -23,7 +23,9 @@ type Header = SectionHeader64<LittleEndian>;
 pub(super) fn write_sections(context: &mut LinkContext<'_>) -> Result<(Vec<u8>, Deferred)> {
     context.give_addresses()?;
     let end = usize::try_from(context.layout.file_end).map_err(|_| Error::no_memory("a linked image"))?;
-    let mut image = alloc::zeroed(end, "a linked image")?;
+    // What `finish` appends has its place already, or the image would be copied.
+    let mut image = alloc::zeroed(end + symbol_table_size(context), "a linked image")?;
+    image.truncate(end);
     let deferred = context.write_sections(&mut image)?;
     Ok((image, deferred))
 }
@@ -316,10 +318,19 @@ impl SymbolTable {
     }
 }
 
+/// Returns about how many bytes `.symtab` and its names take, more rather than less.
+fn symbol_table_size(context: &LinkContext<'_>) -> usize {
+    context.symbols.entries.iter().map(|entry| size_of::<Sym64<LittleEndian>>() + entry.name.len() + 1).sum()
+}
+
 /// Builds `.symtab`: with `sections`, a symbol for each section that has an address, in their order, for relocations; then the
 /// named symbols, for debuggers and profilers. Returns its bytes, its strings, and the number of local symbols.
 fn symbol_table(context: &LinkContext<'_>, sections: bool) -> Result<(Vec<u8>, Vec<u8>, u32)> {
-    let mut table = SymbolTable::default();
+    let count = 1 + context.layout.outputs.len() + context.symbols.entries.len() + context.needs.plt_entries.len();
+    let mut table = SymbolTable {
+        bytes: alloc::with_capacity(count * size_of::<Sym64<LittleEndian>>(), ".symtab")?,
+        ..SymbolTable::default()
+    };
     let mut plt_entry = Entry::new(0, &[], elf::STB_LOCAL);
     table.push(&[], &plt_entry, true)?;
     let loaded =
@@ -327,7 +338,7 @@ fn symbol_table(context: &LinkContext<'_>, sections: bool) -> Result<(Vec<u8>, V
     for (index, output) in loaded {
         let mut section = Entry::new(0, &[], elf::STB_LOCAL);
         section.definition = Definition::Section { section: 0, offset: 0 };
-        (section.kind, section.output, section.address) = (elf::STT_SECTION, Some(index), output.address);
+        (section.kind, section.output, section.address) = (elf::STT_SECTION, Some(index as u16), output.address);
         table.push(&[], &section, true)?;
     }
     let entries = &context.symbols.entries;
@@ -340,7 +351,8 @@ fn symbol_table(context: &LinkContext<'_>, sections: bool) -> Result<(Vec<u8>, V
     plt_entry.definition = Definition::Section { section: 0, offset: 0 };
     (plt_entry.kind, plt_entry.size) = (elf::STT_FUNC, context.machine.plt_entry.code.len() as u64);
     if let Some((output, _)) = context.layout.synthetic(Synthetic::Plt) {
-        (plt_entry.output, plt_entry.address) = (Some(output), context.layout.synthetic_address(Synthetic::Plt)?);
+        (plt_entry.output, plt_entry.address) =
+            (Some(output as u16), context.layout.synthetic_address(Synthetic::Plt)?);
     }
     for entry in &context.needs.plt_entries {
         let entry = item(entries, *entry, "symbol")?;
@@ -364,7 +376,7 @@ fn is_shown(context: &LinkContext<'_>, entry: &Entry<'_>) -> bool {
     match entry.target() {
         Target::Inside | Target::Indirect => {
             // A local symbol of a discarded section has none.
-            let output = entry.output.and_then(|output| context.layout.outputs.get(output));
+            let output = entry.output.and_then(|output| context.layout.outputs.get(usize::from(output)));
             output.is_some_and(|output| output.class != Class::Debug)
         }
         Target::Absolute => true,

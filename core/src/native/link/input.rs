@@ -85,14 +85,9 @@ pub(super) struct Group<'a> {
 /// The relocation that an error is about.
 #[derive(Clone, Copy)]
 pub(super) struct Site<'a> {
-    pub object: &'a str,
+    pub input: &'a Input<'a>,
     pub section: &'a Section<'a>,
     pub rela: &'a Rela,
-    pub machine: &'static Machine,
-    /// The symbol's name; for a section symbol, the section's name.
-    pub symbol: &'a [u8],
-    /// Whether the symbol's visibility demands a definition in the same image.
-    pub hidden: bool,
 }
 
 impl Section<'_> {
@@ -105,7 +100,28 @@ impl Section<'_> {
     }
 }
 
-impl Site<'_> {
+impl<'a> Site<'a> {
+    fn raw_symbol(&self) -> Option<&'a Symbol<'a>> {
+        self.input.symbols.get(self.rela.r_sym(ORDER, false) as usize)
+    }
+
+    /// Returns the symbol's name; for a section symbol, the section's name.
+    pub fn symbol(&self) -> &'a [u8] {
+        match self.raw_symbol() {
+            Some(Symbol { name: [], location: SymbolLocation::Section { index, .. }, .. }) => {
+                self.input.sections.get(*index).map_or(&[][..], |section| section.name)
+            }
+            Some(symbol) => symbol.name,
+            // `Symbols::find` reports such an index, with this site.
+            None => &[],
+        }
+    }
+
+    /// Returns whether the symbol's visibility demands a definition in the same image.
+    pub fn is_hidden(&self) -> bool {
+        self.raw_symbol().is_some_and(|symbol| symbol.other & 3 != elf::STV_DEFAULT.0)
+    }
+
     /// UNSUPPORTED, as linkers say it: object, section, offset, relocation, symbol, and `why`, the end of the sentence.
     #[cold]
     pub fn refuse(&self, why: impl std::fmt::Display) -> Error {
@@ -120,13 +136,14 @@ impl Site<'_> {
 
     fn error(&self, status: Status, why: impl std::fmt::Display) -> Error {
         let (kind, offset) = (kind(self.rela), self.rela.r_offset.get(ORDER));
-        let number = format!("{} of {}", kind.0, self.machine.name);
+        let machine = self.input.machine;
+        let number = format!("{} of {}", kind.0, machine.name);
         let message = format!(
             "{}:({}+{offset:#x}): relocation {} against symbol '{}' {why}",
-            quote(self.object.as_bytes()),
+            quote(self.input.name.as_bytes()),
             quote(self.section.name),
-            (self.machine.reloc_name)(kind).unwrap_or(&number),
-            quote(self.symbol),
+            (machine.reloc_name)(kind).unwrap_or(&number),
+            quote(self.symbol()),
         );
         Error::new(status, message).at(self.section.offset.saturating_add(offset))
     }
@@ -370,17 +387,7 @@ impl<'a> Input<'a> {
 
     /// Describes a relocation of one of the object's sections, for messages.
     pub fn site<'b>(&'b self, section: &'b Section<'b>, rela: &'b Rela) -> Site<'b> {
-        let symbol = self.symbols.get(rela.r_sym(ORDER, false) as usize);
-        let name = match symbol {
-            Some(Symbol { name: [], location: SymbolLocation::Section { index, .. }, .. }) => {
-                self.sections.get(*index).map_or(&[][..], |section| section.name)
-            }
-            Some(symbol) => symbol.name,
-            // `Symbols::find` reports such an index, with this site.
-            None => &[],
-        };
-        let hidden = symbol.is_some_and(|symbol| symbol.other & 3 != elf::STV_DEFAULT.0);
-        Site { object: self.name, section, rela, machine: self.machine, symbol: name, hidden }
+        Site { input: self, section, rela }
     }
 }
 

@@ -23,8 +23,9 @@ const MAX_ALIGN: u64 = 64;
 /// All pools, and where in them the entries of each section are.
 pub(super) struct Merged {
     pub pools: Vec<Pool>,
-    /// By object and section index.
-    members: HashMap<(usize, usize), Member>,
+    members: Vec<Member>,
+    /// The member that each section is, by object and section index. Objects without members have an empty list.
+    by_object: Vec<Vec<Option<u32>>>,
 }
 
 /// Different entries, in the order of their first occurrence.
@@ -55,6 +56,8 @@ impl Entry {
 
 /// A section whose entries are in a pool.
 struct Member {
+    /// The indexes of the object and of the section.
+    place: (usize, usize),
     pool: usize,
     /// The offset of each entry in the section, and its index in the pool.
     entries: Vec<(u32, u32)>,
@@ -72,11 +75,18 @@ impl Merged {
     /// NO_MEMORY.
     pub fn collect(inputs: &[Input<'_>], dispositions: &Dispositions, unused: bool) -> Result<Merged> {
         let no_memory = |_| Error::no_memory("merged sections");
-        let mut merged = Merged { pools: Vec::new(), members: HashMap::new() };
+        let mut merged = Merged {
+            pools: Vec::new(),
+            members: Vec::new(),
+            by_object: alloc::with_capacity(inputs.len(), "merged sections")?,
+        };
         let mut known = HashMap::<Kind<'_>, usize>::new();
         let mut indexes = Vec::<HashMap<&[u8], u32>>::new();
         for (object, (input, of)) in inputs.iter().zip(dispositions).enumerate() {
-            for candidate in candidates(input, of, unused)? {
+            let candidates = candidates(input, of, unused)?;
+            let sections = if candidates.is_empty() { 0 } else { input.sections.len() };
+            let mut members = alloc::collect((0..sections).map(|_| None), "merged sections")?;
+            for candidate in candidates {
                 let place = candidate.section;
                 let section = item(&input.sections, place, "section")?;
                 let debug = of.get(place) == Some(&Disposition::Debug);
@@ -95,7 +105,7 @@ impl Merged {
                 }
                 let entries = &mut item_mut(&mut merged.pools, pool, "pool")?.entries;
                 let index = item_mut(&mut indexes, pool, "pool")?;
-                let mut member = Member { pool, entries: Vec::new() };
+                let mut member = Member { place: (object, place), pool, entries: Vec::new() };
                 for (start, bytes) in split(section) {
                     if !candidate.is_used(start, bytes.len() as u64) {
                         continue;
@@ -113,9 +123,10 @@ impl Merged {
                     }
                     alloc::push(&mut member.entries, (start as u32, entry), "merged sections")?;
                 }
-                merged.members.try_reserve(1).map_err(no_memory)?;
-                merged.members.insert((object, place), member);
+                *item_mut(&mut members, place, "section")? = Some(merged.members.len() as u32);
+                alloc::push(&mut merged.members, member, "merged sections")?;
             }
+            merged.by_object.push(members);
         }
         for pool in &mut merged.pools {
             for entry in &mut pool.entries {
@@ -127,19 +138,24 @@ impl Merged {
         Ok(merged)
     }
 
-    /// Returns the index of the pool that has a section's entries, if it is merged.
-    pub fn pool_of(&self, place: (usize, usize)) -> Option<usize> {
-        self.members.get(&place).map(|member| member.pool)
+    fn member(&self, (object, section): (usize, usize)) -> Option<&Member> {
+        let index = (*self.by_object.get(object)?.get(section)?)?;
+        self.members.get(index as usize)
     }
 
-    /// Returns the sections that are merged, each with the index of its pool, in any order.
+    /// Returns the index of the pool that has a section's entries, if it is merged.
+    pub fn pool_of(&self, place: (usize, usize)) -> Option<usize> {
+        self.member(place).map(|member| member.pool)
+    }
+
+    /// Returns the sections that are merged, each with the index of its pool.
     pub fn members(&self) -> impl Iterator<Item = ((usize, usize), usize)> {
-        self.members.iter().map(|(place, member)| (*place, member.pool))
+        self.members.iter().map(|member| (member.place, member.pool))
     }
 
     /// Returns the offset in the pool of what is at an offset of a section; for a section that is not merged, the offset.
     pub fn offset_of(&self, place: (usize, usize), offset: u64) -> Result<u64> {
-        let Some(member) = self.members.get(&place) else { return Ok(offset) };
+        let Some(member) = self.member(place) else { return Ok(offset) };
         let after = member.entries.partition_point(|(start, _)| u64::from(*start) <= offset);
         let Some((start, entry)) = member.entries.get(after.saturating_sub(1)).copied() else {
             // Nothing refers to any entry.

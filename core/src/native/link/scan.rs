@@ -166,7 +166,7 @@ impl Needs {
                 self.add_slot(symbols, index, Slot::Address)?;
                 let entry = item_mut(&mut symbols.entries, index, "symbol")?;
                 if entry.plt_entry.is_none() {
-                    entry.plt_entry = Some(self.plt_entries.len());
+                    entry.plt_entry = Some(self.plt_entries.len() as u32);
                     alloc::push(&mut self.plt_entries, index, "PLT entries")?;
                 }
             }
@@ -207,14 +207,14 @@ impl Needs {
         }
         let at = offset as usize;
         let is_code = section.is(elf::SHF_EXECINSTR) && !section.is_frame();
-        let rewrites = |from| is_code && (site.machine.rewrite)(&section.data, at, howto, from).is_some();
+        let rewrites = |from| is_code && (site.input.machine.rewrite)(&section.data, at, howto, from).is_some();
         let computes = || match howto.expr {
             RelExpr::GotPcRelaxable => self.near && addend == -4 && rewrites(AddressFrom::Distance),
             _ => rewrites(AddressFrom::Distance),
         };
         // x86-64 counts from the end of the instruction, which is four bytes after the field.
         let loads = || addend == if howto.expr == RelExpr::Pc { -4 } else { 0 } && rewrites(AddressFrom::Got);
-        let is_jump = || howto.expr == RelExpr::PltPc || is_code && (site.machine.is_jump)(&section.data, at);
+        let is_jump = || howto.expr == RelExpr::PltPc || is_code && (site.input.machine.is_jump)(&section.data, at);
         let word = |need: Need| match () {
             () if !howto.field.is_word() => {
                 Err(site.refuse(format_args!("is too narrow for an address, which is known only at load time; {PIC}")))
@@ -227,10 +227,10 @@ impl Needs {
             () => Ok(need),
         };
         let host = || {
-            let instead = match site.symbol {
+            let instead = match site.symbol() {
                 // clang takes it for the objects' own, whatever the options are.
                 b"__cpu_features2" => "only libgcc.a has these features of the CPU: add that archive".to_owned(),
-                _ if site.hidden => "the symbol is hidden: add the object that defines it".to_owned(),
+                _ if site.is_hidden() => "the symbol is hidden: add the object that defines it".to_owned(),
                 _ => format!("{PIC}, or add the object that defines it"),
             };
             Err(site.refuse(format_args!("refers directly to data of the host, which may be out of reach; {instead}")))

@@ -1,6 +1,7 @@
 //! Symbol resolution: one entry for each global name of all objects, and one for each local symbol.
 
 use std::collections::{HashMap, HashSet};
+use std::num::NonZero;
 
 use object::elf::{self, SymbolBind, SymbolType};
 
@@ -60,12 +61,12 @@ pub(super) struct Entry<'a> {
     pub thread_local: Option<bool>,
     /// Its address in the image or, if it is thread-local, its offset in the TLS segment; 0 before layout.
     pub address: u64,
-    /// The index of the output section that it is in.
-    pub output: Option<usize>,
-    /// The index of the first word of each of its GOT slots, by [`Slot`].
-    pub slots: [Option<u32>; Slot::COUNT],
+    /// The index of the output section that it is in, of which there are fewer than 2^16.
+    pub output: Option<u16>,
+    /// The number of the first word of each of its GOT slots, by [`Slot`]; the first word of the GOT has the number 1.
+    pub slots: [Option<NonZero<u32>>; Slot::COUNT],
     /// The index of its PLT entry.
-    pub plt_entry: Option<usize>,
+    pub plt_entry: Option<u32>,
     /// Whether a dynamic relocation refers to it.
     pub imported: bool,
 }
@@ -179,7 +180,8 @@ impl<'a> Symbols<'a> {
         (none.definition, none.thread_local) = (Definition::Absolute(0), Some(false));
         symbols.entries.push(none);
         for (object, (input, dispositions)) in inputs.iter().zip(dispositions).enumerate() {
-            symbols.globals.try_reserve(input.symbols.len()).map_err(|_| Error::no_memory("symbols"))?;
+            let globals = input.symbols.iter().filter(|symbol| symbol.binding != elf::STB_LOCAL).count();
+            symbols.globals.try_reserve(globals).map_err(|_| Error::no_memory("symbols"))?;
             let mut by_object = alloc::with_capacity(input.symbols.len(), "symbols")?;
             for (index, symbol) in input.symbols.iter().enumerate() {
                 by_object.push(if index == 0 {
