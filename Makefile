@@ -18,7 +18,7 @@ header: ## Generate include/artifact.h from the doc comments in src/
 tsan: ## Run the thread tests under ThreadSanitizer; needs a nightly toolchain
 	@scripts/tsan
 
-bench: ## Measure opening, saving, verifying, linking and loading against system calls, BLAKE3, linkers and dlopen
+bench: ## Measure opening, saving, verifying, linking, loading and starting against system calls, BLAKE3, linkers and dlopen
 	@scripts/setup demo
 	@benches/run
 

@@ -1,5 +1,6 @@
-# Modules for bench_load and bench_cache: with 1, 200 and 5000 functions that are called through a table of pointers; one that calls 200 functions
-# of the host; one that throws; and for bench_tls, one with thread-local variables, by traditional calls and by descriptors.
+# Modules for bench_load, bench_start and bench_cache: with 1, 200 and 5000 functions that are called through a table of pointers. For
+# bench_load also one that calls 200 functions of the host, and one that throws. For bench_tls, one with thread-local variables, by
+# traditional calls and by descriptors.
 set(modules "${CMAKE_CURRENT_BINARY_DIR}/modules")
 add_custom_target(bench_modules)
 
@@ -67,7 +68,7 @@ foreach(model IN ITEMS trad desc)
     endif()
 endforeach()
 
-foreach(bench IN ITEMS load tls cache)
+foreach(bench IN ITEMS load start tls cache)
     target_compile_definitions(bench_${bench} PRIVATE "BENCH_MODULES=\"${modules}\"")
     set_target_properties(bench_${bench} PROPERTIES ENABLE_EXPORTS ON)
     add_dependencies(bench_${bench} bench_modules)
