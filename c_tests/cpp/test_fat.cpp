@@ -49,7 +49,7 @@ TEST(cpp_several_targets_are_built_and_signed) {
     const artifact::buffer bytes = OK(fat.serialize());
     std::vector<std::uint8_t> pieces;
     OK(fat.serialize_to(
-        [&](artifact::bytes piece) { pieces.insert(pieces.end(), piece.begin(), piece.begin() + piece.size()); }));
+        [&](artifact::bytes piece) { pieces.insert(pieces.end(), piece.data(), piece.data() + piece.size()); }));
     CHECK(same(bytes, pieces));
     OK(fat.serialize_to_file(scratch("fat.artifact")));
     const artifact::file file = OK(artifact::file::open(scratch("fat.artifact"), artifact::inspect));
