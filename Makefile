@@ -1,5 +1,5 @@
 # Common tasks. CMakeLists.txt builds and installs the library; these targets call it and cargo.
-.PHONY: help demo test header tsan bench peers wheel docs deb matrix machines fuzz format
+.PHONY: help demo test header tsan bench peers wheel docs site deb matrix machines fuzz format
 
 help: ## List these targets
 	@sed -n 's/^\([a-z]*\): ##/  make \1	/p' Makefile
@@ -33,6 +33,10 @@ wheel: ## Build the Python wheel of this machine in target/wheels
 docs: ## Build the reference of both headers in target/docs
 	@scripts/setup docs
 	@scripts/docs
+
+site: ## Build the one-page site in target/site
+	@scripts/setup site
+	@scripts/site
 
 deb: ## Build Debian packages in target/deb
 	@scripts/setup deb
