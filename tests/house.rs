@@ -194,6 +194,7 @@ fn long_files_are_listed() {
         "fuzz/targets",
         "remotes",
         "python",
+        "integrations",
     ] {
         for path in files(&root().join(folder)) {
             let path = format!("{folder}/{path}");
