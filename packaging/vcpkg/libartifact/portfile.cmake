@@ -12,6 +12,7 @@ vcpkg_extract_source_archive(source ARCHIVE "${archive}")
 
 # There is one build, which programs of every build type use.
 set(VCPKG_BUILD_TYPE release)
+set(VCPKG_POLICY_MISMATCHED_NUMBER_OF_BINARIES enabled)
 file(INSTALL "${source}/include" "${source}/lib" DESTINATION "${CURRENT_PACKAGES_DIR}")
 if(VCPKG_LIBRARY_LINKAGE STREQUAL "static")
     file(GLOB shared "${CURRENT_PACKAGES_DIR}/lib/libartifact.so*")
