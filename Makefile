@@ -42,7 +42,7 @@ deb: ## Build Debian packages in target/deb
 	@scripts/setup deb
 	@scripts/deb
 
-dist: ## Build the tarballs of a release and recipes for Conan and vcpkg in target/dist, and use them
+dist: ## Build the tarballs and wheels of a release and recipes for Conan and vcpkg in target/dist, and use them
 	@scripts/setup dist
 	@scripts/dist
 	@scripts/test-dist
