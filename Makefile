@@ -1,5 +1,5 @@
 # Common tasks. CMakeLists.txt builds and installs the library; these targets call it and cargo.
-.PHONY: help demo test header tsan bench peers wheel docs site deb matrix machines fuzz format
+.PHONY: help demo test header tsan bench peers wheel docs site deb dist matrix machines fuzz format
 
 help: ## List these targets
 	@sed -n 's/^\([a-z]*\): ##/  make \1	/p' Makefile
@@ -41,6 +41,11 @@ site: ## Build the one-page site in target/site
 deb: ## Build Debian packages in target/deb
 	@scripts/setup deb
 	@scripts/deb
+
+dist: ## Build the tarballs and wheels of a release and recipes for Conan and vcpkg in target/dist, and use them
+	@scripts/setup dist
+	@scripts/dist
+	@scripts/test-dist
 
 matrix: ## Run the tests in every build type with every generator
 	@scripts/setup test

@@ -11,10 +11,11 @@ if(NOT rust_target)
 endif()
 
 # The system libraries that a C program must link in addition to the static library. The C compiler driver adds libgcc and libc by
-# itself, in the form that -static or -shared-libgcc selects.
+# itself, in the form that -static or -shared-libgcc selects. With musl they depend on RUSTFLAGS.
 file(WRITE "${PROJECT_BINARY_DIR}/empty.rs" "")
+separate_arguments(rust_flags UNIX_COMMAND "$ENV{RUSTFLAGS}")
 execute_process(
-    COMMAND ${ARTIFACT_RUSTC} --target ${rust_target} --crate-type staticlib --print native-static-libs empty.rs
+    COMMAND ${ARTIFACT_RUSTC} ${rust_flags} --target ${rust_target} --crate-type staticlib --print native-static-libs empty.rs
     WORKING_DIRECTORY "${PROJECT_BINARY_DIR}" ERROR_VARIABLE native RESULT_VARIABLE failed)
 if(failed)
     message(FATAL_ERROR "rustc cannot build for ${rust_target}:\n${native}")
