@@ -11,7 +11,10 @@ pub fn xcr0() -> u64 {
 /// What the C library learned from CPUID when the process started. Under hypervisors, each CPUID instruction takes microseconds.
 #[cfg(target_arch = "x86_64")]
 #[derive(Clone, Copy)]
-pub struct KnownLeaves(unsafe extern "C" fn(u32) -> *const [u32; 8]);
+pub struct KnownLeaves(Function);
+
+#[cfg(target_arch = "x86_64")]
+type Function = unsafe extern "C" fn(u32) -> *const [u32; 8];
 
 #[cfg(target_arch = "x86_64")]
 impl KnownLeaves {
@@ -24,7 +27,7 @@ impl KnownLeaves {
         // SAFETY: `dlsym` reads the NUL-terminated name during the call.
         let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"__x86_get_cpuid_feature_leaf".as_ptr()) };
         // SAFETY: the type that glibc's manual gives the function, whose results are two arrays of four words.
-        (!found.is_null()).then(|| KnownLeaves(unsafe { std::mem::transmute::<*mut libc::c_void, _>(found) }))
+        (!found.is_null()).then(|| KnownLeaves(unsafe { std::mem::transmute::<*mut libc::c_void, Function>(found) }))
     }
 
     /// Returns a leaf as CPUID reported it, whatever the environment says about what programs should use (GLIBC_TUNABLES); none if the C
