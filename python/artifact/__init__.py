@@ -10,11 +10,14 @@
 The C library's header, artifact.h, is the reference for everything that is not said here.
 """
 
+from ._c import CacheOutcome as Outcome
+from ._c import Detected as Kind
+from ._c import Integrity, Status
 from ._library import library, text
 from .builder import Builder, FatBuilder, pack
-from .cache import Cache, Entry, Outcome
+from .cache import Cache, Entry
 from .code import Code
-from .cwasm import Cwasm, Kind, detect
+from .cwasm import Cwasm, detect
 from .engine import Engine
 from .errors import (
     Damaged,
@@ -24,11 +27,10 @@ from .errors import (
     InvalidArgument,
     NotAnArtifact,
     NotFound,
-    Status,
     Unresolved,
     Untrusted,
 )
-from .file import Artifact, Finding, Integrity, Module, Section, Symbol, Variant, open
+from .file import Artifact, Finding, Module, Section, Symbol, Variant, open
 from .keys import PrivateKey
 
 __version__ = text(library.artifact_version_string())

@@ -3,148 +3,192 @@
 # fmt: off
 from ctypes import (CFUNCTYPE, POINTER, Structure, c_bool, c_char, c_char_p, c_int, c_int32, c_int64, c_size_t, c_uint8,
                     c_uint32, c_uint64, c_void_p)
+from enum import IntEnum
 from typing import Any, Dict, List, Tuple
 
 
-# artifact_status_t
-OK = 0
-INVALID_ARGUMENT = 1
-IO = 2
-LIMIT = 3
-NO_MEMORY = 4
-NOT_FOUND = 5
-NOT_AN_ARTIFACT = 10
-TRUNCATED = 11
-CORRUPT = 12
-DIGEST_MISMATCH = 13
-INCOMPATIBLE = 20
-WRONG_VERSION = 21
-WRONG_PRODUCER = 22
-UNSUPPORTED = 23
-UNTRUSTED = 30
-UNRESOLVED = 40
-INTERNAL = 90
+class Status(IntEnum):
+    """artifact_status_t of artifact.h."""
 
-# artifact_flag_map_t
-FLAGS_SHARED = 0
-FLAGS_ISA = 1
+    OK = 0
+    INVALID_ARGUMENT = 1
+    IO = 2
+    LIMIT = 3
+    NO_MEMORY = 4
+    NOT_FOUND = 5
+    NOT_AN_ARTIFACT = 10
+    TRUNCATED = 11
+    CORRUPT = 12
+    DIGEST_MISMATCH = 13
+    INCOMPATIBLE = 20
+    WRONG_VERSION = 21
+    WRONG_PRODUCER = 22
+    UNSUPPORTED = 23
+    UNTRUSTED = 30
+    UNRESOLVED = 40
+    INTERNAL = 90
 
-# artifact_flag_kind_t
-FLAG_ENUM = 0
-FLAG_NUM = 1
-FLAG_BOOL = 2
 
-# artifact_tunable_t
-TUNABLE_STATIC_MEMORY_BOUND = 0
-TUNABLE_STATIC_MEMORY_OFFSET_GUARD_SIZE = 1
-TUNABLE_DYNAMIC_MEMORY_OFFSET_GUARD_SIZE = 2
-TUNABLE_DYNAMIC_MEMORY_GROWTH_RESERVE = 3
-TUNABLE_GENERATE_NATIVE_DEBUGINFO = 4
-TUNABLE_PARSE_WASM_DEBUGINFO = 5
-TUNABLE_INTERRUPTABLE = 6
-TUNABLE_CONSUME_FUEL = 7
-TUNABLE_STATIC_MEMORY_BOUND_IS_MAXIMUM = 8
-TUNABLE_GUARD_BEFORE_LINEAR_MEMORY = 9
-TUNABLE_GENERATE_ADDRESS_MAP = 10
+class FlagMap(IntEnum):
+    """artifact_flag_map_t of artifact.h."""
 
-# artifact_feature_t
-FEATURE_REFERENCE_TYPES = 0
-FEATURE_MULTI_VALUE = 1
-FEATURE_BULK_MEMORY = 2
-FEATURE_MODULE_LINKING = 3
-FEATURE_SIMD = 4
-FEATURE_THREADS = 5
-FEATURE_TAIL_CALL = 6
-FEATURE_DETERMINISTIC_ONLY = 7
-FEATURE_MULTI_MEMORY = 8
-FEATURE_EXCEPTIONS = 9
-FEATURE_MEMORY64 = 10
+    SHARED = 0
+    ISA = 1
 
-# artifact_version_rule_t
-VERSION_RULE_LIBRARY = 0
-VERSION_RULE_CUSTOM = 1
-VERSION_RULE_NONE = 2
 
-# artifact_wasm_type_t
-WASM_I32 = 0
-WASM_I64 = 1
-WASM_F32 = 2
-WASM_F64 = 3
-WASM_V128 = 4
-WASM_FUNCREF = 5
-WASM_EXTERNREF = 6
-WASM_EXNREF = 7
+class FlagKind(IntEnum):
+    """artifact_flag_kind_t of artifact.h."""
 
-# artifact_entity_kind_t
-ENTITY_GLOBAL = 0
-ENTITY_MEMORY = 1
-ENTITY_TAG = 2
-ENTITY_TABLE = 3
-ENTITY_FUNCTION = 4
-ENTITY_INSTANCE = 5
-ENTITY_MODULE = 6
+    ENUM = 0
+    NUM = 1
+    BOOL = 2
 
-# artifact_init_kind_t
-INIT_I32 = 0
-INIT_I64 = 1
-INIT_F32 = 2
-INIT_F64 = 3
-INIT_V128 = 4
-INIT_GET_GLOBAL = 5
-INIT_REF_NULL = 6
-INIT_REF_FUNC = 7
-INIT_IMPORT = 8
 
-# artifact_integrity_t
-INTEGRITY_NONE = 0
-INTEGRITY_DIGESTS = 1
-INTEGRITY_SIGNED = 2
+class Tunable(IntEnum):
+    """artifact_tunable_t of artifact.h."""
 
-# artifact_byte_order_t
-LITTLE_ENDIAN = 0
-BIG_ENDIAN = 1
+    STATIC_MEMORY_BOUND = 0
+    STATIC_MEMORY_OFFSET_GUARD_SIZE = 1
+    DYNAMIC_MEMORY_OFFSET_GUARD_SIZE = 2
+    DYNAMIC_MEMORY_GROWTH_RESERVE = 3
+    GENERATE_NATIVE_DEBUGINFO = 4
+    PARSE_WASM_DEBUGINFO = 5
+    INTERRUPTABLE = 6
+    CONSUME_FUEL = 7
+    STATIC_MEMORY_BOUND_IS_MAXIMUM = 8
+    GUARD_BEFORE_LINEAR_MEMORY = 9
+    GENERATE_ADDRESS_MAP = 10
 
-# artifact_report_kind_t
-REPORT_PRODUCER = 1
-REPORT_VERSION = 2
-REPORT_ARCHITECTURE = 4
-REPORT_OPERATING_SYSTEM = 8
-REPORT_SHARED_FLAG = 16
-REPORT_ISA_FLAG = 32
-REPORT_TUNABLE = 64
-REPORT_FEATURE = 128
-REPORT_MODULE_MACHINE = 256
-REPORT_LINK = 65536
-REPORT_PADDING = 131072
-REPORT_MACHINE = 262144
-REPORT_SECTION = 524288
-REPORT_METADATA = 1048576
-REPORT_TRAILING_BYTES = 2097152
-REPORT_SIGNATURE = 4194304
 
-# artifact_cache_outcome_t
-CACHE_HIT = 1
-CACHE_MADE = 2
-CACHE_MADE_BY_OTHER = 3
-CACHE_STORED = 4
-CACHE_NOT_STORED = 5
-CACHE_FETCHED = 6
-CACHE_ABSENT = 10
-CACHE_STALE = 11
-CACHE_INCOMPATIBLE = 12
-CACHE_DAMAGED = 13
-CACHE_UNTRUSTED = 14
-CACHE_UNREADABLE = 15
-CACHE_EVICTED = 20
-CACHE_REMOVED = 21
-CACHE_REMOTE_FAILED = 22
-CACHE_NOT_LOCKED = 23
+class Feature(IntEnum):
+    """artifact_feature_t of artifact.h."""
 
-# artifact_detected_t
-DETECTED_NOTHING = 0
-DETECTED_ARTIFACT = 1
-DETECTED_WASMTIME_MODULE = 2
-DETECTED_WASMTIME_COMPONENT = 3
+    REFERENCE_TYPES = 0
+    MULTI_VALUE = 1
+    BULK_MEMORY = 2
+    MODULE_LINKING = 3
+    SIMD = 4
+    THREADS = 5
+    TAIL_CALL = 6
+    DETERMINISTIC_ONLY = 7
+    MULTI_MEMORY = 8
+    EXCEPTIONS = 9
+    MEMORY64 = 10
+
+
+class VersionRule(IntEnum):
+    """artifact_version_rule_t of artifact.h."""
+
+    LIBRARY = 0
+    CUSTOM = 1
+    NONE = 2
+
+
+class WasmType(IntEnum):
+    """artifact_wasm_type_t of artifact.h."""
+
+    I32 = 0
+    I64 = 1
+    F32 = 2
+    F64 = 3
+    V128 = 4
+    FUNCREF = 5
+    EXTERNREF = 6
+    EXNREF = 7
+
+
+class EntityKind(IntEnum):
+    """artifact_entity_kind_t of artifact.h."""
+
+    GLOBAL = 0
+    MEMORY = 1
+    TAG = 2
+    TABLE = 3
+    FUNCTION = 4
+    INSTANCE = 5
+    MODULE = 6
+
+
+class InitKind(IntEnum):
+    """artifact_init_kind_t of artifact.h."""
+
+    I32 = 0
+    I64 = 1
+    F32 = 2
+    F64 = 3
+    V128 = 4
+    GET_GLOBAL = 5
+    REF_NULL = 6
+    REF_FUNC = 7
+    IMPORT = 8
+
+
+class Integrity(IntEnum):
+    """artifact_integrity_t of artifact.h."""
+
+    NONE = 0
+    DIGESTS = 1
+    SIGNED = 2
+
+
+class ByteOrder(IntEnum):
+    """artifact_byte_order_t of artifact.h."""
+
+    LITTLE_ENDIAN = 0
+    BIG_ENDIAN = 1
+
+
+class ReportKind(IntEnum):
+    """artifact_report_kind_t of artifact.h."""
+
+    PRODUCER = 1
+    VERSION = 2
+    ARCHITECTURE = 4
+    OPERATING_SYSTEM = 8
+    SHARED_FLAG = 16
+    ISA_FLAG = 32
+    TUNABLE = 64
+    FEATURE = 128
+    MODULE_MACHINE = 256
+    LINK = 65536
+    PADDING = 131072
+    MACHINE = 262144
+    SECTION = 524288
+    METADATA = 1048576
+    TRAILING_BYTES = 2097152
+    SIGNATURE = 4194304
+
+
+class CacheOutcome(IntEnum):
+    """artifact_cache_outcome_t of artifact.h."""
+
+    HIT = 1
+    MADE = 2
+    MADE_BY_OTHER = 3
+    STORED = 4
+    NOT_STORED = 5
+    FETCHED = 6
+    ABSENT = 10
+    STALE = 11
+    INCOMPATIBLE = 12
+    DAMAGED = 13
+    UNTRUSTED = 14
+    UNREADABLE = 15
+    EVICTED = 20
+    REMOVED = 21
+    REMOTE_FAILED = 22
+    NOT_LOCKED = 23
+
+
+class Detected(IntEnum):
+    """artifact_detected_t of artifact.h."""
+
+    NOTHING = 0
+    ARTIFACT = 1
+    WASMTIME_MODULE = 2
+    WASMTIME_COMPONENT = 3
+
+
 
 # Flags
 LINK_NO_DEBUG = 1

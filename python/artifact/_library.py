@@ -56,7 +56,7 @@ def raise_error(error: c_void_p) -> None:
 def call(name: str, *arguments: Any) -> None:
     """Calls a function that can fail. `arguments` are all but the last one."""
     error = c_void_p()
-    if getattr(library, name)(*arguments, byref(error)) != _c.OK:
+    if getattr(library, name)(*arguments, byref(error)) != _c.Status.OK:
         raise_error(error)
 
 

@@ -4,10 +4,10 @@ import ctypes
 import os
 from ctypes import byref, c_uint32, c_uint64, c_void_p
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import Any, Callable, Dict, List, Mapping, Optional, Union
 
 from . import _c
+from ._c import CacheOutcome as Outcome
 from ._library import Handle, StrPath, call, encoded, library, make, pointer_to, raise_error, text
 from .builder import Builder
 from .engine import Engine
@@ -17,27 +17,6 @@ from .keys import PrivateKey
 
 #: What an entry is found by: bytes, a text, or parts by name.
 Key = Union[bytes, str, Mapping[str, bytes]]
-
-
-class Outcome(IntEnum):
-    """What came of a call of a cache."""
-
-    HIT = 1
-    MADE = 2
-    MADE_BY_OTHER = 3
-    STORED = 4
-    NOT_STORED = 5
-    FETCHED = 6
-    ABSENT = 10
-    STALE = 11
-    INCOMPATIBLE = 12
-    DAMAGED = 13
-    UNTRUSTED = 14
-    UNREADABLE = 15
-    EVICTED = 20
-    REMOVED = 21
-    REMOTE_FAILED = 22
-    NOT_LOCKED = 23
 
 
 @dataclass(frozen=True)
@@ -129,7 +108,7 @@ class Cache:
             except BaseException as exception:  # also KeyboardInterrupt, which must not be lost in C
                 raised.append(exception)
                 return int(Status.INTERNAL)
-            return int(_c.OK)
+            return int(_c.Status.OK)
 
         made, outcome, error = c_void_p(), c_uint32(), c_void_p()
         callback = _c.artifact_make_fn(function)
@@ -137,7 +116,7 @@ class Cache:
         if raised:
             library.artifact_error_free(error)
             raise raised[0]
-        if status != _c.OK:
+        if status != _c.Status.OK:
             raise_error(error)
         return Artifact(Handle(made.value, "artifact_free"))
 

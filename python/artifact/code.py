@@ -62,7 +62,7 @@ class Code:
         """The symbol that an address of this code is in, and the offset in it; None for an address elsewhere."""
         name = ctypes.create_string_buffer(4096)
         found = _c.artifact_symbolized_t()
-        if library.artifact_code_symbolize(self._handle, c_void_p(address), name, len(name), byref(found)) != _c.OK:
+        if library.artifact_code_symbolize(self._handle, c_void_p(address), name, len(name), byref(found)) != _c.Status.OK:
             return None
         return text(name.value), int(found.offset)
 

@@ -3,22 +3,13 @@
 import json
 import os
 from ctypes import byref
-from enum import IntEnum
 from typing import Any, List, Union
 
 from . import _c
+from ._c import Detected as Kind
 from ._library import Buffer, StrPath, buffer, call, library, make, pointer_to, text
 from .engine import Engine
 from .file import Finding, findings
-
-
-class Kind(IntEnum):
-    """What a file is."""
-
-    NOTHING = 0
-    ARTIFACT = 1
-    WASMTIME_MODULE = 2
-    WASMTIME_COMPONENT = 3
 
 
 def detect(source: Union[StrPath, Buffer]) -> Kind:

@@ -13,9 +13,9 @@ Flag = Union[bool, int, str]
 
 def flag_value(flag: Any) -> Flag:
     """Returns the value of an artifact_flag_t."""
-    if flag.kind == _c.FLAG_BOOL:
+    if flag.kind == _c.FlagKind.BOOL:
         return bool(flag.value)
-    return int(flag.value) if flag.kind == _c.FLAG_NUM else text(flag.text)
+    return int(flag.value) if flag.kind == _c.FlagKind.NUM else text(flag.text)
 
 
 class Engine:
@@ -80,11 +80,11 @@ class Engine:
 
     @version.setter
     def version(self, version: str) -> None:
-        call("artifact_engine_set_version_rule", self, _c.VERSION_RULE_CUSTOM, encoded(version))
+        call("artifact_engine_set_version_rule", self, _c.VersionRule.CUSTOM, encoded(version))
 
     def accept_any_version(self) -> None:
         """Writes no version, and accepts any."""
-        call("artifact_engine_set_version_rule", self, _c.VERSION_RULE_NONE, None)
+        call("artifact_engine_set_version_rule", self, _c.VersionRule.NONE, None)
 
     def set_cpu(self, names: str) -> None:
         """Replaces the features by those of a CPU: `native`, LLVM's names, levels and features: `x86-64-v3,aes`."""
@@ -101,16 +101,16 @@ class Engine:
     @property
     def flags(self) -> Dict[str, Flag]:
         """The compiler's flags that do not depend on the architecture."""
-        return self._flags(_c.FLAGS_SHARED)
+        return self._flags(_c.FlagMap.SHARED)
 
     @property
     def isa_flags(self) -> Dict[str, Flag]:
         """The instruction sets and other flags of the architecture."""
-        return self._flags(_c.FLAGS_ISA)
+        return self._flags(_c.FlagMap.ISA)
 
     def set_flag(self, name: str, value: Flag, *, isa: bool = False) -> None:
         """Sets a flag: a switch, a number from 0 to 255, or a word."""
-        which, key = _c.FLAGS_ISA if isa else _c.FLAGS_SHARED, encoded(name)
+        which, key = _c.FlagMap.ISA if isa else _c.FlagMap.SHARED, encoded(name)
         if isinstance(value, bool):
             call("artifact_engine_set_flag_bool", self, which, key, value)
         elif isinstance(value, int):
@@ -122,7 +122,7 @@ class Engine:
 
     def unset_flag(self, name: str, *, isa: bool = False) -> None:
         """Removes a flag."""
-        call("artifact_engine_unset_flag", self, _c.FLAGS_ISA if isa else _c.FLAGS_SHARED, encoded(name))
+        call("artifact_engine_unset_flag", self, _c.FlagMap.ISA if isa else _c.FlagMap.SHARED, encoded(name))
 
     def trust(self, pem: str) -> None:
         """Trusts a public key: from then on, only files signed by a trusted key open."""

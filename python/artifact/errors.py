@@ -1,30 +1,10 @@
 """Errors of the library as exceptions: one class for each thing that a caller does about them."""
 
-from enum import IntEnum
 from typing import Dict, Tuple, Type
 
+from ._c import Status as Status
+
 NO_OFFSET = 2**64 - 1
-
-
-class Status(IntEnum):
-    """What went wrong, as artifact.h numbers it. The numbers never change."""
-
-    INVALID_ARGUMENT = 1
-    IO = 2
-    LIMIT = 3
-    NO_MEMORY = 4
-    NOT_FOUND = 5
-    NOT_AN_ARTIFACT = 10
-    TRUNCATED = 11
-    CORRUPT = 12
-    DIGEST_MISMATCH = 13
-    INCOMPATIBLE = 20
-    WRONG_VERSION = 21
-    WRONG_PRODUCER = 22
-    UNSUPPORTED = 23
-    UNTRUSTED = 30
-    UNRESOLVED = 40
-    INTERNAL = 90
 
 
 class Error(Exception):

@@ -4,24 +4,16 @@ import ctypes
 import os
 from ctypes import byref, c_char_p, c_size_t
 from dataclasses import dataclass
-from enum import IntEnum
 from types import TracebackType
 from typing import Any, Dict, Iterator, List, Optional, Tuple, Type, Union
 
 from . import _c
+from ._c import Integrity
 from ._library import Buffer, Handle, StrPath, buffer, call, encoded, library, make, pointer_to, text, view
 from .code import Code, load
 from .engine import Engine, Flag, flag_value
 from .errors import Error, InvalidArgument, Status
 from .keys import PrivateKey
-
-
-class Integrity(IntEnum):
-    """How the bytes of an artifact are protected."""
-
-    NONE = 0
-    DIGESTS = 1
-    SIGNED = 2
 
 
 @dataclass(frozen=True)
@@ -104,7 +96,7 @@ class Module:
         """The ELF image: a view of the file."""
         self.offset, self.align = found.offset, found.align
         self.machine, self.type = found.machine, found.type
-        self.big_endian = found.byte_order == _c.BIG_ENDIAN
+        self.big_endian = found.byte_order == _c.ByteOrder.BIG_ENDIAN
 
     def _section(self, found: _c.artifact_section_t) -> Section:
         data = view(found.bytes.data, found.bytes.len, self._artifact)
@@ -198,12 +190,12 @@ class Artifact:
     @property
     def flags(self) -> Dict[str, Flag]:
         """The compiler's flags that do not depend on the architecture."""
-        return self._flags(_c.FLAGS_SHARED)
+        return self._flags(_c.FlagMap.SHARED)
 
     @property
     def isa_flags(self) -> Dict[str, Flag]:
         """The instruction sets that the code needs, and other flags of the architecture."""
-        return self._flags(_c.FLAGS_ISA)
+        return self._flags(_c.FlagMap.ISA)
 
     @property
     def attributes(self) -> Dict[str, bytes]:
